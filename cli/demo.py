@@ -1,0 +1,76 @@
+"""``fmcompress demo``: the whole way on generated data."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from .state import progress_of
+
+if TYPE_CHECKING:
+    from fmcompress.evaluation import Model
+    from fmcompress.progress import Progress
+
+_FIELDS = (("user", 8000), ("item", 4000), ("city", 400), ("category", 60), ("hour", 24), ("device", 4))
+_ROWS = {"train": 300_000, "valid": 40_000, "test": 40_000}
+_TRUE_DIM = 4
+_L2 = 1e-3
+_RATIO = 20
+
+
+def demo(
+    context: typer.Context,
+    folder: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--folder", help="Keep data, checkpoint and artifacts here; else they are thrown away."),
+    ] = None,
+) -> None:
+    """Generate click data, train an FM, compress it with and without data, evaluate all, show the report."""
+    progress = progress_of(context)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        _run(folder, progress)
+        return
+    with tempfile.TemporaryDirectory(prefix="fmcompress-demo-") as scratch:
+        _run(Path(scratch), progress)
+
+
+def _run(folder: Path, progress: Progress) -> None:
+    import fmcompress as fc
+    from fmcompress.data import open_training_rows
+    from fmcompress.fm.trainer import TrainOptions, train
+    from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
+
+    data = _generate(folder, progress)
+    rows, held_out = open_training_rows(data["train"], data["valid"], schema=fc.Schema.of(_FIELDS))
+    trained = train(rows, held_out, TrainOptions(l2=_L2), progress=progress)
+    fc.save_checkpoint(trained.checkpoint, folder / "fm.pt", force=True)
+    checkpoint = fc.load_checkpoint(folder / "fm.pt")
+    budget = checkpoint.fp32_bytes // _RATIO
+    untuned = fc.quantize(checkpoint, budget, progress=progress)
+    untuned.save(folder / "ptq.safetensors", force=True)
+    tuned = fc.quantize(checkpoint, budget, train=data["train"], valid=data["valid"], progress=progress)
+    tuned.save(folder / "tuned.safetensors", force=True)
+    files: dict[str, Model] = {"fm.pt": checkpoint, "ptq.safetensors": untuned, "tuned.safetensors": tuned}
+    models = [
+        EvaluatedModel.of(name, (folder / name).stat().st_size, fc.evaluate(model, data["test"]))
+        for name, model in files.items()
+    ]
+    print(fc.report(folder / "tuned.safetensors").to_text())
+    print(Evaluation(tuple(models)).to_text())
+
+
+def _generate(folder: Path, progress: Progress) -> dict[str, Path]:
+    from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+    from fmcompress.schema import Schema
+
+    schema = Schema.of(_FIELDS)
+    model = random_click_model(schema, dim=_TRUE_DIM, seed=0)
+    files = {part: folder / f"{part}.parquet" for part in _ROWS}
+    for number, (part, count) in enumerate(_ROWS.items()):
+        write_rows(draw_clicks(model, count, seed=number + 1), schema, files[part])
+    progress.note(f"generated {sum(_ROWS.values()):,} rows of {len(schema)} fields")
+    return files

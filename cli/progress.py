@@ -1,0 +1,61 @@
+"""Progress on standard error: bars on a terminal, one plain line per step elsewhere."""
+
+from __future__ import annotations
+
+import sys
+
+from fmcompress.progress import SILENT, Progress
+
+
+class PlainProgress(Progress):
+    """One line per finished step."""
+
+    def note(self, message: str) -> None:
+        """Print the line."""
+        print(message, file=sys.stderr, flush=True)
+
+
+class BarProgress(Progress):
+    """Bars that vanish when they are done, and lines that stay."""
+
+    def __init__(self) -> None:
+        """Draw nothing yet."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        self._console = Console(stderr=True, highlight=False, markup=False)
+        self._bars = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+
+    def note(self, message: str) -> None:
+        """Print the line above the bar."""
+        self._console.print(message, soft_wrap=True)
+
+    def start(self, what: str, total: int) -> None:
+        """Show a bar."""
+        self._bars.start()
+        self._task = self._bars.add_task(what, total=total, figures="")
+
+    def advance(self, steps: int = 1, figures: str = "") -> None:
+        """Move the bar on."""
+        self._bars.update(self._task, advance=steps, figures=figures)
+
+    def finish(self) -> None:
+        """Take the bar away."""
+        self._bars.remove_task(self._task)
+        self._bars.stop()
+
+
+def make_progress(*, quiet: bool) -> Progress:
+    """Return what suits standard error: nothing, bars, or plain lines."""
+    if quiet:
+        return SILENT
+    return BarProgress() if sys.stderr.isatty() else PlainProgress()

@@ -1,0 +1,97 @@
+"""``fmcompress quantize``: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .options import (
+    Device,
+    DeviceOption,
+    FieldsOption,
+    ForceOption,
+    LabelOption,
+    Match,
+    MatchOption,
+    Oov,
+    OovOption,
+    SeedOption,
+)
+from .state import progress_of
+
+
+def quantize(
+    context: typer.Context,
+    checkpoint: Annotated[Path, typer.Argument(help="A trained factorization machine.", show_default=False)],
+    budget: Annotated[
+        str,
+        typer.Option("--budget", "-b", metavar="SIZE", help="What the whole file may take: 139KB, 10MB, 1.5MiB."),
+    ],
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", help="File to write. Default: CHECKPOINT with the suffix .safetensors."),
+    ] = None,
+    train: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--train", metavar="DATA", help="Parquet file, folder or glob to tune on."),
+    ] = None,
+    valid: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--valid", metavar="DATA", help="Data to choose the best state by; else a part of --train."),
+    ] = None,
+    fields: FieldsOption = None,
+    label: LabelOption = "label",
+    match: MatchOption = Match.NAME,
+    oov: OovOption = Oov.ERROR,
+    epochs: Annotated[int, typer.Option("--epochs", min=0, help="Passes over --train at most.")] = 15,
+    lr: Annotated[float, typer.Option("--lr", help="Learning rate of the tuning.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows of a tuning step.")] = 2048,
+    distillation: Annotated[
+        float,
+        typer.Option("--distillation", help="Share of the checkpoint's predictions in the tuning's targets."),
+    ] = 1.0,
+    device: DeviceOption = Device.AUTO,
+    seed: SeedOption = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only: print the exact size, write nothing.")] = False,
+    force: ForceOption = False,
+) -> None:
+    """Compress CHECKPOINT into one file of at most SIZE bytes; with --train, tune it on data."""
+    from fmcompress.checkpoints import load_checkpoint
+    from fmcompress.device import resolve_device
+    from fmcompress.files import check_writable
+    from fmcompress.finetune.trainer import TuneOptions
+    from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
+    from fmcompress.schema import parse_fields
+    from fmcompress.sizes import format_size, parse_size
+
+    budget_bytes = parse_size(budget)
+    target = output or checkpoint.with_suffix(".safetensors")
+    if not dry_run:
+        check_writable(target, force=force)
+    progress = progress_of(context)
+    source = load_checkpoint(checkpoint, fields=parse_fields(fields) if fields else None)
+    options = TuneOptions(
+        distillation=distillation,
+        lr=lr,
+        batch_size=batch_size,
+        epochs=epochs,
+        device=resolve_device(device.value),
+    )
+    data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value))
+    job = Quantization(source, budget_bytes, data, seed=seed, progress=progress)
+    if budget_bytes > job.plan.largest_bytes:
+        progress.note(f"the budget is larger than needed: the best artifact has {format_size(job.plan.largest_bytes)}")
+    if dry_run:
+        print(
+            f"{target} would have {format_size(job.plan.file_bytes)}, {source.fp32_bytes / job.plan.file_bytes:.2f} "
+            f"times less than the checkpoint in fp32"
+        )
+        return
+    model = job.run(options)
+    model.save(target, force=force)
+    print(
+        f"{target} has {format_size(model.file_bytes)}, {source.fp32_bytes / model.file_bytes:.2f} times less than "
+        f"the checkpoint in fp32"
+    )

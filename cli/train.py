@@ -1,0 +1,62 @@
+"""``fmcompress train``: a vanilla factorization machine, the yardstick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from fmcompress.errors import UsageError
+
+from .options import Device, DeviceOption, FieldsOption, ForceOption, LabelOption, SeedOption
+from .state import progress_of
+
+
+def train(
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(help="Parquet file, folder or glob of training rows.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint to write, .pt or .safetensors.")],
+    valid: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--valid", metavar="DATA", help="Validation rows. Default: every 20th row of DATA is held out."),
+    ] = None,
+    fields: FieldsOption = None,
+    label: LabelOption = "label",
+    dim: Annotated[int, typer.Option("--dim", min=1, help="Embedding size l.")] = 32,
+    l2: Annotated[
+        str, typer.Option("--l2", help="L2 weight; auto tries several and keeps the best on validation.")
+    ] = "auto",
+    lr: Annotated[float, typer.Option("--lr", help="Learning rate of Adam at the start.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows of a step.")] = 4096,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the data at most.")] = 100,
+    patience: Annotated[int, typer.Option("--patience", min=1, help="Epochs to wait for a better state.")] = 2,
+    device: DeviceOption = Device.AUTO,
+    seed: SeedOption = 0,
+    force: ForceOption = False,
+) -> None:
+    """Train a factorization machine on DATA; validation chooses its state and its L2 weight."""
+    from fmcompress.checkpoints import save_checkpoint
+    from fmcompress.data import open_training_rows
+    from fmcompress.device import resolve_device
+    from fmcompress.files import check_writable
+    from fmcompress.fm.trainer import TrainOptions
+    from fmcompress.fm.trainer import train as train_fm
+    from fmcompress.schema import parse_fields
+
+    check_writable(output, force=force)
+    options = TrainOptions(dim, _l2(l2), lr, batch_size, epochs, patience, seed, resolve_device(device.value))
+    schema = parse_fields(fields) if fields else None
+    rows, held_out = open_training_rows(data, valid, schema=schema, label=label)
+    found = train_fm(rows, held_out, options, progress=progress_of(context))
+    save_checkpoint(found.checkpoint, output, force=force)
+    print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
+
+
+def _l2(text: str) -> float | None:
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"--l2 is {text!r}, expected auto or a number") from error

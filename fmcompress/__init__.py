@@ -1,0 +1,76 @@
+"""Compress a trained factorization machine into one file of a given size.
+
+import fmcompress as fc
+
+checkpoint = fc.load_checkpoint("fm.pt")
+model = fc.quantize(checkpoint, "10MB", train="train.parquet", valid="valid.parquet")
+model.save("artifact.safetensors")
+fc.load("artifact.safetensors").predict(ids)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fmcompress.version import __version__
+
+if TYPE_CHECKING:
+    from fmcompress.api import evaluate as evaluate
+    from fmcompress.api import quantize as quantize
+    from fmcompress.artifact import CompressedFM as CompressedFM
+    from fmcompress.artifact import load as load
+    from fmcompress.checkpoints import FMCheckpoint as FMCheckpoint
+    from fmcompress.checkpoints import load_checkpoint as load_checkpoint
+    from fmcompress.checkpoints import save_checkpoint as save_checkpoint
+    from fmcompress.errors import ArtifactError as ArtifactError
+    from fmcompress.errors import BudgetError as BudgetError
+    from fmcompress.errors import CheckpointError as CheckpointError
+    from fmcompress.errors import DataError as DataError
+    from fmcompress.errors import DependencyError as DependencyError
+    from fmcompress.errors import FMCompressError as FMCompressError
+    from fmcompress.errors import OutputError as OutputError
+    from fmcompress.errors import UsageError as UsageError
+    from fmcompress.evaluation import Scores as Scores
+    from fmcompress.finetune.trainer import TuneOptions as TuneOptions
+    from fmcompress.reporting import Report as Report
+    from fmcompress.reporting import report as report
+    from fmcompress.schema import Field as Field
+    from fmcompress.schema import Schema as Schema
+
+# Where each public name lives: imported when it is first used, so that reading a report needs no torch.
+_HOMES = {
+    "ArtifactError": "errors",
+    "BudgetError": "errors",
+    "CheckpointError": "errors",
+    "CompressedFM": "artifact",
+    "DataError": "errors",
+    "DependencyError": "errors",
+    "FMCheckpoint": "checkpoints",
+    "FMCompressError": "errors",
+    "Field": "schema",
+    "OutputError": "errors",
+    "Report": "reporting",
+    "Schema": "schema",
+    "Scores": "evaluation",
+    "TuneOptions": "finetune.trainer",
+    "UsageError": "errors",
+    "evaluate": "api",
+    "load": "artifact",
+    "load_checkpoint": "checkpoints",
+    "quantize": "api",
+    "report": "reporting",
+    "save_checkpoint": "checkpoints",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- the names are the table's
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fmcompress' has no attribute {name!r}")
+    return getattr(import_module(f"fmcompress.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,77 @@
+"""The public functions that take paths and settings and do a whole job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fmcompress.artifact import CompressedFM
+from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.data import ParquetRows
+from fmcompress.data.parquet import Match, Oov
+from fmcompress.device import Device, resolve_device
+from fmcompress.evaluation import Model, Scores, score_rows
+from fmcompress.finetune.trainer import TuneOptions
+from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
+from fmcompress.progress import SILENT, Progress
+
+
+def quantize(
+    checkpoint: FMCheckpoint,
+    budget: str | int,
+    *,
+    train: str | Path | None = None,
+    valid: str | Path | None = None,
+    label: str = "label",
+    match: Match = "name",
+    oov: Oov = "error",
+    seed: int = 0,
+    device: Device = "auto",
+    tuning: TuneOptions | None = None,
+    progress: Progress = SILENT,
+) -> CompressedFM:
+    """Compress a factorization machine into at most ``budget`` bytes, header and all.
+
+    Without data this takes seconds, and category counts come from the checkpoint. With data the model is
+    tuned, and validation data choose its best state.
+
+    Args:
+        checkpoint: the factorization machine.
+        budget: size of the artifact at most: bytes, or a text such as ``10MB``.
+        train: Parquet file, folder or glob of training rows.
+        valid: validation rows; without them every 20th training row is held out.
+        label: column of the labels.
+        match: columns belong to fields by ``name`` or by ``order``.
+        oov: an id out of range is an ``error``, or counts as missing (``zero``).
+        seed: of k-means, tuning and shuffling: the same seed and device give the same bytes.
+        device: where to tune.
+        tuning: how to tune; its seed and device are overruled by those given here.
+        progress: told of each step.
+
+    Raises:
+        UsageError: an option makes no sense.
+        BudgetError: no artifact of this model fits the budget.
+        DataError: the rows cannot be used.
+    """
+    from dataclasses import replace
+
+    data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov))
+    options = replace(tuning or TuneOptions(), device=resolve_device(device))
+    return Quantization(checkpoint, budget, data, seed=seed, progress=progress).run(options)
+
+
+def evaluate(
+    model: Model, data: str | Path, *, label: str = "label", match: Match = "name", oov: Oov = "error"
+) -> Scores:
+    """Return AUC, LogLoss and calibration of a model on labelled rows.
+
+    Args:
+        model: a checkpoint, or a compressed factorization machine.
+        data: Parquet file, folder or glob.
+        label: column of the labels.
+        match: columns belong to fields by ``name`` or by ``order``.
+        oov: an id out of range is an ``error``, or counts as missing (``zero``).
+
+    Raises:
+        DataError: the rows cannot be used.
+    """
+    return score_rows(model, ParquetRows(data, model.schema, label=label, match=match, oov=oov))

@@ -1,0 +1,59 @@
+"""Codes as a bit stream, least significant bit first.
+
+Two rows of the widths (3, 2), codes a = (a2 a1 a0), b = (b1 b0) in bits, then c and d of the next row:
+
+    byte 0                              byte 1
+    bit 0  1  2  3  4  5  6  7          bit 0  1
+        a0 a1 a2 b0 b1 c0 c1 c2             d0 d1  0 …
+
+Row r starts at bit r · width, width being the sum of the widths; the last byte is filled up with zeros.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+# A multiple of 8, so that a chunk ends where a byte does; bounds the memory of the bits as bytes.
+_CHUNK_ROWS = 65_536
+
+
+def pack(codes: npt.NDArray[np.uint16], widths: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """Pack codes into a bit stream.
+
+    Args:
+        codes: uint16 (rows, codes of a row), each below 2 to the power of its width.
+        widths: bits of each of a row's codes.
+
+    Returns:
+        The stream, uint8 (⌈rows · sum(widths) / 8⌉,).
+    """
+    row_bits = sum(widths)
+    stream = np.empty((len(codes) * row_bits + 7) // 8, dtype=np.uint8)
+    for start in range(0, len(codes), _CHUNK_ROWS):
+        chunk = codes[start : start + _CHUNK_ROWS]
+        bits = np.empty((len(chunk), row_bits), dtype=np.uint8)
+        at = 0
+        for column, width in enumerate(widths):
+            shifts = np.arange(width, dtype=np.uint16)
+            bits[:, at : at + width] = (chunk[:, column, None] >> shifts) & 1
+            at += width
+        packed = np.packbits(bits.reshape(-1), bitorder="little")
+        stream[start * row_bits // 8 :][: len(packed)] = packed
+    return stream
+
+
+def unpack(stream: npt.NDArray[np.uint8], rows: int, widths: tuple[int, ...]) -> npt.NDArray[np.uint16]:
+    """Return the codes of a bit stream, uint16 (rows, codes of a row): the inverse of ``pack``."""
+    row_bits = sum(widths)
+    codes = np.zeros((rows, len(widths)), dtype=np.uint16)
+    for start in range(0, rows if row_bits else 0, _CHUNK_ROWS):
+        count = min(_CHUNK_ROWS, rows - start)
+        part = stream[start * row_bits // 8 :][: (count * row_bits + 7) // 8]
+        bits = np.unpackbits(part, bitorder="little", count=count * row_bits).reshape(count, row_bits)
+        at = 0
+        for column, width in enumerate(widths):
+            shifts = np.arange(width, dtype=np.uint16)
+            codes[start : start + count, column] = (bits[:, at : at + width].astype(np.uint16) << shifts).sum(axis=1)
+            at += width
+    return codes

@@ -1,0 +1,122 @@
+"""Writing and reading artifacts: sealed by a SHA-256, checked before use, mapped rather than read."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.artifact.container import decode_header, encode_header
+from fmcompress.artifact.header import BIAS_BYTES, UNSEALED, Header, decode, encode
+from fmcompress.artifact.model import CompressedFM, field_parts
+from fmcompress.errors import ArtifactError
+from fmcompress.files import replacing
+from fmcompress.quantizer import code_bits
+
+_HASH_CHUNK_BYTES = 1 << 20
+
+
+def save(model: CompressedFM, path: str | Path, *, force: bool = False) -> None:
+    """Write an artifact, through a temporary file that takes its place when it is whole.
+
+    Args:
+        model: the compressed factorization machine.
+        path: file to write.
+        force: whether an existing file is replaced.
+
+    Raises:
+        OutputError: the file exists, its folder does not, or the disk is full.
+    """
+    bias, values, codes = _payload(model)
+    digest = hashlib.sha256(_header_bytes(model.header, UNSEALED))
+    for part in (bias, values, codes):
+        digest.update(part)
+    with replacing(Path(path), force=force) as file:
+        file.write(_header_bytes(model.header, digest.hexdigest()))
+        for part in (bias, values, codes):
+            file.write(part)
+
+
+def load(path: str | Path) -> CompressedFM:
+    """Map an artifact into memory, after checking every byte of it.
+
+    Args:
+        path: file that ``save`` wrote.
+
+    Raises:
+        ArtifactError: the file is missing, no artifact, damaged, cut short, or of a newer schema version.
+    """
+    path = Path(path)
+    try:
+        data: npt.NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: is not a file that can be read, or is empty") from error
+    try:
+        return _load(data)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}", hint=error.hint) from error
+
+
+def _load(data: npt.NDArray[np.uint8]) -> CompressedFM:
+    metadata, tensors, start = decode_header(data.data, len(data))
+    header, sha256 = decode(metadata)
+    if tensors != header.tensors:
+        raise ArtifactError("is damaged: its tensors are not those that its fields need")
+    _check_seal(data, start, sha256)
+    bias_end = start + BIAS_BYTES
+    values_end = bias_end + tensors[1].nbytes
+    model = CompressedFM(
+        header=header,
+        bias=float(data[start:bias_end].view("<f4")[0]),
+        values=data[bias_end:values_end].view("<f2"),
+        codes=data[values_end:],
+    )
+    _check_numbers(model)
+    return model
+
+
+def _check_seal(data: npt.NDArray[np.uint8], start: int, sha256: str) -> None:
+    """Compare the SHA-256 of the file, its own 64 digits replaced by zeros."""
+    head = data[:start].tobytes()
+    digest = hashlib.sha256(head.replace(sha256.encode(), UNSEALED.encode()))
+    for at in range(start, len(data), _HASH_CHUNK_BYTES):
+        digest.update(data[at : at + _HASH_CHUNK_BYTES].data)
+    if digest.hexdigest() != sha256:
+        raise ArtifactError("is damaged: its SHA-256 is not the one in its header")
+
+
+def _check_numbers(model: CompressedFM) -> None:
+    """Check what a correct seal does not promise: the file may have been written by anything."""
+    if not (np.isfinite(model.bias) and np.isfinite(model.values).all()):
+        raise ArtifactError("is damaged: it holds NaN or infinite weights")
+    for parts in field_parts(model.header):
+        codewords = (*parts.quantizer.codewords, *_linear_codewords(parts.quantizer.linear_codewords))
+        if all(k == 1 << code_bits(k) for k in codewords):
+            continue  # every code of this width names a codeword
+        _check_codes(model, parts.code_start, parts.code_bytes, parts.cardinality, codewords)
+
+
+def _linear_codewords(codewords: int) -> tuple[int, ...]:
+    return (codewords,) if codewords else ()
+
+
+def _check_codes(model: CompressedFM, start: int, size: int, rows: int, codewords: tuple[int, ...]) -> None:
+    from fmcompress.artifact.bitpack import unpack
+
+    codes = unpack(model.codes[start : start + size], rows, tuple(map(code_bits, codewords)))
+    if (codes >= np.array(codewords)).any():
+        raise ArtifactError("is damaged: a code names a codeword that does not exist")
+
+
+def _header_bytes(header: Header, sha256: str) -> bytes:
+    return encode_header(encode(header, sha256), header.tensors, header_bytes=header.header_bytes)
+
+
+def _payload(model: CompressedFM) -> tuple[bytes, memoryview, memoryview]:
+    bias = np.array(model.bias, dtype="<f4").tobytes()
+    values = np.ascontiguousarray(model.values, dtype="<f2")
+    return bias, values.data.cast("B"), np.ascontiguousarray(model.codes).data

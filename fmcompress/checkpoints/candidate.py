@@ -1,0 +1,58 @@
+"""A file that may be a checkpoint: what the dialects look at."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from fmcompress.checkpoints.safetensors_file import SafetensorsFile, is_safetensors
+from fmcompress.checkpoints.tensor import TensorFile, Weights
+from fmcompress.checkpoints.torch_file import MAGIC, TorchFile
+
+_HEAD_BYTES = 64
+
+
+class Candidate:
+    """A file or a directory that may be a checkpoint.
+
+    Each way of looking at it is computed on first use and kept, so that dialects can ask in any order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def head(self) -> bytes:
+        """Its first bytes, up to 64; none of a directory."""
+        if self.path.is_dir():
+            return b""
+        with self.path.open("rb") as file:
+            return file.read(_HEAD_BYTES)
+
+    @cached_property
+    def tensors(self) -> TensorFile | None:
+        """Its tensors, if it is a file of tensors.
+
+        Raises:
+            CheckpointError: it is one, but damaged, or it asks to run something.
+        """
+        if self.head.startswith(MAGIC):
+            return TorchFile(self.path)
+        if is_safetensors(self.head, self.path.stat().st_size):
+            return SafetensorsFile(self.path)
+        return None
+
+    @property
+    def weights(self) -> Weights:
+        """Its weights; none where it is no file of tensors."""
+        return Weights({}) if self.tensors is None else self.tensors.weights
+
+    def text(self, key: str) -> str | None:
+        """Return a string that stands beside its tensors, or None."""
+        return None if self.tensors is None else self.tensors.texts.get(key)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        opened = self.__dict__.get("tensors")
+        if opened is not None:
+            opened.close()

@@ -1,0 +1,90 @@
+"""A trained factorization machine, whatever tool it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.errors import CheckpointError
+from fmcompress.schema import LINKS, Schema
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file that a checkpoint was read from.
+
+    Attributes:
+        tool: the tool that wrote it, such as ``fmcompress`` or ``pytorch-fm``.
+        name: its file name, without folders.
+        sha256: SHA-256 of its bytes, in hex.
+    """
+
+    tool: str
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class FMCheckpoint:
+    """A trained factorization machine in canonical form.
+
+        logit(x) = w_0 + Σ_i w_i x_i + ½ (‖Σ_i v_i x_i‖² − Σ_i ‖v_i x_i‖²)
+
+    Attributes:
+        schema: its fields; row ``schema.offsets[f] + id`` of the arrays is category ``id`` of field ``f``.
+        bias: w_0.
+        linear: w, float32 (categories,).
+        embeddings: V, float32 (categories, dim).
+        link: from logit to prediction, one of ``schema.LINKS``.
+        counts: rows of the training data in which each category was active, int64 (categories,); None
+            where the file does not say.
+        source: the file it came from; None for a model made in memory.
+
+    Raises:
+        CheckpointError: shapes disagree, a weight is NaN or infinite, a count is negative, the link is
+            unknown.
+    """
+
+    schema: Schema
+    bias: float
+    linear: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32]
+    link: str = "sigmoid"
+    counts: npt.NDArray[np.int64] | None = None
+    source: Source | None = None
+
+    def __post_init__(self) -> None:
+        rows = self.schema.categories
+        if self.link not in LINKS:
+            raise CheckpointError(f"link is {self.link!r}, expected one of {', '.join(LINKS)}")
+        if self.embeddings.ndim != 2 or self.embeddings.shape[0] != rows or self.embeddings.shape[1] < 1:
+            raise CheckpointError(
+                f"embeddings have shape {self.embeddings.shape}, expected ({rows}, dim) for fields of {rows} categories"
+            )
+        if self.linear.shape != (rows,):
+            raise CheckpointError(f"linear weights have shape {self.linear.shape}, expected ({rows},)")
+        if not np.isfinite(self.bias):
+            raise CheckpointError(f"bias is {self.bias}, expected a finite number")
+        for name, weights in (("linear weights", self.linear), ("embeddings", self.embeddings)):
+            _check_finite(name, weights)
+        if self.counts is not None and (self.counts.shape != (rows,) or self.counts.min() < 0):
+            raise CheckpointError(f"counts are not {rows} numbers of 0 or more")
+
+    @property
+    def dim(self) -> int:
+        """Embedding size l."""
+        return int(self.embeddings.shape[1])
+
+    @property
+    def fp32_bytes(self) -> int:
+        """Bytes of embeddings and linear weights in fp32: what ratios are taken of."""
+        return 4 * self.schema.categories * (self.dim + 1)
+
+
+def _check_finite(name: str, weights: npt.NDArray[np.float32]) -> None:
+    finite = np.isfinite(weights)
+    if not finite.all():
+        row = int(np.argwhere(~finite)[0][0])
+        raise CheckpointError(f"{name} hold NaN or infinite values, the first in row {row}")

@@ -1,0 +1,79 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from fmcompress.errors import OutputError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def check_writable(path: Path, *, force: bool = False) -> None:
+    """Raise now what ``replacing`` would raise at the end of a long job.
+
+    Raises:
+        OutputError: the folder is missing or read-only, ``path`` is a directory or a device, or it exists
+            and ``force`` is not set.
+    """
+    try:
+        _check_target(path, force=force)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def replacing(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """Open a binary file that takes the place of ``path`` when the block ends without an error.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk and renamed, so that a
+    reader sees the old file or the new one, never a part. After an error nothing is left behind. The
+    permissions follow the umask; through a symbolic link, the file that it points to is replaced.
+
+    Raises:
+        OutputError: whatever ``check_writable`` finds, or the system refuses to write, for instance on a
+            full disk; every OSError in the block counts as such a refusal.
+    """
+    check_writable(path, force=force)
+    target = Path(os.path.realpath(path))
+    # Not named after the target: a name of the greatest possible length leaves no room for a suffix.
+    temporary = target.parent / f".fmcompress-{secrets.token_hex(8)}.tmp"
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _check_target(path, force=force)  # somebody else may have written it meanwhile
+        temporary.replace(target)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_target(path: Path, *, force: bool) -> None:
+    folder = Path(os.path.realpath(path)).parent
+    if path.is_dir():
+        raise OutputError(f"{path} is a directory, expected a file to write", hint="add a file name")
+    if not folder.is_dir():
+        raise OutputError(f"{path} cannot be written: there is no folder {folder}", hint="create the folder first")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is a device or a pipe, expected a file to write")
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists", hint="pass --force to replace it")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written: no permission to write in {folder}")
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    if error.errno in _NO_SPACE:
+        return OutputError(
+            f"{path} cannot be written: {error.strerror}", hint="free some space, or write to another disk"
+        )
+    return OutputError(f"{path} cannot be written: {error.strerror or error}")

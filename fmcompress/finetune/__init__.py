@@ -1,0 +1,1 @@
+"""Tuning a quantized factorization machine on data, end to end."""

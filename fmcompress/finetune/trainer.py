@@ -1,0 +1,121 @@
+"""Tuning with fixed codes: codebooks, raw rows, linear part and bias are trained end to end.
+
+Minimised is the binary cross entropy against (1 − d)·label + d·p, with p the prediction of the factorization
+machine that was compressed and d the share of distillation. Its predictions say more of a row than its label
+does, and keep few codewords from learning the training rows by heart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from fmcompress.artifact import CompressedFM, pack_model, unpack_model
+from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.data import Batch, ParquetRows
+from fmcompress.errors import UsageError
+from fmcompress.evaluation import Scores
+from fmcompress.finetune.model import QuantizedModule
+from fmcompress.fm.scorer import FMScorer
+from fmcompress.progress import SILENT, Progress
+from fmcompress.training import Fit, Schedule, adam, fit
+
+_DENSE_VALUES = 16_000_000
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """How a compressed factorization machine is tuned.
+
+    Attributes:
+        distillation: share d of the factorization machine's predictions in the targets, 0 to 1.
+        lr: learning rate of Adam; it falls where validation stands still.
+        batch_size: rows of a step.
+        epochs: passes over the data at most; 0 leaves the model as it is.
+        patience: epochs without a better state before the learning rate falls or tuning ends.
+        seed: of the order of rows.
+        device: a torch device.
+    """
+
+    distillation: float = 1.0
+    lr: float = 1e-3
+    batch_size: int = 2048
+    epochs: int = 15
+    patience: int = 1
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0:
+            raise UsageError(f"epochs is {self.epochs}, expected 0 or more")
+        for name in ("batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if not 0 <= self.distillation <= 1:
+            raise UsageError(f"distillation is {self.distillation}, expected a number from 0 to 1")
+        if not 0 < self.lr < 1:
+            raise UsageError(f"lr is {self.lr}, expected a number between 0 and 1")
+
+
+def tune(
+    model: CompressedFM,
+    rows: ParquetRows,
+    valid: ParquetRows,
+    *,
+    teacher: FMCheckpoint,
+    start: Scores,
+    options: TuneOptions,
+    progress: Progress = SILENT,
+) -> Fit[CompressedFM]:
+    """Tune the numbers of a compressed factorization machine; its codes, and so its size, stay as they are.
+
+    Args:
+        model: the model to start from.
+        rows: training data.
+        valid: validation data, which choose the state that is returned.
+        teacher: the factorization machine that was compressed.
+        start: scores of ``model`` on the validation data; what is returned is not worse.
+        options: how to tune.
+        progress: told of each epoch.
+
+    Raises:
+        DataError: the rows cannot be used.
+    """
+    if options.epochs == 0:
+        return Fit(model, start, 0)
+    schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
+    run = _Run(model, teacher, options)
+    return fit(run, rows, valid, schedule, title="tuning", progress=progress, start=(model, start))
+
+
+class _Run:
+    """A compressed factorization machine in tuning."""
+
+    def __init__(self, model: CompressedFM, teacher: FMCheckpoint, options: TuneOptions) -> None:
+        self._origin = model.header.origin
+        self._device = options.device
+        self._distillation = options.distillation
+        self._teacher = FMScorer(teacher)
+        self._quantized = unpack_model(model)
+        sparse = model.values.size > _DENSE_VALUES
+        self.module = QuantizedModule(self._quantized, sparse=sparse).to(options.device)
+        self.optimizers = adam(self.module.tables(), self.module.others(), options.lr, sparse=sparse)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self.module(torch.from_numpy(batch.ids).long().to(self._device))
+        entropy = binary_cross_entropy_with_logits(logits, self._targets(batch).to(self._device))
+        return entropy, entropy
+
+    def _targets(self, batch: Batch) -> torch.Tensor:
+        labels = torch.from_numpy(batch.labels)
+        if self._distillation == 0:
+            return labels
+        return torch.lerp(labels, torch.from_numpy(self._teacher.predict(batch.ids)), self._distillation)
+
+    def state(self) -> CompressedFM:
+        return pack_model(self.module.store(self._quantized), self._origin)
+
+    def restore(self, state: CompressedFM) -> None:
+        self.module.load(unpack_model(state))

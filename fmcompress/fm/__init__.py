@@ -1,0 +1,1 @@
+"""The vanilla factorization machine: its model, its trainer, its scorer."""

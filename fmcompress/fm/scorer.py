@@ -1,0 +1,45 @@
+"""Predictions of a factorization machine that is not compressed."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import embedding_bag
+
+from fmcompress.checkpoints.checkpoint import FMCheckpoint
+
+
+class FMScorer:
+    """Scores rows of category ids with a checkpoint.
+
+    Uses logit = w_0 + Σ_i (w_i − ½‖v_i‖²) + ½‖Σ_i v_i‖², so that one ``embedding_bag`` does the work.
+    """
+
+    def __init__(self, checkpoint: FMCheckpoint) -> None:
+        """Precompute w_i − ½‖v_i‖² of each category."""
+        self.schema = checkpoint.schema
+        self._bias = checkpoint.bias
+        self._offsets = checkpoint.schema.offsets
+        self._embeddings = torch.from_numpy(checkpoint.embeddings)
+        self._scalars = checkpoint.linear - 0.5 * np.einsum("il,il->i", checkpoint.embeddings, checkpoint.embeddings)
+
+    def predict(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """Return the predicted probabilities of rows, float32 (rows,).
+
+        Args:
+            ids: checked category ids, -1 where a value is missing, integers (rows, fields).
+        """
+        logits, _ = self.logits_and_sums(ids)
+        return torch.sigmoid(torch.from_numpy(logits)).numpy()
+
+    def logits_and_sums(self, ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return logits, float32 (rows,), and the sums S = Σ_i v_i, float32 (rows, dim)."""
+        present = ids >= 0
+        rows = np.where(present, ids + self._offsets, 0)
+        weights = None if present.all() else torch.from_numpy(present.astype(np.float32))
+        bags = embedding_bag(torch.from_numpy(rows), self._embeddings, mode="sum", per_sample_weights=weights)
+        sums = bags.numpy()
+        scalars = (self._scalars[rows] * present).sum(axis=1, dtype=np.float32)
+        logits = self._bias + scalars + 0.5 * np.einsum("rl,rl->r", sums, sums)
+        return logits.astype(np.float32), sums

@@ -1,0 +1,1 @@
+"""Quantization: sensitivity, menu, allocation, codebooks."""

@@ -1,0 +1,76 @@
+"""Codebooks and codes of a field, for the quantizer that was chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.quantization.kmeans import Points, nearest, train_centroids
+from fmcompress.quantization.menu import FieldWeights
+from fmcompress.quantization.metric import whitened_subspaces
+from fmcompress.quantized import QuantizedField
+from fmcompress.quantizer import Quantizer
+
+_ITERATIONS = 20
+# More points than this per codeword do not make a better codebook.
+_POINTS_PER_CODEWORD = 256
+_MIN_POINTS = 65_536
+
+
+def quantize_field(field: FieldWeights, quantizer: Quantizer, *, seed: int) -> QuantizedField:
+    """Quantize a field: weighted k-means in each subspace, in the metric of the expected loss.
+
+    Args:
+        field: embeddings, linear weights, and what errors in them cost.
+        quantizer: how to store them.
+        seed: of k-means.
+    """
+    tables, codes = _quantize_embeddings(field, quantizer, seed)
+    linear_table, linear_codes = _quantize_linear(field, quantizer, seed)
+    quantized = QuantizedField(quantizer, tables, codes, linear_table, linear_codes)
+    return QuantizedField(quantizer, tables, codes, linear_table, linear_codes, expected_rise(field, quantized))
+
+
+def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
+    """Return the expected rise of the loss per row: ½ Σ_i p_i (δ_iᵀ H_f δ_i + h_f δ_w,i²)."""
+    shift = (quantized.embeddings() - field.embeddings).astype(np.float64)
+    cost = np.einsum("nl,nl->n", shift @ field.hessian, shift)
+    linear_shift = (quantized.linear() - field.linear).astype(np.float64)
+    return float(0.5 * field.frequencies @ (cost + field.curvature * linear_shift**2))
+
+
+def _quantize_embeddings(
+    field: FieldWeights, quantizer: Quantizer, seed: int
+) -> tuple[tuple[Points, ...], npt.NDArray[np.uint16]]:
+    codes = np.empty((field.cardinality, len(quantizer.codewords)), dtype=np.uint16)
+    if quantizer.raw:
+        return (field.embeddings,), codes
+    tables = []
+    subspaces = whitened_subspaces(field.hessian, len(quantizer.codewords))
+    for number, (subspace, size) in enumerate(zip(subspaces, quantizer.codewords, strict=True)):
+        points = subspace.whiten(field.embeddings)
+        centroids = _centroids(points, field.frequencies, size, seed)
+        codes[:, number] = nearest(points, centroids)[1]
+        tables.append(subspace.codewords(centroids))
+    return tuple(tables), codes
+
+
+def _quantize_linear(
+    field: FieldWeights, quantizer: Quantizer, seed: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16]]:
+    if quantizer.linear_raw:
+        return field.linear, np.empty(0, dtype=np.uint16)
+    points = np.ascontiguousarray(field.linear[:, None])
+    centroids = _centroids(points, field.frequencies, quantizer.linear_codewords, seed)
+    return centroids[:, 0], nearest(points, centroids)[1].astype(np.uint16)
+
+
+def _centroids(points: Points, frequencies: npt.NDArray[np.float64], size: int, seed: int) -> Points:
+    weights = frequencies.astype(np.float32)
+    if size == 1:
+        return np.average(points, axis=0, weights=frequencies).astype(np.float32)[None]
+    enough = max(_MIN_POINTS, _POINTS_PER_CODEWORD * size)
+    if len(points) > enough:
+        drawn = np.random.default_rng(seed).permutation(len(points))[:enough]
+        points, weights = points[drawn], weights[drawn]
+    return train_centroids(points, weights, size, seed=seed, iterations=_ITERATIONS)

@@ -1,0 +1,186 @@
+"""The menu: the ways in which a field can be stored, with their bytes and what they are expected to cost.
+
+Distortion curves are measured on a sample of a field's categories, each codebook starting from the one half
+its size, with few iterations: good enough to choose by, at a fraction of the work of final codebooks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmcompress.quantization.kmeans import Points, nearest, train_centroids
+from fmcompress.quantization.metric import whitened_subspaces
+from fmcompress.quantization.sensitivity import Floats
+from fmcompress.quantizer import Quantizer
+
+LARGEST_CODEBOOKS = ((1, 4096), (2, 4096), (4, 2048), (8, 1024), (16, 256), (32, 256))
+"""Numbers of subspaces on the menu, and the most codewords that each may have."""
+
+LARGEST_LINEAR_CODEBOOK = 256
+
+_SAMPLE = 16_384
+_HELD_OUT = 8_192
+_ITERATIONS = 3
+_MEASURED_SUBSPACES = 4
+
+
+@dataclass(frozen=True)
+class Option:
+    """A way to store a field.
+
+    Attributes:
+        quantizer: how it is stored.
+        payload_bytes: what that takes in the artifact.
+        error: expected rise of the loss per row.
+    """
+
+    quantizer: Quantizer
+    payload_bytes: int
+    error: float
+
+
+@dataclass(frozen=True)
+class FieldWeights:
+    """A field of the factorization machine, and what errors in it cost.
+
+    Attributes:
+        embeddings: float32 (cardinality, dim).
+        linear: float32 (cardinality,).
+        frequencies: p_i, float64 (cardinality,).
+        hessian: H_f, float64 (dim, dim).
+        curvature: h_f.
+    """
+
+    embeddings: Points
+    linear: Points
+    frequencies: Floats
+    hessian: Floats
+    curvature: float
+
+    @property
+    def cardinality(self) -> int:
+        """Number of categories."""
+        return len(self.embeddings)
+
+    @property
+    def dim(self) -> int:
+        """Embedding size l."""
+        return int(self.embeddings.shape[1])
+
+
+def field_menu(field: FieldWeights, *, seed: int) -> list[Option]:
+    """Return the options of a field that no other one beats in both bytes and error, by rising bytes.
+
+    Args:
+        field: the field.
+        seed: of samples and k-means.
+    """
+    linear = _linear_curve(field, seed)
+    options = [
+        Option(quantizer, quantizer.payload_bytes(field.cardinality, field.dim), error + linear_error)
+        for codewords, error in _embedding_curve(field, seed)
+        for linear_codewords, linear_error in linear
+        for quantizer in (Quantizer(codewords, linear_codewords),)
+    ]
+    return pareto(options)
+
+
+def pareto(options: Iterable[Option]) -> list[Option]:
+    """Return the options that no other one beats in both bytes and error, by rising bytes."""
+    best: list[Option] = []
+    for option in sorted(options, key=lambda o: (o.payload_bytes, o.error)):
+        if not best or option.error < best[-1].error:
+            best.append(option)
+    return best
+
+
+def _embedding_curve(field: FieldWeights, seed: int) -> list[tuple[tuple[int, ...], float]]:
+    """Return the codewords of each quantizer of the embeddings, with its error."""
+    sample = _sample(field, seed)
+    curve: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
+    for subspaces, largest in LARGEST_CODEBOOKS:
+        if subspaces > field.dim:
+            break
+        sizes = _sizes(field.cardinality, largest)
+        errors = _product_distortions(field, subspaces, sample, sizes, seed)
+        first = 0 if subspaces == 1 else 1  # one codeword per subspace is the shared vector again
+        curve += [
+            ((size,) * subspaces, float(error)) for size, error in zip(sizes[first:], errors[first:], strict=True)
+        ]
+    return curve
+
+
+def _product_distortions(field: FieldWeights, subspaces: int, sample: _Sample, sizes: list[int], seed: int) -> Floats:
+    """Return the expected loss with each codebook size, float64 (sizes,).
+
+    The first size is 1: its error is a variance, and known exactly. How it falls with the size is much the same
+    in all subspaces of a field, so a few of them are measured.
+    """
+    spaces = whitened_subspaces(field.hessian, subspaces)
+    every = -(-subspaces // _MEASURED_SUBSPACES)
+    measured = np.zeros(len(sizes))
+    variance = 0.0
+    for number, space in enumerate(spaces):
+        points = space.whiten(field.embeddings)
+        variance += _variance(points, field.frequencies)
+        if number % every == 0:
+            measured += _distortions(points, sample, sizes, seed)
+    shape = measured / measured[0] if measured[0] else np.zeros(len(sizes))
+    return 0.5 * spaces[0].scale * variance * shape
+
+
+def _variance(points: Points, weights: Floats) -> float:
+    mean = weights @ points / weights.sum()
+    return float(weights @ np.einsum("nd,nd->n", points, points)) - float(weights.sum() * (mean @ mean))
+
+
+def _linear_curve(field: FieldWeights, seed: int) -> list[tuple[int, float]]:
+    sizes = _sizes(field.cardinality, LARGEST_LINEAR_CODEBOOK)
+    errors = 0.5 * field.curvature * _distortions(field.linear[:, None], _sample(field, seed), sizes, seed)
+    return [(0, 0.0), *zip(sizes, map(float, errors), strict=True)]
+
+
+def _sizes(cardinality: int, largest: int) -> list[int]:
+    """Return powers of two, from one codeword up to a quarter of the categories."""
+    return [1, *(1 << bits for bits in range(1, 13) if 1 << bits <= min(largest, cardinality // 4))]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Categories to train codebooks on, and others to measure them on; the same where a field is small."""
+
+    train: np.ndarray
+    train_weights: np.ndarray
+    measure: np.ndarray
+    measure_weights: np.ndarray
+
+
+def _sample(field: FieldWeights, seed: int) -> _Sample:
+    everything = np.arange(field.cardinality)
+    weights = field.frequencies.astype(np.float32)
+    if field.cardinality <= _SAMPLE + _HELD_OUT:
+        return _Sample(everything, weights, everything, weights)
+    drawn = np.random.default_rng(seed).permutation(field.cardinality)[: _SAMPLE + _HELD_OUT]
+    train, measure = drawn[:_SAMPLE], drawn[_SAMPLE:]
+    # The measured ones stand for all categories.
+    measured = weights[measure] * (weights.sum() / weights[measure].sum())
+    return _Sample(train, weights[train], measure, measured.astype(np.float32))
+
+
+def _distortions(points: Points, sample: _Sample, sizes: list[int], seed: int) -> Floats:
+    """Return Σ_i p_i ‖x_i − centroid‖² for each number of centroids, float64 (sizes,)."""
+    train, measure = points[sample.train], points[sample.measure]
+    mean = np.average(train, axis=0, weights=sample.train_weights).astype(np.float32)[None]
+    centroids = mean
+    errors = []
+    for size in sizes:
+        if size > 1:
+            centroids = train_centroids(
+                train, sample.train_weights, size, seed=seed, iterations=_ITERATIONS, start=centroids
+            )
+        distances, _ = nearest(measure, centroids)
+        errors.append(float(distances.astype(np.float64) @ sample.measure_weights))
+    return np.array(errors)

@@ -1,0 +1,71 @@
+"""A quantized factorization machine in working form: codebooks and codes as plain arrays, not packed yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.quantizer import Quantizer, subspace_bounds
+from fmcompress.schema import Schema
+
+
+@dataclass(frozen=True)
+class QuantizedField:
+    """Embeddings and linear weights of one field, quantized.
+
+    Attributes:
+        quantizer: how they are stored.
+        tables: the codebooks, float32 (K_d, size of subspace d) each; for raw embeddings one table that
+            holds them, (cardinality, dim).
+        codes: the codeword of each category in each subspace, uint16 (cardinality, subspaces); no columns
+            for raw embeddings.
+        linear_table: codebook of the linear weights, float32 (K,); for raw ones they themselves.
+        linear_codes: codeword of each category's linear weight, uint16 (cardinality,); empty for raw ones.
+        error: expected rise of the loss per row that quantizing this field causes.
+    """
+
+    quantizer: Quantizer
+    tables: tuple[npt.NDArray[np.float32], ...]
+    codes: npt.NDArray[np.uint16]
+    linear_table: npt.NDArray[np.float32]
+    linear_codes: npt.NDArray[np.uint16]
+    error: float = 0.0
+
+    def embeddings(self) -> npt.NDArray[np.float32]:
+        """Return the decoded embeddings, float32 (cardinality, dim)."""
+        if self.quantizer.raw:
+            return self.tables[0]
+        return np.concatenate([table[codes] for table, codes in zip(self.tables, self.codes.T, strict=True)], axis=1)
+
+    def linear(self) -> npt.NDArray[np.float32]:
+        """Return the decoded linear weights, float32 (cardinality,)."""
+        return self.linear_table if self.quantizer.linear_raw else self.linear_table[self.linear_codes]
+
+
+@dataclass(frozen=True)
+class QuantizedFM:
+    """A quantized factorization machine.
+
+    Attributes:
+        schema: its fields.
+        dim: embedding size l.
+        link: from logit to prediction.
+        bias: w_0.
+        fields: the quantized fields, in the schema's order.
+    """
+
+    schema: Schema
+    dim: int
+    link: str
+    bias: float
+    fields: tuple[QuantizedField, ...]
+
+
+def table_shapes(quantizer: Quantizer, cardinality: int, dim: int) -> list[tuple[int, int]]:
+    """Return the shape of each of a field's tables: its codebooks, or the one of its raw embeddings."""
+    if quantizer.raw:
+        return [(cardinality, dim)]
+    bounds = subspace_bounds(dim, len(quantizer.codewords))
+    return [(k, end - start) for k, (start, end) in zip(quantizer.codewords, bounds, strict=True)]

@@ -1,0 +1,52 @@
+"""Small tables as plain text and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        head: titles of the columns.
+        rows: the cells, row by row.
+        left: how many of the first columns are texts; the others are numbers and stand at the right.
+    """
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int = 1
+
+
+def plain_table(table: Table) -> str:
+    """Return the table as plain text, with no cell cut short."""
+    lines = [[printable(cell) for cell in row] for row in (table.head, *table.rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(table.head))]
+    aligned = [
+        "  ".join(
+            cell.ljust(width) if column < table.left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    return "\n".join([aligned[0], "  ".join("-" * width for width in widths), *aligned[1:]])
+
+
+def markdown_table(table: Table) -> str:
+    """Return the table as GitHub-flavoured Markdown; cells show as they are, whatever they hold."""
+    rule = ["---" if column < table.left else "---:" for column in range(len(table.head))]
+    rows = [[_escaped(cell) for cell in row] for row in (table.head, *table.rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters: they are shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _escaped(cell: str) -> str:
+    text = printable(cell).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{c}" if c in r"\`*_[]|~#" else c for c in text)

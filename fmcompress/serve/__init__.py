@@ -1,0 +1,1 @@
+"""Scoring rows from packed codes."""

@@ -1,0 +1,274 @@
+"""Predictions from packed codes, without ever decoding the table of embeddings.
+
+With q_i the decoded embedding of category i, the logit of a row is
+
+    w_0 + Σ_i (w_i − ½‖q_i‖²) + ½‖Σ_i q_i‖²
+
+and both sums run over codewords as well as over embeddings: ½‖q_i‖² is the sum of the halves of its
+codewords' squared norms. So each codebook gets one more column, −½‖codeword‖², and one ``embedding_bag``
+per number of subspaces sums the codewords of all fields and the last column along with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import embedding_bag
+
+from fmcompress.artifact.model import FieldParts, field_parts
+from fmcompress.errors import DataError
+from fmcompress.quantizer import subspace_bounds
+from fmcompress.serve.memory import SMALL_FIELD
+from fmcompress.serve.windows import CodeReader, as_words
+
+if TYPE_CHECKING:
+    from fmcompress.artifact.model import CompressedFM
+
+_CHUNK_ROWS = 8192
+
+Ids = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class _Group(Protocol):
+    """Some fields that are stored in the same way."""
+
+    def add(self, ids: Ids, missing: Mask | None, sums: _Sums) -> None:
+        """Add what the fields contribute; ids of missing values are 0."""
+
+
+@dataclass
+class _Sums:
+    """Σ_i q_i, float32 (rows, dim), and Σ_i (w_i − ½‖q_i‖²), float32 (rows,), of a chunk of rows."""
+
+    vectors: npt.NDArray[np.float32]
+    scalars: npt.NDArray[np.float32]
+
+
+class Scorer:
+    """Scores rows of category ids with a compressed factorization machine."""
+
+    def __init__(self, model: CompressedFM) -> None:
+        """Group the model's fields by the way in which they are stored."""
+        self._schema = model.schema
+        self._dim = model.header.dim
+        self._bias = model.bias
+        self._cardinalities = model.schema.cardinalities
+        self._groups = _groups(model)
+
+    def predict(self, ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Return the predicted probabilities of rows, float32 (rows,).
+
+        Args:
+            ids: category ids counted from 0 in each field, -1 where a value is missing; integers (rows, fields).
+
+        Raises:
+            DataError: the shape is another, or an id is out of range.
+        """
+        rows = np.asarray(ids)
+        if rows.ndim != 2 or rows.shape[1] != len(self._schema) or rows.dtype.kind not in "iu":
+            raise DataError(
+                f"ids are {rows.dtype} of shape {rows.shape}, expected integers of shape (rows, {len(self._schema)})"
+            )
+        logits = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            chunk = rows[start : start + _CHUNK_ROWS]
+            logits[start : start + _CHUNK_ROWS] = self._logits(chunk.astype(np.int64), start)
+        return torch.sigmoid(torch.from_numpy(logits)).numpy()
+
+    def _logits(self, ids: Ids, first_row: int) -> npt.NDArray[np.float32]:
+        missing = self._missing(ids, first_row)
+        if missing is not None:
+            ids = np.where(missing, 0, ids)
+        sums = _Sums(np.zeros((len(ids), self._dim), np.float32), np.full(len(ids), self._bias, np.float32))
+        for group in self._groups:
+            group.add(ids, missing, sums)
+        squares: npt.NDArray[np.float32] = np.einsum("rl,rl->r", sums.vectors, sums.vectors)
+        return sums.scalars + np.float32(0.5) * squares
+
+    def _missing(self, ids: Ids, first_row: int) -> Mask | None:
+        """Return where values are missing, None where none is; one comparison finds all that is out of range."""
+        out = ids.view(np.uint64) >= self._cardinalities.view(np.uint64)
+        if not out.any():
+            return None
+        wrong = out & (ids != -1)
+        if wrong.any():
+            row, field = map(int, np.argwhere(wrong)[0])
+            raise DataError(
+                f"row {first_row + row}, field {self._schema.names[field]!r}: id {ids[row, field]} is out of range, "
+                f"expected 0 to {self._cardinalities[field] - 1}"
+            )
+        return out
+
+
+class _Bags:
+    """Tables of vectors with −½‖vector‖² in one more column, summed by ``embedding_bag``."""
+
+    def __init__(self, tables: Sequence[npt.NDArray[np.float32]], extra: Sequence[npt.NDArray[np.float32]]) -> None:
+        """Join tables into one, with a row of zeros for missing values at its end.
+
+        Args:
+            tables: float32 (rows, columns) each; narrower ones are filled up with zeros.
+            extra: what is added to −½‖vector‖², float32 (rows,) or (1,) each.
+        """
+        width = max(table.shape[1] for table in tables)
+        self.starts = np.cumsum([0] + [len(table) for table in tables])
+        self.null = int(self.starts[-1])
+        joined = np.zeros((self.null + 1, width + 1), dtype=np.float32)
+        for start, table, more in zip(self.starts, tables, extra, strict=False):
+            joined[start : start + len(table), : table.shape[1]] = table
+            joined[start : start + len(table), -1] = more - 0.5 * np.einsum("kl,kl->k", table, table)
+        self._table = torch.from_numpy(joined)
+
+    def sum(self, rows: Ids) -> npt.NDArray[np.float32]:
+        """Return the sums over the last axis of ``rows``, float32 (…, columns + 1)."""
+        bags = embedding_bag(torch.from_numpy(rows.reshape(-1, rows.shape[-1])), self._table, mode="sum")
+        return bags.numpy().reshape(*rows.shape[:-1], -1)
+
+
+class _PlainFields:
+    """Fields whose embedding is found by the id itself, or is shared by all ids."""
+
+    def __init__(self, model: CompressedFM, columns: dict[int, FieldParts], *, with_linear: bool) -> None:
+        self._columns = list(columns)
+        tables = [_table(model, parts, 0) for parts in columns.values()]
+        extra = [_linear(model, parts) if with_linear else np.zeros(1, np.float32) for parts in columns.values()]
+        self._bags = _Bags(tables, extra)
+        self._starts = self._bags.starts[:-1]
+        # A shared vector has one row only, whatever the id.
+        self._steps = np.array([0 if len(table) == 1 else 1 for table in tables], dtype=np.int64)
+
+    def add(self, ids: Ids, missing: Mask | None, sums: _Sums) -> None:
+        rows = ids[:, self._columns] * self._steps + self._starts
+        if missing is not None:
+            rows[missing[:, self._columns]] = self._bags.null
+        bags = self._bags.sum(rows)
+        sums.vectors += bags[:, :-1]
+        sums.scalars += bags[:, -1]
+
+
+class _MappedField:
+    """A field with many raw embeddings: they stay in the file, in fp16."""
+
+    def __init__(self, model: CompressedFM, column: int, parts: FieldParts) -> None:
+        self._column = column
+        start, shape = parts.tables[0]
+        self._table = model.values[start : start + shape[0] * shape[1]].reshape(shape)
+
+    def add(self, ids: Ids, missing: Mask | None, sums: _Sums) -> None:
+        vectors = self._table[ids[:, self._column]].astype(np.float32)
+        if missing is not None:
+            vectors[missing[:, self._column]] = 0
+        sums.vectors += vectors
+        sums.scalars -= 0.5 * np.einsum("rl,rl->r", vectors, vectors)
+
+
+class _CodedFields:
+    """Fields with the same number of codes, which name codewords, or linear weights, or both."""
+
+    def __init__(self, model: CompressedFM, words: npt.NDArray[np.uint64], columns: dict[int, FieldParts]) -> None:
+        self._columns = list(columns)
+        fields = list(columns.values())
+        self._reader = CodeReader(words, fields)
+        self._codes = len(fields[0].quantizer.widths)
+        self._subspaces = len(fields[0].quantizer.codewords)
+        self._linear = _LinearTable(model, fields)
+        if self._subspaces:
+            self._sizes = [end - start for start, end in subspace_bounds(model.header.dim, self._subspaces)]
+            tables = [_table(model, parts, d) for d in range(self._subspaces) for parts in fields]
+            self._bags = _Bags(tables, [np.zeros(1, np.float32)] * len(tables))
+            self._starts = self._bags.starts[:-1].reshape(self._subspaces, len(fields))
+
+    def add(self, ids: Ids, missing: Mask | None, sums: _Sums) -> None:
+        own = ids[:, self._columns]
+        absent = None if missing is None else missing[:, self._columns]
+        codes = np.empty((len(own), self._codes, len(self._columns)), dtype=np.int64)
+        self._reader.read(own.view(np.uint64), codes)
+        if self._subspaces:
+            self._add_codewords(codes[:, : self._subspaces], absent, sums)
+        self._linear.add(own if self._codes == self._subspaces else codes[:, -1], absent, sums)
+
+    def _add_codewords(self, codes: Ids, absent: Mask | None, sums: _Sums) -> None:
+        rows = codes + self._starts
+        if absent is not None:
+            np.copyto(rows, self._bags.null, where=absent[:, None, :])
+        bags = self._bags.sum(rows)
+        sums.scalars += bags[:, :, -1].sum(axis=1)
+        start = 0
+        for d, size in enumerate(self._sizes):
+            sums.vectors[:, start : start + size] += bags[:, d, :size]
+            start += size
+
+
+class _LinearFields:
+    """Fields whose linear weight is found by the id itself, and not along with the embedding."""
+
+    def __init__(self, model: CompressedFM, columns: dict[int, FieldParts]) -> None:
+        self._columns = list(columns)
+        self._linear = _LinearTable(model, list(columns.values()))
+
+    def add(self, ids: Ids, missing: Mask | None, sums: _Sums) -> None:
+        self._linear.add(ids[:, self._columns], None if missing is None else missing[:, self._columns], sums)
+
+
+class _LinearTable:
+    """Linear weights of some fields, or their codebooks; the last one, 0, is that of missing values."""
+
+    def __init__(self, model: CompressedFM, fields: Sequence[FieldParts]) -> None:
+        tables = [_linear(model, parts) for parts in fields]
+        self._starts = np.cumsum([0] + [len(table) for table in tables])[:-1]
+        self._steps = np.array([0 if len(table) == 1 else 1 for table in tables], dtype=np.int64)
+        self._table = np.concatenate([*tables, np.zeros(1, np.float32)])
+
+    def add(self, codes: Ids, absent: Mask | None, sums: _Sums) -> None:
+        rows = codes * self._steps + self._starts
+        if absent is not None:
+            rows[absent] = len(self._table) - 1
+        sums.scalars += self._table.take(rows).sum(axis=1)
+
+
+def _groups(model: CompressedFM) -> list[_Group]:
+    """Return the fields, grouped by the way in which embedding and linear weight are found."""
+    folded: dict[int, FieldParts] = {}
+    plain: dict[int, FieldParts] = {}
+    linear: dict[int, FieldParts] = {}
+    coded: dict[tuple[int, int], dict[int, FieldParts]] = {}
+    groups: list[_Group] = []
+    for column, parts in enumerate(field_parts(model.header)):
+        kind = parts.quantizer
+        rows = parts.tables[0][1][0]
+        if kind.row_bits:
+            coded.setdefault((len(kind.codewords), len(kind.widths)), {})[column] = parts
+        elif rows <= SMALL_FIELD and parts.linear_values in (1, rows):
+            folded[column] = parts
+        else:
+            linear[column] = parts
+        if column in folded or (kind.row_bits and not kind.raw):
+            continue
+        if rows <= SMALL_FIELD:
+            plain[column] = parts
+        else:
+            groups.append(_MappedField(model, column, parts))
+    if folded:
+        groups.append(_PlainFields(model, folded, with_linear=True))
+    if plain:
+        groups.append(_PlainFields(model, plain, with_linear=False))
+    if linear:
+        groups.append(_LinearFields(model, linear))
+    words = as_words(model.codes)
+    groups.extend(_CodedFields(model, words, columns) for columns in coded.values())
+    return groups
+
+
+def _table(model: CompressedFM, parts: FieldParts, number: int) -> npt.NDArray[np.float32]:
+    start, shape = parts.tables[number]
+    return model.values[start : start + shape[0] * shape[1]].reshape(shape).astype(np.float32)
+
+
+def _linear(model: CompressedFM, parts: FieldParts) -> npt.NDArray[np.float32]:
+    return model.values[parts.linear_start : parts.linear_start + parts.linear_values].astype(np.float32)
