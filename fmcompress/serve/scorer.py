@@ -29,7 +29,7 @@ from fmcompress.serve.windows import CodeReader, as_words
 if TYPE_CHECKING:
     from fmcompress.artifact.model import CompressedFM
 
-_CHUNK_ROWS = 8192
+_CHUNK_ROWS = 2048
 
 Ids = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -182,26 +182,25 @@ class _CodedFields:
             self._sizes = [end - start for start, end in subspace_bounds(model.header.dim, self._subspaces)]
             tables = [_table(model, parts, d) for d in range(self._subspaces) for parts in fields]
             self._bags = _Bags(tables, [np.zeros(1, np.float32)] * len(tables))
-            self._starts = self._bags.starts[:-1].reshape(self._subspaces, len(fields))
+            self._starts = self._bags.starts[:-1].reshape(self._subspaces, 1, len(fields))
 
     def add(self, ids: Ids, missing: Mask | None, sums: _Sums) -> None:
         own = ids[:, self._columns]
         absent = None if missing is None else missing[:, self._columns]
-        codes = np.empty((len(own), self._codes, len(self._columns)), dtype=np.int64)
-        self._reader.read(own.view(np.uint64), codes)
+        codes = self._reader.read(own.view(np.uint64)).view(np.int64)
+        self._linear.add(own if self._codes == self._subspaces else codes[-1], absent, sums)
         if self._subspaces:
-            self._add_codewords(codes[:, : self._subspaces], absent, sums)
-        self._linear.add(own if self._codes == self._subspaces else codes[:, -1], absent, sums)
+            self._add_codewords(codes[: self._subspaces], absent, sums)
 
     def _add_codewords(self, codes: Ids, absent: Mask | None, sums: _Sums) -> None:
-        rows = codes + self._starts
+        codes += self._starts
         if absent is not None:
-            np.copyto(rows, self._bags.null, where=absent[:, None, :])
-        bags = self._bags.sum(rows)
-        sums.scalars += bags[:, :, -1].sum(axis=1)
+            codes[:, absent] = self._bags.null
+        bags = self._bags.sum(codes)
+        sums.scalars += bags[:, :, -1].sum(axis=0)
         start = 0
         for d, size in enumerate(self._sizes):
-            sums.vectors[:, start : start + size] += bags[:, d, :size]
+            sums.vectors[:, start : start + size] += bags[d, :, :size]
             start += size
 
 

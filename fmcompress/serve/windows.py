@@ -60,30 +60,39 @@ class CodeReader:
         ends = np.cumsum(widths, axis=1, dtype=np.uint64)
         begins = ends - widths
         masks = (np.uint64(1) << widths) - np.uint64(1)
+        self._codes = widths.shape[1]
         self._windows = []
         for first in range(0, widths.shape[1], _CODES_PER_WINDOW):
             columns = range(first, min(first + _CODES_PER_WINDOW, widths.shape[1]))
             slots = tuple(_Slot(c, begins[:, c] - begins[:, first], masks[:, c]) for c in columns)
             self._windows.append(_Window(start_bits + begins[:, first], slots))
 
-    def read(self, ids: U64, codes: npt.NDArray[np.int64]) -> None:
-        """Write the codes of categories.
+    def read(self, ids: U64) -> U64:
+        """Return the codes of categories, uint64 (codes of a row, rows, fields).
 
         Args:
             ids: category ids, uint64 (rows, fields).
-            codes: receives the codes, int64 (rows, codes of a row, fields).
         """
+        codes = np.empty((self._codes, *ids.shape), dtype=np.uint64)
         row_starts = ids * self._row_bits
         for window in self._windows:
             bits = self._load(row_starts + window.first_bit)
             for slot in window.slots:
-                codes[:, slot.column, :] = (bits >> slot.shift) & slot.mask
+                np.right_shift(bits, slot.shift, out=codes[slot.column])
+                codes[slot.column] &= slot.mask
+        return codes
 
     def _load(self, position: U64) -> U64:
         """Return the 64 bits that begin at each position, counted in bits."""
         word = (position >> np.uint64(6)).view(np.int64)
         shift = position & np.uint64(63)
-        low = self._words.take(word) >> shift
+        low = self._words.take(word)
+        word += 1
+        high = self._words.take(word)
+        low >>= shift
         # Two shifts, because a shift by 64 is not defined.
-        high = (self._words.take(word + 1) << np.uint64(1)) << (shift ^ np.uint64(63))
-        return np.bitwise_or(low, high)
+        high <<= np.uint64(1)
+        shift ^= np.uint64(63)
+        high <<= shift
+        low |= high
+        return low

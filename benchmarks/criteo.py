@@ -1,0 +1,55 @@
+"""A model and ids of Criteo's shape, generated: the fields of the paper, weights and ids drawn at random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fmcompress.artifact import CompressedFM, Origin, pack_model
+from fmcompress.checkpoints import FMCheckpoint
+from fmcompress.data.generate import random_click_model, zipf_ids
+from fmcompress.quantized import QuantizedField, QuantizedFM, table_shapes
+from fmcompress.quantizer import Quantizer
+from fmcompress.reporting.paper import lightfm_quantizers
+from fmcompress.schema import Schema
+
+CARDINALITIES = [
+    49, 101, 126, 45, 223, 118, 84, 76, 95, 9, 30, 40, 75, 1458, 555, 193949, 138801, 306, 19, 11970, 634, 4,
+    42646, 5178, 192773, 3175, 27, 11422, 181075, 11, 4654, 2032, 5, 189657, 18, 16, 59697, 86, 45571,
+]  # fmt: skip
+DIM = 32
+SCHEMA = Schema.of((f"field_{number}", size) for number, size in enumerate(CARDINALITIES))
+LIGHTFM = lightfm_quantizers(CARDINALITIES, subspaces=4, codewords=1024)
+
+
+def checkpoint(*, seed: int = 0) -> FMCheckpoint:
+    """Return a factorization machine of Criteo's shape, 1,086,810 x 32, with Zipf counts."""
+    model = random_click_model(SCHEMA, dim=DIM, seed=seed)
+    counts = np.bincount(
+        (ids(1_000_000, seed=seed) + SCHEMA.offsets).reshape(-1).astype(np.int64), minlength=SCHEMA.categories
+    )
+    return FMCheckpoint(SCHEMA, model.bias, model.linear, model.embeddings, counts=counts)
+
+
+def ids(rows: int, *, seed: int) -> np.ndarray:
+    """Return Zipf-distributed ids, int32 (rows, 39)."""
+    return zipf_ids(SCHEMA, rows, np.random.default_rng(seed))
+
+
+def lightfm(*, seed: int = 0) -> CompressedFM:
+    """Return the paper's LightFM, 4 subspaces of 1024 codewords, with random codes; linear weights of 8 bits."""
+    rng = np.random.default_rng(seed)
+    fields = []
+    for cardinality, embedding in zip(CARDINALITIES, LIGHTFM, strict=True):
+        quantizer = Quantizer(embedding.codewords, 0 if embedding.raw else 256)
+        shapes = table_shapes(quantizer, cardinality, DIM)
+        codes = [rng.integers(0, k, cardinality) for k in quantizer.codewords]
+        fields.append(
+            QuantizedField(
+                quantizer,
+                tuple(0.1 * rng.standard_normal(shape, dtype=np.float32) for shape in shapes),
+                np.array(codes, dtype=np.uint16).T.reshape(cardinality, len(codes)),
+                0.1 * rng.standard_normal(quantizer.linear_values(cardinality), dtype=np.float32),
+                rng.integers(0, 256, 0 if quantizer.linear_raw else cardinality).astype(np.uint16),
+            )
+        )
+    return pack_model(QuantizedFM(SCHEMA, DIM, "sigmoid", 0.0, tuple(fields)), Origin(10**7, "lightfm", seed))
