@@ -11,6 +11,9 @@ from fmcompress.errors import UsageError
 MAX_CODEWORDS = 4096
 """Largest codebook: a code is at most 12 bits wide, so that five codes fit 64 bits."""
 
+MAX_SUBSPACES = 256
+"""Most subspaces that an embedding is cut into."""
+
 VALUE_BYTES = 2
 """Codewords, raw rows and linear weights are stored in fp16."""
 
@@ -127,9 +130,14 @@ def parse_quantizer(embedding: str, linear: str) -> Quantizer:
     """Return the quantizer that two short names describe; the pair of ``embedding_spec`` and ``linear_spec``.
 
     Raises:
-        UsageError: a name is none of them, or a codebook has more than ``MAX_CODEWORDS`` codewords.
+        UsageError: a name is none of them, or says in another way what has a name of its own; a codebook has
+            more than ``MAX_CODEWORDS`` codewords, or there are more than ``MAX_SUBSPACES``.
     """
-    return Quantizer(_parse_embedding(embedding), _parse_linear(linear))
+    quantizer = Quantizer(_parse_embedding(embedding), _parse_linear(linear))
+    names = embedding_spec(quantizer), linear_spec(quantizer)
+    if names != (embedding, linear):
+        raise UsageError(f"quantizer {embedding!r}, {linear!r} is spelt {names[0]!r}, {names[1]!r}")
+    return quantizer
 
 
 def _parse_embedding(spec: str) -> tuple[int, ...]:
@@ -138,9 +146,10 @@ def _parse_embedding(spec: str) -> tuple[int, ...]:
     if spec == _SHARED:
         return (1,)
     equal = _EQUAL.fullmatch(spec)
-    if equal:
-        return (_codewords(equal[2]),) * int(equal[1])
-    return tuple(_codewords(part) for part in spec.split(","))
+    parts = [equal[2]] * min(int(equal[1]), MAX_SUBSPACES + 1) if equal else spec.split(",")
+    if len(parts) > MAX_SUBSPACES:
+        raise UsageError(f"{spec[:40]!r} has more than {MAX_SUBSPACES} subspaces")
+    return tuple(map(_codewords, parts))
 
 
 def _parse_linear(spec: str) -> int:

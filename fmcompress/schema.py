@@ -17,6 +17,8 @@ LINKS = ("sigmoid",)
 MAX_CATEGORIES = 2**31 - 1
 """Rows of all fields together; ids are int32 on their way through the data."""
 
+_MAX_DIGITS = 20
+
 
 @dataclass(frozen=True)
 class Field:
@@ -38,7 +40,8 @@ class Schema:
     Row ``offsets[f] + id`` of the model's tables belongs to category ``id`` of field ``f``.
 
     Raises:
-        UsageError: no field, a name twice or empty, a cardinality below 1, too many categories.
+        UsageError: no field, a name twice, empty or not valid Unicode, a cardinality below 1, too many
+            categories.
     """
 
     fields: tuple[Field, ...]
@@ -50,6 +53,8 @@ class Schema:
         for field in self.fields:
             if not field.name:
                 raise UsageError("a field has an empty name")
+            if not _is_unicode(field.name):
+                raise UsageError(f"field name {field.name!r} is not valid Unicode")
             if field.name in seen:
                 raise UsageError(f"two fields are named {field.name!r}")
             if field.cardinality < 1:
@@ -81,7 +86,8 @@ class Schema:
     @property
     def categories(self) -> int:
         """Number of categories of all fields."""
-        return int(self.cardinalities.sum())
+        # Not the sum of the array: a sum of int64 can overflow.
+        return sum(field.cardinality for field in self.fields)
 
     def rows(self, field: int) -> slice:
         """Return the rows of field number ``field``."""
@@ -97,6 +103,14 @@ class Schema:
         return len(self.fields)
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: it cannot be written to any file
+        return False
+    return True
+
+
 def parse_fields(text: str) -> Schema:
     """Return the schema that ``name:size,name:size,…`` describes.
 
@@ -106,7 +120,7 @@ def parse_fields(text: str) -> Schema:
     sizes = []
     for part in text.split(","):
         name, colon, size = part.strip().rpartition(":")
-        if not colon or not size.isdecimal():
+        if not colon or not (size.isascii() and size.isdecimal()) or len(size) > _MAX_DIGITS:
             raise UsageError(
                 f"field {part.strip()!r} is not name:size",
                 hint="write --fields user:6040,movie:3706 and so on",

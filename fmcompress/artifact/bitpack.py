@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-# A multiple of 8, so that a chunk ends where a byte does; bounds the memory of the bits as bytes.
-_CHUNK_ROWS = 65_536
+# Bounds the memory of the bits, which take a byte each while they are (un)packed.
+_CHUNK_BITS = 1 << 22
 
 
 def pack(codes: npt.NDArray[np.uint16], widths: tuple[int, ...]) -> npt.NDArray[np.uint8]:
@@ -30,8 +30,9 @@ def pack(codes: npt.NDArray[np.uint16], widths: tuple[int, ...]) -> npt.NDArray[
     """
     row_bits = sum(widths)
     stream = np.empty((len(codes) * row_bits + 7) // 8, dtype=np.uint8)
-    for start in range(0, len(codes), _CHUNK_ROWS):
-        chunk = codes[start : start + _CHUNK_ROWS]
+    step = _chunk_rows(row_bits)
+    for start in range(0, len(codes) if row_bits else 0, step):
+        chunk = codes[start : start + step]
         bits = np.empty((len(chunk), row_bits), dtype=np.uint8)
         at = 0
         for column, width in enumerate(widths):
@@ -47,8 +48,9 @@ def unpack(stream: npt.NDArray[np.uint8], rows: int, widths: tuple[int, ...]) ->
     """Return the codes of a bit stream, uint16 (rows, codes of a row): the inverse of ``pack``."""
     row_bits = sum(widths)
     codes = np.zeros((rows, len(widths)), dtype=np.uint16)
-    for start in range(0, rows if row_bits else 0, _CHUNK_ROWS):
-        count = min(_CHUNK_ROWS, rows - start)
+    step = _chunk_rows(row_bits)
+    for start in range(0, rows if row_bits else 0, step):
+        count = min(step, rows - start)
         part = stream[start * row_bits // 8 :][: (count * row_bits + 7) // 8]
         bits = np.unpackbits(part, bitorder="little", count=count * row_bits).reshape(count, row_bits)
         at = 0
@@ -57,3 +59,8 @@ def unpack(stream: npt.NDArray[np.uint8], rows: int, widths: tuple[int, ...]) ->
             codes[start : start + count, column] = (bits[:, at : at + width].astype(np.uint16) << shifts).sum(axis=1)
             at += width
     return codes
+
+
+def _chunk_rows(row_bits: int) -> int:
+    """Return a multiple of 8, so that a chunk of rows ends where a byte does."""
+    return max(8, _CHUNK_BITS // max(1, row_bits) // 8 * 8)

@@ -50,6 +50,27 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text; strictly: a key that occurs twice, NaN and Infinity are errors.
+
+    Raises:
+        ValueError: the text is no JSON.
+        RecursionError: it is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_number)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no JSON")
+
+
 def encode_header(metadata: str, tensors: Sequence[Tensor], *, header_bytes: int = 0) -> bytes:
     """Return the container's length and header.
 
@@ -86,9 +107,9 @@ def decode_header(data: memoryview, file_bytes: int) -> tuple[str, tuple[Tensor,
     if file_bytes < LENGTH_BYTES or not 2 <= length <= min(MAX_HEADER_BYTES, file_bytes - LENGTH_BYTES):
         raise ArtifactError("is not a safetensors file, or is cut short")
     try:
-        layout = json.loads(bytes(data[LENGTH_BYTES : LENGTH_BYTES + length]))
+        layout = parse_json(str(data[LENGTH_BYTES : LENGTH_BYTES + length], "utf-8"))
         metadata = layout.pop("__metadata__")["fmcompress"]
-        tensors = [_tensor(name, entry) for name, entry in layout.items()]
+        tensors = [_tensor(name, entry, file_bytes) for name, entry in layout.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError("is not a safetensors file written by fmcompress") from error
     if not isinstance(metadata, str):
@@ -96,7 +117,7 @@ def decode_header(data: memoryview, file_bytes: int) -> tuple[str, tuple[Tensor,
     start = 0
     for tensor, offsets in tensors:
         if offsets != [start, start + tensor.nbytes]:
-            raise ArtifactError(f"is damaged: tensor {tensor.name!r} does not lie where its size says")
+            raise ArtifactError(f"is damaged: tensor {tensor.name[:40]!r} does not lie where its size says")
         start += tensor.nbytes
     if LENGTH_BYTES + length + start != file_bytes:
         expected = LENGTH_BYTES + length + start
@@ -104,8 +125,8 @@ def decode_header(data: memoryview, file_bytes: int) -> tuple[str, tuple[Tensor,
     return metadata, tuple(tensor for tensor, _ in tensors), LENGTH_BYTES + length
 
 
-def _tensor(name: str, entry: dict[str, Any]) -> tuple[Tensor, Any]:
+def _tensor(name: str, entry: dict[str, Any], file_bytes: int) -> tuple[Tensor, Any]:
     (size,) = entry["shape"]
-    if entry["dtype"] not in _DTYPE_BYTES or type(size) is not int or size < 0:
+    if entry["dtype"] not in _DTYPE_BYTES or type(size) is not int or not 0 <= size <= file_bytes:
         raise ValueError(name)
     return Tensor(name, entry["dtype"], size), entry["data_offsets"]

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import json
+import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fmcompress.artifact.container import Tensor, canonical_json, encode_header
+from fmcompress.artifact.container import Tensor, canonical_json, encode_header, parse_json
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
 from fmcompress.schema import LINKS, Schema
@@ -22,9 +23,15 @@ UNSEALED = "0" * 64
 
 _KIND = "cat"
 _MAX_DIM = 65_536
-# The longest texts of numbers that are not known when the header's size is fixed.
-_LONGEST_ERROR = 1.23e-100
+_MAX_WHOLE = 2**63 - 1
+_MAX_ERROR = 1e5
+_MIN_ERROR = 1e-99
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# The longest texts of numbers that are not known when the header's size is fixed. The budget is one of them:
+# were the header a little larger for a larger budget, the smallest budget that works could not be told.
+_LONGEST_ERROR = -1.23e-05
 _LONGEST_QUALITY = -1.23456e-05
+_LARGEST_BUDGET = 2**50
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class Header:
         dim: embedding size l.
         link: from logit to prediction.
         quantizers: how each field is stored.
-        errors: expected rise of the loss per row by each field, rounded to 3 digits.
+        errors: expected rise of the loss per row by each field; written with 3 digits, and up to ±10⁵.
         origin: where the artifact comes from.
     """
 
@@ -94,8 +101,12 @@ class Header:
 
     @property
     def header_bytes(self) -> int:
-        """Size of the container's length and header: fixed before quantizers and figures are known."""
-        return header_bytes(self.schema, self.dim, self.link, self.origin)
+        """Size of the container's length and header: fixed before quantizers and figures are known.
+
+        Only quantizers with a longer name than any on the menu, such as ``256,128,64,64``, can make it larger.
+        """
+        fixed = header_bytes(self.schema, self.dim, self.link, self.origin)
+        return len(encode_header(encode(self, UNSEALED), self.tensors, header_bytes=fixed))
 
 
 def header_bytes(schema: Schema, dim: int, link: str, origin: Origin) -> int:
@@ -104,7 +115,7 @@ def header_bytes(schema: Schema, dim: int, link: str, origin: Origin) -> int:
     The header's text depends a little on the choice (``raw`` is shorter than ``8x1024``) and on figures that
     are known last; it is filled up with spaces to this size, so that bytes can be counted beforehand.
     """
-    widest = Quantizer((1024,) * 16, 1024)
+    widest = Quantizer((1024,) * 16, linear_codewords=1)  # 16x1024, shared
     quality = {name: Quality(q.rows, _LONGEST_QUALITY, _LONGEST_QUALITY) for name, q in origin.quality.items()}
     longest = Header(
         schema,
@@ -112,7 +123,7 @@ def header_bytes(schema: Schema, dim: int, link: str, origin: Origin) -> int:
         link,
         (widest,) * len(schema),
         (_LONGEST_ERROR,) * len(schema),
-        Origin(origin.budget_bytes, origin.method, origin.seed, origin.source, origin.libraries, quality),
+        replace(origin, budget_bytes=max(_LARGEST_BUDGET, origin.budget_bytes), quality=quality),
     )
     largest_values = schema.categories * (dim + 1)
     largest = (
@@ -127,7 +138,7 @@ def encode(header: Header, sha256: str) -> str:
     """Return the metadata as canonical JSON; ``sha256`` seals it and the payload."""
     origin = header.origin
     fields = [
-        [f.name, _KIND, f.cardinality, embedding_spec(quantizer), linear_spec(quantizer), _rounded(error, 3)]
+        [f.name, _KIND, f.cardinality, embedding_spec(quantizer), linear_spec(quantizer), _capped(error)]
         for f, quantizer, error in zip(header.schema.fields, header.quantizers, header.errors, strict=True)
     ]
     quality = {name: [q.rows, _rounded(q.auc, 6), _rounded(q.logloss, 6)] for name, q in sorted(origin.quality.items())}
@@ -140,7 +151,7 @@ def encode(header: Header, sha256: str) -> str:
             "budget": origin.budget_bytes,
             "method": origin.method,
             "seed": origin.seed,
-            "source": list(origin.source),
+            "source": [_writable(part) for part in origin.source],
             "libraries": dict(origin.libraries),
             "quality": quality,
             "sha256": sha256,
@@ -155,19 +166,21 @@ def decode(metadata: str) -> tuple[Header, str]:
         ArtifactError: the text is no metadata of an artifact, or of a newer schema version.
     """
     try:
-        found = json.loads(metadata)
-        version = found["schema_version"]
+        found = parse_json(metadata)
+        version = _whole(found["schema_version"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError("is no fmcompress artifact: its metadata has no schema version") from error
-    if version != SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise ArtifactError(
-            f"has schema version {version!r}, this fmcompress reads version {SCHEMA_VERSION}",
+            f"has schema version {version}, this fmcompress reads version {SCHEMA_VERSION}",
             hint="a newer fmcompress reads it",
         )
     try:
-        return _header(found), str(found["sha256"])
+        if version != SCHEMA_VERSION or not _SHA256.fullmatch(found["sha256"]):
+            raise ValueError("schema version or SHA-256")
+        return _header(found), found["sha256"]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, UsageError) as error:
-        raise ArtifactError(f"is damaged: its metadata cannot be used ({error})") from error
+        raise ArtifactError(f"is damaged: its metadata cannot be used ({str(error)[:100]})") from error
 
 
 def _header(found: dict[str, Any]) -> Header:
@@ -181,7 +194,7 @@ def _header(found: dict[str, Any]) -> Header:
             raise ValueError(f"field {name!r}")
         quantizers.append(quantizer)
     quality = {
-        str(name): Quality(_whole(rows), float(auc), float(logloss))
+        name: Quality(_whole(rows), _number(auc), _number(logloss))
         for name, (rows, auc, logloss) in found["quality"].items()
     }
     return Header(
@@ -189,29 +202,50 @@ def _header(found: dict[str, Any]) -> Header:
         dim=dim,
         link=link,
         quantizers=tuple(quantizers),
-        errors=tuple(float(error) for *_, error in found["fields"]),
+        errors=tuple(_number(error) for *_, error in found["fields"]),
         origin=Origin(
             budget_bytes=_whole(found["budget"]),
             method=_text(found["method"]),
             seed=_whole(found["seed"]),
             source=tuple(_text(part) for part in found["source"]),
-            libraries={_text(name): _text(version) for name, version in found["libraries"].items()},
+            libraries={name: _text(version) for name, version in found["libraries"].items()},
             quality=quality,
         ),
     )
 
 
 def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise ValueError(f"{value!r} is not a whole number")
+    if type(value) is not int or abs(value) > _MAX_WHOLE:
+        raise ValueError("a whole number was expected")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is not a text")
+        raise ValueError("a text was expected")
     return value
 
 
-def _rounded(value: float, digits: int) -> float:
-    return float(f"{value:.{digits - 1}e}")
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError("a number was expected")
+    return float(value)
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    """Return a number with so many digits; None, JSON's null, for an AUC that does not exist."""
+    return float(f"{value:.{digits - 1}e}") if math.isfinite(value) else None
+
+
+def _capped(error: float) -> float | None:
+    """Return an error with 3 digits; beyond the limits they would take more room than was set aside."""
+    if abs(error) < _MIN_ERROR:
+        return 0.0
+    return _rounded(min(max(error, -_MAX_ERROR), _MAX_ERROR), 3)
+
+
+def _writable(text: str) -> str:
+    """Return a text with ``?`` in place of what UTF-8 cannot say: a file name may hold any bytes."""
+    return text.encode(errors="replace").decode()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fmcompress.artifact.bitpack import unpack
 from fmcompress.artifact.container import decode_header, encode_header
 from fmcompress.artifact.header import BIAS_BYTES, UNSEALED, Header, decode, encode
 from fmcompress.artifact.model import CompressedFM, field_parts
@@ -15,7 +16,8 @@ from fmcompress.errors import ArtifactError
 from fmcompress.files import replacing
 from fmcompress.quantizer import code_bits
 
-_HASH_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 20
+_CHUNK_ROWS = 1 << 14
 
 
 def save(model: CompressedFM, path: str | Path, *, force: bool = False) -> None:
@@ -50,15 +52,19 @@ def load(path: str | Path) -> CompressedFM:
     """
     path = Path(path)
     try:
-        data: npt.NDArray[np.uint8] = np.memmap(path, dtype=np.uint8, mode="r")
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path}: is not a file that can be read, or is empty") from error
-    try:
-        return _load(data)
+        return _load(_map(path))
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}", hint=error.hint) from error
+
+
+def _map(path: Path) -> npt.NDArray[np.uint8]:
+    try:
+        if not path.is_file():  # opening a pipe would wait for ever
+            raise ArtifactError("is not a file" if path.exists() else "no such file")
+        return np.memmap(path, dtype=np.uint8, mode="r")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is empty"
+        raise ArtifactError(f"cannot be read: {reason}") from error
 
 
 def _load(data: npt.NDArray[np.uint8]) -> CompressedFM:
@@ -83,33 +89,34 @@ def _check_seal(data: npt.NDArray[np.uint8], start: int, sha256: str) -> None:
     """Compare the SHA-256 of the file, its own 64 digits replaced by zeros."""
     head = data[:start].tobytes()
     digest = hashlib.sha256(head.replace(sha256.encode(), UNSEALED.encode()))
-    for at in range(start, len(data), _HASH_CHUNK_BYTES):
-        digest.update(data[at : at + _HASH_CHUNK_BYTES].data)
+    for at in range(start, len(data), _CHUNK_BYTES):
+        digest.update(data[at : at + _CHUNK_BYTES].data)
     if digest.hexdigest() != sha256:
         raise ArtifactError("is damaged: its SHA-256 is not the one in its header")
 
 
 def _check_numbers(model: CompressedFM) -> None:
     """Check what a correct seal does not promise: the file may have been written by anything."""
-    if not (np.isfinite(model.bias) and np.isfinite(model.values).all()):
+    chunks = (model.values[at : at + _CHUNK_BYTES] for at in range(0, len(model.values), _CHUNK_BYTES))
+    if not (np.isfinite(model.bias) and all(np.isfinite(chunk).all() for chunk in chunks)):
         raise ArtifactError("is damaged: it holds NaN or infinite weights")
     for parts in field_parts(model.header):
         codewords = (*parts.quantizer.codewords, *_linear_codewords(parts.quantizer.linear_codewords))
         if all(k == 1 << code_bits(k) for k in codewords):
             continue  # every code of this width names a codeword
-        _check_codes(model, parts.code_start, parts.code_bytes, parts.cardinality, codewords)
+        _check_codes(model.codes[parts.code_start :][: parts.code_bytes], parts.cardinality, codewords)
 
 
 def _linear_codewords(codewords: int) -> tuple[int, ...]:
     return (codewords,) if codewords else ()
 
 
-def _check_codes(model: CompressedFM, start: int, size: int, rows: int, codewords: tuple[int, ...]) -> None:
-    from fmcompress.artifact.bitpack import unpack
-
-    codes = unpack(model.codes[start : start + size], rows, tuple(map(code_bits, codewords)))
-    if (codes >= np.array(codewords)).any():
-        raise ArtifactError("is damaged: a code names a codeword that does not exist")
+def _check_codes(stream: npt.NDArray[np.uint8], rows: int, codewords: tuple[int, ...]) -> None:
+    widths = tuple(map(code_bits, codewords))
+    for start in range(0, rows, _CHUNK_ROWS):  # a multiple of 8 rows begins where a byte does
+        codes = unpack(stream[start * sum(widths) // 8 :], min(_CHUNK_ROWS, rows - start), widths)
+        if (codes >= np.array(codewords)).any():
+            raise ArtifactError("is damaged: a code names a codeword that does not exist")
 
 
 def _header_bytes(header: Header, sha256: str) -> bytes:

@@ -113,7 +113,7 @@ def field_parts(header: Header) -> Iterator[FieldParts]:
 
 
 def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:
-    """Return the packed form of a quantized factorization machine; numbers are rounded to fp16."""
+    """Return the packed form of a quantized factorization machine; numbers are rounded to fp16, the bias to fp32."""
     header = Header(
         schema=model.schema,
         dim=model.dim,
@@ -131,7 +131,9 @@ def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:
         packed_values[parts.linear_start : parts.linear_start + parts.linear_values] = to_half(field.linear_table)
         stream = pack(_all_codes(field), parts.quantizer.widths)
         packed_codes[parts.code_start : parts.code_start + parts.code_bytes] = stream
-    return CompressedFM(header, float(np.float32(model.bias)), packed_values, packed_codes)
+    largest = float(np.finfo(np.float32).max)
+    bias = float(np.float32(min(max(model.bias, -largest), largest)))
+    return CompressedFM(header, bias, packed_values, packed_codes)
 
 
 def unpack_model(model: CompressedFM) -> QuantizedFM:

@@ -30,7 +30,7 @@ def without_nan(value: Any) -> Any:
 def to_text(report: Report) -> str:
     """Return the report as plain text."""
     width = max(len(name) for name, _ in _facts(report))
-    facts = "\n".join(f"{name.ljust(width)}  {value}" for name, value in _facts(report))
+    facts = "\n".join(f"{name.ljust(width)}  {printable(value)}" for name, value in _facts(report))
     tables = [plain_table(table) for table in _tables(report)]
     return "\n\n".join([facts, *tables]) + "\n"
 
@@ -55,7 +55,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("paper's Params", f"{report.paper_params_mib:.4f} MiB, of the FM {report.paper_fm_mib:.4f} MiB"),
         ("embedding size", str(report.dim)),
         ("method", f"{report.method}, seed {report.seed}"),
-        ("source", f"{printable(name)} of {tool}, SHA-256 {sha256}" if name else "a model in memory"),
+        ("source", f"{name} of {tool}, SHA-256 {sha256}" if name else "a model in memory"),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+_WIDEST = 60
+
 
 @dataclass(frozen=True)
 class Table:
@@ -22,9 +24,9 @@ class Table:
 
 
 def plain_table(table: Table) -> str:
-    """Return the table as plain text, with no cell cut short."""
+    """Return the table as plain text, with no cell cut short; a very wide one pushes its line out of the columns."""
     lines = [[printable(cell) for cell in row] for row in (table.head, *table.rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.head))]
+    widths = [min(_WIDEST, max(len(line[column]) for line in lines)) for column in range(len(table.head))]
     aligned = [
         "  ".join(
             cell.ljust(width) if column < table.left else cell.rjust(width)
@@ -49,4 +51,4 @@ def printable(text: str) -> str:
 
 def _escaped(cell: str) -> str:
     text = printable(cell).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{c}" if c in r"\`*_[]|~#" else c for c in text)
+    return "".join(f"\\{c}" if c in r"\`*_[]|~#$" else c for c in text)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from torch.nn.functional import embedding_bag
 from fmcompress.artifact.model import FieldParts, field_parts
 from fmcompress.errors import DataError
 from fmcompress.quantizer import subspace_bounds
-from fmcompress.serve.memory import SMALL_FIELD
+from fmcompress.serve.memory import SMALL_FIELD, folds_linear
 from fmcompress.serve.windows import CodeReader, as_words
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Scorer:
         Raises:
             DataError: the shape is another, or an id is out of range.
         """
-        rows = np.asarray(ids)
+        rows = _array(ids)
         if rows.ndim != 2 or rows.shape[1] != len(self._schema) or rows.dtype.kind not in "iu":
             raise DataError(
                 f"ids are {rows.dtype} of shape {rows.shape}, expected integers of shape (rows, {len(self._schema)})"
@@ -78,7 +78,7 @@ class Scorer:
         logits = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), _CHUNK_ROWS):
             chunk = rows[start : start + _CHUNK_ROWS]
-            logits[start : start + _CHUNK_ROWS] = self._logits(chunk.astype(np.int64), start)
+            logits[start : start + _CHUNK_ROWS] = self._logits(_signed(chunk), start)
         return torch.sigmoid(torch.from_numpy(logits)).numpy()
 
     def _logits(self, ids: Ids, first_row: int) -> npt.NDArray[np.float32]:
@@ -104,6 +104,20 @@ class Scorer:
                 f"expected 0 to {self._cardinalities[field] - 1}"
             )
         return out
+
+
+def _array(ids: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(ids)
+    except ValueError as error:
+        raise DataError("ids are no array: their rows differ in length") from error
+
+
+def _signed(ids: npt.NDArray[Any]) -> Ids:
+    """Return ids as int64; those too large for it must not come out as negative ones."""
+    if ids.dtype == np.uint64:
+        ids = np.minimum(ids, np.uint64(2**63 - 1))
+    return ids.astype(np.int64)
 
 
 class _Bags:
@@ -241,13 +255,13 @@ def _groups(model: CompressedFM) -> list[_Group]:
     for column, parts in enumerate(field_parts(model.header)):
         kind = parts.quantizer
         rows = parts.tables[0][1][0]
-        if kind.row_bits:
-            coded.setdefault((len(kind.codewords), len(kind.widths)), {})[column] = parts
-        elif rows <= SMALL_FIELD and parts.linear_values in (1, rows):
+        if folds_linear(parts):
             folded[column] = parts
+        elif kind.row_bits or len(kind.codewords) > 1:
+            coded.setdefault((len(kind.codewords), len(kind.widths)), {})[column] = parts
         else:
             linear[column] = parts
-        if column in folded or (kind.row_bits and not kind.raw):
+        if column in folded or (column not in linear and not kind.raw):
             continue
         if rows <= SMALL_FIELD:
             plain[column] = parts
