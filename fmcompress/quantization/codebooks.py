@@ -12,9 +12,11 @@ from fmcompress.quantized import QuantizedField
 from fmcompress.quantizer import Quantizer
 
 _ITERATIONS = 20
-# More points than this per codeword do not make a better codebook.
-_POINTS_PER_CODEWORD = 256
-_MIN_POINTS = 65_536
+_ITERATIONS_OF_MANY = 8
+_MANY = 32_768
+# More points than this per codeword hardly make a better codebook.
+_POINTS_PER_CODEWORD = 128
+_MIN_POINTS = 16_384
 
 
 def quantize_field(field: FieldWeights, quantizer: Quantizer, *, seed: int) -> QuantizedField:
@@ -73,4 +75,5 @@ def _centroids(points: Points, frequencies: npt.NDArray[np.float64], size: int, 
     if len(points) > enough:
         drawn = np.random.default_rng(seed).permutation(len(points))[:enough]
         points, weights = points[drawn], weights[drawn]
-    return train_centroids(points, weights, size, seed=seed, iterations=_ITERATIONS)
+    iterations = _ITERATIONS if len(points) <= _MANY else _ITERATIONS_OF_MANY
+    return train_centroids(points, weights, size, seed=seed, iterations=iterations)

@@ -58,6 +58,11 @@ def nearest(points: Points, centroids: Points) -> tuple[npt.NDArray[np.float32],
     return np.maximum(distances[:, 0], 0), numbers[:, 0]
 
 
+def use_one_thread() -> None:
+    """Keep faiss, where it is called from this thread, to this thread."""
+    _faiss().omp_set_num_threads(1)
+
+
 def version() -> str:
     """Return the version of faiss."""
     return str(_faiss().__version__)

@@ -12,7 +12,8 @@ from fmcompress.quantization.allocate import allocate
 from fmcompress.quantization.codebooks import quantize_field
 from fmcompress.quantization.menu import FieldWeights, Option, field_menu
 from fmcompress.quantization.sensitivity import Sensitivity
-from fmcompress.quantized import QuantizedFM
+from fmcompress.quantization.parallel import for_each_field
+from fmcompress.quantized import QuantizedField, QuantizedFM
 from fmcompress.sizes import format_size
 
 
@@ -58,10 +59,14 @@ def make_plan(
         BudgetError: no artifact of this model fits the budget.
     """
     fixed = BIAS_BYTES + header_bytes(checkpoint.schema, checkpoint.dim, checkpoint.link, origin)
+
+    def price(field: int) -> list[Option]:
+        return field_menu(weights_of(checkpoint, sensitivity, field), seed=origin.seed)
+
     menus = []
     progress.start("pricing quantizers", len(checkpoint.schema))
-    for field in range(len(checkpoint.schema)):
-        menus.append(field_menu(weights_of(checkpoint, sensitivity, field), seed=origin.seed))
+    for menu in for_each_field(price, len(checkpoint.schema)):
+        menus.append(menu)
         progress.advance()
     progress.finish()
     options = allocate(menus, origin.budget_bytes - fixed)
@@ -92,10 +97,14 @@ def carry_out(
         seed: of k-means.
         progress: told of each field.
     """
+
+    def quantized(number: int) -> QuantizedField:
+        return quantize_field(weights_of(checkpoint, sensitivity, number), plan.options[number].quantizer, seed=seed)
+
     fields = []
     progress.start("making codebooks", len(plan.options))
-    for number, option in enumerate(plan.options):
-        fields.append(quantize_field(weights_of(checkpoint, sensitivity, number), option.quantizer, seed=seed))
+    for field in for_each_field(quantized, len(plan.options)):
+        fields.append(field)
         progress.advance()
     progress.finish()
     return QuantizedFM(checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, tuple(fields))
