@@ -30,6 +30,14 @@ def checkpoint(*, seed: int = 0) -> FMCheckpoint:
     return FMCheckpoint(SCHEMA, model.bias, model.linear, model.embeddings, counts=counts)
 
 
+def bare_checkpoint() -> FMCheckpoint:
+    """Return a factorization machine of Criteo's shape, made with little memory beside its own."""
+    rng = np.random.default_rng(0)
+    embeddings = rng.standard_normal((SCHEMA.categories, DIM), dtype=np.float32)
+    embeddings *= np.float32(0.1)
+    return FMCheckpoint(SCHEMA, -1.0, rng.standard_normal(SCHEMA.categories, dtype=np.float32), embeddings)
+
+
 def ids(rows: int, *, seed: int) -> np.ndarray:
     """Return Zipf-distributed ids, int32 (rows, 39)."""
     return zipf_ids(SCHEMA, rows, np.random.default_rng(seed))

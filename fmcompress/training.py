@@ -6,8 +6,9 @@ again with a smaller learning rate, and after two such drops training ends.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
@@ -24,19 +25,38 @@ _MIN_GAIN = 1e-5
 _SHOW_EVERY = 20
 
 
-class Run(Protocol[State]):
+class Run(ABC, Generic[State]):
     """A model in training, with its optimizers."""
 
     optimizers: list[torch.optim.Optimizer]
 
+    @abstractmethod
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is minimised on a batch, and of it the binary cross entropy; scalars."""
 
+    @abstractmethod
     def state(self) -> State:
         """Return the model as it is now, in a form that can be scored and kept."""
 
+    @abstractmethod
     def restore(self, state: State) -> None:
         """Take up a kept state again."""
+
+    def step(self, batch: Batch) -> torch.Tensor:
+        """Make one step, and return the binary cross entropy before it, a scalar."""
+        objective, entropy = self.loss(batch)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        objective.backward()  # type: ignore[no-untyped-call]
+        for optimizer in self.optimizers:
+            optimizer.step()
+        return entropy
+
+    def decay(self) -> None:
+        """Multiply the learning rate by 0.2."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] *= _LR_DECAY
 
 
 @dataclass(frozen=True)
@@ -108,7 +128,7 @@ def fit(
             if drops > _LR_DROPS:
                 break
             run.restore(best[0])
-            _decay(run)
+            run.decay()
     if best is None:
         raise UsageError("epochs is 0, expected 1 or more")
     return Fit(best[0], best[1], epoch)
@@ -118,22 +138,11 @@ def _pass(run: Run[State], rows: ParquetRows, schedule: Schedule, epoch: int, ti
     progress.start(title, -(-rows.rows // schedule.batch_size))
     figures = ""
     for number, batch in enumerate(shuffled(rows, schedule.batch_size, seed=schedule.seed * 1_000_003 + epoch)):
-        objective, entropy = run.loss(batch)
-        for optimizer in run.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        objective.backward()  # type: ignore[no-untyped-call]
-        for optimizer in run.optimizers:
-            optimizer.step()
+        entropy = run.step(batch)
         if number % _SHOW_EVERY == 0:  # reading the loss waits for a GPU
             figures = f"loss {entropy.item():.4f}"
         progress.advance(figures=figures)
     progress.finish()
-
-
-def _decay(run: Run[State]) -> None:
-    for optimizer in run.optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] *= _LR_DECAY
 
 
 def adam(

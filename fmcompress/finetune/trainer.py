@@ -20,7 +20,7 @@ from fmcompress.evaluation import Scores
 from fmcompress.finetune.model import QuantizedModule
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training import Fit, Schedule, adam, fit
+from fmcompress.training import Fit, Run, Schedule, adam, fit
 
 _DENSE_VALUES = 16_000_000
 
@@ -86,14 +86,15 @@ def tune(
     if options.epochs == 0:
         return Fit(model, start, 0)
     schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
-    run = _Run(model, teacher, options)
+    run = TuneRun(model, teacher, options)
     return fit(run, rows, valid, schedule, title="tuning", progress=progress, start=(model, start))
 
 
-class _Run:
+class TuneRun(Run[CompressedFM]):
     """A compressed factorization machine in tuning."""
 
     def __init__(self, model: CompressedFM, teacher: FMCheckpoint, options: TuneOptions) -> None:
+        """Start from the numbers of ``model``; ``teacher`` is the factorization machine that was compressed."""
         self._origin = model.header.origin
         self._device = options.device
         self._distillation = options.distillation
@@ -104,6 +105,7 @@ class _Run:
         self.optimizers = adam(self.module.tables(), self.module.others(), options.lr, sparse=sparse)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the binary cross entropy against the targets, twice."""
         logits = self.module(torch.from_numpy(batch.ids).long().to(self._device))
         entropy = binary_cross_entropy_with_logits(logits, self._targets(batch).to(self._device))
         return entropy, entropy
@@ -115,7 +117,9 @@ class _Run:
         return torch.lerp(labels, torch.from_numpy(self._teacher.predict(batch.ids)), self._distillation)
 
     def state(self) -> CompressedFM:
+        """Return the packed model."""
         return pack_model(self.module.store(self._quantized), self._origin)
 
     def restore(self, state: CompressedFM) -> None:
+        """Take up the numbers of a kept model again."""
         self.module.load(unpack_model(state))

@@ -15,7 +15,7 @@ from fmcompress.errors import UsageError
 from fmcompress.evaluation import Scores
 from fmcompress.fm.model import RowNumbers, VanillaFM
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training import Schedule, adam, fit
+from fmcompress.training import Run, Schedule, adam, fit
 
 # Dense Adam visits every row of the tables at every step, lazy Adam sorts the batch's rows instead; beyond
 # this many numbers the latter is faster.
@@ -112,14 +112,15 @@ def _climb(trial: Callable[[float], TrainedFM], progress: Progress) -> TrainedFM
 
 def _train(rows: ParquetRows, valid: ParquetRows, options: TrainOptions, l2: float, progress: Progress) -> TrainedFM:
     schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
-    found = fit(_Run(rows, options, l2), rows, valid, schedule, title=f"FM with L2 {l2:.1e}", progress=progress)
+    found = fit(TrainRun(rows, options, l2), rows, valid, schedule, title=f"FM with L2 {l2:.1e}", progress=progress)
     return TrainedFM(found.state, found.scores, l2, found.epochs)
 
 
-class _Run:
+class TrainRun(Run[FMCheckpoint]):
     """A factorization machine in training."""
 
     def __init__(self, rows: ParquetRows, options: TrainOptions, l2: float) -> None:
+        """Start from small random embeddings."""
         self._schema = rows.schema
         self._l2 = l2
         self._counts = count_categories(rows)
@@ -132,6 +133,7 @@ class _Run:
         self.optimizers = adam(tables, [self.model.bias], options.lr, sparse=sparse)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return binary cross entropy with L2, and the former alone."""
         logits, norms = self.model(self._rows(batch.ids))
         entropy = binary_cross_entropy_with_logits(logits, torch.from_numpy(batch.labels).to(logits.device))
         return entropy + self._l2 * norms, entropy
@@ -144,6 +146,7 @@ class _Run:
         return FMCheckpoint(self._schema, self.model.bias.item(), linear, embeddings, counts=self._counts)
 
     def restore(self, state: FMCheckpoint) -> None:
+        """Take up a kept state again."""
         with torch.no_grad():
             self.model.embeddings[:-1] = torch.from_numpy(state.embeddings)
             self.model.linear[:-1, 0] = torch.from_numpy(state.linear)

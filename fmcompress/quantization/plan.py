@@ -11,8 +11,8 @@ from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.allocate import allocate
 from fmcompress.quantization.codebooks import quantize_field
 from fmcompress.quantization.menu import FieldWeights, Option, field_menu
-from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.quantization.parallel import for_each_field
+from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.quantized import QuantizedField, QuantizedFM
 from fmcompress.sizes import format_size
 

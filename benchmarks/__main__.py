@@ -1,0 +1,38 @@
+"""Runs all benchmarks and writes their tables into ``docs/performance.md``."""
+
+from __future__ import annotations
+
+import platform
+from datetime import date
+from pathlib import Path
+
+import faiss
+import torch
+
+from benchmarks import quantizing, scoring, tuning
+
+_PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+_BEGIN, _END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
+
+
+def main() -> None:
+    """Measure, print and write."""
+    sections = [
+        ("Quantization without data", ("", "median", "ratio to faiss"), quantizing.run),
+        ("Peak memory of quantization", ("", "peak", "ratio to the embeddings"), quantizing.memory),
+        ("Tuning, batch 2048, two threads", ("", "median", "ratio to the FM"), tuning.run),
+        ("Scoring, batch 2048, one thread", ("", "median", "ratio to packed codes"), scoring.run),
+    ]
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}, faiss {faiss.__version__}"
+    parts = [f"Measured on {date.today()}: {torch.get_num_threads()} cores, {platform.machine()}, {versions}."]
+    for title, head, work in sections:
+        rows = [head, ("---", "---:", "---:"), *work()]
+        parts.append(f"### {title}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows))
+        print(parts[-1], end="\n\n", flush=True)
+    page = _PAGE.read_text()
+    before, after = page.split(_BEGIN)[0], page.split(_END)[1]
+    _PAGE.write_text(before + _BEGIN + "\n" + "\n\n".join(parts) + "\n" + _END + after)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Quantization without data, planning over the whole menu included, against plain faiss product quantization."""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+
+import faiss
+import numpy as np
+
+from benchmarks import criteo
+from benchmarks.timing import interleaved, ratio
+from fmcompress.checkpoints import FMCheckpoint
+from fmcompress.pipeline import Quantization
+
+_BUDGET = "7.5MB"
+_ROUNDS = 3
+
+
+def run() -> list[tuple[str, ...]]:
+    """Return rows of the table: what, seconds, times faiss's."""
+    checkpoint = criteo.checkpoint()
+    job: list[Quantization] = []
+    works = (
+        lambda: _plain_faiss(checkpoint),
+        lambda: job.append(Quantization(checkpoint, _BUDGET)),
+        lambda: job.pop().run(),
+    )
+    faiss_times, plan_times, run_times = interleaved(works, _ROUNDS)
+    total = [a + b for a, b in zip(plan_times, run_times, strict=True)]
+    names = ("faiss, 4 x 10 bits", "quantize, whole", "of it pricing and allocation", "of it codebooks and packing")
+    return [
+        (name, f"{statistics.median(found):.1f} s", f"{ratio(found, faiss_times):.2f}")
+        for name, found in zip(names, (faiss_times, total, plan_times, run_times), strict=True)
+    ]
+
+
+def memory() -> list[tuple[str, ...]]:
+    """Return rows of the table: what, MiB, times the fp32 embeddings; measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.quantizing"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    embeddings = 4 * criteo.SCHEMA.categories * criteo.DIM
+    return [
+        ("fp32 embeddings", f"{embeddings / 2**20:.0f} MiB", "1.00"),
+        ("quantize, on top of the loaded checkpoint", f"{found / 2**20:.0f} MiB", f"{found / embeddings:.2f}"),
+    ]
+
+
+def _plain_faiss(checkpoint: FMCheckpoint) -> None:
+    """Train 4 x 10 bits on every field that has a codebook in the paper, and encode it."""
+    for number, cardinality in enumerate(criteo.CARDINALITIES):
+        if cardinality >= 1024:
+            vectors = np.ascontiguousarray(checkpoint.embeddings[criteo.SCHEMA.rows(number)])
+            quantizer = faiss.ProductQuantizer(criteo.DIM, 4, 10)
+            quantizer.cp.min_points_per_centroid = 1
+            quantizer.train(vectors)
+            quantizer.compute_codes(vectors)
+
+
+def _peak_bytes() -> int:
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _measure_memory() -> int:
+    import fmcompress.api  # noqa: F401 -- libraries are loaded before the first reading
+
+    model = criteo.bare_checkpoint()
+    before = _peak_bytes()
+    Quantization(model, _BUDGET).run()
+    return _peak_bytes() - before
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure_memory()))

@@ -1,0 +1,24 @@
+"""Timing two things in turn, so that their ratio holds on a machine whose speed drifts."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+
+def interleaved(works: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """Return the seconds of each work in each round; the works take turns, after one round that does not count."""
+    seconds: list[list[float]] = [[] for _ in works]
+    for number in range(rounds + 1):
+        for work, found in zip(works, seconds, strict=True):
+            start = time.perf_counter()
+            work()
+            if number:
+                found.append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(of: Sequence[float], to: Sequence[float]) -> float:
+    """Return the median of the ratios, round by round."""
+    return statistics.median(a / b for a, b in zip(of, to, strict=True))
