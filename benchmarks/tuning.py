@@ -15,7 +15,8 @@ from benchmarks import criteo
 from benchmarks.timing import interleaved, ratio
 from fmcompress.data import Batch, ParquetRows
 from fmcompress.data.generate import write_rows
-from fmcompress.finetune.trainer import TuneOptions, TuneRun
+from fmcompress.finetune.options import TuneOptions
+from fmcompress.finetune.trainer import TuneRun
 from fmcompress.fm.trainer import TrainOptions, TrainRun
 from fmcompress.training import Run
 

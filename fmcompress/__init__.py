@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fmcompress.errors import OutputError as OutputError
     from fmcompress.errors import UsageError as UsageError
     from fmcompress.evaluation import Scores as Scores
-    from fmcompress.finetune.trainer import TuneOptions as TuneOptions
+    from fmcompress.finetune.options import TuneOptions as TuneOptions
     from fmcompress.reporting import Report as Report
     from fmcompress.reporting import report as report
     from fmcompress.schema import Field as Field
@@ -53,7 +53,7 @@ _HOMES = {
     "Report": "reporting",
     "Schema": "schema",
     "Scores": "evaluation",
-    "TuneOptions": "finetune.trainer",
+    "TuneOptions": "finetune.options",
     "UsageError": "errors",
     "evaluate": "api",
     "load": "artifact",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fmcompress.artifact import CompressedFM
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import ParquetRows
-from fmcompress.data.parquet import Match, Oov
 from fmcompress.device import Device, resolve_device
-from fmcompress.evaluation import Model, Scores, score_rows
-from fmcompress.finetune.trainer import TuneOptions
+from fmcompress.finetune.options import TuneOptions
 from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
 from fmcompress.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from fmcompress.data.parquet import Match, Oov
+    from fmcompress.evaluation import Model, Scores
 
 
 def quantize(
@@ -52,10 +55,10 @@ def quantize(
         BudgetError: no artifact of this model fits the budget.
         DataError: the rows cannot be used.
     """
-    from dataclasses import replace
-
     data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov))
-    options = replace(tuning or TuneOptions(), device=resolve_device(device))
+    options = tuning or TuneOptions()
+    if data is not None:
+        options = replace(options, device=resolve_device(device))
     return Quantization(checkpoint, budget, data, seed=seed, progress=progress).run(options)
 
 
@@ -74,4 +77,7 @@ def evaluate(
     Raises:
         DataError: the rows cannot be used.
     """
+    from fmcompress.data import ParquetRows
+    from fmcompress.evaluation import score_rows
+
     return score_rows(model, ParquetRows(data, model.schema, label=label, match=match, oov=oov))

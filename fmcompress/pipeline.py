@@ -1,25 +1,31 @@
-"""From a checkpoint to a compressed model: sensitivity, plan, codebooks, tuning, packing."""
+"""From a checkpoint to a compressed model: sensitivity, plan, codebooks, tuning, packing.
+
+Without data neither torch nor pyarrow is needed, and they are not imported: that is half of the time.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmcompress.artifact import CompressedFM, Origin, Quality, pack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import ParquetRows, count_categories
-from fmcompress.data.parquet import Match, Oov
 from fmcompress.errors import UsageError
-from fmcompress.evaluation import Scores, score_rows
-from fmcompress.finetune.trainer import TuneOptions, tune
+from fmcompress.finetune.options import TuneOptions
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization import kmeans, sensitivity
 from fmcompress.quantization.plan import Plan, carry_out, make_plan
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.sizes import parse_size
 from fmcompress.version import __version__
+
+if TYPE_CHECKING:
+    from fmcompress.data import ParquetRows
+    from fmcompress.data.parquet import Match, Oov
+    from fmcompress.evaluation import Scores
 
 METHOD = "auto"
 """How this version makes artifacts: FM-aware distortion, exact allocation, tuning with fixed codes."""
@@ -65,6 +71,8 @@ def open_tuning_data(
         if valid is not None:
             raise UsageError("validation data without training data", hint="give the training data with --train")
         return None
+    from fmcompress.data import ParquetRows
+
     schema, label, match, oov = checkpoint.schema, options.label, options.match, options.oov
     if valid is not None:
         rows = ParquetRows(train, schema, label=label, match=match, oov=oov)
@@ -122,6 +130,8 @@ class Quantization:
             if checkpoint.counts is None:
                 self._progress.note("no data and no counts in the checkpoint: all categories count the same")
             return sensitivity.from_moments(checkpoint, checkpoint.counts)
+        from fmcompress.data import count_categories
+
         counts = count_categories(data.rows)
         return sensitivity.from_rows(checkpoint, data.rows, counts, seed=self._origin.seed)
 
@@ -141,6 +151,9 @@ class Quantization:
         return model if self._data is None else self._tuned(model, self._data, tuning or TuneOptions())
 
     def _tuned(self, model: CompressedFM, data: TuningData, tuning: TuneOptions) -> CompressedFM:
+        from fmcompress.evaluation import score_rows
+        from fmcompress.finetune.trainer import tune
+
         source = score_rows(self._checkpoint, data.valid)
         untuned = score_rows(model, data.valid)
         self._progress.note(f"FM: validation {source}")

@@ -7,56 +7,20 @@ does, and keep few codewords from learning the training rows by heart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fmcompress.artifact import CompressedFM, pack_model, unpack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.data import Batch, ParquetRows
-from fmcompress.errors import UsageError
 from fmcompress.evaluation import Scores
 from fmcompress.finetune.model import QuantizedModule
+from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training import Fit, Run, Schedule, adam, fit
 
 _DENSE_VALUES = 16_000_000
-
-
-@dataclass(frozen=True)
-class TuneOptions:
-    """How a compressed factorization machine is tuned.
-
-    Attributes:
-        distillation: share d of the factorization machine's predictions in the targets, 0 to 1.
-        lr: learning rate of Adam; it falls where validation stands still.
-        batch_size: rows of a step.
-        epochs: passes over the data at most; 0 leaves the model as it is.
-        patience: epochs without a better state before the learning rate falls or tuning ends.
-        seed: of the order of rows.
-        device: a torch device.
-    """
-
-    distillation: float = 1.0
-    lr: float = 1e-3
-    batch_size: int = 2048
-    epochs: int = 15
-    patience: int = 1
-    seed: int = 0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        if self.epochs < 0:
-            raise UsageError(f"epochs is {self.epochs}, expected 0 or more")
-        for name in ("batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if not 0 <= self.distillation <= 1:
-            raise UsageError(f"distillation is {self.distillation}, expected a number from 0 to 1")
-        if not 0 < self.lr < 1:
-            raise UsageError(f"lr is {self.lr}, expected a number between 0 and 1")
 
 
 def tune(

@@ -11,14 +11,16 @@ currency, expected loss per row, prices embeddings and linear weights alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import ParquetRows, shuffled
-from fmcompress.fm.scorer import FMScorer
 from fmcompress.schema import Schema
+
+if TYPE_CHECKING:
+    from fmcompress.data import ParquetRows
 
 Floats = npt.NDArray[np.float64]
 
@@ -84,6 +86,9 @@ def from_rows(checkpoint: FMCheckpoint, rows: ParquetRows, counts: npt.NDArray[n
         counts: how often each category occurs in them.
         seed: of the draw.
     """
+    from fmcompress.data import shuffled
+    from fmcompress.fm.scorer import FMScorer
+
     schema, dim = checkpoint.schema, checkpoint.dim
     scorer = FMScorer(checkpoint)
     hessians = np.zeros((len(schema), dim, dim))
