@@ -1,0 +1,209 @@
+"""Whatever happens to a file, it is refused; and so is what somebody wrote with ill intent."""
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from fmcompress.artifact import load
+from fmcompress.errors import ArtifactError
+
+from .crafted import CODES, METADATA, VALUES, craft, sealed, small_artifact
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "a.safetensors"
+
+
+@pytest.fixture
+def sound(path):
+    small_artifact().save(path)
+    load(path)
+    return path.read_bytes()
+
+
+def refused(path, data):
+    path.write_bytes(data)
+    with pytest.raises(ArtifactError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert len(message) < 300 + len(str(path))
+    return message
+
+
+@pytest.mark.parametrize("flip", [1, 0x20, 0x80])
+def test_every_changed_byte_is_noticed(path, sound, flip):
+    for at in range(len(sound)):
+        damaged = bytearray(sound)
+        damaged[at] ^= flip
+        refused(path, damaged)
+
+
+def test_every_truncation_is_noticed(path, sound):
+    for size in range(len(sound)):
+        refused(path, sound[:size])
+
+
+def test_appended_and_prepended_bytes_are_noticed(path, sound):
+    for more in (b"\0", b" ", b"\n", sound):
+        refused(path, sound + more)
+        refused(path, more + sound)
+
+
+def test_swapped_parts_are_noticed(path, sound):
+    middle = len(sound) // 2
+    refused(path, sound[middle:] + sound[:middle])
+    refused(path, sound[:-4] + sound[-2:] + sound[-4:-2])
+
+
+def test_files_of_others_are_refused(path):
+    import torch
+    from safetensors.numpy import save_file
+
+    save_file({"bias": np.zeros(1, np.float32)}, path)
+    assert "is not a safetensors file written by fmcompress" in refused(path, path.read_bytes())
+    torch.save({"bias": torch.zeros(1)}, path)
+    assert "is not a safetensors file" in refused(path, path.read_bytes())
+
+
+def test_a_newer_version_with_a_fitting_seal_says_so(path):
+    path.write_bytes(craft(metadata={"schema_version": 2}))
+    with pytest.raises(ArtifactError, match=r"has schema version 2, this fmcompress reads version 1") as caught:
+        load(path)
+    assert caught.value.hint == "a newer fmcompress reads it"
+
+
+def test_what_the_hostile_ones_are_made_of_is_sound(path):
+    path.write_bytes(craft())
+    assert load(path).predict([[0, 0], [8, -1]]).tolist() == [0.5, 0.5]
+
+
+def test_unknown_keys_are_ignored(path):
+    path.write_bytes(craft(metadata={"remark": "from a later minor version"}))
+    load(path)
+
+
+def one_value(at, bits):
+    values = np.zeros(VALUES, dtype="<u2")
+    values[at] = bits
+    return values.tobytes()
+
+
+def codes_of(row, bits):
+    """Return the stream of the crafted field a, all zeros but one row of 6 bits."""
+    return (bits << 6 * row).to_bytes(CODES, "little")
+
+
+def fields(*lines):
+    return {"fields": [list(line) for line in lines]}
+
+
+def line(cardinality, embedding="shared", linear="shared", name="a"):
+    return (name, "cat", cardinality, embedding, linear, 0.0)
+
+
+def resized(name, size):
+    """Return a header in which one tensor claims another size; the others still follow each other."""
+
+    def change(layout):
+        start = 0
+        for tensor, width in (("bias", 4), ("values", 2), ("codes", 1)):
+            elements = size if tensor == name else layout[tensor]["shape"][0]
+            layout[tensor] |= {"shape": [elements], "data_offsets": [start, start + width * elements]}
+            start += width * elements
+        return layout
+
+    return change
+
+
+def retyped(layout):
+    layout["values"] |= {"dtype": "U8", "shape": [2 * VALUES]}
+    return layout
+
+
+def renamed(layout):
+    return {{"values": "weights"}.get(key, key): value for key, value in layout.items()}
+
+
+HOSTILE = {
+    "a bias of NaN": craft(bias=b"\0\0\xc0\x7f"),
+    "an infinite bias": craft(bias=b"\0\0\x80\xff"),
+    "a value of NaN": craft(values=one_value(5, 0x7E01)),
+    "an infinite value, the last": craft(values=one_value(VALUES - 1, 0xFC00)),
+    "a code without codeword": craft(codes=codes_of(0, 0b000011)),
+    "a code without codeword, second subspace of the last row": craft(codes=codes_of(8, 0b001100)),
+    "huge cardinality": craft(metadata=fields(line(2**31 - 1, "raw", "raw"))),
+    "huge cardinality, coded": craft(metadata=fields(line(2**31 - 1, "4x256", "raw"))),
+    "cardinalities beyond int64": craft(metadata=fields(line(2**62), line(2**62, name="b"))),
+    "a cardinality beyond any integer": craft(metadata=fields(line(2**80))),
+    "negative cardinality": craft(metadata=fields(line(-9))),
+    "products that overflow": craft(metadata={"dim": 65_536, **fields(line(2**31 - 1, "raw", "raw"))}),
+    "a huge dim": craft(metadata={"dim": 2**40, **fields(line(2**31 - 1, "raw", "raw"))}),
+    "a dim of 0": craft(metadata={"dim": 0}),
+    "more subspaces than dim": craft(metadata=fields(line(9, "5x3", "4"))),
+    "too many subspaces": craft(metadata={"dim": 65_536, **fields(line(9, "65536x1", "raw"))}),
+    "too many codewords": craft(metadata=fields(line(9, "1x8192", "raw"))),
+    "a name twice": craft(metadata=fields(line(3), line(3))),
+    "a name of half a character": craft(metadata=fields(line(3, name="\ud800"))),
+    "no fields": craft(metadata=fields()),
+    "fewer categories than the tensors need": craft(metadata=fields(line(9, "2x3", "4"), line(1, "raw", "raw", "b"))),
+    "deep metadata": craft(more='{"sha256":"' + "0" * 64 + '","a":' + "[" * 100_000 + "]" * 100_000 + "}"),
+    "a seal of nothing": craft(metadata={"sha256": ""}),
+    "a seal of one letter": craft(metadata={"sha256": "0"}),
+    "a seal in capitals": craft(more=json.dumps(METADATA).replace("0" * 64, "A" * 64)),
+    "other dtypes": craft(layout=retyped),
+    "another name of a tensor": craft(layout=renamed),
+    "a tensor more": craft(layout=lambda h: {**h, "more": {"dtype": "U8", "shape": [0], "data_offsets": [73, 73]}}),
+    "values of 2**62": craft(layout=resized("values", 2**62)),
+    "codes of 2**63": craft(layout=resized("codes", 2**63)),
+    "codes of nothing": craft(layout=resized("codes", 0)),
+    "a header of 2**63": sealed((2**63).to_bytes(8, "little") + craft()[8:]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_with_little_memory(path, name):
+    tracemalloc.start()
+    refused(path, HOSTILE[name])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_a_code_without_codeword_says_so(path):
+    assert "a code names a codeword that does not exist" in refused(path, HOSTILE["a code without codeword"])
+    assert "NaN or infinite" in refused(path, HOSTILE["a value of NaN"])
+    assert "SHA-256" in refused(path, craft()[:-1] + b"\1")
+
+
+def test_checking_codes_takes_little_memory_however_many_subspaces_have_none(path):
+    # 400,000 rows of 256 codes, of which only the last has bits: 100 kB here, 205 MB as an array.
+    widest = ",".join(["1"] * 255 + ["3"])
+    data = craft(
+        metadata={"dim": 256, **fields(line(400_000, widest, "shared"))},
+        values=b"\0\0" * (255 + 3 + 1),
+        codes=b"\0" * 99_999 + b"\xc0",
+    )
+    tracemalloc.start()
+    refused(path, data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30_000_000
+
+
+def test_a_header_of_many_wide_quantizers_is_no_bomb(path):
+    lines = [line(9, f"256x{k % 4096 + 1}", "raw", f"f{k}") for k in range(1000)]
+    tracemalloc.start()
+    refused(path, craft(metadata={"dim": 256, **fields(*lines)}))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_a_large_field_of_one_shared_vector_costs_nothing(path):
+    path.write_bytes(craft(metadata=fields(line(2**31 - 6), line(5, name="b")), values=b"\0\0" * 10, codes=b""))
+    assert load(path).predict([[2**31 - 7, 4]]).tolist() == [0.5]
