@@ -22,7 +22,8 @@ sizes = st.integers(1, MAX_CODEWORDS)
 quantizers = st.builds(
     Quantizer,
     st.one_of(
-        st.lists(sizes, max_size=40).map(tuple), st.tuples(sizes, st.integers(1, MAX_SUBSPACES)).map(lambda p: p[:1] * p[1])
+        st.lists(sizes, max_size=40).map(tuple),
+        st.tuples(sizes, st.integers(1, MAX_SUBSPACES)).map(lambda pair: pair[:1] * pair[1]),
     ),
     st.integers(0, MAX_CODEWORDS),
 )  # fmt: skip
@@ -89,13 +90,9 @@ def test_bytes_are_counted_as_they_are_packed(quantizer, cardinality, dim):
     stream = pack(np.zeros((cardinality, len(quantizer.widths)), np.uint16), quantizer.widths)
     assert quantizer.code_bytes(cardinality) == len(stream)
     assert quantizer.row_bits == sum(quantizer.widths) == quantizer.embedding_code_bits + quantizer.linear_code_bits
-    tables = (
-        sum(
-            k * len(range(dim)[slice(*b)]) for k, b in zip(codewords, subspace_bounds(dim, len(codewords)), strict=True)
-        )
-        if codewords
-        else cardinality * dim
-    )
+    bounds = subspace_bounds(dim, len(codewords)) if codewords else [(0, dim)]
+    rows = codewords or (cardinality,)
+    tables = sum(k * (end - start) for k, (start, end) in zip(rows, bounds, strict=True))
     linear = quantizer.linear_codewords or cardinality
     assert quantizer.payload_bytes(cardinality, dim) == 2 * (tables + linear) + len(stream)
 

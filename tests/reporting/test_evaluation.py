@@ -1,0 +1,35 @@
+"""Scores side by side."""
+
+import json
+import math
+
+from fmcompress.evaluation import Scores
+from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
+
+EVALUATION = Evaluation(
+    (
+        EvaluatedModel.of("fm.pt", 1000, Scores(20, 0.75, 0.5, 1.0)),
+        EvaluatedModel.of("a|b\n.safetensors", 100, Scores(20, 0.74, 0.51, 0.9)),
+        EvaluatedModel.of("one-label", 100, Scores(20, math.nan, 0.3, math.nan)),
+    )
+)
+
+
+def test_json_has_the_keys_of_pipelines_and_no_nan():
+    found = json.loads(EVALUATION.to_json(), parse_constant=lambda constant: constant / 0)
+    assert found["models"][0] == {
+        "name": "fm.pt", "rows": 20, "auc": 0.75, "logloss": 0.5, "calibration": 1.0, "bytes": 1000,
+    }  # fmt: skip
+    assert found["models"][2]["auc"] is None
+
+
+def test_differences_are_to_the_first_model():
+    first, second = EVALUATION.to_text().splitlines()[2:4]
+    assert first.split() == ["fm.pt", "1,000", "20", "0.75000", "+0.00000", "0.50000", "+0.00000", "1.0000"]
+    assert "-0.01000" in second
+    assert "+0.01000" in second
+
+
+def test_names_stay_in_their_cells():
+    assert len(EVALUATION.to_text().splitlines()) == len(EVALUATION.to_markdown().splitlines()) == 5
+    assert "a\\|b\\\\n.safetensors" in EVALUATION.to_markdown()

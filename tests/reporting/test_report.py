@@ -1,0 +1,182 @@
+"""Memory reports: all bytes are accounted for, and whatever stands in a header is shown as it is."""
+
+import dataclasses
+import html
+import json
+import math
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fmcompress as fc
+from fmcompress.artifact import Quality
+from fmcompress.errors import ArtifactError
+from fmcompress.reporting import report
+from fmcompress.reporting.table import Table, markdown_table, plain_table, printable
+from tests.models import SHAPES, origin, packed
+
+HOSTILE = [
+    *("a|b", "| x | y |\n|---|---|", "<script>alert(1)</script>", "![x](http://x.y/z.png)", "[a](javascript:b)"),
+    *("`code`", "**bold** _it_ ~~no~~ # head", "&amp;"),
+    *("\x1b[31mred\x1b[0m", "bell\a", "line\nbreak", "tab\there", "back\\slash"),
+    *("\u202eright to left", "\u2028", "zero\u200bwidth", "n" * 10_000, "=cmd|' /C calc'!A0", "$x^2$", " ", "nul\0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_parts_add_up_to_the_file(tmp_path, shape):
+    packed(*SHAPES[shape]).save(tmp_path / "a")
+    found = report(tmp_path / "a")
+    assert found.file_bytes == (tmp_path / "a").stat().st_size
+    parts = found.codes_bytes + found.codebook_bytes + found.raw_bytes + found.linear_bytes + found.header_bytes
+    assert parts == found.file_bytes
+    assert found.header_bytes + 4 + sum(field.bytes for field in found.fields) == found.file_bytes
+    for field in found.fields:
+        assert field.bytes == field.codes_bytes + field.codebook_bytes + field.raw_bytes + field.linear_bytes
+        assert field.share == field.bytes / found.file_bytes
+        assert min(field.codes_bytes, field.codebook_bytes, field.raw_bytes, field.linear_bytes) >= 0
+
+
+def test_each_part_is_what_its_quantizer_takes():
+    model = packed(8, "300 4x64 16", "17 raw raw", "24 shared shared")
+    coded, raw, shared = report(model).fields
+    assert (coded.quantizer, coded.linear_quantizer, coded.code_bits) == ("4x64", "16", 28)
+    assert (coded.codes_bytes, coded.codebook_bytes, coded.linear_bytes) == (900, 2 * 64 * 8, 2 * 16 + 150)
+    assert (raw.raw_bytes, raw.linear_bytes, raw.codes_bytes) == (2 * 17 * 8, 2 * 17, 0)
+    assert (shared.codebook_bytes, shared.linear_bytes, shared.codes_bytes) == (16, 2, 0)
+
+
+def test_ratios_are_to_all_weights_of_the_checkpoint():
+    model = packed(*SHAPES["mixed"])
+    found = report(model)
+    weights = model.schema.categories * 9
+    assert found.source_fp32_bytes == 4 * weights
+    assert found.ratio == found.source_fp32_bytes / found.file_bytes
+    assert found.bits_per_weight == pytest.approx(8 * found.file_bytes / (weights + 1))
+    assert found.decoded_bytes == 4 * (weights + 1)
+    assert found.resident_bytes < found.decoded_bytes
+
+
+def test_the_keys_that_pipelines_lean_on():
+    found = json.loads(report(packed(*SHAPES["mixed"])).to_json())
+    keys = {"file_bytes", "budget_bytes", "source_fp32_bytes", "ratio", "paper_params_mib", "fields"}
+    assert keys <= found.keys()
+    assert found["budget_bytes"] == 10_000_000
+    assert {"name", "cardinality", "quantizer", "bytes"} <= found["fields"][0].keys()
+    assert found["fields"][0]["name"] == "f0"
+    assert found["fields"][0]["cardinality"] == 300
+    assert found["quality"]["source"] == {"rows": 12345, "auc": 0.801234, "logloss": 0.456789}
+    assert found["source"] == ["pytorch-fm", "fm.pt", "0123456789abcdef" * 4]
+
+
+def strict(text):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_what_does_not_exist_is_null_and_not_nan(tmp_path):
+    nothing = Quality(10, math.nan, 0.3)
+    model = packed(2, "3 raw raw")
+    header = dataclasses.replace(model.header, errors=(math.inf,))
+    header = dataclasses.replace(header, origin=dataclasses.replace(header.origin, quality={"artifact": nothing}))
+    dataclasses.replace(model, header=header).save(tmp_path / "a")
+    for found in (report(dataclasses.replace(model, header=header)), report(tmp_path / "a")):
+        assert strict(found.to_json())["quality"]["artifact"] == {"rows": 10, "auc": None, "logloss": 0.3}
+        assert "nan" in found.to_text()
+
+
+def test_a_report_from_the_file_is_that_of_the_model(tmp_path):
+    model = packed(*SHAPES["mixed"])
+    model.save(tmp_path / "a")
+    assert fc.report(tmp_path / "a") == report(model)
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    packed(*SHAPES["mixed"]).save(tmp_path / "a")
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:-1])
+    with pytest.raises(ArtifactError):
+        report(tmp_path / "a")
+
+
+def hostile_model():
+    texts = dict(zip(HOSTILE, HOSTILE[::-1], strict=True))
+    source = ("tool\x1b[2J\n", "fm\n|.pt<b>", "sha\r|")
+    fields = ["3 raw raw"] * len(HOSTILE)
+    return packed(2, *fields, names=HOSTILE, libraries=texts, source=source, method="\x1b]0;x\a\n|")
+
+
+def shown(cell):
+    """Return what a reader of rendered Markdown sees of a cell."""
+    return html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cell))
+
+
+def test_hostile_texts_stay_in_their_markdown_cells():
+    text = report(hostile_model()).to_markdown()
+    assert all(c.isprintable() for c in text.replace("\n", ""))
+    rows = [re.split(r"(?<!\\)(?:\\\\)*\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    assert {len(row) for row in rows} == {2, 3, 4, 12}
+    names = [shown(row[0].strip(" ")) for row in rows if len(row) == 12][2:]
+    assert [name.strip() for name in names] == [printable(name).strip() for name in HOSTILE]
+    assert "<" not in text
+    assert not re.search(r"(?<!\\)[`\[\]*_~$]", text)
+
+
+def test_hostile_texts_stay_in_their_lines_of_plain_text():
+    found = report(hostile_model())
+    text = found.to_text()
+    assert all(c.isprintable() for c in text.replace("\n", ""))
+    honest = packed(2, *["3 raw raw"] * len(HOSTILE))
+    assert len(text.splitlines()) == len(report(honest).to_text().splitlines())
+    # One name of 10,000 letters makes its own lines long, and no others.
+    assert sorted(map(len, text.splitlines()))[-4] < 250
+    assert "n" * 10_000 in text
+
+
+def test_hostile_texts_go_through_json_unchanged():
+    found = strict(report(hostile_model()).to_json())
+    assert [field["name"] for field in found["fields"]] == HOSTILE
+    assert found["method"] == "\x1b]0;x\a\n|"
+
+
+def test_the_text_shows_what_there_is_to_know():
+    text = report(packed(*SHAPES["mixed"])).to_text()
+    facts = ("10.0 MB (10,000,000 bytes)", "fm.pt of pytorch-fm", "auto, seed 7", "256,64,64,64", "faiss 1.15.1")
+    for fact in (*facts, "0.80123"):
+        assert fact in text
+
+
+def test_the_artifacts_of_a_model_in_memory_say_so():
+    assert "a model in memory" in report(packed(2, "3 raw raw", source=())).to_text()
+
+
+def test_tables_line_up():
+    table = Table(("name", "bytes"), [("a", "1"), ("größer", "1,000")])
+    assert plain_table(table).splitlines() == ["name    bytes", "------  -----", "a           1", "größer  1,000"]
+    rule = "| --- | ---: |"
+    assert markdown_table(table).splitlines() == ["| name | bytes |", rule, "| a | 1 |", "| größer | 1,000 |"]
+
+
+def test_reports_need_none_of_the_heavy_packages(tmp_path):
+    packed(*SHAPES["mixed"]).save(tmp_path / "a")
+    program = """
+import sys
+import fmcompress as fc
+found = fc.report(sys.argv[1])
+found.to_text(), found.to_json(), found.to_markdown()
+print([name for name in ("torch", "faiss", "pyarrow", "scipy", "sklearn", "typer") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_origin_is_shown_as_it_was_given():
+    found = report(packed(2, "3 raw raw", seed=3))
+    expected = origin(seed=7)
+    assert (found.method, found.seed, found.libraries) == (expected.method, expected.seed, expected.libraries)
+    assert np.isfinite([field.error for field in found.fields]).all()

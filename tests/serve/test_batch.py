@@ -1,0 +1,47 @@
+"""Batch predictions, from Parquet to Parquet."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from fmcompress.data import ParquetRows
+from fmcompress.data.batch import Batch
+from fmcompress.data.generate import write_rows
+from fmcompress.errors import DataError, OutputError
+from fmcompress.serve.batch import write_predictions
+from tests.models import SHAPES, packed, random_ids
+
+MODEL = packed(*SHAPES["mixed"])
+
+
+@pytest.fixture
+def data(tmp_path):
+    ids = random_ids(MODEL.schema, 500)
+    write_rows(Batch(ids, np.zeros(len(ids), np.float32)), MODEL.schema, tmp_path / "rows.parquet")
+    return ids, ParquetRows(tmp_path / "rows.parquet", MODEL.schema, label=None)
+
+
+def test_each_row_gets_its_prediction(tmp_path, data):
+    ids, rows = data
+    write_predictions(MODEL, rows, tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["prediction"]
+    np.testing.assert_array_equal(table["prediction"].to_numpy(), MODEL.predict(ids))
+
+
+def test_an_existing_file_is_kept_unless_forced(tmp_path, data):
+    target = tmp_path / "out.parquet"
+    target.write_text("precious")
+    with pytest.raises(OutputError, match="exists"):
+        write_predictions(MODEL, data[1], target)
+    assert target.read_text() == "precious"
+    write_predictions(MODEL, data[1], target, force=True)
+    assert pq.read_table(target).num_rows == 500
+
+
+def test_a_bad_row_leaves_nothing_behind(tmp_path, data):
+    small = packed(8, *["2 raw raw"] * len(MODEL.schema))
+    rows = ParquetRows(tmp_path / "rows.parquet", small.schema, label=None)
+    with pytest.raises(DataError, match="out of range"):
+        write_predictions(small, rows, tmp_path / "out.parquet")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
