@@ -25,7 +25,9 @@ def demo(
     context: typer.Context,
     folder: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--folder", help="Keep data, checkpoint and artifacts here; else they are thrown away."),
+        typer.Option(
+            "--folder", metavar="FOLDER", help="Keep data, checkpoint and artifacts here; else they are thrown away."
+        ),
     ] = None,
 ) -> None:
     """Generate click data, train an FM, compress it with and without data, evaluate all, show the report."""

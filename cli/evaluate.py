@@ -13,7 +13,9 @@ from .state import progress_of
 
 def evaluate(
     context: typer.Context,
-    models: Annotated[list[Path], typer.Argument(help="Checkpoints and artifacts.", show_default=False)],
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL…", help="Checkpoints and artifacts.", show_default=False)
+    ],
     data: Annotated[str, typer.Option("--data", metavar="DATA", help="Parquet file, folder or glob of labelled rows.")],
     fields: FieldsOption = None,
     label: LabelOption = "label",
@@ -21,10 +23,10 @@ def evaluate(
     oov: OovOption = Oov.ERROR,
     format_: FormatOption = Format.TEXT,
 ) -> None:
-    """Show AUC, LogLoss and calibration of MODELS on DATA; differences are to the first one."""
+    """Show AUC, LogLoss and calibration of MODELs on DATA; differences are to the first one."""
     from fmcompress.data import ParquetRows
     from fmcompress.evaluation import score_rows
-    from fmcompress.models import load_model
+    from fmcompress.models import load_model, stored_bytes
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
     from fmcompress.schema import parse_fields
 
@@ -37,7 +39,7 @@ def evaluate(
         scores = score_rows(model, rows)
         if rows.out_of_range:
             progress.note(f"{path}: {rows.out_of_range:,} ids out of range contribute nothing")
-        results.append(EvaluatedModel.of(str(path), path.stat().st_size, scores))
+        results.append(EvaluatedModel.of(str(path), stored_bytes(path), scores))
     found = Evaluation(tuple(results))
     text = {Format.TEXT: found.to_text, Format.JSON: found.to_json, Format.MARKDOWN: found.to_markdown}[format_]()
     print(text)

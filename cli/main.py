@@ -1,33 +1,31 @@
-"""The command ``fmcompress``: its commands, its errors and its exit codes."""
+"""The command ``fmcompress``: its commands and the options before them."""
 
 from __future__ import annotations
 
 import sys
 from typing import Annotated
 
-import click
 import typer
 
-from fmcompress.errors import BudgetError, FMCompressError
 from fmcompress.version import __version__
 
 from .demo import demo
 from .evaluate import evaluate
+from .exits import EXIT_USAGE, exit_code_of
 from .quantize import quantize
 from .report import report
 from .score import score
 from .state import State
 from .train import train
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_BUG = 70
-EXIT_INTERRUPTED = 130
+_ANYWHERE = ("--quiet", "-q", "--debug")
 
 app = typer.Typer(
     name="fmcompress",
     help="Compress a trained factorization machine into one file of a given size.",
-    no_args_is_help=True,
+    epilog="--quiet and --debug may stand behind the command too. Exit codes: 0 fine; 1 the budget cannot be met; "
+    "2 wrong usage or input; 70 a bug of fmcompress; 130 interrupted.",
+    rich_markup_mode=None,  # plain help: it can be searched, and quoted in documents
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -54,36 +52,14 @@ def _options(
 
 
 def run() -> None:
-    """Run the command line; errors are one line on standard error, with a hint, and an exit code."""
-    sys.exit(_run())
+    """Run the command line; an error is one line on standard error, with a hint, and an exit code."""
+    args = _common_first(sys.argv[1:])
+    code = exit_code_of(lambda: app(args or ["--help"], standalone_mode=False), debug="--debug" in args[:3])
+    sys.exit(code if args else EXIT_USAGE)
 
 
-def _run() -> int:
-    debug = "--debug" in sys.argv[1:]
-    try:
-        return int(app(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        print("interrupted: nothing was written", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except FMCompressError as error:
-        if debug:
-            raise
-        hint = f" ({error.hint})" if error.hint else ""
-        print(f"error: {one_line(str(error) + hint)}", file=sys.stderr)
-        return EXIT_FAILED if isinstance(error, BudgetError) else EXIT_USAGE
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
-        return EXIT_FAILED
-    except Exception as error:
-        if debug:
-            raise
-        print(f"error: a bug in fmcompress: {one_line(repr(error))} (--debug shows where)", file=sys.stderr)
-        return EXIT_BUG
-
-
-def one_line(text: str) -> str:
-    """Return a text without control characters and line breaks: they are shown as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _common_first(args: list[str]) -> list[str]:
+    """Return the arguments with the options that may stand anywhere moved to the front."""
+    end = args.index("--") if "--" in args else len(args)
+    found = sorted({arg for arg in args[:end] if arg in _ANYWHERE})
+    return [*found, *(arg for arg in args[:end] if arg not in _ANYWHERE), *args[end:]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -39,7 +38,7 @@ class Format(str, Enum):
     MARKDOWN = "markdown"
 
 
-LabelOption = Annotated[str, typer.Option("--label", help="Column of the labels, 0 and 1.")]
+LabelOption = Annotated[str, typer.Option("--label", metavar="COLUMN", help="Column of the labels, 0 and 1.")]
 MatchOption = Annotated[
     Match,
     typer.Option("--match", help="Find the columns of fields by name, or take them as they stand, in order."),
@@ -49,11 +48,13 @@ OovOption = Annotated[
     typer.Option("--oov", help="An id out of range is an error, or is counted and contributes nothing (zero)."),
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train: auto is a GPU where there is one.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed and device give the same bytes.")]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", metavar="N", min=0, max=2**31 - 1, help="The same seed and device give the same bytes."),
+]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an output that exists.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to report, to standard output.")]
 FieldsOption = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads it on Python 3.10 too
     typer.Option("--fields", metavar="NAME:SIZE,…", help="Fields and cardinalities, where the file does not say."),
 ]
-OutputPath = Path

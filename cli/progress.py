@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 from fmcompress.progress import SILENT, Progress
 
@@ -33,6 +34,8 @@ class BarProgress(Progress):
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
 
     def note(self, message: str) -> None:
@@ -53,9 +56,16 @@ class BarProgress(Progress):
         self._bars.remove_task(self._task)
         self._bars.stop()
 
+    def close(self) -> None:
+        """Take away a bar that an error or Ctrl-C left, and show the cursor again."""
+        self._bars.stop()
 
-def make_progress(*, quiet: bool) -> Progress:
-    """Return what suits standard error: nothing, bars, or plain lines."""
-    if quiet:
-        return SILENT
-    return BarProgress() if sys.stderr.isatty() else PlainProgress()
+
+def make_progress(*, quiet: bool) -> tuple[Progress, Callable[[], None]]:
+    """Return what suits standard error, nothing, bars, or plain lines, and what to call at the end."""
+    if quiet or sys.stderr is None:
+        return SILENT, lambda: None
+    if not sys.stderr.isatty():
+        return PlainProgress(), lambda: None
+    bars = BarProgress()
+    return bars, bars.close

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -21,17 +21,28 @@ from .options import (
 )
 from .state import progress_of
 
+if TYPE_CHECKING:
+    from fmcompress.progress import Progress
+
 
 def quantize(
     context: typer.Context,
-    checkpoint: Annotated[Path, typer.Argument(help="A trained factorization machine.", show_default=False)],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A trained factorization machine.", show_default=False)
+    ],
     budget: Annotated[
         str,
         typer.Option("--budget", "-b", metavar="SIZE", help="What the whole file may take: 139KB, 10MB, 1.5MiB."),
     ],
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", help="File to write. Default: CHECKPOINT with the suffix .safetensors."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write. Default: in the current folder, fm.fmc.safetensors for a checkpoint fm.pt.",
+            show_default=False,
+        ),
     ] = None,
     train: Annotated[
         Optional[str],  # noqa: UP045
@@ -45,12 +56,16 @@ def quantize(
     label: LabelOption = "label",
     match: MatchOption = Match.NAME,
     oov: OovOption = Oov.ERROR,
-    epochs: Annotated[int, typer.Option("--epochs", min=0, help="Passes over --train at most.")] = 15,
-    lr: Annotated[float, typer.Option("--lr", help="Learning rate of the tuning.")] = 1e-3,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows of a tuning step.")] = 2048,
+    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train at most.")] = 15,
+    lr: Annotated[float, typer.Option("--lr", metavar="RATE", help="Learning rate of the tuning.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Rows of a tuning step.")] = 2048,
     distillation: Annotated[
         float,
-        typer.Option("--distillation", help="Share of the checkpoint's predictions in the tuning's targets."),
+        typer.Option(
+            "--distillation",
+            metavar="SHARE",
+            help="Share of the checkpoint's predictions in the tuning's targets, 0 to 1.",
+        ),
     ] = 1.0,
     device: DeviceOption = Device.AUTO,
     seed: SeedOption = 0,
@@ -59,39 +74,49 @@ def quantize(
 ) -> None:
     """Compress CHECKPOINT into one file of at most SIZE bytes; with --train, tune it on data."""
     from fmcompress.checkpoints import load_checkpoint
-    from fmcompress.device import resolve_device
-    from fmcompress.files import check_writable
-    from fmcompress.finetune.trainer import TuneOptions
-    from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
+    from fmcompress.files import check_apart, check_writable
     from fmcompress.schema import parse_fields
-    from fmcompress.sizes import format_size, parse_size
+    from fmcompress.sizes import parse_size
 
     budget_bytes = parse_size(budget)
-    target = output or checkpoint.with_suffix(".safetensors")
+    target = output or default_output(checkpoint)
+    check_apart(target, [checkpoint])
     if not dry_run:
         check_writable(target, force=force)
-    progress = progress_of(context)
     source = load_checkpoint(checkpoint, fields=parse_fields(fields) if fields else None)
+
+    from fmcompress.device import resolve_device
+    from fmcompress.finetune.options import TuneOptions
+    from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
+
     options = TuneOptions(
-        distillation=distillation,
-        lr=lr,
-        batch_size=batch_size,
-        epochs=epochs,
-        device=resolve_device(device.value),
+        distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, device=resolve_device(device.value)
     )
     data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value))
+    progress = progress_of(context)
     job = Quantization(source, budget_bytes, data, seed=seed, progress=progress)
-    if budget_bytes > job.plan.largest_bytes:
-        progress.note(f"the budget is larger than needed: the best artifact has {format_size(job.plan.largest_bytes)}")
+    _note_surplus(progress, budget_bytes, job.plan.largest_bytes)
     if dry_run:
-        print(
-            f"{target} would have {format_size(job.plan.file_bytes)}, {source.fp32_bytes / job.plan.file_bytes:.2f} "
-            f"times less than the checkpoint in fp32"
-        )
+        print(f"{target} would have {_size(job.plan.file_bytes, source.fp32_bytes)}")
         return
     model = job.run(options)
     model.save(target, force=force)
-    print(
-        f"{target} has {format_size(model.file_bytes)}, {source.fp32_bytes / model.file_bytes:.2f} times less than "
-        f"the checkpoint in fp32"
-    )
+    print(f"{target} has {_size(model.file_bytes, source.fp32_bytes)}")
+
+
+def _note_surplus(progress: Progress, budget_bytes: int, largest_bytes: int) -> None:
+    from fmcompress.sizes import format_size
+
+    if budget_bytes > largest_bytes:
+        progress.note(f"the budget is larger than needed: the best artifact has {format_size(largest_bytes)}")
+
+
+def _size(file_bytes: int, fp32_bytes: int) -> str:
+    from fmcompress.sizes import format_size
+
+    return f"{format_size(file_bytes)}; the checkpoint in fp32 has {fp32_bytes / file_bytes:.2f} times as much"
+
+
+def default_output(checkpoint: Path) -> Path:
+    """Return where the artifact of a checkpoint goes: in the current folder, never the checkpoint itself."""
+    return Path(f"{checkpoint.absolute().stem}.fmc.safetensors")

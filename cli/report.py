@@ -11,7 +11,9 @@ from .options import Format, FormatOption
 
 
 def report(
-    artifact: Annotated[Path, typer.Argument(help="A file that quantize wrote.", show_default=False)],
+    artifact: Annotated[
+        Path, typer.Argument(metavar="ARTIFACT", help="A file that quantize wrote.", show_default=False)
+    ],
     format_: FormatOption = Format.TEXT,
 ) -> None:
     """Show the memory report of ARTIFACT: its parts, its fields, the paper's accounting."""

@@ -25,6 +25,8 @@ class State:
 
 
 def progress_of(context: typer.Context) -> Progress:
-    """Return where a command tells of its progress."""
+    """Return where a command tells of its progress; however it ends, the terminal is put in order."""
     state = context.find_object(State)
-    return make_progress(quiet=bool(state and state.quiet))
+    progress, close = make_progress(quiet=bool(state and state.quiet))
+    context.call_on_close(close)
+    return progress

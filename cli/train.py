@@ -12,42 +12,53 @@ from fmcompress.errors import UsageError
 from .options import Device, DeviceOption, FieldsOption, ForceOption, LabelOption, SeedOption
 from .state import progress_of
 
+_MAX_DIM = 65_536
+
 
 def train(
     context: typer.Context,
-    data: Annotated[str, typer.Argument(help="Parquet file, folder or glob of training rows.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint to write, .pt or .safetensors.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Parquet file, folder or glob of training rows.", show_default=False)
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Checkpoint to write, .pt or .safetensors.")
+    ],
     valid: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--valid", metavar="DATA", help="Validation rows. Default: every 20th row of DATA is held out."),
     ] = None,
     fields: FieldsOption = None,
     label: LabelOption = "label",
-    dim: Annotated[int, typer.Option("--dim", min=1, help="Embedding size l.")] = 32,
+    dim: Annotated[int, typer.Option("--dim", metavar="N", min=1, max=_MAX_DIM, help="Embedding size l.")] = 32,
     l2: Annotated[
-        str, typer.Option("--l2", help="L2 weight; auto tries several and keeps the best on validation.")
+        str,
+        typer.Option("--l2", metavar="WEIGHT", help="L2 weight; auto tries several and keeps the best on validation."),
     ] = "auto",
-    lr: Annotated[float, typer.Option("--lr", help="Learning rate of Adam at the start.")] = 1e-3,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows of a step.")] = 4096,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Passes over the data at most.")] = 100,
-    patience: Annotated[int, typer.Option("--patience", min=1, help="Epochs to wait for a better state.")] = 2,
+    lr: Annotated[float, typer.Option("--lr", metavar="RATE", help="Learning rate of Adam at the start.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Rows of a step.")] = 4096,
+    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=1, help="Passes over the data at most.")] = 100,
+    patience: Annotated[
+        int, typer.Option("--patience", metavar="N", min=1, help="Epochs to wait for a better state.")
+    ] = 2,
     device: DeviceOption = Device.AUTO,
     seed: SeedOption = 0,
     force: ForceOption = False,
 ) -> None:
     """Train a factorization machine on DATA; validation chooses its state and its L2 weight."""
-    from fmcompress.checkpoints import save_checkpoint
+    from fmcompress.checkpoints import check_saveable, save_checkpoint
     from fmcompress.data import open_training_rows
-    from fmcompress.device import resolve_device
-    from fmcompress.files import check_writable
-    from fmcompress.fm.trainer import TrainOptions
-    from fmcompress.fm.trainer import train as train_fm
     from fmcompress.schema import parse_fields
 
-    check_writable(output, force=force)
-    options = TrainOptions(dim, _l2(l2), lr, batch_size, epochs, patience, seed, resolve_device(device.value))
+    check_saveable(output, force=force)
+    weight = _l2(l2)
     schema = parse_fields(fields) if fields else None
     rows, held_out = open_training_rows(data, valid, schema=schema, label=label)
+
+    from fmcompress.device import resolve_device
+    from fmcompress.fm.trainer import TrainOptions
+    from fmcompress.fm.trainer import train as train_fm
+
+    options = TrainOptions(dim, weight, lr, batch_size, epochs, patience, seed, resolve_device(device.value))
     found = train_fm(rows, held_out, options, progress=progress_of(context))
     save_checkpoint(found.checkpoint, output, force=force)
     print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,23 @@ def check_writable(path: Path, *, force: bool = False) -> None:
         _check_target(path, force=force)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def check_apart(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Raise if an output would take the place of a file that the job reads.
+
+    Raises:
+        OutputError: ``output`` is one of the inputs, under whatever name.
+    """
+    for source in inputs:
+        try:
+            same = output.samefile(source)
+        except OSError:
+            continue  # one of them is not there
+        if same:
+            raise OutputError(
+                f"{output} is an input of this job ({source}) and cannot be its output", hint="name another output"
+            )
 
 
 @contextmanager

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from fmcompress.artifact import load
+from fmcompress.artifact.container import LENGTH_BYTES, MAX_HEADER_BYTES
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.evaluation import Model
 from fmcompress.schema import Schema
 
-_SNIFFED_BYTES = 4096
+_MARK = "schema_version"
+"""What the metadata of an artifact has, of any version, and that of a checkpoint has not."""
 
 
 def load_model(path: str | Path, *, fields: Schema | None = None) -> Model:
@@ -27,8 +30,30 @@ def load_model(path: str | Path, *, fields: Schema | None = None) -> Model:
 
 
 def is_artifact(path: Path) -> bool:
-    """Return whether a file begins as an artifact does: a safetensors header with a schema version."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return b'"fmcompress":"{\\"budget\\"' in file.read(_SNIFFED_BYTES)
+    """Return whether a file is an artifact, damaged perhaps: a safetensors header with a schema version."""
+    header = _safetensors_header(path)
+    try:
+        metadata = json.loads(header)["__metadata__"]["fmcompress"]
+        return _MARK in json.loads(metadata)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        # Damaged, or no JSON at all: the file is taken for what it was.
+        return header.startswith(b"{") and f'\\"{_MARK}\\":'.encode() in header
+
+
+def stored_bytes(path: Path) -> int:
+    """Return the size of a file, or of all files in a directory."""
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _safetensors_header(path: Path) -> bytes:
+    """Return the text that a safetensors file begins with, as far as it is there; nothing of another file."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            header_bytes = int.from_bytes(file.read(LENGTH_BYTES), "little")
+            return file.read(header_bytes) if header_bytes <= MAX_HEADER_BYTES else b""
+    except OSError:
+        return b""  # whoever loads it will say why

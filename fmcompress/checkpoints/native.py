@@ -29,7 +29,6 @@ from fmcompress.schema import Schema
 
 VERSION = 1
 _LABEL = "fmcompress"
-_ARTIFACT = "fmcompress-artifact"
 _NEEDED = ("embeddings", "linear", "bias")
 _COUNTS = "counts"
 
@@ -138,7 +137,7 @@ def _read_label(text: str) -> tuple[Schema, str]:
         label = json.loads(text)
         if not isinstance(label, dict):
             raise TypeError("it is no JSON object")
-    if label.get("format") == _ARTIFACT:
+    if "schema_version" in label:
         raise CheckpointError(
             "it is an artifact of fmcompress, which is compressed already; expected a checkpoint",
             hint="give the checkpoint that it was made from; report, evaluate and score read artifacts",

@@ -180,7 +180,7 @@ def test_sample_of_the_next_tests_is_good(tmp_path):
     ("label", "message"),
     [
         ({**GOOD, "version": 2}, "version 2, this fmcompress reads version 1"),
-        ({"format": "fmcompress-artifact", "version": 1}, "it is an artifact of fmcompress"),
+        ({"schema_version": 1, "dim": 4}, "it is an artifact of fmcompress"),
         ({**GOOD, "version": "one"}, "description cannot be read"),
         ({**GOOD, "fields": 3}, "description cannot be read"),
         ({**GOOD, "fields": [["user", 4, 5]]}, "description cannot be read"),

@@ -1,0 +1,107 @@
+"""How the command line ends: one line for an error, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+
+import typer
+
+from fmcompress.errors import BudgetError, FMCompressError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+# typer has click inside in some versions and beside it in others; their base of usage errors is found here.
+_ParseError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def exit_code_of(command: Callable[[], object], *, debug: bool) -> int:
+    """Run a command to its end and return its exit code.
+
+    Args:
+        command: what runs; it may return an exit code.
+        debug: whether an error shows its traceback too.
+    """
+    _prepare()
+    try:
+        found = command()
+        code = found if isinstance(found, int) else 0
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        code = EXIT_BROKEN_PIPE  # whoever read our output has gone; there is nobody to tell
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        message, code = _verdict(error)
+        _tell(message)
+    else:
+        if code == EXIT_INTERRUPTED:  # typer turns an interrupt into its exit code
+            _tell(_verdict(KeyboardInterrupt())[0])
+    _settle()
+    return code
+
+
+def _verdict(error: BaseException) -> tuple[str, int]:
+    """Return what to say of an error, and the exit code."""
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return "interrupted: no output was written", EXIT_INTERRUPTED
+    if isinstance(error, FMCompressError):
+        hint = f" ({error.hint})" if error.hint else ""
+        return f"error: {error}{hint}", EXIT_FAILED if isinstance(error, BudgetError) else EXIT_USAGE
+    if isinstance(error, _ParseError):
+        return _parse_message(error), EXIT_USAGE
+    if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
+        return "error: there is not enough memory for a model of this size (are the ids 0, 1, 2, …?)", EXIT_USAGE
+    if isinstance(error, OSError):
+        return f"error: the system refuses: {error}", EXIT_USAGE
+    return f"error: a bug in fmcompress: {error!r} (add --debug to see where, and report it)", EXIT_BUG
+
+
+def _parse_message(error: Exception) -> str:
+    """Return one line for a usage error; none where the help has been shown instead."""
+    message = str(getattr(error, "format_message", error.__str__)()).strip()
+    path = getattr(getattr(error, "ctx", None), "command_path", "fmcompress")
+    return f"error: {message} ({path} --help shows the usage)" if message else ""
+
+
+def one_line(text: str) -> str:
+    """Return a text without control characters and line breaks: they are shown as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _tell(message: str) -> None:
+    if message and sys.stderr is not None:
+        print(one_line(message), file=sys.stderr)
+
+
+def _prepare() -> None:
+    """Let output survive any encoding, and a polite kill clean up as Ctrl-C does."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, _: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _settle() -> None:
+    """Keep Python from flushing, at its end, to a reader that has gone or a disk that is full."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,108 @@
+"""What several groups of tests share: the console script, a small trained checkpoint, the real data sets."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import fmcompress as fc
+from fmcompress.data import open_training_rows
+from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.fm.trainer import TrainOptions, train
+from fmcompress.schema import Schema
+
+FIELDS = (("user", 400), ("item", 250), ("city", 30), ("hour", 24))
+BUDGET = "6KB"
+REAL_DATA = Path(os.environ.get("FMCOMPRESS_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+def console_script():
+    beside = Path(sys.executable).with_name("fmcompress")
+    found = str(beside) if beside.exists() else shutil.which("fmcompress")
+    if found is None:
+        pytest.skip("the console script fmcompress is not installed")
+    return found
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Runs the installed console script in a folder of its own."""
+
+    folder: Path
+
+    def __call__(self, *args, rc=0, env=None, **options):
+        """Run it, check its exit code, and return the finished process."""
+        done = subprocess.run(
+            [console_script(), *map(os.fspath, args)],
+            cwd=self.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "2", **(env or {})},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=300,
+            check=False,
+            **options,
+        )
+        assert done.returncode == rc, f"exit code {done.returncode}, expected {rc}: {done.stderr}"
+        return done
+
+    def start(self, *args, **options):
+        """Start it in a process group of its own, and return the running process."""
+        return subprocess.Popen(
+            [console_script(), *map(os.fspath, args)],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            start_new_session=True,
+            **options,
+        )
+
+
+@dataclass(frozen=True)
+class Files:
+    """Generated data, a checkpoint trained on it, and artifacts of it; read only."""
+
+    folder: Path
+
+    def __getattr__(self, name):
+        suffix = {"fm": ".pt", "ptq": ".safetensors", "tuned": ".safetensors"}.get(name, ".parquet")
+        return self.folder / f"{name}{suffix}"
+
+
+@pytest.fixture
+def fmcompress(tmp_path):
+    return CommandLine(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    found = Files(tmp_path_factory.mktemp("files"))
+    schema = Schema.of(FIELDS)
+    model = random_click_model(schema, dim=4, seed=0)
+    for seed, (part, rows) in enumerate({"train": 20_000, "valid": 4_000, "test": 4_000}.items()):
+        write_rows(draw_clicks(model, rows, seed=seed + 1), schema, found.folder / f"{part}.parquet")
+    options = TrainOptions(dim=8, l2=1e-3, epochs=4, batch_size=512)
+    trained = train(*open_training_rows(found.train, found.valid, schema=schema), options)
+    fc.save_checkpoint(trained.checkpoint, found.fm)
+    checkpoint = fc.load_checkpoint(found.fm)
+    fc.quantize(checkpoint, BUDGET, device="cpu").save(found.ptq)
+    tuning = fc.TuneOptions(epochs=2)
+    tuned = fc.quantize(checkpoint, BUDGET, train=found.train, valid=found.valid, tuning=tuning, device="cpu")
+    tuned.save(found.tuned)
+    return found
+
+
+@pytest.fixture
+def real_data():
+    """Return a function from the name of a real data set to its folder; it skips where that is absent."""
+
+    def folder(name):
+        if not (REAL_DATA / name).is_dir():
+            pytest.skip(f"no data set {name} in {REAL_DATA}; $FMCOMPRESS_DATA says where they are")
+        return REAL_DATA / name
+
+    return folder

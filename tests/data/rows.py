@@ -1,0 +1,20 @@
+"""Small Parquet files for the tests of the data."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fmcompress.schema import Schema
+
+AB = Schema.of([("a", 10), ("b", 4)])
+
+
+def write(path, *, row_group_size=None, **columns):
+    """Write columns, given as lists or arrays, as a Parquet file, and return its path."""
+    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
+    return path
+
+
+def collected(batches):
+    """Return ids and labels of all batches, as lists."""
+    found = list(batches)
+    return [row for batch in found for row in batch.ids.tolist()], [x for batch in found for x in batch.labels.tolist()]

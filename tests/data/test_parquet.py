@@ -1,0 +1,215 @@
+"""Rows come out of Parquet files as they stand there, or with an error that says where."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fmcompress.data import ParquetRows, count_categories, infer_schema, open_training_rows
+from fmcompress.errors import DataError, UsageError
+from fmcompress.schema import Schema
+from tests.data.rows import AB, collected, write
+
+KINDS = [pa.int8(), pa.uint8(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_integers_of_any_width_and_nulls(tmp_path, kind):
+    path = write(tmp_path / "x.parquet", label=[0, 1, 1], b=[0, 1, 3], a=pa.array([9, None, 0], kind))
+    assert collected(ParquetRows(path, AB).batches()) == ([[9, 0], [-1, 1], [0, 3]], [0, 1, 1])
+
+
+@pytest.mark.parametrize("labels", [[True, False], [1.0, 0.0], pa.array([1, 0], pa.uint64()), np.float16([1, 0])])
+def test_labels_of_any_kind(tmp_path, labels):
+    path = write(tmp_path / "x.parquet", label=labels, a=[1, 2], b=[-1, 0])
+    assert collected(ParquetRows(path, AB).batches()) == ([[1, -1], [2, 0]], [1, 0])
+
+
+def test_order_matches_columns_as_they_stand(tmp_path):
+    path = write(tmp_path / "x.parquet", x=[1], click=[1], y=[2], __index_level_0__=[77])
+    assert collected(ParquetRows(path, AB, label="click", match="order").batches()) == ([[1, 2]], [1])
+    ids, labels = collected(ParquetRows(path, AB, label=None, skip="click", match="order").batches())
+    assert ids == [[1, 2]]
+    assert np.isnan(labels).all()
+
+
+def folder_of_files(tmp_path):
+    """Three files, one of them in a folder below, with row groups of two rows and an empty one."""
+    (tmp_path / "data" / "z").mkdir(parents=True)
+    for number, name in enumerate(("a", "b", "z/c")):
+        first = 5 * number
+        write(tmp_path / "data" / f"{name}.parquet", row_group_size=2, label=[0, 1, 0, 1, 1],
+              a=[(first + row) % 10 for row in range(5)], b=[0] * 5)  # fmt: skip
+    table = pa.table({"label": [0], "a": [0], "b": [0]})
+    with pq.ParquetWriter(tmp_path / "data" / "b0.parquet", table.schema) as writer:
+        writer.write_table(table.slice(0, 0))
+        writer.write_table(table)
+        writer.write_table(table.slice(0, 0))
+    (tmp_path / "data" / "notes.txt").write_text("not Parquet")
+    return tmp_path / "data"
+
+
+def test_files_and_row_groups_come_in_order(tmp_path):
+    folder = folder_of_files(tmp_path)
+    rows = ParquetRows(folder, AB)
+    assert rows.rows == 16
+    assert [path.rpartition("/")[2] for path in rows.files] == ["a.parquet", "b.parquet", "b0.parquet", "c.parquet"]
+    expected = [*range(10), 0, *range(5)]
+    for path in (folder, f"{folder}/**/*.parquet", f"{folder}/[ab]*"):
+        assert [a for a, _ in collected(ParquetRows(path, AB).batches())[0]] in (expected, expected[:11])
+    shuffled_groups = collected(ParquetRows(folder, AB).batches(order=np.random.default_rng(1)))[0]
+    assert sorted(shuffled_groups) == sorted([a, 0] for a in expected)
+
+
+def test_errors_name_file_row_field_and_value(tmp_path):
+    folder = folder_of_files(tmp_path)
+    write(folder / "z" / "d.parquet", row_group_size=2, label=[0] * 5, a=[1, 2, 3, 4, 10], b=[0] * 5)
+    with pytest.raises(
+        DataError, match=r"d\.parquet: row 4, field 'a': id 10 is out of range, expected 0 to 9"
+    ) as error:
+        collected(ParquetRows(folder, AB).batches())
+    assert "--oov zero" in error.value.hint
+
+
+@pytest.mark.parametrize("value", [-2, 10, 2**31, 2**63 - 1, -(2**63)])
+def test_ids_out_of_range(tmp_path, value):
+    path = write(tmp_path / "x.parquet", label=[0, 1, 1], a=pa.array([0, value, None], pa.int64()), b=[0, 0, 0])
+    with pytest.raises(DataError, match=f"row 1, field 'a': id {value} is out of range"):
+        collected(ParquetRows(path, AB).batches())
+    rows = ParquetRows(path, AB, oov="zero")
+    for _ in range(2):  # each pass counts anew
+        assert collected(rows.batches())[0] == [[0, 0], [-1, 0], [-1, 0]]
+        assert rows.out_of_range == 1
+
+
+@pytest.mark.parametrize("value", [2**63, 2**64 - 1])
+def test_ids_beyond_int64(tmp_path, value):
+    path = write(tmp_path / "x.parquet", label=[1], a=pa.array([value], pa.uint64()), b=[0])
+    with pytest.raises(DataError, match=f"id {value} is out of range"):
+        collected(ParquetRows(path, AB).batches())
+    assert collected(ParquetRows(path, AB, oov="zero").batches())[0] == [[-1, 0]]
+    with pytest.raises(DataError, match=f"row 0, field 'a': id {value} is out of range"):
+        infer_schema(path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        ([1, 2], "row 1: label is 2, expected 0 or 1"),
+        ([0, -1], "row 1: label is -1"),
+        ([1, None], "row 1: label is null"),
+        ([1.0, 0.5], "row 1: label is 0.5"),
+        ([1.0, float("nan")], "row 1: label is nan"),
+        ([1, 2**62], f"row 1: label is {2**62}"),
+        (["0", "1"], "is of type string, expected numbers 0 and 1"),
+        ([b"0", b"1"], "is of type binary"),
+    ],
+)
+def test_labels_are_0_and_1(tmp_path, labels, says):
+    path = write(tmp_path / "x.parquet", label=labels, a=[0, 0], b=[0, 0])
+    with pytest.raises(DataError, match=says):
+        collected(ParquetRows(path, AB).batches())
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "says"),
+    [
+        ({"label": [1], "a": [1]}, {}, "column of field 'b' is missing, found label, a"),
+        ({"a": [1], "b": [1]}, {}, "label column 'label' is missing, found a, b"),
+        ({"label": [1], "a": ["x"], "b": [1]}, {}, "column 'a' is of type string, expected integers"),
+        ({"label": [1], "a": [1.0], "b": [1]}, {}, "column 'a' is of type double"),
+        ({"label": [1], "a": [True], "b": [1]}, {}, "column 'a' is of type bool"),
+        ({"label": [1], "a": [[1]], "b": [1]}, {}, "column 'a' is of type list"),
+        ({"label": [1], "a": pa.array(["x"]).dictionary_encode(), "b": [1]}, {}, "is of type dictionary"),
+        ({"label": [1], "a": [1], "b": [1]}, {"label": "a"}, "'a' holds the labels and is a field too"),
+        ({"label": [1], "a": [1], "b": [1], "c": [1]}, {"match": "order"}, "has 3 columns beside the label"),
+        ({"label": [], "a": [], "b": []}, {}, "of type null|holds no rows"),
+    ],
+)
+def test_columns_are_checked_up_front(tmp_path, columns, options, says):
+    path = write(tmp_path / "x.parquet", **columns)
+    with pytest.raises(DataError, match=says) as error:
+        ParquetRows(path, AB, **options)
+    assert str(error.value).startswith(str(path))
+
+
+def test_column_names_twice(tmp_path):
+    one = pa.array([1])
+    pq.write_table(pa.table([one, one, one, one], names=["label", "a", "b", "b"]), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="two columns are named 'b'"):
+        ParquetRows(tmp_path / "x.parquet", AB)
+    pq.write_table(pa.table([one, one, one, one], names=["label", "a", "b", "label"]), tmp_path / "x.parquet")
+    with pytest.raises(DataError, match="two columns are named 'label'"):
+        ParquetRows(tmp_path / "x.parquet", AB)
+
+
+def test_held_out_rows_part_the_rows(tmp_path):
+    sizes = Schema.of([("a", 1000), ("b", 1)])
+    (tmp_path / "d").mkdir()
+    for number in range(5):  # files shorter than 20 rows count together
+        write(tmp_path / "d" / f"{number}.parquet", row_group_size=7, label=[0] * 19,
+              a=list(range(19 * number, 19 * number + 19)), b=[0] * 19)  # fmt: skip
+    most, held_out = open_training_rows(tmp_path / "d", None, schema=sizes)
+    kept, chosen = ([a for a, _ in collected(rows.batches())[0]] for rows in (most, held_out))
+    assert (len(kept), len(chosen)) == (most.rows, held_out.rows)
+    assert chosen == [19, 39, 59, 79]
+    assert sorted(kept + chosen) == list(range(95))
+
+
+def test_too_few_rows_to_hold_out(tmp_path):
+    path = write(tmp_path / "x.parquet", label=[1] * 19, a=[1] * 19, b=[1] * 19)
+    with pytest.raises(DataError, match="its 19 rows are too few") as error:
+        open_training_rows(path, None)
+    assert "--valid" in error.value.hint
+
+
+def test_schema_is_inferred_from_both_parts(tmp_path):
+    train = write(tmp_path / "t.parquet", label=[1, 0], a=[3, None], b=[0, 1], __index_level_0__=[1000, 2000])
+    valid = write(tmp_path / "v.parquet", b=[7, -1], label=[1, 0], a=[1, 2], more=["x", "y"])
+    rows, held_out = open_training_rows(train, valid)
+    assert rows.schema == held_out.schema == Schema.of([("a", 4), ("b", 8)])
+
+
+def test_schema_of_no_use(tmp_path):
+    with pytest.raises(DataError, match="column 'a' holds no id"):
+        infer_schema(write(tmp_path / "x.parquet", label=[1], a=pa.array([None], pa.int32())))
+    with pytest.raises(DataError, match="no columns beside 'label'"):
+        infer_schema(write(tmp_path / "x.parquet", label=[1]))
+    with pytest.raises(DataError, match="id 2147483647 is out of range, expected 0 to 2147483646"):
+        infer_schema(write(tmp_path / "x.parquet", label=[1], a=[2**31 - 1]))
+    with pytest.raises(UsageError, match="categories in all fields"):
+        infer_schema(write(tmp_path / "x.parquet", label=[1], a=[2**31 - 2], b=[2**31 - 2]))
+
+
+def test_counts_are_numpys(tmp_path):
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-1, 10, 1000), rng.integers(-1, 4, 1000)
+    path = write(tmp_path / "x.parquet", row_group_size=300, label=[0] * 1000, a=a, b=b)
+    expected = np.concatenate([np.bincount(a[a >= 0], minlength=10), np.bincount(b[b >= 0], minlength=4)])
+    np.testing.assert_array_equal(count_categories(ParquetRows(path, AB)), expected)
+    assert count_categories(ParquetRows(path, AB)).dtype == np.int64
+
+
+@pytest.mark.parametrize("keep", [0, 3, 100, -1])
+def test_truncated_file(tmp_path, keep):
+    path = write(tmp_path / "x.parquet", label=[0] * 500, a=list(range(10)) * 50, b=[0] * 500)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError, match=r"x\.parquet: not a readable Parquet file"):
+        ParquetRows(path, AB)
+
+
+def test_damaged_pages(tmp_path):
+    path = write(tmp_path / "x.parquet", label=[0] * 500, a=list(range(10)) * 50, b=[0] * 500)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + b"\xff" * 200 + whole[204:])
+    with pytest.raises(DataError, match=r"x\.parquet: broken Parquet data"):
+        collected(ParquetRows(path, AB).batches())
+
+
+def test_missing_files(tmp_path):
+    for path in ("none.parquet", "none/*.parquet", "none"):
+        with pytest.raises(DataError, match="no such file or folder"):
+            ParquetRows(tmp_path / path, AB)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"the folder holds no \.parquet file"):
+        ParquetRows(tmp_path / "empty", AB)

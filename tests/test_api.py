@@ -1,0 +1,91 @@
+"""The public surface of the package, and what the examples do with it."""
+
+import inspect
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fmcompress as fc
+from tests.conftest import BUDGET
+
+SURFACE = {
+    "ArtifactError", "BudgetError", "CheckpointError", "CompressedFM", "DataError", "DependencyError", "FMCheckpoint",
+    "FMCompressError", "Field", "OutputError", "Report", "Schema", "Scores", "TuneOptions", "UsageError",
+    "__version__", "evaluate", "load", "load_checkpoint", "quantize", "report", "save_checkpoint",
+}  # fmt: skip
+
+
+def test_surface():
+    assert set(fc.__all__) == set(dir(fc)) == SURFACE
+    for name in SURFACE:
+        assert getattr(fc, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = fc.nothing
+
+
+def test_everything_public_says_what_it_is():
+    assert all(inspect.getdoc(getattr(fc, name)) for name in SURFACE - {"__version__"})
+
+
+def test_errors_have_one_base():
+    errors = [getattr(fc, name) for name in SURFACE if name.endswith("Error")]
+    assert len(errors) == 8
+    assert all(issubclass(error, fc.FMCompressError) for error in errors)
+
+
+def test_import_is_instant():
+    code = "import sys, fmcompress; print([m for m in ('numpy', 'torch', 'faiss', 'pyarrow') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_report_needs_no_torch(files):
+    code = (
+        "import sys, fmcompress as fc; fc.report(sys.argv[1]).to_markdown();"
+        "print([m for m in ('torch', 'faiss', 'pyarrow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, files.ptq], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_whole_way(files, tmp_path):
+    checkpoint = fc.load_checkpoint(files.fm)
+    tuning = fc.TuneOptions(epochs=2)
+    model = fc.quantize(checkpoint, budget=BUDGET, train=files.train, valid=str(files.valid), tuning=tuning)
+    model.save(tmp_path / "artifact.safetensors")
+    loaded = fc.load(tmp_path / "artifact.safetensors")
+    ids = np.zeros((3, 4), dtype=np.int64)
+    assert loaded.predict(ids).shape == (3,)
+    np.testing.assert_array_equal(loaded.predict(ids), model.predict(ids))
+    assert fc.report(tmp_path / "artifact.safetensors").to_markdown().startswith("#")
+    assert fc.evaluate(loaded, files.test).auc > 0.55
+    with pytest.raises(fc.OutputError, match="exists"):
+        model.save(tmp_path / "artifact.safetensors")
+    model.save(str(tmp_path / "artifact.safetensors"), force=True)
+
+
+def test_budgets_as_numbers_and_texts(files):
+    checkpoint = fc.load_checkpoint(files.fm)
+    assert fc.quantize(checkpoint, 6000).file_bytes == fc.quantize(checkpoint, "6 KB").file_bytes <= 6000
+    with pytest.raises(fc.UsageError, match="not a size"):
+        fc.quantize(checkpoint, "much")
+    with pytest.raises(fc.BudgetError) as caught:
+        fc.quantize(checkpoint, 10)
+    assert 10 < caught.value.smallest_bytes <= 6000
+
+
+def test_training_data_of_one_class_in_validation(files, tmp_path):
+    """There is no AUC then, and the artifact can be written all the same."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(files.valid)
+    pq.write_table(table.filter(table["label"].to_numpy() == 0), tmp_path / "valid.parquet")
+    model = fc.quantize(
+        fc.load_checkpoint(files.fm), BUDGET, train=files.train, valid=tmp_path / "valid.parquet",
+        tuning=fc.TuneOptions(epochs=1),
+    )  # fmt: skip
+    model.save(tmp_path / "artifact.safetensors")
+    fc.report(tmp_path / "artifact.safetensors").to_json()
+    assert fc.load(tmp_path / "artifact.safetensors").file_bytes <= 6000

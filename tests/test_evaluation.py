@@ -1,0 +1,74 @@
+"""AUC, LogLoss and calibration are those of the plain formulas."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fmcompress as fc
+from fmcompress.data import ParquetRows
+from fmcompress.evaluation import Scores, score_rows, scores_of
+from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
+from tests.conftest import FIELDS
+
+
+def pairwise_auc(predictions, labels):
+    """Return the share of (positive, negative) pairs in the right order, ties half."""
+    above = predictions[labels == 1][:, None] - predictions[labels == 0][None, :]
+    return (above > 0).mean() + 0.5 * (above == 0).mean()
+
+
+@pytest.mark.parametrize("digits", [1, 8])  # few digits: many ties
+def test_plain_formulas(digits):
+    rng = np.random.default_rng(0)
+    predictions = rng.uniform(0.1, 0.9, 500).round(digits).astype(np.float32)
+    labels = (rng.random(500) < predictions).astype(np.float32)
+    found = scores_of(predictions, labels)
+    wide = predictions.astype(np.float64)
+    assert found.rows == 500
+    assert found.auc == pytest.approx(pairwise_auc(predictions, labels), abs=1e-9)
+    assert found.logloss == pytest.approx(-np.where(labels == 1, np.log(wide), np.log(1 - wide)).mean(), abs=1e-9)
+    assert found.calibration == pytest.approx(wide.sum() / labels.sum(), abs=1e-9)
+    assert found.selection == found.auc - found.logloss
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class(label):
+    found = scores_of(np.full(4, 0.25, np.float32), np.full(4, label, np.float32))
+    assert np.isnan(found.auc)
+    assert found.logloss == pytest.approx(-np.log(0.25 if label else 0.75))
+    assert found.selection == -found.logloss
+    shown = json.loads(Evaluation((EvaluatedModel.of("m", 10, found),)).to_json())["models"][0]
+    assert shown["auc"] is None
+    assert shown["calibration"] == (0.25 if label else None)
+
+
+def test_certain_and_wrong_is_finite():
+    found = scores_of(np.array([0, 1], np.float32), np.array([1, 0], np.float32))
+    assert np.isfinite(found.logloss)
+    assert found.auc == 0
+
+
+@pytest.mark.parametrize("model", ["fm", "tuned"])
+def test_rows_are_streamed_to_the_same_scores(files, model):
+    loaded = fc.load_checkpoint(files.fm) if model == "fm" else fc.load(files.tuned)
+    found = score_rows(loaded, ParquetRows(files.test, loaded.schema))
+    assert found == fc.evaluate(loaded, files.test)
+    assert isinstance(found, Scores)
+    assert found.rows == 4000
+    assert 0.55 < found.auc < 1
+
+
+def test_checkpoint_predicts_by_the_textbook_formula(files):
+    from fmcompress.fm.scorer import FMScorer
+
+    checkpoint = fc.load_checkpoint(files.fm)
+    rng = np.random.default_rng(0)
+    ids = np.stack([rng.integers(-1, size, 50) for _, size in FIELDS], axis=1).astype(np.int32)
+    expected = []
+    for row in ids:
+        rows = [offset + i for offset, i in zip(checkpoint.schema.offsets, row, strict=True) if i >= 0]
+        vectors = checkpoint.embeddings[rows].astype(np.float64)
+        pairs = sum(vectors[i] @ vectors[j] for i in range(len(rows)) for j in range(i))
+        expected.append(1 / (1 + np.exp(-(checkpoint.bias + checkpoint.linear[rows].sum(dtype=np.float64) + pairs))))
+    np.testing.assert_allclose(FMScorer(checkpoint).predict(ids), expected, rtol=1e-5)
