@@ -10,14 +10,14 @@ from scipy.sparse import csr_array
 
 from fmcompress.quantization.menu import Option
 
-# Below this relative gap two allocations are as good as each other.
-_GAP = 0.0
+# Errors that span fewer decades than this are told apart by the solver, whose tolerances are absolute.
+_SPAN = 10.0
 
 
 def allocate(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option] | None:
     """Choose one option of each menu so that the sum of errors is least and the bytes fit the budget.
 
-    This is the multiple-choice knapsack problem, solved as an integer program by HiGHS to a relative gap of 1e-4.
+    This is the multiple-choice knapsack problem, solved as an integer program by HiGHS.
 
     Args:
         menus: the options of each field.
@@ -32,28 +32,54 @@ def allocate(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Optio
     best = [min(menu, key=lambda o: (o.error, o.payload_bytes)) for menu in menus]
     if sum(option.payload_bytes for option in best) <= budget_bytes:
         return best
-    return _solve(menus, budget_bytes)
+    return _best(menus, budget_bytes)
+
+
+def _best(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option]:
+    """Solve, and again without the options that alone cost more than all of what was found."""
+    while True:
+        chosen = _solve(menus, budget_bytes)
+        least = [min(option.error for option in menu) for menu in menus]
+        found = sum(option.error - error for option, error in zip(chosen, least, strict=True))
+        largest = max(option.error - error for menu, error in zip(menus, least, strict=True) for option in menu)
+        if largest <= _SPAN * found:
+            return chosen
+        menus = [
+            [option for option in menu if option.error - error <= found or option is kept]
+            for menu, error, kept in zip(menus, least, chosen, strict=True)
+        ]
 
 
 def _solve(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option]:
+    """Solve until the bytes fit: the solver takes a sum that is a millionth too large for one that fits."""
+    allowed = budget_bytes
+    while True:
+        chosen = _solve_nearly(menus, allowed)
+        excess = sum(option.payload_bytes for option in chosen) - budget_bytes
+        if excess <= 0:
+            return chosen
+        allowed -= excess
+
+
+def _solve_nearly(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option]:
     sizes = [len(menu) for menu in menus]
-    errors = np.array([option.error for menu in menus for option in menu])
-    payload = np.array([option.payload_bytes for menu in menus for option in menu], dtype=np.float64)
+    least = [(min(o.error for o in menu), min(o.payload_bytes for o in menu)) for menu in menus]
+    errors = np.array([o.error - low for menu, (low, _) in zip(menus, least, strict=True) for o in menu])
+    more = np.array([float(o.payload_bytes - low) for menu, (_, low) in zip(menus, least, strict=True) for o in menu])
+    room = budget_bytes - sum(low for _, low in least)
     one_of_each = csr_array((np.ones(len(errors)), (np.repeat(np.arange(len(menus)), sizes), np.arange(len(errors)))))
     found = milp(
-        # Errors and bytes are scaled: the solver's tolerances are absolute.
+        # Errors and bytes count from the least of their menu and are scaled: the solver's tolerances are absolute.
         c=errors / max(float(errors.max()), np.finfo(np.float64).tiny),
         integrality=np.ones(len(errors)),
         bounds=Bounds(0, 1),
         constraints=[
             LinearConstraint(one_of_each, 1, 1),
-            LinearConstraint(csr_array(payload[None] / budget_bytes), -np.inf, 1),
+            LinearConstraint(csr_array(more[None] / max(room, 1)), -np.inf, min(room, 1)),
         ],
-        options={"mip_rel_gap": _GAP},
+        options={"mip_rel_gap": 0.0},
     )
-    chosen = []
-    start = 0
-    for menu in menus:
-        chosen.append(menu[int(np.argmax(found.x[start : start + len(menu)]))])
-        start += len(menu)
-    return chosen
+    if found.x is None:  # only the smallest options fit, if just so
+        return [min(menu, key=lambda o: o.payload_bytes) for menu in menus]
+    ends = np.cumsum(sizes)[:-1]
+    return [menu[int(np.argmax(part))] for menu, part in zip(menus, np.split(found.x, ends), strict=True)]

@@ -1,0 +1,107 @@
+"""What errors cost: against expectations that are summed up row by row."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+from fmcompress.data import ParquetRows, count_categories
+from fmcompress.data.batch import Batch
+from fmcompress.data.generate import write_rows
+from fmcompress.quantization.sensitivity import from_moments, from_rows
+from tests.models import random_checkpoint, random_ids, sigmoid
+
+SIZES = (3, 4, 1, 5)
+RIDGE = 1e-3
+
+
+def regular(hessian):
+    return hessian + RIDGE * np.trace(hessian) / len(hessian) * np.eye(len(hessian))
+
+
+def logit_and_others(checkpoint, row):
+    """Return the logit of a row of ids, and S − v_i of each field; missing fields contribute nothing."""
+    numbers = [int(offset) + i for offset, i in zip(checkpoint.schema.offsets, row, strict=True) if i >= 0]
+    vectors = {number: checkpoint.embeddings[number].astype(np.float64) for number in numbers}
+    total = sum(vectors.values(), np.zeros(checkpoint.dim))
+    pairs = sum(a @ b for a, b in itertools.combinations(vectors.values(), 2))
+    logit = checkpoint.bias + sum(float(checkpoint.linear[number]) for number in numbers) + pairs
+    offsets = checkpoint.schema.offsets.tolist()
+    return logit, [total - vectors[offset + i] if i >= 0 else None for offset, i in zip(offsets, row, strict=True)]
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_moments_are_those_of_all_rows_that_independent_fields_can_form(counts):
+    checkpoint = random_checkpoint(SIZES, dim=3, counts=counts)
+    found = from_moments(checkpoint, checkpoint.counts)
+    shares = []
+    for field in range(len(SIZES)):
+        seen = np.ones(SIZES[field]) + (checkpoint.counts[checkpoint.schema.rows(field)] if counts else 0)
+        shares.append(seen / seen.sum())
+    np.testing.assert_allclose(found.frequencies, np.concatenate(shares))
+
+    mean_logit = 0.0
+    products = np.zeros((len(SIZES), 3, 3))
+    for row in itertools.product(*map(range, SIZES)):
+        share = np.prod([shares[field][i] for field, i in enumerate(row)])
+        logit, others = logit_and_others(checkpoint, row)
+        mean_logit += share * logit
+        products += share * np.array([np.outer(other, other) for other in others])
+    p = sigmoid(mean_logit)
+    np.testing.assert_allclose(found.curvatures, p * (1 - p))
+    for hessian, product in zip(found.hessians, products, strict=True):
+        np.testing.assert_allclose(hessian, regular(p * (1 - p) * product), rtol=1e-9)
+
+
+@pytest.fixture
+def rows_of(tmp_path):
+    def rows_of(checkpoint, ids):
+        write_rows(Batch(ids, np.zeros(len(ids), np.float32)), checkpoint.schema, tmp_path / "rows.parquet")
+        return ParquetRows(tmp_path / "rows.parquet", checkpoint.schema)
+
+    return rows_of
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.4])
+def test_rows_are_averaged_as_they_are(rows_of, missing):
+    checkpoint = random_checkpoint(SIZES, dim=3)
+    ids = random_ids(checkpoint.schema, 200, missing=missing)
+    rows = rows_of(checkpoint, ids)
+    counts = count_categories(rows)
+    found = from_rows(checkpoint, rows, counts, seed=0)
+    for field in range(len(SIZES)):
+        hessian, curvatures = np.zeros((3, 3)), []
+        for row in ids[ids[:, field] >= 0]:
+            logit, others = logit_and_others(checkpoint, row)
+            p = sigmoid(logit)
+            curvatures.append(p * (1 - p))
+            hessian += p * (1 - p) * np.outer(others[field], others[field])
+        np.testing.assert_allclose(found.hessians[field], regular(hessian / len(curvatures)), rtol=1e-4, atol=1e-7)
+        assert found.curvatures[field] == pytest.approx(np.mean(curvatures), rel=1e-5)
+        seen = counts[checkpoint.schema.rows(field)] + 1
+        np.testing.assert_allclose(found.frequencies[checkpoint.schema.rows(field)], seen / seen.sum())
+
+
+def test_a_field_that_is_always_missing_costs_next_to_nothing(rows_of):
+    checkpoint = random_checkpoint(SIZES, dim=3)
+    ids = random_ids(checkpoint.schema, 50, missing=0)
+    ids[:, 1] = -1
+    rows = rows_of(checkpoint, ids)
+    found = from_rows(checkpoint, rows, count_categories(rows), seed=0)
+    assert np.abs(found.hessians[1]).max() < 1e-30
+    assert found.curvatures[1] == 0
+    assert np.linalg.eigvalsh(found.hessians).min() > 0
+
+
+@pytest.mark.parametrize("change", ["zero embeddings", "huge logits", "one field"])
+def test_hessians_can_be_inverted_whatever_the_model(change):
+    checkpoint = random_checkpoint(SIZES[:1] if change == "one field" else SIZES, dim=3)
+    if change == "zero embeddings":
+        checkpoint = dataclasses.replace(checkpoint, embeddings=np.zeros_like(checkpoint.embeddings))
+    if change == "huge logits":
+        checkpoint = dataclasses.replace(checkpoint, bias=1e4)
+    found = from_moments(checkpoint, None)
+    assert np.linalg.eigvalsh(found.hessians).min() > 0
+    for field in range(len(checkpoint.schema)):
+        assert found.frequencies[checkpoint.schema.rows(field)].sum() == pytest.approx(1)
