@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, embedding_bag
+from torch.nn.functional import embedding, embedding_bag, pad
 
 from fmcompress.quantized import QuantizedField, QuantizedFM
 from fmcompress.quantizer import subspace_bounds
@@ -158,10 +158,12 @@ class _Coded(nn.Module):
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         rows = self._lookup(ids[:, self._columns]).transpose(1, 2)
-        norms = -0.5 * (self.table * self.table).sum(dim=1, keepdim=True)
-        bags = embedding_bag(
-            rows.reshape(-1, len(self._columns)), torch.cat([self.table, norms], dim=1), mode="sum"
-        ).view(len(ids), self._subspaces, -1)
+        codewords = self.table[:-1]
+        norms = -0.5 * (codewords * codewords).sum(dim=1, keepdim=True)
+        # The row of missing values is put on here, so that it gets no gradient; ``padding_idx`` takes twice the time.
+        table = pad(torch.cat([codewords, norms], dim=1), (0, 0, 0, 1))
+        bags = embedding_bag(rows.reshape(-1, len(self._columns)), table, mode="sum")
+        bags = bags.view(len(ids), self._subspaces, -1)
         width = bags.shape[2] - 1
         if all(size == width for size in self._sizes):
             vectors = bags[:, :, :-1].reshape(len(ids), -1)
