@@ -40,6 +40,10 @@ def exit_code_of(command: Callable[[], object], *, debug: bool) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         code = EXIT_BROKEN_PIPE  # whoever read our output has gone; there is nobody to tell
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        code = EXIT_BROKEN_PIPE  # typer met it first
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()

@@ -96,7 +96,7 @@ def files(tmp_path_factory):
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data():
     """Return a function from the name of a real data set to its folder; it skips where that is absent."""
 

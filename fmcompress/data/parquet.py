@@ -32,6 +32,10 @@ Part = Literal["all", "most", "held-out"]
 
 _HELD_OUT_EVERY = 20
 
+# A field of so many categories, and so many for each row, is one of hashes or keys: a model would hold nothing else.
+_MANY_CATEGORIES = 50_000_000
+_MANY_PER_ROW = 100
+
 
 class ParquetRows:
     """The rows of one or more Parquet files, for the fields of a schema.
@@ -154,7 +158,8 @@ def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str]
         names: the columns that are fields; None takes all but the label.
 
     Raises:
-        DataError: no such file, no Parquet, no rows, a column that is not of integers, no id in a column.
+        DataError: no such file, no Parquet, no rows, a column that is not of integers, no id in a column, ids
+            that are hashes or keys rather than categories.
     """
     largest: dict[str, int] = {}
     columns = None if names is None else list(names)
@@ -176,6 +181,11 @@ def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str]
     for name, value in largest.items():
         if value == MISSING:
             raise DataError(f"{path}: column {name!r} holds no id", hint="leave the column out of the data")
+        if value > max(_MANY_CATEGORIES, _MANY_PER_ROW * rows):
+            raise DataError(
+                f"{path}: column {name!r} has ids up to {value:,} in {rows:,} rows, expected categories 0, 1, 2, …",
+                hint="number its categories from 0 on, or give the fields with --fields",
+            )
     return Schema.of((name, value + 1) for name, value in largest.items())
 
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmcompress.data import ParquetRows, count_categories, infer_schema, open_training_rows
-from fmcompress.errors import DataError, UsageError
+from fmcompress.errors import DataError
 from fmcompress.schema import Schema
 from tests.data.rows import AB, collected, write
 
@@ -177,8 +177,10 @@ def test_schema_of_no_use(tmp_path):
         infer_schema(write(tmp_path / "x.parquet", label=[1]))
     with pytest.raises(DataError, match="id 2147483647 is out of range, expected 0 to 2147483646"):
         infer_schema(write(tmp_path / "x.parquet", label=[1], a=[2**31 - 1]))
-    with pytest.raises(UsageError, match="categories in all fields"):
-        infer_schema(write(tmp_path / "x.parquet", label=[1], a=[2**31 - 2], b=[2**31 - 2]))
+    with pytest.raises(DataError, match=r"column 'a' has ids up to 2,147,483,646 in 1 rows") as error:
+        infer_schema(write(tmp_path / "x.parquet", label=[1], a=[2**31 - 2]))
+    assert "--fields" in error.value.hint
+    assert infer_schema(write(tmp_path / "x.parquet", label=[1], a=[5_000_000])).categories == 5_000_001
 
 
 def test_counts_are_numpys(tmp_path):
