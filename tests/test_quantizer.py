@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact.bitpack import pack
@@ -29,6 +29,7 @@ quantizers = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(quantizers)
 def test_parse_is_the_inverse_of_the_names(quantizer):
     assert parse_quantizer(embedding_spec(quantizer), linear_spec(quantizer)) == quantizer
@@ -66,6 +67,7 @@ def test_names_of_no_linear_quantizer_are_refused(linear):
         parse_quantizer("raw", linear)
 
 
+@settings(deadline=None)
 @given(st.integers(1, MAX_CODEWORDS))
 def test_a_code_has_just_enough_bits(codewords):
     bits = code_bits(codewords)
@@ -74,6 +76,7 @@ def test_a_code_has_just_enough_bits(codewords):
     assert bits <= 12
 
 
+@settings(deadline=None)
 @given(dim=st.integers(1, 200), data=st.data())
 def test_subspaces_cover_all_coordinates_and_differ_by_one_at_most(dim, data):
     bounds = subspace_bounds(dim, data.draw(st.integers(1, dim)))
@@ -83,6 +86,7 @@ def test_subspaces_cover_all_coordinates_and_differ_by_one_at_most(dim, data):
     assert lengths[0] - lengths[-1] <= 1 <= lengths[-1]
 
 
+@settings(deadline=None)
 @given(quantizer=quantizers, cardinality=st.integers(1, 50), dim=st.integers(1, 40))
 def test_bytes_are_counted_as_they_are_packed(quantizer, cardinality, dim):
     codewords = quantizer.codewords[:dim]

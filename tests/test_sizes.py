@@ -1,7 +1,7 @@
 """Sizes: as people write them, and with their exact bytes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.errors import UsageError
@@ -45,6 +45,7 @@ def test_what_is_no_size_is_refused_in_one_line(text):
     assert "10MB" in caught.value.hint
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**50))
 def test_exact_bytes_stand_beside_and_can_be_read_again(size_bytes):
     assert f"{size_bytes:,} bytes" in format_size(size_bytes)

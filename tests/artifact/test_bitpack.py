@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import bitpack
@@ -26,6 +26,7 @@ def plain_stream(codes, widths):
     return number.to_bytes((at + 7) // 8, "little")
 
 
+@settings(deadline=None)
 @given(rows=st.integers(0, 70), widths=widths_of_rows, seed=st.integers(0, 2**32 - 1))
 def test_pack_puts_each_code_where_a_plain_packer_does_and_unpack_finds_it(rows, widths, seed):
     codes = random_codes(rows, widths, seed)

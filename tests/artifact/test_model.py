@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import pack_model, unpack_model
@@ -52,6 +52,7 @@ def test_each_field_takes_the_bytes_that_its_quantizer_counts(shape):
     assert model.values.nbytes == VALUE_BYTES * model.values.size
 
 
+@settings(deadline=None)
 @given(
     cardinality=st.integers(1, 60),
     dim=st.integers(1, 12),

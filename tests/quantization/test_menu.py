@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.quantization.codebooks import quantize_field
@@ -32,6 +32,7 @@ def test_no_option_beats_another_and_all_are_counted_to_the_byte(field):
     assert menu[0].payload_bytes <= shared
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), min_size=1, max_size=40))
 def test_pareto_keeps_just_what_nothing_beats(pairs):
     options = [Option(Quantizer(), payload, float(error)) for payload, error in pairs]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact.model import field_parts, unpack_model
@@ -25,6 +25,7 @@ def test_every_code_of_every_shape_is_read(shape):
     assert_codes_read(packed(dim, *[field for field in fields if "raw raw" not in field]))
 
 
+@settings(deadline=None)
 @given(
     codewords=st.lists(st.sampled_from([1, 2, 3, 100, 1024, 4096]), min_size=1, max_size=14),
     rows=st.integers(1, 30),
