@@ -89,9 +89,9 @@ def quantize(
     from fmcompress.finetune.options import TuneOptions
     from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
 
-    options = TuneOptions(
-        distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, device=resolve_device(device.value)
-    )
+    # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
+    where = "cpu" if train is None else resolve_device(device.value)
+    options = TuneOptions(distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, device=where)
     data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value))
     progress = progress_of(context)
     job = Quantization(source, budget_bytes, data, seed=seed, progress=progress)

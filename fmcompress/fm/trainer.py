@@ -21,7 +21,7 @@ from fmcompress.training import Run, Schedule, adam, fit
 # this many numbers the latter is faster.
 _DENSE_VALUES = 16_000_000
 _L2_STEPS = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))
-_L2_START = 4  # 1e-3
+_L2_START = 5  # 3.2e-3
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def train(
 def _climb(trial: Callable[[float], TrainedFM], progress: Progress) -> TrainedFM:
     """Walk along the L2 weights, ½ decade a step, as long as validation gets better."""
     best, at = trial(_L2_STEPS[_L2_START]), _L2_START
-    for direction in (-1, 1):
+    for direction in (1, -1):
         while 0 <= at + direction < len(_L2_STEPS):
             found = trial(_L2_STEPS[at + direction])
             if found.scores.selection <= best.scores.selection:
