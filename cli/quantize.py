@@ -90,7 +90,7 @@ def quantize(
     from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
 
     # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
-    where = "cpu" if train is None else resolve_device(device.value)
+    where = "cpu" if train is None and device is Device.AUTO else resolve_device(device.value)
     options = TuneOptions(distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, device=where)
     data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value))
     progress = progress_of(context)
