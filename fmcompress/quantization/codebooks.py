@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,18 +22,42 @@ _POINTS_PER_CODEWORD = 128
 _MIN_POINTS = 16_384
 
 
-def quantize_field(field: FieldWeights, quantizer: Quantizer, *, seed: int) -> QuantizedField:
-    """Quantize a field: weighted k-means in each subspace, in the metric of the expected loss.
+Coded = tuple[Points, npt.NDArray[np.uint16]]
+"""A codebook, and the codeword of each category."""
+
+
+def quantize_subspace(field: FieldWeights, quantizer: Quantizer, number: int, *, seed: int) -> Coded:
+    """Return codebook, float32 (K, size of the subspace), and codes, uint16 (cardinality,), of one subspace.
+
+    Weighted k-means in the metric of the expected loss.
+
+    Args:
+        field: embeddings, and what errors in them cost.
+        quantizer: how to store them; not raw.
+        number: of the subspace.
+        seed: of k-means.
+    """
+    subspace = whitened_subspaces(field.hessian, len(quantizer.codewords))[number]
+    points = subspace.whiten(field.embeddings)
+    centroids = _centroids(points, field.frequencies, quantizer.codewords[number], seed)
+    return subspace.codewords(centroids), nearest(points, centroids)[1].astype(np.uint16)
+
+
+def quantize_field(
+    field: FieldWeights, quantizer: Quantizer, subspaces: Sequence[Coded], *, seed: int
+) -> QuantizedField:
+    """Put a field together: its subspaces, its linear weights, and what their errors cost.
 
     Args:
         field: embeddings, linear weights, and what errors in them cost.
         quantizer: how to store them.
+        subspaces: each one's codebook and codes, see ``quantize_subspace``; none for raw embeddings.
         seed: of k-means.
     """
-    tables, codes = _quantize_embeddings(field, quantizer, seed)
+    tables, codes = _embeddings(field, quantizer, subspaces)
     linear_table, linear_codes = _quantize_linear(field, quantizer, seed)
     quantized = QuantizedField(quantizer, tables, codes, linear_table, linear_codes)
-    return QuantizedField(quantizer, tables, codes, linear_table, linear_codes, expected_rise(field, quantized))
+    return replace(quantized, error=expected_rise(field, quantized))
 
 
 def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
@@ -41,20 +68,12 @@ def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
     return float(0.5 * field.frequencies @ (cost + field.curvature * linear_shift**2))
 
 
-def _quantize_embeddings(
-    field: FieldWeights, quantizer: Quantizer, seed: int
+def _embeddings(
+    field: FieldWeights, quantizer: Quantizer, subspaces: Sequence[Coded]
 ) -> tuple[tuple[Points, ...], npt.NDArray[np.uint16]]:
-    codes = np.empty((field.cardinality, len(quantizer.codewords)), dtype=np.uint16)
     if quantizer.raw:
-        return (field.embeddings,), codes
-    tables = []
-    subspaces = whitened_subspaces(field.hessian, len(quantizer.codewords))
-    for number, (subspace, size) in enumerate(zip(subspaces, quantizer.codewords, strict=True)):
-        points = subspace.whiten(field.embeddings)
-        centroids = _centroids(points, field.frequencies, size, seed)
-        codes[:, number] = nearest(points, centroids)[1]
-        tables.append(subspace.codewords(centroids))
-    return tuple(tables), codes
+        return (field.embeddings,), np.empty((field.cardinality, 0), dtype=np.uint16)
+    return tuple(table for table, _ in subspaces), np.stack([codes for _, codes in subspaces], axis=1)
 
 
 def _quantize_linear(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from fmcompress.quantization.metric import whitened_subspaces
 from fmcompress.quantization.sensitivity import Floats
 from fmcompress.quantizer import Quantizer
 
-LARGEST_CODEBOOKS = ((1, 4096), (2, 4096), (4, 2048), (8, 1024), (16, 256), (32, 256))
+LARGEST_CODEBOOKS = {1: 4096, 2: 4096, 4: 2048, 8: 1024, 16: 256, 32: 256}
 """Numbers of subspaces on the menu, and the most codewords that each may have."""
 
 LARGEST_LINEAR_CODEBOOK = 256
@@ -76,17 +77,23 @@ class FieldWeights:
         return int(self.embeddings.shape[1])
 
 
-def field_menu(field: FieldWeights, *, seed: int) -> list[Option]:
+Curve = list[tuple[tuple[int, ...], float]]
+"""Quantizers of a field's embeddings, by their codewords, each with its error."""
+
+
+def field_menu(field: FieldWeights, curves: Iterable[Curve], *, seed: int) -> list[Option]:
     """Return the options of a field that no other one beats in both bytes and error, by rising bytes.
 
     Args:
         field: the field.
+        curves: the curve of each number of subspaces, see ``embedding_curve``.
         seed: of samples and k-means.
     """
+    raw: Curve = [((), 0.0)]
     linear = _linear_curve(field, seed)
     options = [
         Option(quantizer, quantizer.payload_bytes(field.cardinality, field.dim), error + linear_error)
-        for codewords, error in _embedding_curve(field, seed)
+        for codewords, error in chain(raw, *curves)
         for linear_codewords, linear_error in linear
         for quantizer in (Quantizer(codewords, linear_codewords),)
     ]
@@ -102,20 +109,23 @@ def pareto(options: Iterable[Option]) -> list[Option]:
     return best
 
 
-def _embedding_curve(field: FieldWeights, seed: int) -> list[tuple[tuple[int, ...], float]]:
-    """Return the codewords of each quantizer of the embeddings, with its error."""
-    sample = _sample(field, seed)
-    curve: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
-    for subspaces, largest in LARGEST_CODEBOOKS:
-        if subspaces > field.dim:
-            break
-        sizes = _sizes(field.cardinality, largest)
-        errors = _product_distortions(field, subspaces, sample, sizes, seed)
-        first = 0 if subspaces == 1 else 1  # one codeword per subspace is the shared vector again
-        curve += [
-            ((size,) * subspaces, float(error)) for size, error in zip(sizes[first:], errors[first:], strict=True)
-        ]
-    return curve
+def subspaces_on_menu(dim: int) -> list[int]:
+    """Return the numbers of subspaces on the menu of embeddings of size ``dim``."""
+    return [subspaces for subspaces in LARGEST_CODEBOOKS if subspaces <= dim]
+
+
+def embedding_curve(field: FieldWeights, subspaces: int, *, seed: int) -> Curve:
+    """Return the quantizers with this number of subspaces, each with its error.
+
+    Args:
+        field: the field.
+        subspaces: their number, one of ``subspaces_on_menu``.
+        seed: of samples and k-means.
+    """
+    sizes = _sizes(field.cardinality, LARGEST_CODEBOOKS[subspaces])
+    errors = _product_distortions(field, subspaces, _sample(field, seed), sizes, seed)
+    first = 0 if subspaces == 1 else 1  # one codeword per subspace is the shared vector again
+    return [((size,) * subspaces, float(error)) for size, error in zip(sizes[first:], errors[first:], strict=True)]
 
 
 def _product_distortions(field: FieldWeights, subspaces: int, sample: _Sample, sizes: list[int], seed: int) -> Floats:

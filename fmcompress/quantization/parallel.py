@@ -1,18 +1,19 @@
-"""Work on fields side by side, one thread per field.
+"""Work on fields and subspaces side by side, one thread each.
 
-faiss and BLAS split a field's small problems among threads badly, and the split changes the last bits of the
+faiss and BLAS split such small problems among threads badly, and the split changes the last bits of the
 result. So each of them keeps to one thread, and the result does not depend on the number of cores.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from fmcompress.progress import Progress
 from fmcompress.quantization import kmeans
 
 Result = TypeVar("Result")
@@ -21,24 +22,29 @@ Result = TypeVar("Result")
 _MOST_THREADS = 8
 
 
-def for_each_field(work: Callable[[int], Result], fields: int) -> Iterator[Result]:
-    """Yield ``work(field)`` for each field number, in their order.
+def side_by_side(works: Sequence[Callable[[], Result]], *, title: str, progress: Progress) -> Iterator[Result]:
+    """Yield the result of each work, in their order.
 
     Args:
-        work: a function of the number of a field, to be called from several threads.
-        fields: number of fields.
+        works: functions to be called from several threads.
+        title: what they do together, for progress.
+        progress: told of each work that is done.
     """
 
-    def single_threaded(field: int) -> Result:
+    def single_threaded(work: Callable[[], Result]) -> Result:
         kmeans.use_one_thread()
-        return work(field)
+        return work()
 
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, _cores(), fields))
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, _cores()))
+    progress.start(title, len(works))
     try:
         with threadpool_limits(1):
-            yield from pool.map(single_threaded, range(fields))
+            for result in pool.map(single_threaded, works):
+                progress.advance()
+                yield result
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+    progress.finish()
 
 
 def _cores() -> int:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
 from fmcompress.artifact.header import BIAS_BYTES, Origin, header_bytes
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import BudgetError
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.allocate import allocate
-from fmcompress.quantization.codebooks import quantize_field
-from fmcompress.quantization.menu import FieldWeights, Option, field_menu
-from fmcompress.quantization.parallel import for_each_field
+from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
+from fmcompress.quantization.menu import FieldWeights, Option, embedding_curve, field_menu, subspaces_on_menu
+from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.sensitivity import Sensitivity
-from fmcompress.quantized import QuantizedField, QuantizedFM
+from fmcompress.quantized import QuantizedFM
 from fmcompress.sizes import format_size
 
 
@@ -32,16 +34,28 @@ class Plan:
     largest_bytes: int
 
 
-def weights_of(checkpoint: FMCheckpoint, sensitivity: Sensitivity, field: int) -> FieldWeights:
-    """Return the weights of field number ``field`` and what errors in them cost."""
-    rows = checkpoint.schema.rows(field)
-    return FieldWeights(
-        checkpoint.embeddings[rows],
-        checkpoint.linear[rows],
-        sensitivity.frequencies[rows],
-        sensitivity.hessians[field],
-        float(sensitivity.curvatures[field]),
-    )
+def all_weights(checkpoint: FMCheckpoint, sensitivity: Sensitivity) -> list[FieldWeights]:
+    """Return the weights of each field, and what errors in them cost."""
+    return [
+        FieldWeights(
+            checkpoint.embeddings[checkpoint.schema.rows(field)],
+            checkpoint.linear[checkpoint.schema.rows(field)],
+            sensitivity.frequencies[checkpoint.schema.rows(field)],
+            sensitivity.hessians[field],
+            float(sensitivity.curvatures[field]),
+        )
+        for field in range(len(checkpoint.schema))
+    ]
+
+
+def _menus(weights: list[FieldWeights], seed: int, progress: Progress) -> list[list[Option]]:
+    counts = subspaces_on_menu(weights[0].dim)
+    works = [partial(embedding_curve, field, subspaces, seed=seed) for field in weights for subspaces in counts]
+    curves = list(side_by_side(works, title="pricing quantizers", progress=progress))
+    return [
+        field_menu(field, curves[number * len(counts) : (number + 1) * len(counts)], seed=seed)
+        for number, field in enumerate(weights)
+    ]
 
 
 def make_plan(
@@ -59,16 +73,7 @@ def make_plan(
         BudgetError: no artifact of this model fits the budget.
     """
     fixed = BIAS_BYTES + header_bytes(checkpoint.schema, checkpoint.dim, checkpoint.link, origin)
-
-    def price(field: int) -> list[Option]:
-        return field_menu(weights_of(checkpoint, sensitivity, field), seed=origin.seed)
-
-    menus = []
-    progress.start("pricing quantizers", len(checkpoint.schema))
-    for menu in for_each_field(price, len(checkpoint.schema)):
-        menus.append(menu)
-        progress.advance()
-    progress.finish()
+    menus = _menus(all_weights(checkpoint, sensitivity), origin.seed, progress)
     options = allocate(menus, origin.budget_bytes - fixed)
     if options is None:
         smallest = fixed + sum(menu[0].payload_bytes for menu in menus)
@@ -97,14 +102,16 @@ def carry_out(
         seed: of k-means.
         progress: told of each field.
     """
-
-    def quantized(number: int) -> QuantizedField:
-        return quantize_field(weights_of(checkpoint, sensitivity, number), plan.options[number].quantizer, seed=seed)
-
-    fields = []
-    progress.start("making codebooks", len(plan.options))
-    for field in for_each_field(quantized, len(plan.options)):
-        fields.append(field)
-        progress.advance()
-    progress.finish()
+    weights = all_weights(checkpoint, sensitivity)
+    quantizers = [option.quantizer for option in plan.options]
+    works = [
+        partial(quantize_subspace, field, quantizer, number, seed=seed)
+        for field, quantizer in zip(weights, quantizers, strict=True)
+        for number in range(len(quantizer.codewords))
+    ]
+    coded = iter(list(side_by_side(works, title="making codebooks", progress=progress)))
+    fields = [
+        quantize_field(field, quantizer, list(islice(coded, len(quantizer.codewords))), seed=seed)
+        for field, quantizer in zip(weights, quantizers, strict=True)
+    ]
     return QuantizedFM(checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, tuple(fields))

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from fmcompress.quantization.codebooks import expected_rise, quantize_field
+from fmcompress.quantization.codebooks import expected_rise
 from fmcompress.quantization.metric import whitened_subspaces
 from fmcompress.quantized import QuantizedField, table_shapes
 from fmcompress.quantizer import Quantizer, parse_quantizer, subspace_bounds
 
-from .weights import random_field
+from .weights import quantized_field, random_field
 
 
 @pytest.mark.parametrize(("dim", "subspaces"), [(8, 1), (8, 4), (7, 3), (5, 5), (1, 1)])
@@ -27,7 +27,7 @@ def test_distances_between_whitened_points_are_what_errors_cost(dim, subspaces):
 
 def test_the_expected_rise_is_that_of_its_equation():
     field = random_field(12, 4)
-    quantized = quantize_field(field, Quantizer((3, 2), 2), seed=0)
+    quantized = quantized_field(field, Quantizer((3, 2), 2), seed=0)
     rise = 0.0
     for i in range(12):
         q = np.concatenate([table[code] for table, code in zip(quantized.tables, quantized.codes[i], strict=True)])
@@ -42,7 +42,7 @@ def test_the_expected_rise_is_that_of_its_equation():
 def test_codes_name_codewords_and_shapes_are_those_of_the_format(name):
     field = random_field(50, 7)
     quantizer = parse_quantizer(*name.split())
-    found = quantize_field(field, quantizer, seed=0)
+    found = quantized_field(field, quantizer, seed=0)
     assert [table.shape for table in found.tables] == table_shapes(quantizer, 50, 7)
     assert found.codes.shape == (50, len(quantizer.codewords))
     assert found.codes.dtype == found.linear_codes.dtype == np.uint16
@@ -55,7 +55,7 @@ def test_codes_name_codewords_and_shapes_are_those_of_the_format(name):
 
 def test_raw_fields_stay_as_they_are():
     field = random_field(50, 7)
-    found = quantize_field(field, Quantizer(), seed=0)
+    found = quantized_field(field, Quantizer(), seed=0)
     np.testing.assert_array_equal(found.embeddings(), field.embeddings)
     np.testing.assert_array_equal(found.linear(), field.linear)
     assert found.error == 0
@@ -63,21 +63,21 @@ def test_raw_fields_stay_as_they_are():
 
 def test_a_shared_vector_is_the_weighted_mean():
     field = random_field(50, 7)
-    found = quantize_field(field, Quantizer((1,), 1), seed=0)
+    found = quantized_field(field, Quantizer((1,), 1), seed=0)
     np.testing.assert_allclose(found.tables[0][0], field.frequencies @ field.embeddings, rtol=1e-4, atol=1e-6)
     assert found.linear_table[0] == pytest.approx(float(field.frequencies @ field.linear), rel=1e-4)
 
 
 def test_more_codewords_cost_less():
     field = random_field(300, 8)
-    errors = [quantize_field(field, Quantizer((k,) * 4, 16), seed=0).error for k in (1, 2, 4, 16, 64)]
+    errors = [quantized_field(field, Quantizer((k,) * 4, 16), seed=0).error for k in (1, 2, 4, 16, 64)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < errors[0] / 3
 
 
 def test_each_category_has_its_nearest_codeword():
     field = random_field(200, 6)
-    found = quantize_field(field, Quantizer((16, 8)), seed=0)
+    found = quantized_field(field, Quantizer((16, 8)), seed=0)
     for d, (start, end) in enumerate(subspace_bounds(6, 2)):
         shift = found.tables[d][None] - field.embeddings[:, None, start:end]
         cost = np.einsum("nkl,lm,nkm->nk", shift, field.hessian[start:end, start:end], shift)
@@ -87,7 +87,7 @@ def test_each_category_has_its_nearest_codeword():
 
 def test_errors_of_frequent_categories_are_kept_small():
     field = random_field(400, 4)
-    found = quantize_field(field, Quantizer((8,)), seed=0)
+    found = quantized_field(field, Quantizer((8,)), seed=0)
     shift = ((found.embeddings() - field.embeddings) ** 2).sum(axis=1)
     frequent = field.frequencies > np.quantile(field.frequencies, 0.98)
     assert shift[frequent].mean() < 0.5 * shift[~frequent].mean()
@@ -95,7 +95,7 @@ def test_errors_of_frequent_categories_are_kept_small():
 
 def test_the_same_seed_gives_the_same_codebooks():
     field = random_field(300, 8)
-    first, second = (quantize_field(field, Quantizer((32,) * 4, 8), seed=5) for _ in range(2))
+    first, second = (quantized_field(field, Quantizer((32,) * 4, 8), seed=5) for _ in range(2))
     for one, other in zip(arrays(first), arrays(second), strict=True):
         np.testing.assert_array_equal(one, other)
 

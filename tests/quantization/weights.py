@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from fmcompress.quantization.menu import FieldWeights
-from fmcompress.quantization.plan import weights_of
+from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
+from fmcompress.quantization.menu import FieldWeights, embedding_curve, field_menu, subspaces_on_menu
+from fmcompress.quantization.plan import all_weights
 from fmcompress.quantization.sensitivity import from_moments
 from tests.models import random_checkpoint
 
@@ -24,8 +25,20 @@ def random_field(cardinality, dim, *, seed=0):
 
 def fields_of(checkpoint):
     """Return the fields of a checkpoint, priced without data."""
-    sensitivity = from_moments(checkpoint, checkpoint.counts)
-    return [weights_of(checkpoint, sensitivity, field) for field in range(len(checkpoint.schema))]
+    return all_weights(checkpoint, from_moments(checkpoint, checkpoint.counts))
+
+
+def menu_of(field, *, seed=0):
+    """Return the whole menu of a field."""
+    counts = subspaces_on_menu(field.dim)
+    return field_menu(field, [embedding_curve(field, count, seed=seed) for count in counts], seed=seed)
+
+
+def quantized_field(field, quantizer, *, seed=0):
+    """Return a field, quantized subspace by subspace."""
+    numbers = range(len(quantizer.codewords))
+    coded = [quantize_subspace(field, quantizer, number, seed=seed) for number in numbers]
+    return quantize_field(field, quantizer, coded, seed=seed)
 
 
 def menu_fields():
