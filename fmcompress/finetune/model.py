@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -160,9 +160,11 @@ class _Coded(nn.Module):
         rows = self._lookup(ids[:, self._columns]).transpose(1, 2)
         codewords = self.table[:-1]
         norms = -0.5 * (codewords * codewords).sum(dim=1, keepdim=True)
-        # The row of missing values is put on here, so that it gets no gradient; ``padding_idx`` takes twice the time.
+        # The row of missing values is put on here, so that it gets no gradient.
         table = pad(torch.cat([codewords, norms], dim=1), (0, 0, 0, 1))
-        bags = embedding_bag(rows.reshape(-1, len(self._columns)), table, mode="sum")
+        bags: Tensor = _SumOfRows.apply(  # type: ignore[no-untyped-call]
+            table, rows.reshape(-1, len(self._columns))
+        )
         bags = bags.view(len(ids), self._subspaces, -1)
         width = bags.shape[2] - 1
         if all(size == width for size in self._sizes):
@@ -186,6 +188,31 @@ class _Coded(nn.Module):
                 found[column].append(table[start : start + rows, :size])
                 start += rows
         return {column: tuple(tables) for column, tables in found.items()}
+
+
+class _SumOfRows(torch.autograd.Function):
+    """``embedding_bag`` in mode "sum", with a backward pass that takes a quarter of its time.
+
+    A row's gradient is the sum of the gradients of the bags that it is in: another ``embedding_bag``, over bags
+    sorted by row. The order of the additions is fixed, so that the same input gives the same bits.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, rows: Tensor) -> Tensor:
+        """Return the sum of ``table[rows]`` over the last axis of ``rows``, float32 (bags, columns)."""
+        ctx.save_for_backward(rows)
+        ctx.size = len(table)
+        return embedding_bag(rows, table, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the table."""
+        (rows,) = ctx.saved_tensors
+        (gradient,) = gradients
+        flat = rows.reshape(-1)
+        bags = torch.div(torch.argsort(flat, stable=True), rows.shape[1], rounding_mode="floor")
+        uses = torch.bincount(flat, minlength=ctx.size)
+        return embedding_bag(bags, gradient.contiguous(), torch.cumsum(uses, 0) - uses, mode="sum"), None
 
 
 class _Lookup(nn.Module):
