@@ -56,7 +56,7 @@ def quantize(
     label: LabelOption = "label",
     match: MatchOption = Match.NAME,
     oov: OovOption = Oov.ERROR,
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train at most.")] = 15,
+    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train at most.")] = 30,
     lr: Annotated[float, typer.Option("--lr", metavar="RATE", help="Learning rate of the tuning.")] = 1e-3,
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Rows of a tuning step.")] = 2048,
     distillation: Annotated[

@@ -24,7 +24,7 @@ class TuneOptions:
     distillation: float = 1.0
     lr: float = 1e-3
     batch_size: int = 2048
-    epochs: int = 15
+    epochs: int = 30
     patience: int = 1
     seed: int = 0
     device: str = "cpu"

@@ -55,7 +55,7 @@ def test_a_file_name_that_is_no_unicode_does_not_stand_in_the_way():
     assert header.header_bytes == len(_header_bytes(header, SEAL))
 
 
-MENU = [Quantizer(), Quantizer((1,)), *(Quantizer((k,) * d) for d, k in LARGEST_CODEBOOKS)]
+MENU = [Quantizer(), Quantizer((1,)), *(Quantizer((k,) * d) for d, k in LARGEST_CODEBOOKS.items())]
 LINEAR = [0, 1, 2, LARGEST_LINEAR_CODEBOOK]
 ERRORS = [0.0, 1.234567e-5, 0.000123456, -1.2345e-7, 3.21e-200, -3.21e-200, 1.2345e15, -1e300, math.inf, math.nan]
 
