@@ -20,6 +20,7 @@ _MANY = 32_768
 # More points than this per codeword hardly make a better codebook.
 _POINTS_PER_CODEWORD = 128
 _MIN_POINTS = 16_384
+_CHUNK_ROWS = 16_384
 
 
 Coded = tuple[Points, npt.NDArray[np.uint16]]
@@ -62,10 +63,15 @@ def quantize_field(
 
 def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
     """Return the expected rise of the loss per row: ½ Σ_i p_i (δ_iᵀ H_f δ_i + h_f δ_w,i²)."""
-    shift = (quantized.embeddings() - field.embeddings).astype(np.float64)
-    cost = np.einsum("nl,nl->n", shift @ field.hessian, shift)
-    linear_shift = (quantized.linear() - field.linear).astype(np.float64)
-    return float(0.5 * field.frequencies @ (cost + field.curvature * linear_shift**2))
+    decoded, linear = quantized.embeddings(), quantized.linear()
+    rise = 0.0
+    for start in range(0, field.cardinality, _CHUNK_ROWS):  # in float64 a whole field would be large
+        rows = slice(start, start + _CHUNK_ROWS)
+        shift = (decoded[rows] - field.embeddings[rows]).astype(np.float64)
+        cost = np.einsum("nl,nl->n", shift @ field.hessian, shift)
+        linear_shift = (linear[rows] - field.linear[rows]).astype(np.float64)
+        rise += float(0.5 * field.frequencies[rows] @ (cost + field.curvature * linear_shift**2))
+    return rise
 
 
 def _embeddings(
