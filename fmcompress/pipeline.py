@@ -71,16 +71,12 @@ def open_tuning_data(
         if valid is not None:
             raise UsageError("validation data without training data", hint="give the training data with --train")
         return None
-    from fmcompress.data import ParquetRows
+    from fmcompress.data import open_training_rows
 
-    schema, label, match, oov = checkpoint.schema, options.label, options.match, options.oov
-    if valid is not None:
-        rows = ParquetRows(train, schema, label=label, match=match, oov=oov)
-        return TuningData(rows, ParquetRows(valid, schema, label=label, match=match, oov=oov))
-    return TuningData(
-        ParquetRows(train, schema, label=label, match=match, oov=oov, part="most"),
-        ParquetRows(train, schema, label=label, match=match, oov=oov, part="held-out"),
+    rows, held_out = open_training_rows(
+        train, valid, schema=checkpoint.schema, label=options.label, match=options.match, oov=options.oov
     )
+    return TuningData(rows, held_out)
 
 
 class Quantization:

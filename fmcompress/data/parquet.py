@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -198,7 +199,13 @@ def _largest_id(file: str, first_row: int, name: str, column: pa.Array) -> int:
 
 
 def open_training_rows(
-    train: str | Path, valid: str | Path | None, *, schema: Schema | None = None, label: str = "label"
+    train: str | Path,
+    valid: str | Path | None,
+    *,
+    schema: Schema | None = None,
+    label: str = "label",
+    match: Match = "name",
+    oov: Oov = "error",
 ) -> tuple[ParquetRows, ParquetRows]:
     """Open training and validation rows; without validation data every 20th training row is held out.
 
@@ -207,6 +214,8 @@ def open_training_rows(
         valid: the same, for validation.
         schema: the fields; None takes those of the data, as large as the largest ids in either.
         label: column of the labels.
+        match: columns belong to fields by ``name`` or by ``order``.
+        oov: an id out of range is an ``error``, or counts as missing (``zero``).
 
     Raises:
         DataError: the files cannot be used.
@@ -215,9 +224,7 @@ def open_training_rows(
         schema = infer_schema(train, label=label)
         if valid is not None:
             schema = schema.union(infer_schema(valid, label=label, names=schema.names))
+    rows = partial(ParquetRows, schema=schema, label=label, match=match, oov=oov)
     if valid is not None:
-        return ParquetRows(train, schema, label=label), ParquetRows(valid, schema, label=label)
-    return (
-        ParquetRows(train, schema, label=label, part="most"),
-        ParquetRows(train, schema, label=label, part="held-out"),
-    )
+        return rows(train), rows(valid)
+    return rows(train, part="most"), rows(train, part="held-out")
