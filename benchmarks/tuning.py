@@ -1,4 +1,4 @@
-"""A tuning step with fixed codes, against a training step of the vanilla FM; and quantization of a real epoch."""
+"""A tuning step with fixed codes, against a training step of the vanilla FM."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from types import FrameType
 import typer
 
 from fmcompress.errors import BudgetError, FMCompressError
+from fmcompress.text import printable
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -79,14 +80,9 @@ def _parse_message(error: Exception) -> str:
     return f"error: {message} ({path} --help shows the usage)" if message else ""
 
 
-def one_line(text: str) -> str:
-    """Return a text without control characters and line breaks: they are shown as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _tell(message: str) -> None:
     if message and sys.stderr is not None:
-        print(one_line(message), file=sys.stderr)
+        print(printable(message), file=sys.stderr)
 
 
 def _prepare() -> None:

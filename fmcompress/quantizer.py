@@ -80,8 +80,12 @@ class Quantizer:
     @property
     def widths(self) -> tuple[int, ...]:
         """Bits of each of a row's codes, in the order in which they are packed."""
-        linear = () if self.linear_raw else (self.linear_code_bits,)
-        return (*(code_bits(k) for k in self.codewords), *linear)
+        return tuple(map(code_bits, self.code_sizes))
+
+    @property
+    def code_sizes(self) -> tuple[int, ...]:
+        """How many codewords each of a row's codes chooses from, in the order in which they are packed."""
+        return self.codewords if self.linear_raw else (*self.codewords, self.linear_codewords)
 
     def embedding_values(self, cardinality: int, dim: int) -> int:
         """Return how many numbers the raw embeddings or the codebooks hold."""

@@ -23,6 +23,7 @@ _LR_DECAY = 0.2
 _LR_DROPS = 2
 _MIN_GAIN = 1e-5
 _SHOW_EVERY = 20
+_DENSE_VALUES = 16_000_000
 
 
 class Run(ABC, Generic[State]):
@@ -143,6 +144,14 @@ def _pass(run: Run[State], rows: ParquetRows, schedule: Schedule, epoch: int, ti
             figures = f"loss {entropy.item():.4f}"
         progress.advance(figures=figures)
     progress.finish()
+
+
+def sparse_gradients(values: int) -> bool:
+    """Return whether tables with so many numbers are better trained with sparse gradients.
+
+    Dense Adam visits every number at every step, lazy Adam sorts the batch's rows instead.
+    """
+    return values > _DENSE_VALUES
 
 
 def adam(

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from fmcompress.artifact.container import Tensor, canonical_json, encode_header, parse_json
@@ -99,7 +100,7 @@ class Header:
         codes = sum(quantizer.code_bytes(f.cardinality) for quantizer, f in pairs)
         return Tensor("bias", "F32", 1), Tensor("values", "F16", values), Tensor("codes", "U8", codes)
 
-    @property
+    @cached_property
     def header_bytes(self) -> int:
         """Size of the container's length and header: fixed before quantizers and figures are known.
 

@@ -14,7 +14,7 @@ from fmcompress.artifact.header import BIAS_BYTES, UNSEALED, Header, decode, enc
 from fmcompress.artifact.model import CompressedFM, field_parts
 from fmcompress.errors import ArtifactError
 from fmcompress.files import replacing
-from fmcompress.quantizer import code_bits
+from fmcompress.quantizer import Quantizer, code_bits
 
 _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1 << 14
@@ -101,21 +101,16 @@ def _check_numbers(model: CompressedFM) -> None:
     if not (np.isfinite(model.bias) and all(np.isfinite(chunk).all() for chunk in chunks)):
         raise ArtifactError("is damaged: it holds NaN or infinite weights")
     for parts in field_parts(model.header):
-        codewords = (*parts.quantizer.codewords, *_linear_codewords(parts.quantizer.linear_codewords))
-        if all(k == 1 << code_bits(k) for k in codewords):
+        if all(k == 1 << code_bits(k) for k in parts.quantizer.code_sizes):
             continue  # every code of this width names a codeword
-        _check_codes(model.codes[parts.code_start :][: parts.code_bytes], parts.cardinality, codewords)
+        _check_codes(model.codes[parts.code_start :][: parts.code_bytes], parts.cardinality, parts.quantizer)
 
 
-def _linear_codewords(codewords: int) -> tuple[int, ...]:
-    return (codewords,) if codewords else ()
-
-
-def _check_codes(stream: npt.NDArray[np.uint8], rows: int, codewords: tuple[int, ...]) -> None:
-    widths = tuple(map(code_bits, codewords))
+def _check_codes(stream: npt.NDArray[np.uint8], rows: int, quantizer: Quantizer) -> None:
+    widths = quantizer.widths
     for start in range(0, rows, _CHUNK_ROWS):  # a multiple of 8 rows begins where a byte does
         codes = unpack(stream[start * sum(widths) // 8 :], min(_CHUNK_ROWS, rows - start), widths)
-        if (codes >= np.array(codewords)).any():
+        if (codes >= np.array(quantizer.code_sizes)).any():
             raise ArtifactError("is damaged: a code names a codeword that does not exist")
 
 

@@ -78,7 +78,6 @@ class FieldParts:
     Attributes:
         quantizer: how the field is stored.
         cardinality: its number of categories.
-        first_category: its first row among all fields' categories.
         tables: start and shape of each table (codebook, or raw embeddings) in the values.
         linear_start: start of the linear weights' table in the values.
         linear_values: size of that table.
@@ -88,7 +87,6 @@ class FieldParts:
 
     quantizer: Quantizer
     cardinality: int
-    first_category: int
     tables: tuple[tuple[int, tuple[int, int]], ...]
     linear_start: int
     linear_values: int
@@ -98,7 +96,7 @@ class FieldParts:
 
 def field_parts(header: Header) -> Iterator[FieldParts]:
     """Yield where each field's parts lie; the one place that knows the order of the bytes."""
-    value = code = category = 0
+    value = code = 0
     for field, quantizer in zip(header.schema.fields, header.quantizers, strict=True):
         tables = []
         for rows, columns in table_shapes(quantizer, field.cardinality, header.dim):
@@ -106,10 +104,9 @@ def field_parts(header: Header) -> Iterator[FieldParts]:
             value += rows * columns
         linear_values = quantizer.linear_values(field.cardinality)
         code_bytes = quantizer.code_bytes(field.cardinality)
-        yield FieldParts(quantizer, field.cardinality, category, tuple(tables), value, linear_values, code, code_bytes)
+        yield FieldParts(quantizer, field.cardinality, tuple(tables), value, linear_values, code, code_bytes)
         value += linear_values
         code += code_bytes
-        category += field.cardinality
 
 
 def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:

@@ -48,11 +48,7 @@ def match_columns(
     if label in columns:
         raise DataError(f"{file}: column {label!r} holds the labels and is a field too", hint="choose another --label")
     for name in columns:
-        if name not in found.names:
-            raise _missing_column(
-                file, f"column of field {name!r}", found, "--match order takes the columns as they stand"
-            )
-        check_integer(file, name, found)
+        check_integer(file, name, found, hint="--match order takes the columns as they stand")
     return columns
 
 
@@ -71,10 +67,10 @@ def check_label(file: str, label: str, found: pa.Schema) -> None:
         raise DataError(f"{file}: label column {label!r} is of type {kind}, expected numbers 0 and 1")
 
 
-def check_integer(file: str, name: str, found: pa.Schema) -> None:
-    """Raise DataError where a field's column is missing, there twice, or not of integers."""
+def check_integer(file: str, name: str, found: pa.Schema, *, hint: str | None = None) -> None:
+    """Raise DataError where a field's column is missing, which ``hint`` is for, there twice, or not of integers."""
     if name not in found.names:
-        raise _missing_column(file, f"column of field {name!r}", found, None)
+        raise _missing_column(file, f"column of field {name!r}", found, hint)
     _check_single(file, name, found)
     kind = found.field(name).type
     if not pa.types.is_integer(kind):

@@ -18,9 +18,7 @@ from fmcompress.finetune.model import QuantizedModule
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training import Fit, Run, Schedule, adam, fit
-
-_DENSE_VALUES = 16_000_000
+from fmcompress.training import Fit, Run, Schedule, adam, fit, sparse_gradients
 
 
 def tune(
@@ -64,7 +62,7 @@ class TuneRun(Run[CompressedFM]):
         self._distillation = options.distillation
         self._teacher = FMScorer(teacher)
         self._quantized = unpack_model(model)
-        sparse = model.values.size > _DENSE_VALUES
+        sparse = sparse_gradients(model.values.size)
         self.module = QuantizedModule(self._quantized, sparse=sparse).to(options.device)
         self.optimizers = adam(self.module.tables(), self.module.others(), options.lr, sparse=sparse)
 

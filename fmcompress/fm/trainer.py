@@ -15,11 +15,8 @@ from fmcompress.errors import UsageError
 from fmcompress.evaluation import Scores
 from fmcompress.fm.model import RowNumbers, VanillaFM
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training import Run, Schedule, adam, fit
+from fmcompress.training import Run, Schedule, adam, fit, sparse_gradients
 
-# Dense Adam visits every row of the tables at every step, lazy Adam sorts the batch's rows instead; beyond
-# this many numbers the latter is faster.
-_DENSE_VALUES = 16_000_000
 _L2_STEPS = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))
 _L2_START = 5  # 3.2e-3
 
@@ -124,7 +121,7 @@ class TrainRun(Run[FMCheckpoint]):
         self._schema = rows.schema
         self._l2 = l2
         self._counts = count_categories(rows)
-        sparse = rows.schema.categories * (options.dim + 1) > _DENSE_VALUES
+        sparse = sparse_gradients(rows.schema.categories * (options.dim + 1))
         generator = torch.Generator().manual_seed(options.seed)
         self.model = VanillaFM(rows.schema.categories, options.dim, sparse=sparse, generator=generator)
         self.model.to(options.device)

@@ -7,8 +7,9 @@ import math
 from typing import Any
 
 from fmcompress.reporting.report import Report
-from fmcompress.reporting.table import Table, markdown_table, plain_table, printable
+from fmcompress.reporting.table import Table, markdown_table, plain_table
 from fmcompress.sizes import format_size
+from fmcompress.text import printable
 
 _QUALITY_NAMES = {"source": "checkpoint", "untuned": "quantized", "artifact": "artifact"}
 

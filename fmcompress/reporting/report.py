@@ -133,16 +133,16 @@ def report(artifact: str | Path | CompressedFM) -> Report:
         ArtifactError: the file is no artifact, or damaged.
     """
     model = artifact if isinstance(artifact, CompressedFM) else load(artifact)
-    header = model.header
+    header, file_bytes = model.header, model.file_bytes
     fields = tuple(
-        _field_report(parts, name, error, header.dim, model.file_bytes)
+        _field_report(parts, name, error, header.dim, file_bytes)
         for parts, name, error in zip(field_parts(header), header.schema.names, header.errors, strict=True)
     )
     categories = header.schema.categories
     fp32_bytes = 4 * categories * (header.dim + 1)
     origin = header.origin
     return Report(
-        file_bytes=model.file_bytes,
+        file_bytes=file_bytes,
         budget_bytes=origin.budget_bytes,
         header_bytes=header.header_bytes,
         codes_bytes=sum(field.codes_bytes for field in fields),
@@ -150,8 +150,8 @@ def report(artifact: str | Path | CompressedFM) -> Report:
         raw_bytes=sum(field.raw_bytes for field in fields),
         linear_bytes=sum(field.linear_bytes for field in fields) + BIAS_BYTES,
         source_fp32_bytes=fp32_bytes,
-        ratio=fp32_bytes / model.file_bytes,
-        bits_per_weight=8 * model.file_bytes / (fp32_bytes // 4 + 1),
+        ratio=fp32_bytes / file_bytes,
+        bits_per_weight=8 * file_bytes / (fp32_bytes // 4 + 1),
         resident_bytes=resident_bytes(header),
         decoded_bytes=fp32_bytes + BIAS_BYTES,
         paper_params_mib=_paper_mib(header, header.quantizers),

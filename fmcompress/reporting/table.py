@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fmcompress.text import printable
+
 _WIDEST = 60
 
 
@@ -42,11 +44,6 @@ def markdown_table(table: Table) -> str:
     rule = ["---" if column < table.left else "---:" for column in range(len(table.head))]
     rows = [[_escaped(cell) for cell in row] for row in (table.head, *table.rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
-
-
-def printable(text: str) -> str:
-    """Return a text without control characters: they are shown as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _escaped(cell: str) -> str:

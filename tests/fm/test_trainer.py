@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fmcompress import training
 from fmcompress.data import open_training_rows
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
 from fmcompress.errors import UsageError
@@ -74,7 +75,7 @@ def test_the_same_seed_gives_the_same_model(data, trained):
 
 
 def test_large_tables_are_trained_as_well_with_sparse_gradients(data, trained, monkeypatch):
-    monkeypatch.setattr(trainer, "_DENSE_VALUES", 0)
+    monkeypatch.setattr(training, "_DENSE_VALUES", 0)
     sparse = train(*data, QUICK)
     assert sparse.scores.auc == pytest.approx(trained.scores.auc, abs=0.02)
 

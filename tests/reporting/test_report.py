@@ -15,7 +15,8 @@ import fmcompress as fc
 from fmcompress.artifact import Quality
 from fmcompress.errors import ArtifactError
 from fmcompress.reporting import report
-from fmcompress.reporting.table import Table, markdown_table, plain_table, printable
+from fmcompress.reporting.table import Table, markdown_table, plain_table
+from fmcompress.text import printable
 from tests.models import SHAPES, origin, packed
 
 HOSTILE = [
