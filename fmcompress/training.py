@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -27,8 +27,14 @@ _DENSE_VALUES = 16_000_000
 
 
 class Run(ABC, Generic[State]):
-    """A model in training, with its optimizers."""
+    """A model in training.
 
+    Attributes:
+        module: all parameters and buffers that are trained.
+        optimizers: what trains them.
+    """
+
+    module: torch.nn.Module
     optimizers: list[torch.optim.Optimizer]
 
     @abstractmethod
@@ -58,6 +64,35 @@ class Run(ABC, Generic[State]):
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] *= _LR_DECAY
+
+    def figures(self) -> dict[str, float]:
+        """Return what else the history tells of this run, beside loss, scores and learning rate."""
+        return {}
+
+
+class ResumableRun(Run[State]):
+    """A run that can be broken off and taken up again, with the same result."""
+
+    def memory(self) -> dict[str, Any]:
+        """Return all that the next step reads: nested dicts and lists of tensors, numbers and texts."""
+        return {
+            "module": self.module.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Go on from what ``memory`` returned, on this device or another."""
+        self.module.load_state_dict(memory["module"])
+        for optimizer, state in zip(self.optimizers, memory["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+
+    @abstractmethod
+    def encode(self, state: State) -> dict[str, Any]:
+        """Return a kept state as tensors, numbers and texts."""
+
+    @abstractmethod
+    def decode(self, encoded: dict[str, Any]) -> State:
+        """Return the state that ``encode`` was given."""
 
 
 @dataclass(frozen=True)

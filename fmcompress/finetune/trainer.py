@@ -7,6 +7,9 @@ does, and keep few codewords from learning the training rows by heart.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -18,7 +21,7 @@ from fmcompress.finetune.model import QuantizedModule
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training import Fit, Run, Schedule, adam, fit, sparse_gradients
+from fmcompress.training import Fit, ResumableRun, Schedule, adam, fit, sparse_gradients
 
 
 def tune(
@@ -52,12 +55,14 @@ def tune(
     return fit(run, rows, valid, schedule, title="tuning", progress=progress, start=(model, start))
 
 
-class TuneRun(Run[CompressedFM]):
+class TuneRun(ResumableRun[CompressedFM]):
     """A compressed factorization machine in tuning."""
+
+    module: QuantizedModule
 
     def __init__(self, model: CompressedFM, teacher: FMCheckpoint, options: TuneOptions) -> None:
         """Start from the numbers of ``model``; ``teacher`` is the factorization machine that was compressed."""
-        self._origin = model.header.origin
+        self._header = model.header
         self._device = options.device
         self._distillation = options.distillation
         self._teacher = FMScorer(teacher)
@@ -80,8 +85,17 @@ class TuneRun(Run[CompressedFM]):
 
     def state(self) -> CompressedFM:
         """Return the packed model."""
-        return pack_model(self.module.store(self._quantized), self._origin)
+        return pack_model(self.module.store(self._quantized), self._header.origin)
 
     def restore(self, state: CompressedFM) -> None:
         """Take up the numbers of a kept model again."""
         self.module.load(unpack_model(state))
+
+    def encode(self, state: CompressedFM) -> dict[str, Any]:
+        """Return what tuning changes, and the codes."""
+        parts = {name: torch.from_numpy(np.array(getattr(state, name))) for name in ("values", "codes")}
+        return {"bias": state.bias, **parts}
+
+    def decode(self, encoded: dict[str, Any]) -> CompressedFM:
+        """Return the packed model; its header is that of the model that tuning started from."""
+        return CompressedFM(self._header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy())

@@ -116,6 +116,8 @@ def _train(rows: ParquetRows, valid: ParquetRows, options: TrainOptions, l2: flo
 class TrainRun(Run[FMCheckpoint]):
     """A factorization machine in training."""
 
+    module: VanillaFM
+
     def __init__(self, rows: ParquetRows, options: TrainOptions, l2: float) -> None:
         """Start from small random embeddings."""
         self._schema = rows.schema
@@ -123,28 +125,28 @@ class TrainRun(Run[FMCheckpoint]):
         self._counts = count_categories(rows)
         sparse = sparse_gradients(rows.schema.categories * (options.dim + 1))
         generator = torch.Generator().manual_seed(options.seed)
-        self.model = VanillaFM(rows.schema.categories, options.dim, sparse=sparse, generator=generator)
-        self.model.to(options.device)
+        self.module = VanillaFM(rows.schema.categories, options.dim, sparse=sparse, generator=generator)
+        self.module.to(options.device)
         self._rows = RowNumbers(rows.schema, options.device)
-        tables = [self.model.embeddings, self.model.linear]
-        self.optimizers = adam(tables, [self.model.bias], options.lr, sparse=sparse)
+        tables = [self.module.embeddings, self.module.linear]
+        self.optimizers = adam(tables, [self.module.bias], options.lr, sparse=sparse)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return binary cross entropy with L2, and the former alone."""
-        logits, norms = self.model(self._rows(batch.ids))
+        logits, norms = self.module(self._rows(batch.ids))
         entropy = binary_cross_entropy_with_logits(logits, torch.from_numpy(batch.labels).to(logits.device))
         return entropy + self._l2 * norms, entropy
 
     def state(self) -> FMCheckpoint:
         """Return a copy of the model; categories that were never seen contribute nothing."""
         seen = (self._counts > 0).astype(np.float32)
-        embeddings = self.model.embeddings.detach().cpu().numpy()[:-1] * seen[:, None]
-        linear = self.model.linear.detach().cpu().numpy()[:-1, 0] * seen
-        return FMCheckpoint(self._schema, self.model.bias.item(), linear, embeddings, counts=self._counts)
+        embeddings = self.module.embeddings.detach().cpu().numpy()[:-1] * seen[:, None]
+        linear = self.module.linear.detach().cpu().numpy()[:-1, 0] * seen
+        return FMCheckpoint(self._schema, self.module.bias.item(), linear, embeddings, counts=self._counts)
 
     def restore(self, state: FMCheckpoint) -> None:
         """Take up a kept state again."""
         with torch.no_grad():
-            self.model.embeddings[:-1] = torch.from_numpy(state.embeddings)
-            self.model.linear[:-1, 0] = torch.from_numpy(state.linear)
-            self.model.bias.fill_(state.bias)
+            self.module.embeddings[:-1] = torch.from_numpy(state.embeddings)
+            self.module.linear[:-1, 0] = torch.from_numpy(state.linear)
+            self.module.bias.fill_(state.bias)
