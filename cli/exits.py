@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import typer
@@ -24,6 +25,38 @@ EXIT_BROKEN_PIPE = 141
 _ParseError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+class Interrupted(Exception):  # noqa: N818 -- it is no error
+    """Ctrl-C, or a polite kill, in a job that can go on later.
+
+    Attributes:
+        code: the exit code.
+        hint: how the job goes on; None where nothing of it has been kept.
+    """
+
+    def __init__(self, code: int, hint: str | None) -> None:
+        super().__init__(hint)
+        self.code = code
+        self.hint = hint
+
+
+@contextmanager
+def interruptible(hint: Callable[[], str | None]) -> Iterator[None]:
+    """Say, where the block is interrupted, how the job goes on.
+
+    Args:
+        hint: asked then; None says nothing.
+
+    Raises:
+        Interrupted: Ctrl-C, or a polite kill.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted(EXIT_INTERRUPTED, hint()) from error
+    except SystemExit as error:
+        raise Interrupted(int(error.code or 0), hint()) from error
 
 
 def exit_code_of(command: Callable[[], object], *, debug: bool) -> int:
@@ -60,9 +93,11 @@ def exit_code_of(command: Callable[[], object], *, debug: bool) -> int:
 def _verdict(error: BaseException) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return "interrupted: no output was written", EXIT_INTERRUPTED
+        error = Interrupted(EXIT_INTERRUPTED, None)
+    hint = f" ({error.hint})" if isinstance(error, (Interrupted, FMCompressError)) and error.hint else ""
+    if isinstance(error, Interrupted):
+        return f"interrupted: no output was written{hint}", error.code
     if isinstance(error, FMCompressError):
-        hint = f" ({error.hint})" if error.hint else ""
         return f"error: {error}{hint}", EXIT_FAILED if isinstance(error, BudgetError) else EXIT_USAGE
     if isinstance(error, _ParseError):
         return _parse_message(error), EXIT_USAGE

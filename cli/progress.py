@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from fmcompress.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress as Bars
 
 
 class PlainProgress(Progress):
@@ -17,26 +22,14 @@ class PlainProgress(Progress):
 
 
 class BarProgress(Progress):
-    """Bars that vanish when they are done, and lines that stay."""
+    """Bars that vanish when they are done, with figures on a line below, and lines that stay."""
 
     def __init__(self) -> None:
         """Draw nothing yet."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
 
         self._console = Console(stderr=True, highlight=False, markup=False)
-        self._bars = Bars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._bars = _make_bars(self._console)
 
     def note(self, message: str) -> None:
         """Print the line above the bar."""
@@ -59,6 +52,30 @@ class BarProgress(Progress):
     def close(self) -> None:
         """Take away a bar that an error or Ctrl-C left, and show the cursor again."""
         self._bars.stop()
+
+
+def _make_bars(console: Console) -> Bars:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    class BarsWithFigures(Bars):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield self.make_tasks_table(self.tasks)
+            for task in self.tasks:
+                if task.fields["figures"]:
+                    yield Text(f"  {task.fields['figures']}", no_wrap=True, overflow="ellipsis")
+
+    return BarsWithFigures(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 def make_progress(*, quiet: bool) -> tuple[Progress, Callable[[], None]]:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from fmcompress.errors import UsageError
+
+from .exits import interruptible
 from .options import (
     Device,
     DeviceOption,
@@ -70,6 +73,14 @@ def quantize(
     device: DeviceOption = Device.AUTO,
     seed: SeedOption = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only: print the exact size, write nothing.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a run that was broken off; its state is in FILE.resume of --output."),
+    ] = False,
+    history: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--history", metavar="FILE", help="Write JSON lines that tell how the tuning goes."),
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Compress CHECKPOINT into one file of at most SIZE bytes; with --train, tune it on data."""
@@ -81,27 +92,44 @@ def quantize(
     budget_bytes = parse_size(budget)
     target = output or default_output(checkpoint)
     check_apart(target, [checkpoint])
+    if history is not None:
+        _check_history(history, checkpoint, target)
     if not dry_run:
         check_writable(target, force=force)
     source = load_checkpoint(checkpoint, fields=parse_fields(fields) if fields else None)
 
     from fmcompress.device import resolve_device
     from fmcompress.finetune.options import TuneOptions
-    from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
+    from fmcompress.journal import RunFiles
+    from fmcompress.pipeline import DataOptions, Quantization, open_journal, open_tuning_data
 
     # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
     where = "cpu" if train is None and device is Device.AUTO else resolve_device(device.value)
     options = TuneOptions(distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, device=where)
     data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value))
+    if data is not None:
+        check_apart(target, [*data.rows.files, *data.valid.files])
     progress = progress_of(context)
-    job = Quantization(source, budget_bytes, data, seed=seed, progress=progress)
-    _note_surplus(progress, budget_bytes, job.plan.largest_bytes)
-    if dry_run:
-        print(f"{target} would have {_size(job.plan.file_bytes, source.fp32_bytes)}")
-        return
-    model = job.run(options)
-    model.save(target, force=force)
+    kept = RunFiles() if dry_run else RunFiles(state_of(target), history, resume=resume, force=force)
+    journal = open_journal(source, budget_bytes, data, options, kept, seed=seed, progress=progress)
+    with interruptible(lambda: journal.position and f"--resume goes on from {journal.position}"):
+        job = Quantization(source, budget_bytes, data, seed=seed, progress=progress)
+        _note_surplus(progress, budget_bytes, job.plan.largest_bytes)
+        if dry_run:
+            print(f"{target} would have {_size(job.plan.file_bytes, source.fp32_bytes)}")
+            return
+        model = job.run(options, journal)
+        model.save(target, force=force)
+    journal.clear()
     print(f"{target} has {_size(model.file_bytes, source.fp32_bytes)}")
+
+
+def _check_history(history: Path, checkpoint: Path, output: Path) -> None:
+    from fmcompress.files import check_apart
+
+    check_apart(history, [checkpoint])
+    if history.resolve() in (output.resolve(), state_of(output).resolve()):
+        raise UsageError(f"--history is {history}, which this job writes otherwise", hint="name another file")
 
 
 def _note_surplus(progress: Progress, budget_bytes: int, largest_bytes: int) -> None:
@@ -120,3 +148,8 @@ def _size(file_bytes: int, fp32_bytes: int) -> str:
 def default_output(checkpoint: Path) -> Path:
     """Return where the artifact of a checkpoint goes: in the current folder, never the checkpoint itself."""
     return Path(f"{checkpoint.absolute().stem}.fmc.safetensors")
+
+
+def state_of(output: Path) -> Path:
+    """Return where the state of a run is kept while its output is made."""
+    return output.with_name(f"{output.name}.resume")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fmcompress.errors import DependencyError as DependencyError
     from fmcompress.errors import FMCompressError as FMCompressError
     from fmcompress.errors import OutputError as OutputError
+    from fmcompress.errors import StateError as StateError
     from fmcompress.errors import UsageError as UsageError
     from fmcompress.evaluation import Scores as Scores
     from fmcompress.finetune.options import TuneOptions as TuneOptions
@@ -53,6 +54,7 @@ _HOMES = {
     "Report": "reporting",
     "Schema": "schema",
     "Scores": "evaluation",
+    "StateError": "errors",
     "TuneOptions": "finetune.options",
     "UsageError": "errors",
     "evaluate": "api",

@@ -10,7 +10,8 @@ from fmcompress.artifact import CompressedFM
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.device import Device, resolve_device
 from fmcompress.finetune.options import TuneOptions
-from fmcompress.pipeline import DataOptions, Quantization, open_tuning_data
+from fmcompress.journal import RunFiles
+from fmcompress.pipeline import DataOptions, Quantization, open_journal, open_tuning_data
 from fmcompress.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ def quantize(
     seed: int = 0,
     device: Device = "auto",
     tuning: TuneOptions | None = None,
+    state: str | Path | None = None,
+    resume: bool = False,
+    history: str | Path | None = None,
+    force: bool = False,
     progress: Progress = SILENT,
 ) -> CompressedFM:
     """Compress a factorization machine into at most ``budget`` bytes, header and all.
@@ -48,18 +53,33 @@ def quantize(
         seed: of k-means, tuning and shuffling: the same seed and device give the same bytes.
         device: where to tune.
         tuning: how to tune; its seed and device are overruled by those given here.
+        state: file that the tuning keeps its state in, after each epoch and every few minutes; it is removed
+            when the model is returned. None keeps none.
+        resume: go on from ``state``, if the file is there, and end in the same model as an unbroken run.
+        history: file for JSON lines that tell how the tuning goes.
+        force: replace a history that exists.
         progress: told of each step.
 
     Raises:
         UsageError: an option makes no sense.
         BudgetError: no artifact of this model fits the budget.
         DataError: the rows cannot be used.
+        OutputError: the state or the history cannot be written.
+        StateError: the state is damaged, or of another run.
     """
     data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov))
     options = tuning or TuneOptions()
     if data is not None:
         options = replace(options, device=resolve_device(device))
-    return Quantization(checkpoint, budget, data, seed=seed, progress=progress).run(options)
+    kept = RunFiles(_path(state), _path(history), resume=resume, force=force)
+    journal = open_journal(checkpoint, budget, data, options, kept, seed=seed, progress=progress)
+    model = Quantization(checkpoint, budget, data, seed=seed, progress=progress).run(options, journal)
+    journal.clear()
+    return model
+
+
+def _path(name: str | Path | None) -> Path | None:
+    return None if name is None else Path(name)
 
 
 def evaluate(

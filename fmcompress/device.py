@@ -23,3 +23,12 @@ def resolve_device(device: str) -> str:
     if device == "cuda" and not available:
         raise UsageError("torch finds no CUDA GPU", hint="--device cpu, or a torch built for CUDA")
     return "cuda" if device != "cpu" and available else "cpu"
+
+
+def device_kind(device: str) -> str:
+    """Return what a torch device is, down to the model of a GPU: another one may round otherwise."""
+    if device == "cpu":
+        return device
+    import torch
+
+    return f"{device} ({torch.cuda.get_device_name(device)})"

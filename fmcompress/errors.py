@@ -6,6 +6,7 @@
     ├── DataError          rows that cannot be used
     ├── ArtifactError      an artifact that is damaged, too new, or none at all
     ├── OutputError        a file that cannot be written
+    ├── StateError         the state of a run that cannot be gone on from
     ├── BudgetError        a budget that no artifact can meet
     └── DependencyError    an optional package that is missing
 
@@ -41,6 +42,10 @@ class ArtifactError(FMCompressError):
 
 class OutputError(FMCompressError):
     """A file cannot be written."""
+
+
+class StateError(FMCompressError):
+    """The state of a run is damaged, or of another run: it cannot be resumed."""
 
 
 class BudgetError(FMCompressError):

@@ -5,7 +5,8 @@ Without data neither torch nor pyarrow is needed, and they are not imported: tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,11 @@ import numpy as np
 
 from fmcompress.artifact import CompressedFM, Origin, Quality, pack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.device import device_kind
 from fmcompress.errors import UsageError
+from fmcompress.files import check_apart
 from fmcompress.finetune.options import TuneOptions
+from fmcompress.journal import Journal, RunFiles
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization import kmeans, sensitivity
 from fmcompress.quantization.plan import Plan, carry_out, make_plan
@@ -32,14 +36,6 @@ METHOD = "auto"
 
 
 @dataclass(frozen=True)
-class TuningData:
-    """Rows to tune on, and rows to choose the best state by."""
-
-    rows: ParquetRows
-    valid: ParquetRows
-
-
-@dataclass(frozen=True)
 class DataOptions:
     """How rows are read.
 
@@ -52,6 +48,15 @@ class DataOptions:
     label: str = "label"
     match: Match = "name"
     oov: Oov = "error"
+
+
+@dataclass(frozen=True)
+class TuningData:
+    """Rows to tune on, rows to choose the best state by, and how they are read."""
+
+    rows: ParquetRows
+    valid: ParquetRows
+    options: DataOptions = DataOptions()
 
 
 def open_tuning_data(
@@ -76,7 +81,7 @@ def open_tuning_data(
     rows, held_out = open_training_rows(
         train, valid, schema=checkpoint.schema, label=options.label, match=options.match, oov=options.oov
     )
-    return TuningData(rows, held_out)
+    return TuningData(rows, held_out, options)
 
 
 class Quantization:
@@ -131,22 +136,27 @@ class Quantization:
         counts = count_categories(data.rows)
         return sensitivity.from_rows(checkpoint, data.rows, counts, seed=self._origin.seed)
 
-    def run(self, tuning: TuneOptions | None = None) -> CompressedFM:
+    def run(self, tuning: TuneOptions | None = None, journal: Journal | None = None) -> CompressedFM:
         """Return the compressed model, tuned where there is data.
 
         Args:
             tuning: how to tune.
+            journal: keeps the state and the history of the tuning; see ``open_journal``.
 
         Raises:
             UsageError: a setting makes no sense.
             DataError: the rows cannot be used.
+            OutputError: the journal cannot be written.
+            StateError: the journal's state cannot be gone on from.
         """
         seed = self._origin.seed
         quantized = carry_out(self._checkpoint, self._sensitivity, self.plan, seed=seed, progress=self._progress)
         model = pack_model(quantized, self._origin)
-        return model if self._data is None else self._tuned(model, self._data, tuning or TuneOptions())
+        if self._data is None:
+            return model
+        return self._tuned(model, self._data, tuning or TuneOptions(), journal or Journal())
 
-    def _tuned(self, model: CompressedFM, data: TuningData, tuning: TuneOptions) -> CompressedFM:
+    def _tuned(self, model: CompressedFM, data: TuningData, tuning: TuneOptions, journal: Journal) -> CompressedFM:
         from fmcompress.evaluation import score_rows
         from fmcompress.finetune.trainer import tune
 
@@ -163,6 +173,18 @@ class Quantization:
             start=untuned,
             options=options,
             progress=self._progress,
+            journal=journal,
+        )
+        journal.write(
+            "end",
+            {
+                "bytes": found.state.file_bytes,
+                "auc": found.scores.auc,
+                "logloss": found.scores.logloss,
+                "best_epoch": found.best_epoch,
+                "epochs": found.epochs,
+                "seconds": round(journal.seconds, 3),
+            },
         )
         quality = {
             "source": _quality(source),
@@ -171,6 +193,80 @@ class Quantization:
         }
         header = replace(found.state.header, origin=replace(self._origin, quality=quality))
         return replace(found.state, header=header)
+
+
+def open_journal(
+    checkpoint: FMCheckpoint,
+    budget: str | int,
+    data: TuningData | None,
+    tuning: TuneOptions,
+    files: RunFiles,
+    *,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Journal:
+    """Open the files that a run keeps; they are checked before anything is computed.
+
+    Args:
+        checkpoint: the factorization machine.
+        budget: size of the artifact at most.
+        data: rows to tune on.
+        tuning: how to tune.
+        files: the files.
+        seed: of k-means, tuning and shuffling.
+        progress: told from where a resumed run goes on.
+
+    Raises:
+        UsageError: there is nothing to tune, and so nothing to resume or to tell of, or no state is named.
+        StateError: the state is damaged, or of another run.
+        OutputError: the history exists, or a file cannot be written, or is an input.
+    """
+    if data is None:
+        for name, wanted in (("resume", files.resume), ("history", files.history is not None)):
+            if wanted:
+                raise UsageError(f"{name} without training data: only tuning takes long", hint="--train gives them")
+        return Journal()
+    for path in (files.state, files.history):
+        if path is not None:
+            check_apart(path, [*data.rows.files, *data.valid.files])
+    fingerprint = _fingerprint(checkpoint, _origin(checkpoint, parse_size(budget), seed, data), data, tuning)
+    return Journal(files, fingerprint, progress=progress)
+
+
+def _fingerprint(
+    checkpoint: FMCheckpoint, origin: Origin, data: TuningData, tuning: TuneOptions
+) -> dict[str, str | int | float | None]:
+    """Return all that decides the result of tuning, in the order in which differences are best told."""
+    options = {name: value for name, value in asdict(tuning).items() if name not in ("seed", "device")}
+    rows = {
+        f"{part}_{unit}": number
+        for part, found in (("train", data.rows), ("valid", data.valid))
+        for unit, number in (("rows", found.rows), ("bytes", sum(Path(file).stat().st_size for file in found.files)))
+    }
+    return {
+        "checkpoint_sha256": origin.source[-1] if origin.source else _digest(checkpoint),
+        "fields": ", ".join(f"{field.name}:{field.cardinality}" for field in checkpoint.schema.fields),
+        "budget_bytes": origin.budget_bytes,
+        "method": origin.method,
+        "seed": origin.seed,
+        **{
+            name: value if isinstance(value, str | int | float | None) else repr(value)
+            for name, value in options.items()
+        },
+        **rows,
+        **asdict(data.options),
+        "device": device_kind(tuning.device),
+        # Plain texts: torch's version is of a class of its own, which no state may hold.
+        **{name: str(version) for name, version in origin.libraries.items()},
+    }
+
+
+def _digest(checkpoint: FMCheckpoint) -> str:
+    """Return the SHA-256 of a model that comes from no file."""
+    digest = hashlib.sha256(repr((checkpoint.bias, checkpoint.link)).encode())
+    for weights in (checkpoint.linear, checkpoint.embeddings):
+        digest.update(np.ascontiguousarray(weights).data)
+    return digest.hexdigest()
 
 
 def _origin(checkpoint: FMCheckpoint, budget_bytes: int, seed: int, data: TuningData | None) -> Origin:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class Progress:
     """Receives the steps of a long job; this one keeps silent.
@@ -24,3 +26,9 @@ class Progress:
 
 
 SILENT = Progress()
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time for people, rounded up to minutes: ``5 min``, ``2 h 05 min``."""
+    minutes = max(1, math.ceil(seconds / 60))
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

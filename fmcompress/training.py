@@ -6,93 +6,29 @@ again with a smaller learning rate, and after two such drops training ends.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+import time
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from itertools import islice
+from typing import Any, Generic
 
 import torch
 
-from fmcompress.data import Batch, ParquetRows, shuffled
+from fmcompress.artifact import CompressedFM
+from fmcompress.course import Course, Log, Losses, Stage
+from fmcompress.data import ParquetRows, shuffled
 from fmcompress.errors import UsageError
 from fmcompress.evaluation import Model, Scores, score_rows
-from fmcompress.progress import Progress
+from fmcompress.progress import Progress, format_duration
+from fmcompress.run import ResumableRun, Run, State
 
-State = TypeVar("State", bound=Model)
+__all__ = ["Fit", "Log", "ResumableRun", "Run", "Schedule", "Stage", "State", "adam", "fit", "sparse_gradients"]
 
-_LR_DECAY = 0.2
 _LR_DROPS = 2
 _MIN_GAIN = 1e-5
 _SHOW_EVERY = 20
+_LINE_EVERY = 100
+_LINES_PER_EPOCH = 200
 _DENSE_VALUES = 16_000_000
-
-
-class Run(ABC, Generic[State]):
-    """A model in training.
-
-    Attributes:
-        module: all parameters and buffers that are trained.
-        optimizers: what trains them.
-    """
-
-    module: torch.nn.Module
-    optimizers: list[torch.optim.Optimizer]
-
-    @abstractmethod
-    def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is minimised on a batch, and of it the binary cross entropy; scalars."""
-
-    @abstractmethod
-    def state(self) -> State:
-        """Return the model as it is now, in a form that can be scored and kept."""
-
-    @abstractmethod
-    def restore(self, state: State) -> None:
-        """Take up a kept state again."""
-
-    def step(self, batch: Batch) -> torch.Tensor:
-        """Make one step, and return the binary cross entropy before it, a scalar."""
-        objective, entropy = self.loss(batch)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        objective.backward()  # type: ignore[no-untyped-call]
-        for optimizer in self.optimizers:
-            optimizer.step()
-        return entropy
-
-    def decay(self) -> None:
-        """Multiply the learning rate by 0.2."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] *= _LR_DECAY
-
-    def figures(self) -> dict[str, float]:
-        """Return what else the history tells of this run, beside loss, scores and learning rate."""
-        return {}
-
-
-class ResumableRun(Run[State]):
-    """A run that can be broken off and taken up again, with the same result."""
-
-    def memory(self) -> dict[str, Any]:
-        """Return all that the next step reads: nested dicts and lists of tensors, numbers and texts."""
-        return {
-            "module": self.module.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-        }
-
-    def recall(self, memory: dict[str, Any]) -> None:
-        """Go on from what ``memory`` returned, on this device or another."""
-        self.module.load_state_dict(memory["module"])
-        for optimizer, state in zip(self.optimizers, memory["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-
-    @abstractmethod
-    def encode(self, state: State) -> dict[str, Any]:
-        """Return a kept state as tensors, numbers and texts."""
-
-    @abstractmethod
-    def decode(self, encoded: dict[str, Any]) -> State:
-        """Return the state that ``encode`` was given."""
 
 
 @dataclass(frozen=True)
@@ -120,11 +56,13 @@ class Fit(Generic[State]):
         state: the best state.
         scores: its scores on validation data.
         epochs: passes over the data.
+        best_epoch: after which of them the best state was reached; 0 for the state to beat.
     """
 
     state: State
     scores: Scores
     epochs: int
+    best_epoch: int = 0
 
 
 def fit(
@@ -136,6 +74,7 @@ def fit(
     title: str,
     progress: Progress,
     start: tuple[State, Scores] | None = None,
+    journal: Log[State] | None = None,
 ) -> Fit[State]:
     """Train until validation stands still, and return the best state.
 
@@ -147,38 +86,149 @@ def fit(
         title: what is trained, for progress.
         progress: told of each epoch.
         start: a state to beat, and its scores.
+        journal: where to write down how far training is, and whence to go on: a ``Stage``.
+
+    Raises:
+        DataError: the rows cannot be used.
+        OutputError: the journal cannot be written.
+        StateError: the journal holds the memory of another run.
     """
-    best = start
-    waited = drops = epoch = 0
-    for epoch in range(1, schedule.epochs + 1):
-        _pass(run, rows, schedule, epoch, f"{title}, epoch {epoch}", progress)
+    return _Fitting(run, rows, valid, schedule, title, progress, journal or Log()).fit(start)
+
+
+class _Fitting(Generic[State]):
+    """Training in progress."""
+
+    def __init__(
+        self,
+        run: Run[State],
+        rows: ParquetRows,
+        valid: ParquetRows,
+        schedule: Schedule,
+        title: str,
+        progress: Progress,
+        log: Log[State],
+    ) -> None:
+        self._run = run
+        self._rows = rows
+        self._valid = valid
+        self._schedule = schedule
+        self._title = title
+        self._progress = progress
+        self._log = log
+        self._steps = -(-rows.rows // schedule.batch_size)
+        self._line_every = max(_LINE_EVERY, -(-self._steps // _LINES_PER_EPOCH))
+        self._course: Course[State] = Course()
+        self._started = time.monotonic()
+        self._first = 0
+
+    def fit(self, start: tuple[State, Scores] | None) -> Fit[State]:
+        recalled = self._log.recalled()
+        self._course = course = recalled or Course(best=start)
+        self._first = self._steps_done
+        if start is not None and recalled is None:
+            self._log.write("epoch", self._epoch_figures(0, *start, better=True))
+        while course.epoch <= self._schedule.epochs and not self._over:
+            self._pass()
+            told = self._judge()
+            self._log.save(course)
+            self._progress.note(told)
+        if course.best is None:
+            raise UsageError("epochs is 0, expected 1 or more")
+        return Fit(*course.best, course.epoch - 1, course.best_epoch)
+
+    def _pass(self) -> None:
+        """Go through the data once, or through what is left of them."""
+        course, progress = self._course, self._progress
+        progress.start(self._epoch_title, self._steps)
+        progress.advance(course.done)
+        figures = ""
+        order = shuffled(self._rows, self._schedule.batch_size, seed=self._schedule.seed * 1_000_003 + course.epoch)
+        for batch in islice(order, course.done, None):
+            course.losses.add(self._run.step(batch))
+            course.done += 1
+            if course.done % _SHOW_EVERY == 1:  # reading the loss waits for a GPU
+                figures = self._bar_figures()
+            if course.done % self._line_every == 0:
+                self._log.write("step", self._step_figures(course.losses.take_recent()))
+            progress.advance(figures=figures)
+            if self._log.due:
+                self._log.save(course)
+        progress.finish()
+
+    def _judge(self) -> str:
+        """Score the model after an epoch, keep it or lower the learning rate, and return what to tell of it."""
+        course, run = self._course, self._run
         state = run.state()
-        scores = score_rows(state, valid)
-        better = best is None or scores.selection > best[1].selection + _MIN_GAIN
-        progress.note(f"{title}, epoch {epoch}: validation {scores}{' *' if better else ''}")
-        waited = 0 if better else waited + 1
-        if best is None or better:
-            best = state, scores
-        if waited == schedule.patience:
-            waited, drops = 0, drops + 1
-            if drops > _LR_DROPS:
-                break
-            run.restore(best[0])
-            run.decay()
-    if best is None:
-        raise UsageError("epochs is 0, expected 1 or more")
-    return Fit(best[0], best[1], epoch)
+        scores = score_rows(state, self._valid)
+        better = course.best is None or scores.selection > course.best[1].selection + _MIN_GAIN
+        self._log.write("epoch", self._epoch_figures(course.epoch, state, scores, better=better))
+        told = f"{self._epoch_title}: loss {course.losses.mean():.4f}, validation {scores}{' *' if better else ''}"
+        course.waited = 0 if better else course.waited + 1
+        if course.best is None or better:
+            course.best, course.best_epoch = (state, scores), course.epoch
+        if course.waited == self._schedule.patience:
+            course.waited, course.drops = 0, course.drops + 1
+            if not self._over:
+                run.restore(course.best[0])
+                run.decay()
+        course.epoch, course.done, course.losses = course.epoch + 1, 0, Losses()
+        return ", ".join([told, *_size(state), *self._time_left()])
+
+    @property
+    def _over(self) -> bool:
+        return self._course.drops > _LR_DROPS
+
+    @property
+    def _epoch_title(self) -> str:
+        return f"{self._title}, epoch {self._course.epoch} of at most {self._schedule.epochs}"
+
+    @property
+    def _steps_done(self) -> int:
+        return (self._course.epoch - 1) * self._steps + self._course.done
+
+    def _bar_figures(self) -> str:
+        course = self._course
+        best = [f"best AUC {course.best[1].auc:.5f}", *_size(course.best[0])] if course.best else []
+        return ", ".join([f"loss {course.losses.mean():.4f}", *best, *self._time_left()])
+
+    def _time_left(self) -> list[str]:
+        """Say how long all epochs will take, if validation does not end them earlier."""
+        done = self._steps_done
+        left = self._schedule.epochs * self._steps - done
+        if left <= 0 or self._over or done == self._first:
+            return []
+        seconds = (time.monotonic() - self._started) / (done - self._first) * left
+        return [f"at most {format_duration(seconds)} left"]
+
+    def _step_figures(self, loss: float | None) -> dict[str, Any]:
+        return {
+            "epoch": self._course.epoch,
+            "step": self._steps_done,
+            "loss": loss,
+            "lr": self._run.optimizers[0].param_groups[0]["lr"],
+            **self._run.figures(),
+        }
+
+    def _epoch_figures(self, epoch: int, state: State, scores: Scores, *, better: bool) -> dict[str, Any]:
+        return {
+            **self._step_figures(self._course.losses.mean() if epoch else None),
+            "epoch": epoch,
+            "auc": scores.auc,
+            "logloss": scores.logloss,
+            "bytes": _file_bytes(state),
+            "best": better,
+        }
 
 
-def _pass(run: Run[State], rows: ParquetRows, schedule: Schedule, epoch: int, title: str, progress: Progress) -> None:
-    progress.start(title, -(-rows.rows // schedule.batch_size))
-    figures = ""
-    for number, batch in enumerate(shuffled(rows, schedule.batch_size, seed=schedule.seed * 1_000_003 + epoch)):
-        entropy = run.step(batch)
-        if number % _SHOW_EVERY == 0:  # reading the loss waits for a GPU
-            figures = f"loss {entropy.item():.4f}"
-        progress.advance(figures=figures)
-    progress.finish()
+def _file_bytes(state: Model) -> int | None:
+    return state.file_bytes if isinstance(state, CompressedFM) else None
+
+
+def _size(state: Model) -> list[str]:
+    """Say the size of an artifact."""
+    found = _file_bytes(state)
+    return [] if found is None else [f"{found:,} bytes"]
 
 
 def sparse_gradients(values: int) -> bool:

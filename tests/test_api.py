@@ -1,18 +1,21 @@
 """The public surface of the package, and what the examples do with it."""
 
 import inspect
+import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import fmcompress as fc
+from fmcompress.progress import Progress
 from tests.conftest import BUDGET
 
 SURFACE = {
     "ArtifactError", "BudgetError", "CheckpointError", "CompressedFM", "DataError", "DependencyError", "FMCheckpoint",
-    "FMCompressError", "Field", "OutputError", "Report", "Schema", "Scores", "TuneOptions", "UsageError",
+    "FMCompressError", "Field", "OutputError", "Report", "Schema", "Scores", "StateError", "TuneOptions", "UsageError",
     "__version__", "evaluate", "load", "load_checkpoint", "quantize", "report", "save_checkpoint",
 }  # fmt: skip
 
@@ -31,7 +34,7 @@ def test_everything_public_says_what_it_is():
 
 def test_errors_have_one_base():
     errors = [getattr(fc, name) for name in SURFACE if name.endswith("Error")]
-    assert len(errors) == 8
+    assert len(errors) == 9
     assert all(issubclass(error, fc.FMCompressError) for error in errors)
 
 
@@ -89,3 +92,43 @@ def test_training_data_of_one_class_in_validation(files, tmp_path):
     model.save(tmp_path / "artifact.safetensors")
     fc.report(tmp_path / "artifact.safetensors").to_json()
     assert fc.load(tmp_path / "artifact.safetensors").file_bytes <= 6000
+
+
+def test_long_runs(files, tmp_path):
+    class Ended(Exception):
+        pass
+
+    class Impatient(Progress):
+        def note(self, message):
+            if "epoch 2 of" in message:
+                raise Ended
+
+    state, history = tmp_path / "run.resume", tmp_path / "run.jsonl"
+    checkpoint = fc.load_checkpoint(files.fm)
+    settings = {"train": files.train, "valid": files.valid, "tuning": fc.TuneOptions(epochs=3)}
+    with pytest.raises(Ended):
+        fc.quantize(checkpoint, BUDGET, **settings, state=state, history=str(history), progress=Impatient())
+    with pytest.raises(fc.OutputError, match="exists"):
+        fc.quantize(checkpoint, BUDGET, **settings, state=state, history=history)
+    with pytest.raises(fc.StateError, match="seed was 0, and now it is 1"):
+        fc.quantize(checkpoint, BUDGET, **settings, state=state, resume=True, seed=1)
+    with pytest.raises(fc.UsageError, match="no state"):
+        fc.quantize(checkpoint, BUDGET, **settings, resume=True)
+    with pytest.raises(fc.UsageError, match="without training data"):
+        fc.quantize(checkpoint, BUDGET, state=state, resume=True)
+    found = fc.quantize(checkpoint, BUDGET, **settings, state=str(state), history=history, resume=True)
+    whole = fc.quantize(checkpoint, BUDGET, **settings)
+    assert (found.bias, found.header) == (whole.bias, whole.header)
+    np.testing.assert_array_equal(found.values, whole.values)
+    assert not state.exists()
+    assert [json.loads(line)["event"] for line in history.read_text().splitlines()].count("epoch") == 4
+
+
+def test_long_runs_of_models_made_in_memory(files, tmp_path):
+    checkpoint = replace(fc.load_checkpoint(files.fm), source=None)
+    settings = {"train": files.train, "valid": files.valid, "tuning": fc.TuneOptions(epochs=1)}
+    heads = []
+    for number, model in enumerate((checkpoint, checkpoint, replace(checkpoint, linear=checkpoint.linear * 2))):
+        fc.quantize(model, BUDGET, **settings, history=tmp_path / f"{number}.jsonl")
+        heads.append((tmp_path / f"{number}.jsonl").read_text().splitlines()[0])
+    assert heads[0] == heads[1] != heads[2]

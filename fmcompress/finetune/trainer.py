@@ -20,8 +20,12 @@ from fmcompress.evaluation import Scores
 from fmcompress.finetune.model import QuantizedModule
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.scorer import FMScorer
+from fmcompress.journal import Journal
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training import Fit, ResumableRun, Schedule, adam, fit, sparse_gradients
+from fmcompress.training import Fit, ResumableRun, Schedule, Stage, adam, fit, sparse_gradients
+
+STAGE = "tuning"
+"""Name of this stage of a run."""
 
 
 def tune(
@@ -33,6 +37,7 @@ def tune(
     start: Scores,
     options: TuneOptions,
     progress: Progress = SILENT,
+    journal: Journal | None = None,
 ) -> Fit[CompressedFM]:
     """Tune the numbers of a compressed factorization machine; its codes, and so its size, stay as they are.
 
@@ -44,15 +49,19 @@ def tune(
         start: scores of ``model`` on the validation data; what is returned is not worse.
         options: how to tune.
         progress: told of each epoch.
+        journal: keeps the state and the history of the run.
 
     Raises:
         DataError: the rows cannot be used.
+        OutputError: the journal cannot be written.
+        StateError: the journal's state is of another model.
     """
     if options.epochs == 0:
         return Fit(model, start, 0)
     schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
     run = TuneRun(model, teacher, options)
-    return fit(run, rows, valid, schedule, title="tuning", progress=progress, start=(model, start))
+    stage = Stage(journal or Journal(), STAGE, run)
+    return fit(run, rows, valid, schedule, title=STAGE, progress=progress, start=(model, start), journal=stage)
 
 
 class TuneRun(ResumableRun[CompressedFM]):

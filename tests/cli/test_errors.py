@@ -61,6 +61,21 @@ CASES = {
     "device": quantize("fm.pt --device tpu", "--device"),
     "no gpu": quantize("fm.pt --device cuda", "no CUDA GPU", env={"CUDA_VISIBLE_DEVICES": ""}),
     "valid alone": quantize("fm.pt --valid valid.parquet", "without training data"),
+    "resume without data": quantize("fm.pt --resume", "resume without training data.*--train"),
+    "history without data": quantize("fm.pt --history h.jsonl", "history without training data.*--train"),
+    "history exists": tuned("train.parquet", "old exists.*--force", "--history old"),
+    "history the output": tuned("train.parquet", "which this job writes", "--history out.safetensors"),
+    "history the state": tuned("train.parquet", "which this job writes", "--history ./out.safetensors.resume"),
+    "history the checkpoint": tuned("train.parquet", "fm.pt is an input", "--history fm.pt --force"),
+    "history the data": tuned("train.parquet", "train.parquet is an input", "--history train.parquet --force"),
+    "history in no folder": tuned("train.parquet", "no folder", "--history none/h.jsonl"),
+    "resume from a folder": Case(
+        f"quantize fm.pt --budget {BUDGET} --train train.parquet -o state --resume", "state.resume is a directory"
+    ),
+    "resume from something else": Case(
+        f"quantize fm.pt --budget {BUDGET} --train train.parquet -o foreign --resume",
+        "foreign.resume is not the state of a run",
+    ),
     "no epochs": Case("train train.parquet -o out.pt --epochs 0", "--epochs"),
     "l2": Case("train train.parquet -o out.pt --l2 little", "--l2 is 'little'"),
     "l2 nan": Case("train train.parquet -o out.pt --l2 nan", "l2 is nan"),
@@ -142,6 +157,9 @@ CASES = {
     "output a folder": Case("quantize fm.pt --budget 6KB -o folder --force", "folder is a directory"),
     "output a device": Case("quantize fm.pt --budget 6KB -o /dev/full --force", "is a device"),
     "output the checkpoint": Case("quantize fm.pt --budget 6KB -o fm.pt --force", "input of this job"),
+    "output the data": Case(
+        f"quantize fm.pt --budget {BUDGET} --train train.parquet -o train.parquet --force", "input of this job"
+    ),
     "output a link to the data": Case("score ptq.safetensors test.parquet -o link.parquet --force", "input of this"),
     "id out of range while scoring": Case("score ptq.safetensors parts -o old --force", "b.parquet: row 1"),
     "label 2 in training": Case("train label2.parquet --valid valid.parquet -o old.pt --force --l2 0", "label is 2"),
@@ -243,6 +261,8 @@ def bad_folder(tmp_path_factory, files):
     write_data(folder, files)
     write_artifacts(folder, files)
     (folder / "old").write_bytes(OLD)
+    (folder / "state.resume").mkdir()
+    (folder / "foreign.resume").write_bytes(OLD)
     (folder / "old.pt").write_bytes(OLD)
     (folder / "link.parquet").symlink_to(folder / "test.parquet")
     return folder

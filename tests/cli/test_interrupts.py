@@ -1,7 +1,8 @@
-"""Ctrl-C, a polite kill, a full disk, a reader that has gone: the old output is untouched, nothing is left."""
+"""Ctrl-C, a polite kill, a full disk, a reader that has gone: the old output is untouched, no part is left."""
 
 import os
 import pty
+import re
 import resource
 import signal
 import subprocess
@@ -32,29 +33,38 @@ def jobs(files):
 
 
 @pytest.mark.parametrize(
-    ("job", "sent", "rc"),
+    ("job", "at", "sent", "rc"),
     [
-        ("train", signal.SIGINT, 130),
-        ("tuning", signal.SIGINT, 130),
-        ("tuning", signal.SIGTERM, 143),
+        ("train", "epoch 1 of", signal.SIGINT, 130),
+        ("tuning", "quantized: ", signal.SIGINT, 130),
+        ("tuning", "quantized: ", signal.SIGTERM, 143),
+        ("tuning", "epoch 2 of", signal.SIGINT, 130),
+        ("tuning", "epoch 2 of", signal.SIGTERM, 143),
     ],
 )
-def test_interrupted_in_the_middle(fmcompress, files, job, sent, rc):
+def test_interrupted_in_the_middle(fmcompress, files, job, at, sent, rc):
     output = fmcompress.folder / "out.pt"
     output.write_bytes(OLD)
     with fmcompress.start(*jobs(files)[job], "-o", output, "--force", "--batch-size", "64") as process:
         for line in process.stderr:
-            if "epoch 1:" in line or "quantized: " in line:
+            if at in line:
                 process.send_signal(sent)
                 break
         rest = process.stderr.read()
         assert process.wait(120) == rc
         assert process.stdout.read() == ""
     assert output.read_bytes() == OLD
-    assert os.listdir(fmcompress.folder) == ["out.pt"]
     assert "Traceback" not in rest
-    if sent == signal.SIGINT:
-        assert rest.endswith("interrupted: no output was written\n")
+    last = rest.splitlines()[-1]
+    if (fmcompress.folder / "out.pt.resume").exists():  # tuning had come to the end of an epoch
+        assert re.fullmatch(
+            r"interrupted: no output was written \(--resume goes on from epoch \d+ of the tuning\)", last
+        )
+        assert sorted(os.listdir(fmcompress.folder)) == ["out.pt", "out.pt.resume"]
+    else:
+        assert at != "epoch 2 of"
+        assert last == "interrupted: no output was written"
+        assert os.listdir(fmcompress.folder) == ["out.pt"]
 
 
 def test_interrupted_on_a_terminal(fmcompress, files):

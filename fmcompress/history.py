@@ -1,0 +1,103 @@
+"""The history of a run: a file of JSON lines, one per event, that plots and pipelines can read."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fmcompress.errors import OutputError, StateError
+from fmcompress.files import check_writable
+
+
+class History:
+    """A history file. Its first line says what runs; each event adds a line, at once on the disk's way."""
+
+    def __init__(
+        self, path: Path, heading: Mapping[str, Any], *, force: bool = False, resume: bool = False, size: int = 0
+    ) -> None:
+        """Check the file; nothing is written before the first event.
+
+        Args:
+            path: the file.
+            heading: what runs: the first line.
+            force: whether an existing file is replaced.
+            resume: whether a file with this heading is gone on with.
+            size: bytes of it that are kept then, at least the heading.
+
+        Raises:
+            OutputError: the file exists and is not to be replaced, or it cannot be written.
+            StateError: it is to be gone on with, and is shorter than ``size``.
+        """
+        self._path = path
+        self._heading = _line("start", heading)
+        self._begun = False
+        self._keep = 0
+        if resume and self._is_ours():
+            self._keep = max(size, len(self._heading))
+            found = path.stat().st_size
+            if found < self._keep:
+                raise StateError(
+                    f"{path} has {found} bytes, expected the {self._keep} of when the run's state was saved",
+                    hint="--force starts a new history",
+                )
+        check_writable(path, force=force or self._keep > 0)
+
+    def write(self, event: str, figures: Mapping[str, Any]) -> None:
+        """Add a line; NaN and infinity are written as null.
+
+        Raises:
+            OutputError: the system refuses, for instance on a full disk.
+        """
+        try:
+            with self._open() as file:
+                file.write(_line(event, figures))
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def mark(self) -> int:
+        """Return the size of the file, once all of it is on the disk.
+
+        Raises:
+            OutputError: the system refuses.
+        """
+        try:
+            with self._open() as file:
+                os.fsync(file.fileno())
+                return file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _open(self) -> BinaryIO:
+        """Open the file to add to it; the first time, begin it or cut off what is not kept."""
+        if not self._begun:
+            self._begun = True
+            if self._keep:
+                os.truncate(self._path, self._keep)
+            else:
+                self._path.write_bytes(self._heading)
+        return self._path.open("ab")
+
+    def _is_ours(self) -> bool:
+        try:
+            if not self._path.is_file():
+                return False
+            with self._path.open("rb") as file:
+                return file.read(len(self._heading)) == self._heading
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(f"{self._path} cannot be written: {error.strerror or error}")
+
+
+def _line(event: str, figures: Mapping[str, Any]) -> bytes:
+    known = {name: None if _unknown(value) else value for name, value in figures.items()}
+    return json.dumps({"event": event, **known}, allow_nan=False).encode() + b"\n"
+
+
+def _unknown(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
