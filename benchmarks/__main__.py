@@ -21,6 +21,7 @@ def main() -> None:
         ("Quantization without data", ("", "median", "ratio to faiss"), quantizing.run),
         ("Peak memory of quantization", ("", "peak", "ratio to the embeddings"), quantizing.memory),
         ("Tuning, batch 2048, two threads", ("", "median", "ratio to the FM"), tuning.run),
+        ("Peak memory of tuning", ("", "peak", "ratio to the FM with Adam's state"), tuning.memory),
         ("Scoring, batch 2048, one thread", ("", "median", "ratio to packed codes"), scoring.run),
     ]
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, faiss {faiss.__version__}"

@@ -7,9 +7,8 @@ import numpy as np
 from fmcompress.artifact import CompressedFM, Origin, pack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.generate import random_click_model, zipf_ids
+from fmcompress.quantization.lightfm import LightFM
 from fmcompress.quantized import QuantizedField, QuantizedFM, table_shapes
-from fmcompress.quantizer import Quantizer
-from fmcompress.reporting.paper import lightfm_quantizers
 from fmcompress.schema import Schema
 
 CARDINALITIES = [
@@ -18,7 +17,7 @@ CARDINALITIES = [
 ]  # fmt: skip
 DIM = 32
 SCHEMA = Schema.of((f"field_{number}", size) for number, size in enumerate(CARDINALITIES))
-LIGHTFM = lightfm_quantizers(CARDINALITIES, subspaces=4, codewords=1024)
+LIGHTFM = LightFM(subspaces=4, codewords=1024, linear_codewords=256).quantizers(CARDINALITIES, DIM)
 
 
 def checkpoint(*, seed: int = 0) -> FMCheckpoint:
@@ -47,8 +46,7 @@ def lightfm(*, seed: int = 0) -> CompressedFM:
     """Return the paper's LightFM, 4 subspaces of 1024 codewords, with random codes; linear weights of 8 bits."""
     rng = np.random.default_rng(seed)
     fields = []
-    for cardinality, embedding in zip(CARDINALITIES, LIGHTFM, strict=True):
-        quantizer = Quantizer(embedding.codewords, 0 if embedding.raw else 256)
+    for cardinality, quantizer in zip(CARDINALITIES, LIGHTFM, strict=True):
         shapes = table_shapes(quantizer, cardinality, DIM)
         codes = [rng.integers(0, k, cardinality) for k in quantizer.codewords]
         fields.append(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import faiss
 import numpy as np
 
 from benchmarks import criteo
-from benchmarks.timing import interleaved, ratio
+from benchmarks.timing import interleaved, peak_bytes, ratio
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.pipeline import Quantization
 
@@ -61,20 +59,13 @@ def _plain_faiss(checkpoint: FMCheckpoint) -> None:
             quantizer.compute_codes(vectors)
 
 
-def _peak_bytes() -> int:
-    """Return the process's peak of resident memory; Linux only."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
-
-
 def _measure_memory() -> int:
     import fmcompress.api  # noqa: F401 -- libraries are loaded before the first reading
 
     model = criteo.bare_checkpoint()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: making the model took more
-    before = _peak_bytes()
+    before = peak_bytes(anew=True)  # making the model took more
     Quantization(model, _BUDGET).run()
-    return _peak_bytes() - before
+    return peak_bytes() - before
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 
 def interleaved(works: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
@@ -17,6 +19,18 @@ def interleaved(works: Sequence[Callable[[], object]], rounds: int) -> list[list
             if number:
                 found.append(time.perf_counter() - start)
     return seconds
+
+
+def peak_bytes(*, anew: bool = False) -> int:
+    """Return the process's peak of resident memory, Linux only.
+
+    Args:
+        anew: let the peak begin anew, at what is resident now.
+    """
+    if anew:
+        Path("/proc/self/clear_refs").write_text("5")
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> float:

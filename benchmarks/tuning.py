@@ -1,8 +1,11 @@
-"""A tuning step with fixed codes, against a training step of the vanilla FM."""
+"""Tuning steps with fixed and with moving codes, against a training step of the vanilla FM; and their memory."""
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -10,40 +13,80 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from torch.nn.functional import one_hot
 
 from benchmarks import criteo
-from benchmarks.timing import interleaved, ratio
+from benchmarks.timing import interleaved, peak_bytes, ratio
 from fmcompress.data import Batch, ParquetRows
 from fmcompress.data.generate import write_rows
-from fmcompress.finetune.options import TuneOptions
+from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.trainer import TuneRun
 from fmcompress.fm.trainer import TrainOptions, TrainRun
-from fmcompress.training import Run
+from fmcompress.run import Run
 
 _BATCH_ROWS = 2048
 _STEPS = 10
 _ROUNDS = 7
+_LITERAL_ROWS = 64  # of a batch: the literal softmax takes time and memory in proportion to them
 
 
 def run() -> list[tuple[str, ...]]:
     """Return rows of the table: what, milliseconds per step, times the FM's."""
     torch.set_num_threads(2)
     batches = [_batch(seed) for seed in range(_STEPS)]
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "rows.parquet"
-        write_rows(batches[0], criteo.SCHEMA, path)
-        fm = TrainRun(ParquetRows(path, criteo.SCHEMA), TrainOptions(batch_size=_BATCH_ROWS), 1e-5)
     model, checkpoint = criteo.lightfm(), criteo.checkpoint()
+    moving = TuneOptions(moving=MovingOptions())
     runs = {
-        "FM, training step": fm,
-        "4 x 1024 codewords, tuning step": TuneRun(model, checkpoint, TuneOptions()),
-        "the same without distillation": TuneRun(model, checkpoint, TuneOptions(distillation=0.0)),
+        "FM, training step": _fm(batches[0]),
+        "4 x 1024 codewords, codes fixed": TuneRun(model, checkpoint, TuneOptions(), steps=10**6),
+        "the same without distillation": TuneRun(model, checkpoint, TuneOptions(distillation=0.0), steps=10**6),
+        "4 x 1024 codewords, codes moving": TuneRun(model, checkpoint, moving, steps=10**6, counts=checkpoint.counts),
     }
     times = interleaved([_steps(training, batches) for training in runs.values()], _ROUNDS)
-    return [
-        (name, f"{statistics.median(found) / _STEPS * 1e3:.1f} ms a step", f"{ratio(found, times[0]):.2f}")
-        for name, found in zip(runs, times, strict=True)
+    found = [
+        (name, f"{statistics.median(seconds) / _STEPS * 1e3:.1f} ms a step", f"{ratio(seconds, times[0]):.2f}")
+        for name, seconds in zip(runs, times, strict=True)
     ]
+    fields = [column for column, size in enumerate(criteo.CARDINALITIES) if size > 1024]
+    literal = _seconds_of(lambda: _literal_softmax(batches[0].ids[:_LITERAL_ROWS, fields]))
+    literal *= _BATCH_ROWS / _LITERAL_ROWS
+    fm = statistics.median(times[0]) / _STEPS
+    name = f"softmax over all codewords for every row, by autograd (from {_LITERAL_ROWS} rows)"
+    return [*found, (name, f"{literal * 1e3:.0f} ms a step", f"{literal / fm:.1f}")]
+
+
+def memory() -> list[tuple[str, ...]]:
+    """Return rows of the table: what, MiB, times the FM with Adam's state; each in a process of its own."""
+    state = 3 * 4 * criteo.SCHEMA.categories * (criteo.DIM + 1)
+    rows = [("fp32 FM with Adam's two moments", f"{state / 2**20:.0f} MiB", "1.00")]
+    for name, kind in (("tuning, codes fixed", "fixed"), ("tuning, codes moving", "moving")):
+        command = [sys.executable, "-m", "benchmarks.tuning", kind]
+        peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        rows.append((f"{name}, with the checkpoint and the start", f"{peak / 2**20:.0f} MiB", f"{peak / state:.2f}"))
+    return rows
+
+
+def _fm(batch: Batch) -> Run:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.parquet"
+        write_rows(batch, criteo.SCHEMA, path)
+        return TrainRun(ParquetRows(path, criteo.SCHEMA), TrainOptions(batch_size=_BATCH_ROWS), 1e-5)
+
+
+def _literal_softmax(ids: np.ndarray) -> None:
+    """Run equations 6 to 8 as they stand, forward and backward: similarities of every row to all 1024 codewords."""
+    rows, fields = ids.shape
+    latents = torch.randn(rows, fields, 4, 8, requires_grad=True)
+    codebooks = torch.randn(fields, 4, 1024, 8, requires_grad=True)
+    similarities = -((latents[:, :, :, None] - codebooks) ** 2).sum(dim=4)
+    soft = torch.softmax(similarities, dim=3)
+    hard = one_hot(similarities.argmax(dim=3), 1024).to(soft.dtype)
+    choice = soft + (hard - soft).detach()
+    torch.einsum("rfdk,fdks->rfds", choice, codebooks).square().sum().backward()
+
+
+def _seconds_of(work: Callable[[], None]) -> float:
+    return statistics.median(interleaved([work], 3)[0])
 
 
 def _batch(seed: int) -> Batch:
@@ -59,3 +102,20 @@ def _steps(training: Run, batches: list[Batch]) -> Callable[[], None]:
             training.step(next(source))
 
     return work
+
+
+def _measure_memory(kind: str) -> int:
+    model, checkpoint = criteo.lightfm(), criteo.bare_checkpoint()
+    before = peak_bytes(anew=True)
+    held = model.values.nbytes + model.codes.nbytes + checkpoint.embeddings.nbytes + checkpoint.linear.nbytes
+    counts = np.ones(criteo.SCHEMA.categories, dtype=np.int64)
+    options = TuneOptions(moving=MovingOptions() if kind == "moving" else None)
+    training = TuneRun(model, checkpoint, options, steps=10**6, counts=counts)
+    for seed in range(3):
+        training.step(_batch(seed))
+    training.state()
+    return peak_bytes() - before + held
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure_memory(sys.argv[1])))

@@ -10,6 +10,23 @@ import typer
 from fmcompress.errors import UsageError
 
 from .exits import interruptible
+from .methods import (
+    CandidatesOption,
+    CodesOption,
+    CodewordsOption,
+    DistanceOption,
+    DistanceWeightOption,
+    LatentLrOption,
+    LinearCodewordsOption,
+    MethodName,
+    MethodOption,
+    SearchScopeOption,
+    SearchStepsOption,
+    SubspacesOption,
+    TemperatureOption,
+    method_from,
+    moving_from,
+)
 from .options import (
     Device,
     DeviceOption,
@@ -25,6 +42,7 @@ from .options import (
 from .state import progress_of
 
 if TYPE_CHECKING:
+    from fmcompress.pipeline import Quantization
     from fmcompress.progress import Progress
 
 
@@ -34,9 +52,14 @@ def quantize(
         Path, typer.Argument(metavar="CHECKPOINT", help="A trained factorization machine.", show_default=False)
     ],
     budget: Annotated[
-        str,
-        typer.Option("--budget", "-b", metavar="SIZE", help="What the whole file may take: 139KB, 10MB, 1.5MiB."),
-    ],
+        Optional[str],  # noqa: UP045 -- typer reads it on Python 3.10 too
+        typer.Option(
+            "--budget",
+            "-b",
+            metavar="SIZE",
+            help="What the whole file may take: 139KB, 10MB, 1.5MiB; only lightfm can do without.",
+        ),
+    ] = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
@@ -59,8 +82,11 @@ def quantize(
     label: LabelOption = "label",
     match: MatchOption = Match.NAME,
     oov: OovOption = Oov.ERROR,
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train at most.")] = 30,
-    lr: Annotated[float, typer.Option("--lr", metavar="RATE", help="Learning rate of the tuning.")] = 1e-3,
+    method: MethodOption = MethodName.AUTO,
+    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.")] = 15,
+    lr: Annotated[
+        float, typer.Option("--lr", metavar="RATE", help="Learning rate of the tuning; it falls to 0.")
+    ] = 5e-3,
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Rows of a tuning step.")] = 2048,
     distillation: Annotated[
         float,
@@ -82,14 +108,46 @@ def quantize(
         typer.Option("--history", metavar="FILE", help="Write JSON lines that tell how the tuning goes."),
     ] = None,
     force: ForceOption = False,
+    subspaces: SubspacesOption = None,
+    codewords: CodewordsOption = None,
+    linear_codewords: LinearCodewordsOption = None,
+    candidates: CandidatesOption = None,
+    search_scope: SearchScopeOption = None,
+    search_steps: SearchStepsOption = None,
+    codes: CodesOption = None,
+    distance: DistanceOption = None,
+    distance_weight: DistanceWeightOption = None,
+    temperature: TemperatureOption = None,
+    latent_lr: LatentLrOption = None,
 ) -> None:
     """Compress CHECKPOINT into one file of at most SIZE bytes; with --train, tune it on data."""
+    how = method_from(
+        method,
+        {
+            "subspaces": subspaces,
+            "codewords": codewords,
+            "linear_codewords": linear_codewords,
+            "candidates": candidates,
+            "search_scope": search_scope,
+            "search_steps": search_steps,
+        },
+    )
+    moving = moving_from(
+        codes,
+        method,
+        {
+            "distance": distance,
+            "distance_weight": distance_weight,
+            "temperature": temperature,
+            "latent_lr": latent_lr,
+        },
+    )
     from fmcompress.checkpoints import load_checkpoint
     from fmcompress.files import check_apart, check_writable
     from fmcompress.schema import parse_fields
     from fmcompress.sizes import parse_size
 
-    budget_bytes = parse_size(budget)
+    budget_bytes = None if budget is None else parse_size(budget)
     target = output or default_output(checkpoint)
     check_apart(target, [checkpoint])
     if history is not None:
@@ -101,22 +159,26 @@ def quantize(
     from fmcompress.device import resolve_device
     from fmcompress.finetune.options import TuneOptions
     from fmcompress.journal import RunFiles
-    from fmcompress.pipeline import DataOptions, Quantization, open_journal, open_tuning_data
+    from fmcompress.pipeline import Quantization
+    from fmcompress.provenance import open_journal
+    from fmcompress.tuning_data import DataOptions, open_tuning_data
 
     # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
     where = "cpu" if train is None and device is Device.AUTO else resolve_device(device.value)
-    options = TuneOptions(distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, device=where)
+    options = TuneOptions(
+        distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, device=where, moving=moving
+    )
     data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value))
     if data is not None:
         check_apart(target, [*data.rows.files, *data.valid.files])
     progress = progress_of(context)
     kept = RunFiles() if dry_run else RunFiles(state_of(target), history, resume=resume, force=force)
-    journal = open_journal(source, budget_bytes, data, options, kept, seed=seed, progress=progress)
+    journal = open_journal(source, budget_bytes, data, options, kept, method=how, seed=seed, progress=progress)
     with interruptible(lambda: journal.position and f"--resume goes on from {journal.position}"):
-        job = Quantization(source, budget_bytes, data, seed=seed, progress=progress)
-        _note_surplus(progress, budget_bytes, job.plan.largest_bytes)
+        job = Quantization(source, budget_bytes, data, method=how, seed=seed, progress=progress)
+        _note_surplus(progress, budget_bytes, job.largest_bytes)
         if dry_run:
-            print(f"{target} would have {_size(job.plan.file_bytes, source.fp32_bytes)}")
+            print(f"{target} would have {_planned(job, budget_bytes, source.fp32_bytes)}")
             return
         model = job.run(options, journal)
         model.save(target, force=force)
@@ -132,10 +194,17 @@ def _check_history(history: Path, checkpoint: Path, output: Path) -> None:
         raise UsageError(f"--history is {history}, which this job writes otherwise", hint="name another file")
 
 
-def _note_surplus(progress: Progress, budget_bytes: int, largest_bytes: int) -> None:
+def _planned(job: Quantization, budget_bytes: int | None, fp32_bytes: int) -> str:
+    if job.plan is not None:
+        return _size(job.plan.file_bytes, fp32_bytes)
+    at_most = min(job.largest_bytes, budget_bytes or job.largest_bytes)
+    return f"at most {_size(at_most, fp32_bytes)}; the search decides"
+
+
+def _note_surplus(progress: Progress, budget_bytes: int | None, largest_bytes: int) -> None:
     from fmcompress.sizes import format_size
 
-    if budget_bytes > largest_bytes:
+    if budget_bytes is not None and budget_bytes > largest_bytes:
         progress.note(f"the budget is larger than needed: the best artifact has {format_size(largest_bytes)}")
 
 

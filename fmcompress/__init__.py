@@ -33,7 +33,13 @@ if TYPE_CHECKING:
     from fmcompress.errors import StateError as StateError
     from fmcompress.errors import UsageError as UsageError
     from fmcompress.evaluation import Scores as Scores
+    from fmcompress.finetune.options import MovingOptions as MovingOptions
+    from fmcompress.finetune.options import SearchOptions as SearchOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
+    from fmcompress.methods import Auto as Auto
+    from fmcompress.methods import LightFM as LightFM
+    from fmcompress.methods import XLightFM as XLightFM
+    from fmcompress.quantization.architecture import SpaceOptions as SpaceOptions
     from fmcompress.reporting import Report as Report
     from fmcompress.reporting import report as report
     from fmcompress.schema import Field as Field
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
 # Where each public name lives: imported when it is first used, so that reading a report needs no torch.
 _HOMES = {
     "ArtifactError": "errors",
+    "Auto": "methods",
     "BudgetError": "errors",
     "CheckpointError": "errors",
     "CompressedFM": "artifact",
@@ -50,13 +57,18 @@ _HOMES = {
     "FMCheckpoint": "checkpoints",
     "FMCompressError": "errors",
     "Field": "schema",
+    "LightFM": "methods",
+    "MovingOptions": "finetune.options",
     "OutputError": "errors",
     "Report": "reporting",
     "Schema": "schema",
     "Scores": "evaluation",
+    "SearchOptions": "finetune.options",
+    "SpaceOptions": "quantization.architecture",
     "StateError": "errors",
     "TuneOptions": "finetune.options",
     "UsageError": "errors",
+    "XLightFM": "methods",
     "evaluate": "api",
     "load": "artifact",
     "load_checkpoint": "checkpoints",

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from fmcompress.artifact import CompressedFM
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.device import Device, resolve_device
-from fmcompress.finetune.options import TuneOptions
+from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.journal import RunFiles
-from fmcompress.pipeline import DataOptions, Quantization, open_journal, open_tuning_data
+from fmcompress.methods import Auto, Method, method_of
+from fmcompress.pipeline import Quantization
 from fmcompress.progress import SILENT, Progress
+from fmcompress.provenance import open_journal
+from fmcompress.tuning_data import DataOptions, open_tuning_data
 
 if TYPE_CHECKING:
     from fmcompress.data.parquet import Match, Oov
@@ -21,8 +24,9 @@ if TYPE_CHECKING:
 
 def quantize(
     checkpoint: FMCheckpoint,
-    budget: str | int,
+    budget: str | int | None = None,
     *,
+    method: Method | str = "auto",
     train: str | Path | None = None,
     valid: str | Path | None = None,
     label: str = "label",
@@ -44,15 +48,17 @@ def quantize(
 
     Args:
         checkpoint: the factorization machine.
-        budget: size of the artifact at most: bytes, or a text such as ``10MB``.
+        budget: size of the artifact at most: bytes, or a text such as ``10MB``; None, which only LightFM allows, takes
+            what its sizes need.
+        method: ``auto``, ``lightfm``, ``xlightfm``, or one of them with its settings: ``LightFM(codewords=256)``.
         train: Parquet file, folder or glob of training rows.
         valid: validation rows; without them every 20th training row is held out.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
         oov: an id out of range is an ``error``, or counts as missing (``zero``).
-        seed: of k-means, tuning and shuffling: the same seed and device give the same bytes.
+        seed: of k-means, search, tuning and shuffling: the same seed and device give the same bytes.
         device: where to tune.
-        tuning: how to tune; its seed and device are overruled by those given here.
+        tuning: how to tune; by default codes move with LightFM and xLightFM, and stand still with auto; its seed and device are overruled by those given here.
         state: file that the tuning keeps its state in, after each epoch and every few minutes; it is removed
             when the model is returned. None keeps none.
         resume: go on from ``state``, if the file is there, and end in the same model as an unbroken run.
@@ -68,12 +74,13 @@ def quantize(
         StateError: the state is damaged, or of another run.
     """
     data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov))
-    options = tuning or TuneOptions()
+    how = method_of(method)
+    options = tuning or TuneOptions(moving=None if isinstance(how, Auto) else MovingOptions())
     if data is not None:
         options = replace(options, device=resolve_device(device))
     kept = RunFiles(_path(state), _path(history), resume=resume, force=force)
-    journal = open_journal(checkpoint, budget, data, options, kept, seed=seed, progress=progress)
-    model = Quantization(checkpoint, budget, data, seed=seed, progress=progress).run(options, journal)
+    journal = open_journal(checkpoint, budget, data, options, kept, method=how, seed=seed, progress=progress)
+    model = Quantization(checkpoint, budget, data, method=how, seed=seed, progress=progress).run(options, journal)
     journal.clear()
     return model
 

@@ -1,104 +1,56 @@
-"""From a checkpoint to a compressed model: sensitivity, plan, codebooks, tuning, packing.
+"""From a checkpoint to a compressed model: sensitivity, plan, search, codebooks, tuning, packing.
 
 Without data neither torch nor pyarrow is needed, and they are not imported: that is half of the time.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from fmcompress.artifact import CompressedFM, Origin, Quality, pack_model
+from fmcompress.artifact import CompressedFM, Quality, pack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.device import device_kind
 from fmcompress.errors import UsageError
-from fmcompress.files import check_apart
-from fmcompress.finetune.options import TuneOptions
-from fmcompress.journal import Journal, RunFiles
+from fmcompress.finetune.options import SearchOptions, TuneOptions
+from fmcompress.journal import Journal
+from fmcompress.methods import Auto, LightFM, Method, XLightFM
 from fmcompress.progress import SILENT, Progress
-from fmcompress.quantization import kmeans, sensitivity
-from fmcompress.quantization.plan import Plan, carry_out, make_plan
+from fmcompress.provenance import origin_of
+from fmcompress.quantization import sensitivity
+from fmcompress.quantization.architecture import SearchSpace
+from fmcompress.quantization.plan import Plan, carry_out, make_plan, plan_lightfm
 from fmcompress.quantization.sensitivity import Sensitivity
+from fmcompress.quantized import QuantizedFM
+from fmcompress.quantizer import Quantizer
 from fmcompress.sizes import parse_size
-from fmcompress.version import __version__
+from fmcompress.tuning_data import TuningData
 
 if TYPE_CHECKING:
-    from fmcompress.data import ParquetRows
-    from fmcompress.data.parquet import Match, Oov
     from fmcompress.evaluation import Scores
-
-METHOD = "auto"
-"""How this version makes artifacts: FM-aware distortion, exact allocation, tuning with fixed codes."""
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """How rows are read.
-
-    Attributes:
-        label: column of the labels.
-        match: columns belong to fields by ``name`` or by ``order``.
-        oov: an id out of range is an ``error``, or counts as missing (``zero``).
-    """
-
-    label: str = "label"
-    match: Match = "name"
-    oov: Oov = "error"
-
-
-@dataclass(frozen=True)
-class TuningData:
-    """Rows to tune on, rows to choose the best state by, and how they are read."""
-
-    rows: ParquetRows
-    valid: ParquetRows
-    options: DataOptions = DataOptions()
-
-
-def open_tuning_data(
-    checkpoint: FMCheckpoint,
-    train: str | Path | None,
-    valid: str | Path | None,
-    options: DataOptions | None = None,
-) -> TuningData | None:
-    """Open the data to tune on; without validation data every 20th training row is held out.
-
-    Raises:
-        UsageError: there is validation data but no training data.
-        DataError: the files cannot be used.
-    """
-    options = options or DataOptions()
-    if train is None:
-        if valid is not None:
-            raise UsageError("validation data without training data", hint="give the training data with --train")
-        return None
-    from fmcompress.data import open_training_rows
-
-    rows, held_out = open_training_rows(
-        train, valid, schema=checkpoint.schema, label=options.label, match=options.match, oov=options.oov
-    )
-    return TuningData(rows, held_out, options)
 
 
 class Quantization:
     """One quantization of a checkpoint: planned first, to the byte, and then carried out.
 
     Attributes:
-        plan: the quantizer of each field, and the exact size of the artifact.
+        plan: the quantizer of each field, and the exact size of the artifact; None where a search is to find them.
+        largest_bytes: size of the largest artifact that the method makes.
     """
 
-    plan: Plan
+    plan: Plan | None
+    largest_bytes: int
 
     def __init__(
         self,
         checkpoint: FMCheckpoint,
-        budget: str | int,
+        budget: str | int | None,
         data: TuningData | None = None,
         *,
+        method: Method | None = None,
         seed: int = 0,
         progress: Progress = SILENT,
     ) -> None:
@@ -106,42 +58,69 @@ class Quantization:
 
         Args:
             checkpoint: the factorization machine.
-            budget: the size that the artifact must not exceed, in bytes or as ``10MB``.
-            data: rows to tune on.
-            seed: of k-means, tuning and shuffling.
+            budget: the size that the artifact must not exceed, in bytes or as ``10MB``; None, which only LightFM
+                allows, takes what its sizes need.
+            data: rows to search and tune on.
+            method: how to quantize.
+            seed: of k-means, search, tuning and shuffling.
             progress: told of each step.
 
         Raises:
-            UsageError: the budget is no size, or the seed is negative.
+            UsageError: the budget is no size, or is missing; there is no data to search on; the seed is negative.
             BudgetError: no artifact of this model fits the budget.
             DataError: the rows cannot be used.
         """
         if not 0 <= seed < 2**31:
             raise UsageError(f"seed is {seed}, expected 0 to {2**31 - 1}")
+        self._method: Method = method or Auto()
+        if budget is None and not isinstance(self._method, LightFM):
+            raise UsageError(f"method {self._method.name} needs a budget", hint="--budget 10MB")
+        if data is None and isinstance(self._method, XLightFM):
+            raise UsageError("method xlightfm searches on data", hint="--train gives them; auto needs none")
         self._checkpoint = checkpoint
         self._data = data
         self._progress = progress
-        self._origin = _origin(checkpoint, parse_size(budget), seed, data)
-        self._sensitivity = self._measure()
-        self.plan = make_plan(checkpoint, self._sensitivity, self._origin, progress=progress)
+        self._origin = origin_of(checkpoint, 0 if budget is None else parse_size(budget), self._method, seed, data)
+        self._plan()
 
-    def _measure(self) -> Sensitivity:
+    def _plan(self) -> None:
+        """Count bytes first: a budget that cannot be met is refused before anything is computed."""
+        checkpoint, method = self._checkpoint, self._method
+        if isinstance(method, XLightFM):
+            self._space = SearchSpace(checkpoint, method.space, self._origin)
+            self.plan, self.largest_bytes = None, self._space.largest_bytes
+            self._measure()
+            return
+        if isinstance(method, LightFM):
+            self.plan = plan_lightfm(checkpoint, method, self._origin)
+            self._origin = replace(self._origin, budget_bytes=self._origin.budget_bytes or self.plan.file_bytes)
+            self._measure()
+        else:
+            self._measure()
+            self.plan = make_plan(checkpoint, self._sensitivity, self._origin, progress=self._progress)
+        self.largest_bytes = self.plan.largest_bytes
+
+    def _measure(self) -> None:
+        """Find how often categories occur, and what errors cost."""
         checkpoint, data = self._checkpoint, self._data
+        self._counts: npt.NDArray[np.int64] | None = checkpoint.counts
+        self._sensitivity: Sensitivity
         if data is None:
             if checkpoint.counts is None:
                 self._progress.note("no data and no counts in the checkpoint: all categories count the same")
-            return sensitivity.from_moments(checkpoint, checkpoint.counts)
+            self._sensitivity = sensitivity.from_moments(checkpoint, checkpoint.counts)
+            return
         from fmcompress.data import count_categories
 
-        counts = count_categories(data.rows)
-        return sensitivity.from_rows(checkpoint, data.rows, counts, seed=self._origin.seed)
+        self._counts = count_categories(data.rows)
+        self._sensitivity = sensitivity.from_rows(checkpoint, data.rows, self._counts, seed=self._origin.seed)
 
     def run(self, tuning: TuneOptions | None = None, journal: Journal | None = None) -> CompressedFM:
-        """Return the compressed model, tuned where there is data.
+        """Return the compressed model, searched and tuned where there is data.
 
         Args:
             tuning: how to tune.
-            journal: keeps the state and the history of the tuning; see ``open_journal``.
+            journal: keeps the state and the history of the run; see ``open_journal``.
 
         Raises:
             UsageError: a setting makes no sense.
@@ -149,12 +128,49 @@ class Quantization:
             OutputError: the journal cannot be written.
             StateError: the journal's state cannot be gone on from.
         """
-        seed = self._origin.seed
-        quantized = carry_out(self._checkpoint, self._sensitivity, self.plan, seed=seed, progress=self._progress)
-        model = pack_model(quantized, self._origin)
-        if self._data is None:
-            return model
-        return self._tuned(model, self._data, tuning or TuneOptions(), journal or Journal())
+        tuning, journal = replace(tuning or TuneOptions(), seed=self._origin.seed), journal or Journal()
+        if isinstance(self._method, XLightFM) and self._data is not None and self._counts is not None:
+            self.plan = self._searched(self._data, self._counts, self._method.search, tuning, journal)
+        if self.plan is None:
+            raise UsageError(f"method {self._method.name} cannot do without data")
+        model = pack_model(self._carried_out(self.plan.quantizers), self._origin)
+        return model if self._data is None else self._tuned(model, self._data, tuning, journal)
+
+    def _carried_out(self, quantizers: Sequence[Quantizer]) -> QuantizedFM:
+        return carry_out(
+            self._checkpoint,
+            self._sensitivity,
+            quantizers,
+            seed=self._origin.seed,
+            metric="fm" if isinstance(self._method, Auto) else "euclidean",
+            progress=self._progress,
+        )
+
+    def _searched(
+        self,
+        data: TuningData,
+        counts: npt.NDArray[np.int64],
+        options: SearchOptions,
+        tuning: TuneOptions,
+        journal: Journal,
+    ) -> Plan:
+        from fmcompress.finetune.search import SearchStart, search
+
+        space = self._space
+        models = [self._carried_out(quantizers) for quantizers in space.by_candidate()]
+        start = SearchStart(self._checkpoint, counts, models, space, self._origin)
+        choices = search(
+            start,
+            data.rows,
+            data.valid,
+            options,
+            tuning=tuning,
+            progress=self._progress,
+            journal=journal,
+        )
+        file_bytes = space.file_bytes(choices)
+        self._progress.note(f"searched: {space.described(choices)}, {file_bytes:,} bytes")
+        return Plan(tuple(space.quantizers(choices)), file_bytes, self.largest_bytes)
 
     def _tuned(self, model: CompressedFM, data: TuningData, tuning: TuneOptions, journal: Journal) -> CompressedFM:
         from fmcompress.evaluation import score_rows
@@ -164,16 +180,16 @@ class Quantization:
         untuned = score_rows(model, data.valid)
         self._progress.note(f"FM: validation {source}")
         self._progress.note(f"quantized: validation {untuned}")
-        options = replace(tuning, seed=self._origin.seed)
         found = tune(
             model,
             data.rows,
             data.valid,
             teacher=self._checkpoint,
             start=untuned,
-            options=options,
+            options=tuning,
             progress=self._progress,
             journal=journal,
+            counts=self._counts,
         )
         journal.write(
             "end",
@@ -193,100 +209,6 @@ class Quantization:
         }
         header = replace(found.state.header, origin=replace(self._origin, quality=quality))
         return replace(found.state, header=header)
-
-
-def open_journal(
-    checkpoint: FMCheckpoint,
-    budget: str | int,
-    data: TuningData | None,
-    tuning: TuneOptions,
-    files: RunFiles,
-    *,
-    seed: int = 0,
-    progress: Progress = SILENT,
-) -> Journal:
-    """Open the files that a run keeps; they are checked before anything is computed.
-
-    Args:
-        checkpoint: the factorization machine.
-        budget: size of the artifact at most.
-        data: rows to tune on.
-        tuning: how to tune.
-        files: the files.
-        seed: of k-means, tuning and shuffling.
-        progress: told from where a resumed run goes on.
-
-    Raises:
-        UsageError: there is nothing to tune, and so nothing to resume or to tell of, or no state is named.
-        StateError: the state is damaged, or of another run.
-        OutputError: the history exists, or a file cannot be written, or is an input.
-    """
-    if data is None:
-        for name, wanted in (("resume", files.resume), ("history", files.history is not None)):
-            if wanted:
-                raise UsageError(f"{name} without training data: only tuning takes long", hint="--train gives them")
-        return Journal()
-    for path in (files.state, files.history):
-        if path is not None:
-            check_apart(path, [*data.rows.files, *data.valid.files])
-    fingerprint = _fingerprint(checkpoint, _origin(checkpoint, parse_size(budget), seed, data), data, tuning)
-    return Journal(files, fingerprint, progress=progress)
-
-
-def _fingerprint(
-    checkpoint: FMCheckpoint, origin: Origin, data: TuningData, tuning: TuneOptions
-) -> dict[str, str | int | float | None]:
-    """Return all that decides the result of tuning, in the order in which differences are best told."""
-    options = {name: value for name, value in asdict(tuning).items() if name not in ("seed", "device")}
-    rows = {
-        f"{part}_{unit}": number
-        for part, found in (("train", data.rows), ("valid", data.valid))
-        for unit, number in (("rows", found.rows), ("bytes", sum(Path(file).stat().st_size for file in found.files)))
-    }
-    return {
-        "checkpoint_sha256": origin.source[-1] if origin.source else _digest(checkpoint),
-        "fields": ", ".join(f"{field.name}:{field.cardinality}" for field in checkpoint.schema.fields),
-        "budget_bytes": origin.budget_bytes,
-        "method": origin.method,
-        "seed": origin.seed,
-        **{
-            name: value if isinstance(value, str | int | float | None) else repr(value)
-            for name, value in options.items()
-        },
-        **rows,
-        **asdict(data.options),
-        "device": device_kind(tuning.device),
-        # Plain texts: torch's version is of a class of its own, which no state may hold.
-        **{name: str(version) for name, version in origin.libraries.items()},
-    }
-
-
-def _digest(checkpoint: FMCheckpoint) -> str:
-    """Return the SHA-256 of a model that comes from no file."""
-    digest = hashlib.sha256(repr((checkpoint.bias, checkpoint.link)).encode())
-    for weights in (checkpoint.linear, checkpoint.embeddings):
-        digest.update(np.ascontiguousarray(weights).data)
-    return digest.hexdigest()
-
-
-def _origin(checkpoint: FMCheckpoint, budget_bytes: int, seed: int, data: TuningData | None) -> Origin:
-    source = checkpoint.source
-    libraries = {"fmcompress": __version__, "faiss": kmeans.version(), "numpy": np.__version__}
-    quality = {}
-    if data is not None:
-        import torch
-
-        libraries["torch"] = torch.__version__
-        unknown = Quality(data.valid.rows, 0.0, 0.0)  # takes its place in the header until it is known
-        quality = dict.fromkeys(("source", "untuned", "artifact"), unknown)
-    return Origin(
-        budget_bytes=budget_bytes,
-        method=METHOD,
-        seed=seed,
-        source=() if source is None else (source.tool, source.name, source.sha256),
-        libraries=libraries,
-        quality=quality,
-    )
 
 
 def _quality(scores: Scores) -> Quality:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,7 @@ class QuantizedField:
         """Return the decoded embeddings, float32 (cardinality, dim)."""
         if self.quantizer.raw:
             return self.tables[0]
-        return np.concatenate([table[codes] for table, codes in zip(self.tables, self.codes.T, strict=True)], axis=1)
+        return decode(self.tables, self.codes)
 
     def linear(self) -> npt.NDArray[np.float32]:
         """Return the decoded linear weights, float32 (cardinality,)."""
@@ -61,6 +62,11 @@ class QuantizedFM:
     link: str
     bias: float
     fields: tuple[QuantizedField, ...]
+
+
+def decode(tables: Sequence[npt.NDArray[np.float32]], codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """Return the vectors, float32 (n, dim), that codes, (n, subspaces), stand for."""
+    return np.concatenate([table[rows] for table, rows in zip(tables, codes.T, strict=True)], axis=1)
 
 
 def table_shapes(quantizer: Quantizer, cardinality: int, dim: int) -> list[tuple[int, int]]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import torch
+from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.data import Batch
 from fmcompress.evaluation import Model
 
 State = TypeVar("State", bound=Model)
-
-_LR_DECAY = 0.2
 
 
 class Run(ABC, Generic[State]):
@@ -21,10 +21,12 @@ class Run(ABC, Generic[State]):
     Attributes:
         module: all parameters and buffers that are trained.
         optimizers: what trains them.
+        schedulers: what changes learning rates after each step.
     """
 
     module: torch.nn.Module
     optimizers: list[torch.optim.Optimizer]
+    schedulers: Sequence[LRScheduler] = ()
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,10 +36,6 @@ class Run(ABC, Generic[State]):
     def state(self) -> State:
         """Return the model as it is now, in a form that can be scored and kept."""
 
-    @abstractmethod
-    def restore(self, state: State) -> None:
-        """Take up a kept state again."""
-
     def step(self, batch: Batch) -> torch.Tensor:
         """Make one step, and return the binary cross entropy before it, a scalar."""
         objective, entropy = self.loss(batch)
@@ -46,15 +44,15 @@ class Run(ABC, Generic[State]):
         objective.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
+        for scheduler in self.schedulers:
+            scheduler.step()
         return entropy
 
-    def decay(self) -> None:
-        """Multiply the learning rate by 0.2."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] *= _LR_DECAY
+    def fall_back(self, state: State) -> None:
+        """Take up a kept state again, with a smaller learning rate; only schedules with patience ask for it."""
+        raise NotImplementedError
 
-    def figures(self) -> dict[str, float]:
+    def figures(self) -> dict[str, Any]:
         """Return what else the history tells of this run, beside loss, scores and learning rate."""
         return {}
 
@@ -67,6 +65,7 @@ class ResumableRun(Run[State]):
         return {
             "module": self.module.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
         }
 
     def recall(self, memory: dict[str, Any]) -> None:
@@ -74,6 +73,8 @@ class ResumableRun(Run[State]):
         self.module.load_state_dict(memory["module"])
         for optimizer, state in zip(self.optimizers, memory["optimizers"], strict=True):
             optimizer.load_state_dict(state)
+        for scheduler, state in zip(self.schedulers, memory["schedulers"], strict=True):
+            scheduler.load_state_dict(state)
 
     @abstractmethod
     def encode(self, state: State) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,6 +94,10 @@ class Schema:
         """Return the rows of field number ``field``."""
         start = int(self.offsets[field])
         return slice(start, start + self.fields[field].cardinality)
+
+    def split(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """Return the part of each field of an array, (categories, …)."""
+        return [array[self.rows(field)] for field in range(len(self))]
 
     def union(self, other: Schema) -> Schema:
         """Return this schema with each field as large as in the larger of both; the fields are the same."""

@@ -1,17 +1,20 @@
-"""Training by epochs: the loop that the vanilla FM and the tuning of codebooks share.
+"""Training by epochs: the loop that the vanilla FM, the search for codebooks and their tuning share.
 
-Validation data choose the state that is kept. Where validation stands still the best state is taken up
-again with a smaller learning rate, and after two such drops training ends.
+Validation data choose the state that is kept. The learning rate falls with the steps, to 0 at the end, or in drops:
+where validation stands still the best state is taken up again with a smaller one, and after two such drops training
+ends.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Generic
 
 import torch
+from torch.optim.lr_scheduler import LRScheduler, PolynomialLR
 
 from fmcompress.artifact import CompressedFM
 from fmcompress.course import Course, Log, Losses, Stage
@@ -21,7 +24,19 @@ from fmcompress.evaluation import Model, Scores, score_rows
 from fmcompress.progress import Progress, format_duration
 from fmcompress.run import ResumableRun, Run, State
 
-__all__ = ["Fit", "Log", "ResumableRun", "Run", "Schedule", "Stage", "State", "adam", "fit", "sparse_gradients"]
+__all__ = [
+    "Fit",
+    "Log",
+    "ResumableRun",
+    "Run",
+    "Schedule",
+    "Stage",
+    "State",
+    "adam",
+    "fit",
+    "linear_decay",
+    "sparse_gradients",
+]
 
 _LR_DROPS = 2
 _MIN_GAIN = 1e-5
@@ -38,14 +53,17 @@ class Schedule:
     Attributes:
         batch_size: rows of a step.
         epochs: passes over the data at most.
-        patience: epochs without a better state before the learning rate falls or training ends.
+        patience: epochs without a better state before the run falls back to the best one or training ends; None
+            goes through all epochs.
         seed: of the order of rows.
+        steps: of all epochs together at most; None for no such limit.
     """
 
     batch_size: int
     epochs: int
-    patience: int
+    patience: int | None
     seed: int
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +94,7 @@ def fit(
     start: tuple[State, Scores] | None = None,
     journal: Log[State] | None = None,
 ) -> Fit[State]:
-    """Train until validation stands still, and return the best state.
+    """Train, and return the best state.
 
     Args:
         run: the model in training.
@@ -144,7 +162,7 @@ class _Fitting(Generic[State]):
         progress.advance(course.done)
         figures = ""
         order = shuffled(self._rows, self._schedule.batch_size, seed=self._schedule.seed * 1_000_003 + course.epoch)
-        for batch in islice(order, course.done, None):
+        for batch in islice(order, course.done, self._last_step):
             course.losses.add(self._run.step(batch))
             course.done += 1
             if course.done % _SHOW_EVERY == 1:  # reading the loss waits for a GPU
@@ -170,10 +188,15 @@ class _Fitting(Generic[State]):
         if course.waited == self._schedule.patience:
             course.waited, course.drops = 0, course.drops + 1
             if not self._over:
-                run.restore(course.best[0])
-                run.decay()
+                run.fall_back(course.best[0])
         course.epoch, course.done, course.losses = course.epoch + 1, 0, Losses()
         return ", ".join([told, *_size(state), *self._time_left()])
+
+    @property
+    def _last_step(self) -> int | None:
+        """How many steps the epoch in progress has, where not all."""
+        steps = self._schedule.steps
+        return None if steps is None else steps - (self._course.epoch - 1) * self._steps
 
     @property
     def _over(self) -> bool:
@@ -195,7 +218,7 @@ class _Fitting(Generic[State]):
     def _time_left(self) -> list[str]:
         """Say how long all epochs will take, if validation does not end them earlier."""
         done = self._steps_done
-        left = self._schedule.epochs * self._steps - done
+        left = min(self._schedule.epochs * self._steps, self._schedule.steps or sys.maxsize) - done
         if left <= 0 or self._over or done == self._first:
             return []
         seconds = (time.monotonic() - self._started) / (done - self._first) * left
@@ -246,3 +269,8 @@ def adam(
     if not sparse:
         return [torch.optim.Adam([*tables, *others], lr=lr, fused=True)]
     return [torch.optim.SparseAdam(tables, lr=lr), torch.optim.Adam(others, lr=lr, fused=True)]
+
+
+def linear_decay(optimizers: list[torch.optim.Optimizer], steps: int) -> list[LRScheduler]:
+    """Return what lets learning rates fall linearly, to 0 after ``steps`` steps."""
+    return [PolynomialLR(optimizer, total_iters=steps, power=1.0) for optimizer in optimizers]

@@ -14,9 +14,10 @@ from fmcompress.progress import Progress
 from tests.conftest import BUDGET
 
 SURFACE = {
-    "ArtifactError", "BudgetError", "CheckpointError", "CompressedFM", "DataError", "DependencyError", "FMCheckpoint",
-    "FMCompressError", "Field", "OutputError", "Report", "Schema", "Scores", "StateError", "TuneOptions", "UsageError",
-    "__version__", "evaluate", "load", "load_checkpoint", "quantize", "report", "save_checkpoint",
+    "ArtifactError", "Auto", "BudgetError", "CheckpointError", "CompressedFM", "DataError", "DependencyError",
+    "FMCheckpoint", "FMCompressError", "Field", "LightFM", "MovingOptions", "OutputError", "Report", "Schema", "Scores",
+    "SearchOptions", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "XLightFM", "__version__", "evaluate",
+    "load", "load_checkpoint", "quantize", "report", "save_checkpoint",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -102,27 +102,37 @@ class Header:
 
     @cached_property
     def header_bytes(self) -> int:
-        """Size of the container's length and header: fixed before quantizers and figures are known.
+        """Size of the container's length and header: fixed before the figures are known.
 
-        Only quantizers with a longer name than any on the menu, such as ``256,128,64,64``, can make it larger.
+        Nor does it depend on the quantizers, as long as none has a longer name than any on the menu, such as
+        ``256,128,64,64``.
         """
-        fixed = header_bytes(self.schema, self.dim, self.link, self.origin)
-        return len(encode_header(encode(self, UNSEALED), self.tensors, header_bytes=fixed))
+        return header_bytes(self.schema, self.dim, self.link, self.origin, self.quantizers)
 
 
-def header_bytes(schema: Schema, dim: int, link: str, origin: Origin) -> int:
-    """Return the bytes that the header takes, whichever quantizers are chosen.
+def header_bytes(
+    schema: Schema, dim: int, link: str, origin: Origin, quantizers: Sequence[Quantizer] | None = None
+) -> int:
+    """Return the bytes that the header takes, whichever quantizers of the menu are chosen.
 
     The header's text depends a little on the choice (``raw`` is shorter than ``8x1024``) and on figures that
     are known last; it is filled up with spaces to this size, so that bytes can be counted beforehand.
+
+    Args:
+        schema: the fields.
+        dim: embedding size l.
+        link: from logit to prediction.
+        origin: what the artifact says of itself.
+        quantizers: of each field; needed where some are not on the menu, and have longer names.
     """
     widest = Quantizer((1024,) * 16, linear_codewords=1)  # 16x1024, shared
+    widths = [max(widest, q, key=_name_length) for q in quantizers or [widest] * len(schema)]
     quality = {name: Quality(q.rows, _LONGEST_QUALITY, _LONGEST_QUALITY) for name, q in origin.quality.items()}
     longest = Header(
         schema,
         dim,
         link,
-        (widest,) * len(schema),
+        tuple(widths),
         (_LONGEST_ERROR,) * len(schema),
         replace(origin, budget_bytes=max(_LARGEST_BUDGET, origin.budget_bytes), quality=quality),
     )
@@ -133,6 +143,17 @@ def header_bytes(schema: Schema, dim: int, link: str, origin: Origin) -> int:
         Tensor("codes", "U8", largest_values),
     )
     return len(encode_header(encode(longest, UNSEALED), largest))
+
+
+def artifact_bytes(schema: Schema, dim: int, link: str, origin: Origin, quantizers: Sequence[Quantizer]) -> int:
+    """Return the exact size of an artifact with these quantizers; arguments are those of ``header_bytes``."""
+    pairs = zip(quantizers, schema.cardinalities.tolist(), strict=True)
+    payload = sum(quantizer.payload_bytes(cardinality, dim) for quantizer, cardinality in pairs)
+    return header_bytes(schema, dim, link, origin, quantizers) + BIAS_BYTES + payload
+
+
+def _name_length(quantizer: Quantizer) -> int:
+    return len(embedding_spec(quantizer)) + len(linear_spec(quantizer))
 
 
 def encode(header: Header, sha256: str) -> str:

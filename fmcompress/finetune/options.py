@@ -1,10 +1,46 @@
-"""How a compressed factorization machine is tuned."""
+"""How a compressed factorization machine is tuned, and its codebooks searched."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from fmcompress.errors import UsageError
+
+Distance = Literal["none", "mean", "popularity"]
+Scope = Literal["codebook", "field"]
+
+
+@dataclass(frozen=True)
+class MovingOptions:
+    """How codes move while a model is tuned: equations 5 to 8 of the paper.
+
+    Attributes:
+        distance: weights of categories in the distance loss: ``none``, ``mean`` or ``popularity``.
+        distance_weight: λ, what the distance loss counts for.
+        temperature: T of the softmax, in units of the mean squared distance to the codewords at the start.
+        latent_lr: learning rate of the latent embeddings, in units of their distance to their codewords; it falls
+            linearly to 0.
+        candidates: codewords that a category chooses from at each step: the nearest ones to its own.
+    """
+
+    distance: Distance = "popularity"
+    distance_weight: float = 0.01
+    temperature: float = 0.3
+    latent_lr: float = 0.03
+    candidates: int = 16
+
+    def __post_init__(self) -> None:
+        if self.distance not in get_args(Distance):
+            raise UsageError(f"distance is {self.distance!r}, expected none, mean or popularity")
+        if not 0 <= self.distance_weight < math.inf:
+            raise UsageError(f"distance_weight is {self.distance_weight}, expected 0 or more")
+        for name in ("temperature", "latent_lr"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected more than 0")
+        if self.candidates < 2:
+            raise UsageError(f"candidates is {self.candidates}, expected 2 or more")
 
 
 @dataclass(frozen=True)
@@ -13,29 +49,51 @@ class TuneOptions:
 
     Attributes:
         distillation: share d of the factorization machine's predictions in the targets, 0 to 1.
-        lr: learning rate of Adam; it falls where validation stands still.
+        lr: learning rate of Adam; it falls linearly, to 0 after the last epoch.
         batch_size: rows of a step.
-        epochs: passes over the data at most; 0 leaves the model as it is.
-        patience: epochs without a better state before the learning rate falls or tuning ends.
+        epochs: passes over the data; 0 leaves the model as it is.
         seed: of the order of rows.
         device: a torch device.
+        moving: how codes move; None lets them stand still.
     """
 
     distillation: float = 1.0
-    lr: float = 1e-3
+    lr: float = 5e-3
     batch_size: int = 2048
-    epochs: int = 30
-    patience: int = 1
+    epochs: int = 15
     seed: int = 0
     device: str = "cpu"
+    moving: MovingOptions | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 0:
             raise UsageError(f"epochs is {self.epochs}, expected 0 or more")
-        for name in ("batch_size", "patience"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if self.batch_size < 1:
+            raise UsageError(f"batch_size is {self.batch_size}, expected 1 or more")
         if not 0 <= self.distillation <= 1:
             raise UsageError(f"distillation is {self.distillation}, expected a number from 0 to 1")
         if not 0 < self.lr < 1:
             raise UsageError(f"lr is {self.lr}, expected a number between 0 and 1")
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How codebook sizes are searched.
+
+    Attributes:
+        scope: whether each ``codebook`` has weights α of its own, or all codebooks of a ``field`` the same.
+        steps: of the search; after 3,330 the Gumbel-softmax is as cold as it gets.
+        lr: learning rate of the numbers; it falls to 0.
+        alpha_lr: learning rate of log α.
+    """
+
+    scope: Scope = "codebook"
+    steps: int = 3500
+    lr: float = 1e-3
+    alpha_lr: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"search_steps is {self.steps}, expected 1 or more")
+        if self.scope not in ("codebook", "field"):
+            raise UsageError(f"search_scope is {self.scope!r}, expected codebook or field")

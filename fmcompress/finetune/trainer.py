@@ -1,15 +1,13 @@
-"""Tuning with fixed codes: codebooks, raw rows, linear part and bias are trained end to end.
-
-Minimised is the binary cross entropy against (1 − d)·label + d·p, with p the prediction of the factorization
-machine that was compressed and d the share of distillation. Its predictions say more of a row than its label
-does, and keep few codewords from learning the training rows by heart.
-"""
+"""Tuning: codebooks, raw rows, linear part and bias are trained end to end, and codes move along or stand still."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -17,12 +15,17 @@ from fmcompress.artifact import CompressedFM, pack_model, unpack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.data import Batch, ParquetRows
 from fmcompress.evaluation import Scores
+from fmcompress.finetune.encoding import decode_model, encode_model
+from fmcompress.finetune.latent_sgd import LatentSGD
 from fmcompress.finetune.model import QuantizedModule
-from fmcompress.finetune.options import TuneOptions
-from fmcompress.fm.scorer import FMScorer
+from fmcompress.finetune.moving import MovingCodes
+from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.finetune.parts import FixedCodes
+from fmcompress.finetune.targets import Targets
 from fmcompress.journal import Journal
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training import Fit, ResumableRun, Schedule, Stage, adam, fit, sparse_gradients
+from fmcompress.quantized import QuantizedFM
+from fmcompress.training import Fit, ResumableRun, Schedule, Stage, adam, fit, linear_decay, sparse_gradients
 
 STAGE = "tuning"
 """Name of this stage of a run."""
@@ -38,8 +41,9 @@ def tune(
     options: TuneOptions,
     progress: Progress = SILENT,
     journal: Journal | None = None,
+    counts: npt.NDArray[np.int64] | None = None,
 ) -> Fit[CompressedFM]:
-    """Tune the numbers of a compressed factorization machine; its codes, and so its size, stay as they are.
+    """Tune a compressed factorization machine; its size stays as it is.
 
     Args:
         model: the model to start from.
@@ -50,6 +54,7 @@ def tune(
         options: how to tune.
         progress: told of each epoch.
         journal: keeps the state and the history of the run.
+        counts: rows in which each category is active, int64 (categories,), for codes that move.
 
     Raises:
         DataError: the rows cannot be used.
@@ -58,8 +63,9 @@ def tune(
     """
     if options.epochs == 0:
         return Fit(model, start, 0)
-    schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
-    run = TuneRun(model, teacher, options)
+    steps = options.epochs * -(-rows.rows // options.batch_size)
+    schedule = Schedule(options.batch_size, options.epochs, None, options.seed)
+    run = TuneRun(model, teacher, options, steps=steps, counts=counts)
     stage = Stage(journal or Journal(), STAGE, run)
     return fit(run, rows, valid, schedule, title=STAGE, progress=progress, start=(model, start), journal=stage)
 
@@ -69,42 +75,70 @@ class TuneRun(ResumableRun[CompressedFM]):
 
     module: QuantizedModule
 
-    def __init__(self, model: CompressedFM, teacher: FMCheckpoint, options: TuneOptions) -> None:
-        """Start from the numbers of ``model``; ``teacher`` is the factorization machine that was compressed."""
-        self._header = model.header
+    def __init__(
+        self,
+        model: CompressedFM,
+        teacher: FMCheckpoint,
+        options: TuneOptions,
+        *,
+        steps: int,
+        counts: npt.NDArray[np.int64] | None = None,
+    ) -> None:
+        """Start from the numbers of ``model``.
+
+        Args:
+            model: the model to start from.
+            teacher: the factorization machine that was compressed.
+            options: how to tune.
+            steps: number of steps, after which the learning rate is 0.
+            counts: rows in which each category is active, int64 (categories,), for codes that move.
+        """
+        self._origin = model.header.origin
         self._device = options.device
-        self._distillation = options.distillation
-        self._teacher = FMScorer(teacher)
+        self._distance_weight = 0.0
+        self._targets = Targets(teacher, options.distillation, options.device)
         self._quantized = unpack_model(model)
         sparse = sparse_gradients(model.values.size)
-        self.module = QuantizedModule(self._quantized, sparse=sparse).to(options.device)
+        moving = options.moving
+        coded = FixedCodes if moving is None else _moving(teacher, counts, moving)
+        self.module = QuantizedModule(self._quantized, sparse=sparse, coded=coded).to(options.device)
         self.optimizers = adam(self.module.tables(), self.module.others(), options.lr, sparse=sparse)
+        if moving is not None:
+            self._distance_weight = moving.distance_weight
+            parts = self.module.moving()
+            self.optimizers += [LatentSGD(part.latents, part.chooser, moving.latent_lr) for part in parts]
+        self.schedulers = linear_decay(self.optimizers, steps)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the binary cross entropy against the targets, twice."""
+        """Return what is minimised (Eq. 5), and of it the binary cross entropy against the targets."""
         logits = self.module(torch.from_numpy(batch.ids).long().to(self._device))
-        entropy = binary_cross_entropy_with_logits(logits, self._targets(batch).to(self._device))
-        return entropy, entropy
-
-    def _targets(self, batch: Batch) -> torch.Tensor:
-        labels = torch.from_numpy(batch.labels)
-        if self._distillation == 0:
-            return labels
-        return torch.lerp(labels, torch.from_numpy(self._teacher.predict(batch.ids)), self._distillation)
+        entropy = binary_cross_entropy_with_logits(logits, self._targets(batch))
+        distances = [part.distance for part in self.module.moving()]
+        return entropy + self._distance_weight * sum(distances), entropy
 
     def state(self) -> CompressedFM:
         """Return the packed model."""
-        return pack_model(self.module.store(self._quantized), self._header.origin)
-
-    def restore(self, state: CompressedFM) -> None:
-        """Take up the numbers of a kept model again."""
-        self.module.load(unpack_model(state))
+        return pack_model(self.module.store(self._quantized), self._origin)
 
     def encode(self, state: CompressedFM) -> dict[str, Any]:
-        """Return what tuning changes, and the codes."""
-        parts = {name: torch.from_numpy(np.array(getattr(state, name))) for name in ("values", "codes")}
-        return {"bias": state.bias, **parts}
+        """Return a kept state for the state file."""
+        return encode_model(state)
 
     def decode(self, encoded: dict[str, Any]) -> CompressedFM:
-        """Return the packed model; its header is that of the model that tuning started from."""
-        return CompressedFM(self._header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy())
+        """Return the kept state."""
+        return decode_model(encoded, self._quantized, self._origin)
+
+
+def _moving(
+    teacher: FMCheckpoint,
+    counts: npt.NDArray[np.int64] | None,
+    options: MovingOptions,
+) -> Callable[[QuantizedFM, list[int]], MovingCodes]:
+    """Return what makes the parts with codes that move; their latents start from the teacher's embeddings."""
+    seen = np.ones(teacher.schema.categories, dtype=np.int64) if counts is None else counts
+    return partial(
+        MovingCodes,
+        embeddings=teacher.schema.split(teacher.embeddings),
+        counts=teacher.schema.split(seen),
+        options=options,
+    )

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
-from fmcompress.quantization.menu import Option
-
 # Errors that span fewer decades than this are told apart by the solver, whose tolerances are absolute.
 _SPAN = 10.0
 
 
-def allocate(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option] | None:
+class Priced(Protocol):
+    """Something that can be chosen."""
+
+    @property
+    def payload_bytes(self) -> int:
+        """What it takes in the artifact."""
+
+    @property
+    def error(self) -> float:
+        """What is to be least in sum."""
+
+
+Choice = TypeVar("Choice", bound=Priced)
+
+
+def allocate(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[Choice] | None:
     """Choose one option of each menu so that the sum of errors is least and the bytes fit the budget.
 
     This is the multiple-choice knapsack problem, solved as an integer program by HiGHS.
@@ -35,7 +49,7 @@ def allocate(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Optio
     return _best(menus, budget_bytes)
 
 
-def _best(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option]:
+def _best(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[Choice]:
     """Solve, and again without the options that alone cost more than all of what was found."""
     while True:
         chosen = _solve(menus, budget_bytes)
@@ -50,7 +64,7 @@ def _best(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option]:
         ]
 
 
-def _solve(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option]:
+def _solve(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[Choice]:
     """Solve until the bytes fit: the solver takes a sum that is a millionth too large for one that fits."""
     allowed = budget_bytes
     while True:
@@ -61,7 +75,7 @@ def _solve(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option]
         allowed -= excess
 
 
-def _solve_nearly(menus: Sequence[Sequence[Option]], budget_bytes: int) -> list[Option]:
+def _solve_nearly(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[Choice]:
     sizes = [len(menu) for menu in menus]
     least = [(min(o.error for o in menu), min(o.payload_bytes for o in menu)) for menu in menus]
     errors = np.array([o.error - low for menu, (low, _) in zip(menus, least, strict=True) for o in menu])

@@ -94,6 +94,8 @@ def _quantize_linear(
 
 def _centroids(points: Points, frequencies: npt.NDArray[np.float64], size: int, seed: int) -> Points:
     weights = frequencies.astype(np.float32)
+    if size == len(points):
+        return points
     if size == 1:
         return np.average(points, axis=0, weights=frequencies).astype(np.float32)[None]
     enough = max(_MIN_POINTS, _POINTS_PER_CODEWORD * size)

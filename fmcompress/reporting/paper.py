@@ -26,9 +26,3 @@ def paper_params_mib(cardinalities: Sequence[int], quantizers: Sequence[Quantize
         total += _FLOAT_BYTES * quantizer.embedding_values(cardinality, dim)
         total += cardinality * sum(code_bits(k) for k in quantizer.codewords) / 8
     return total / MIB
-
-
-def lightfm_quantizers(cardinalities: Sequence[int], *, subspaces: int, codewords: int) -> list[Quantizer]:
-    """Return LightFM's quantizers: one size for all fields; those with fewer categories than codewords are raw."""
-    coded = Quantizer((codewords,) * subspaces)
-    return [Quantizer() if cardinality < codewords else coded for cardinality in cardinalities]

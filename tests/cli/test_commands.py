@@ -119,8 +119,16 @@ def test_dry_run_writes_nothing(fmcompress, files):
 
 def test_same_seed_same_bytes(fmcompress, files):
     arguments = ("--budget", BUDGET, "--train", files.train, "--valid", files.valid, "--epochs", "2", "--device", "cpu")
-    fmcompress("quantize", files.fm, *arguments, "-o", "again.safetensors")
+    fmcompress("quantize", files.fm, *arguments, "--codes", "fixed", "-o", "again.safetensors")
     assert (fmcompress.folder / "again.safetensors").read_bytes() == files.tuned.read_bytes()
+    fmcompress("quantize", files.fm, *arguments, "--codes", "moving", "-o", "moving.safetensors")
+    tuning = fc.TuneOptions(epochs=2, moving=fc.MovingOptions())
+    moving = fc.quantize(
+        fc.load_checkpoint(files.fm), BUDGET, train=files.train, valid=files.valid, tuning=tuning, device="cpu"
+    )
+    moving.save(fmcompress.folder / "same.safetensors")
+    found = (fmcompress.folder / "moving.safetensors").read_bytes()
+    assert found == (fmcompress.folder / "same.safetensors").read_bytes() != files.tuned.read_bytes()
 
 
 def test_default_output_is_in_the_current_folder(fmcompress, files):

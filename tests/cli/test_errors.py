@@ -49,7 +49,7 @@ CASES = {
     "no command": Case("nope", "No such command 'nope'"),
     "misspelt command": Case("quantise", "quantize"),
     "misspelt option": Case("quantize fm.pt --bugdet 3", "--bugdet.*--budget"),
-    "no budget": Case("quantize fm.pt", "Missing option '--budget'"),
+    "no budget": Case("quantize fm.pt", "method auto needs a budget.*--budget 10MB"),
     "no argument": Case("report", "Missing argument 'ARTIFACT'"),
     "no number": quantize("fm.pt --lr fast", "--lr"),
     "lr nan": quantize("fm.pt --lr nan", "lr is nan"),

@@ -62,7 +62,7 @@ def test_killed_and_resumed(fmcompress, files, unbroken):
 
 def test_the_history(files, unbroken):
     start, *lines, end = history(unbroken / "history.jsonl")
-    expected = {"event": "start", "budget_bytes": 6000, "method": "auto", "seed": 0, "lr": 0.001, "batch_size": 64,
+    expected = {"event": "start", "budget_bytes": 6000, "method": "auto", "seed": 0, "lr": 0.005, "batch_size": 64,
                 "epochs": EPOCHS, "train_rows": 20_000, "valid_rows": 4000, "device": "cpu",
                 "train_bytes": files.train.stat().st_size}  # fmt: skip
     assert {name: start[name] for name in expected} == expected
@@ -95,7 +95,7 @@ def broken_off(files, tmp_path_factory):
     ("changes", "says"),
     [
         (("--epochs", "9"), "its epochs was 10000, and now it is 9"),
-        (("--lr", "0.01"), "its lr was 0.001, and now it is 0.01"),
+        (("--lr", "0.01"), "its lr was 0.005, and now it is 0.01"),
         (("--seed", "4"), "its seed was 0, and now it is 4"),
         (("--budget", "5KB"), "its budget_bytes was 6000, and now it is 5000"),
         (("--oov", "zero"), "its oov was error, and now it is zero"),

@@ -15,7 +15,8 @@ from fmcompress.data import ParquetRows
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
 from fmcompress.errors import StateError
 from fmcompress.evaluation import score_rows
-from fmcompress.finetune.options import TuneOptions
+from fmcompress.finetune import chooser
+from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.trainer import TuneRun, tune
 from fmcompress.journal import Journal, RunFiles, read_state, write_state
 from fmcompress.progress import Progress, format_duration
@@ -45,9 +46,9 @@ def job(tmp_path_factory):
     model = fc.quantize(teacher, 1500)
     start = score_rows(model, valid)
 
-    def work(files=None, resume=False, **more):
+    def work(files=None, resume=False, options=OPTIONS, **more):
         journal = Journal(replace(files or RunFiles(), resume=resume), {"seed": 0})
-        return tune(model, rows, valid, teacher=teacher, start=start, options=OPTIONS, journal=journal, **more)
+        return tune(model, rows, valid, teacher=teacher, start=start, options=options, journal=journal, **more)
 
     work.rows, work.valid, work.model, work.teacher, work.start = rows, valid, model, teacher, start
     return work
@@ -133,6 +134,22 @@ def test_sparse_gradients_too(job, tmp_path, monkeypatch):
     assert content(job(files, resume=True)) == content(job())
 
 
+def test_codes_that_move_too(job, tmp_path, monkeypatch):
+    """Between two times of finding the nearest codewords, too."""
+    monkeypatch.setattr(chooser, "_REFRESH_STEPS", 15)
+    monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", 0.0)
+    options = replace(OPTIONS, moving=MovingOptions(candidates=4))
+    whole = job(options=options)
+    assert not np.array_equal(whole.state.codes, job.model.codes)
+    files = RunFiles(tmp_path / "state")
+    for number, steps in enumerate((7, 15, 11)):
+        with breaking_after(steps):
+            job(files, resume=number > 0, options=options)
+    found = job(files, resume=True, options=options)
+    assert content(found) == content(whole)
+    assert found.state.codes.tobytes() == whole.state.codes.tobytes()
+
+
 def test_a_history_begun_while_resuming(job, unbroken, tmp_path):
     with breaking_after(17):
         job(RunFiles(tmp_path / "state"))
@@ -177,8 +194,8 @@ def test_losses_are_means(job, unbroken, tmp_path, monkeypatch):
 class NoisyRun(TuneRun):
     """A run with noise of its own, which it remembers, and a figure for the history."""
 
-    def __init__(self, *args):
-        super().__init__(*args)
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
         self.generator = torch.Generator().manual_seed(5)
         self.tau = 1.0
 
@@ -204,15 +221,16 @@ class NoisyRun(TuneRun):
 def test_two_stages_with_noise_of_their_own(job, tmp_path, monkeypatch, steps):
     """A search whose result is kept, and a tuning after it."""
     monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", 0.0)
-    schedule = Schedule(batch_size=128, epochs=2, patience=1, seed=0)
+    schedule = Schedule(batch_size=128, epochs=2, patience=None, seed=0)
 
     def search(journal):
         if journal.result("search") is None:
-            run = NoisyRun(job.model, job.teacher, OPTIONS)
+            run = NoisyRun(job.model, job.teacher, OPTIONS, steps=16)
             stage = Stage(journal, "search", run)
             found = fit(run, job.rows, job.valid, schedule, title="search", progress=Progress(), journal=stage)
             journal.finish("search", {"bias": found.state.bias})
-        run = NoisyRun(job.model, job.teacher, replace(OPTIONS, lr=1e-3 + abs(journal.result("search")["bias"]) / 100))
+        options = replace(OPTIONS, lr=1e-3 + abs(journal.result("search")["bias"]) / 100)
+        run = NoisyRun(job.model, job.teacher, options, steps=16)
         stage = Stage(journal, "tuning", run)
         return fit(run, job.rows, job.valid, schedule, title="tuning", progress=Progress(), journal=stage)
 

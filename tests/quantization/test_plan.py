@@ -24,7 +24,7 @@ def planned(checkpoint, budget):
 
 def made(checkpoint, budget):
     plan, sensitivity = planned(checkpoint, budget)
-    return plan, pack_model(carry_out(checkpoint, sensitivity, plan, seed=7), origin(budget_bytes=budget))
+    return plan, pack_model(carry_out(checkpoint, sensitivity, plan.quantizers, seed=7), origin(budget_bytes=budget))
 
 
 def smallest_of(checkpoint):
@@ -52,13 +52,13 @@ def test_the_file_has_the_planned_size_and_fits_the_budget(tmp_path, checkpoint,
     model.save(tmp_path / "a")
     assert (tmp_path / "a").stat().st_size == model.file_bytes == plan.file_bytes <= budget
     assert plan.largest_bytes == largest
-    assert tuple(field.quantizer for field in plan.options) == load(tmp_path / "a").header.quantizers
+    assert plan.quantizers == load(tmp_path / "a").header.quantizers
 
 
 def test_the_largest_artifact_is_the_checkpoint_in_half_precision(checkpoint, sizes):
     plan, model = made(checkpoint, sizes[1])
     assert plan.file_bytes == sizes[1]
-    assert sum(option.error for option in plan.options) == 0
+    assert sum(model.header.errors) == 0
     assert model.values.size == checkpoint.embeddings.size + checkpoint.linear.size
 
 
@@ -83,7 +83,7 @@ def test_the_smallest_size_works_however_many_digits_it_has(letters):
 
 def test_more_bytes_are_never_expected_to_predict_worse(checkpoint, sizes):
     budgets = np.linspace(*sizes, 12).astype(int).tolist()
-    errors = [sum(option.error for option in planned(checkpoint, budget)[0].options) for budget in budgets]
+    errors = [sum(made(checkpoint, budget)[1].header.errors) for budget in budgets]
     assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(errors))
 
 

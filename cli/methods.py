@@ -1,0 +1,219 @@
+"""Options of ``fmcompress quantize`` that belong to one method, or to codes that move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from fmcompress.errors import UsageError
+
+if TYPE_CHECKING:
+    from fmcompress.finetune.options import MovingOptions
+    from fmcompress.methods import Method
+
+
+class MethodName(str, Enum):
+    """How to quantize."""
+
+    AUTO = "auto"
+    LIGHTFM = "lightfm"
+    XLIGHTFM = "xlightfm"
+
+
+class Codes(str, Enum):
+    """What becomes of codes in tuning."""
+
+    MOVING = "moving"
+    FIXED = "fixed"
+
+
+class Distance(str, Enum):
+    """Weights of the distance loss."""
+
+    NONE = "none"
+    MEAN = "mean"
+    POPULARITY = "popularity"
+
+
+class SearchScope(str, Enum):
+    """What has architecture weights of its own."""
+
+    CODEBOOK = "codebook"
+    FIELD = "field"
+
+
+_THE_PAPERS = "LightFM and xLightFM"
+_SEARCH = "xLightFM's search"
+_MOVING = "Codes that move"
+
+MethodOption = Annotated[
+    MethodName,
+    typer.Option(
+        "--method",
+        help="auto shares the bytes out among fields exactly; lightfm gives all codebooks the same size; "
+        "xlightfm searches their sizes on data.",
+    ),
+]
+SubspacesOption = Annotated[
+    Optional[int],  # noqa: UP045 -- typer reads these on Python 3.10 too
+    typer.Option(
+        "--subspaces", metavar="D", help="Codebooks of each field.  [default: 4]", rich_help_panel=_THE_PAPERS
+    ),
+]
+CodewordsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--codewords",
+        metavar="K",
+        help="Codewords of each codebook, for lightfm; smaller fields stay raw.  [default: 1024]",
+        rich_help_panel=_THE_PAPERS,
+    ),
+]
+LinearCodewordsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--linear-codewords",
+        metavar="K",
+        help="Codewords of each field's linear weights; 0 keeps all raw.  [default: 256]",
+        rich_help_panel=_THE_PAPERS,
+    ),
+]
+CandidatesOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--candidates",
+        metavar="K,K,…",
+        help="Numbers of codewords to choose from.  [default: 64,128,256,512,1024,2048]",
+        rich_help_panel=_SEARCH,
+    ),
+]
+SearchScopeOption = Annotated[
+    Optional[SearchScope],  # noqa: UP045
+    typer.Option(
+        "--search-scope",
+        help="Search a size for each codebook, or one for all codebooks of a field.  [default: codebook]",
+        rich_help_panel=_SEARCH,
+    ),
+]
+SearchStepsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--search-steps", metavar="N", help="Steps of the search.  [default: 3500]", rich_help_panel=_SEARCH),
+]
+CodesOption = Annotated[
+    Optional[Codes],  # noqa: UP045
+    typer.Option(
+        "--codes",
+        help="Let codes move with the loss while tuning, or tune codebooks only.  "
+        "[default: moving for lightfm and xlightfm, fixed for auto]",
+        rich_help_panel=_MOVING,
+    ),
+]
+DistanceOption = Annotated[
+    Optional[Distance],  # noqa: UP045
+    typer.Option(
+        "--distance",
+        help="What categories count for in the distance loss.  [default: popularity]",
+        rich_help_panel=_MOVING,
+    ),
+]
+DistanceWeightOption = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        "--distance-weight", metavar="λ", help="Weight of the distance loss.  [default: 0.01]", rich_help_panel=_MOVING
+    ),
+]
+TemperatureOption = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        "--temperature",
+        metavar="T",
+        help="Of the softmax that gradients pass through, in units of the mean squared distance to a codeword.  "
+        "[default: 0.3]",
+        rich_help_panel=_MOVING,
+    ),
+]
+LatentLrOption = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        "--latent-lr",
+        metavar="RATE",
+        help="Learning rate of latent embeddings, in units of their distance to a codeword.  [default: 0.03]",
+        rich_help_panel=_MOVING,
+    ),
+]
+
+# Which settings of which method an option is.
+_METHODS: Mapping[MethodName, tuple[str, ...]] = {
+    MethodName.AUTO: (),
+    MethodName.LIGHTFM: ("subspaces", "codewords", "linear_codewords"),
+    MethodName.XLIGHTFM: ("subspaces", "linear_codewords", "candidates", "search_scope", "search_steps"),
+}
+
+
+def method_from(name: MethodName, options: Mapping[str, Any]) -> Method:
+    """Return the method that the command line asks for.
+
+    Args:
+        name: of the method.
+        options: all options of methods; None where one was not given.
+
+    Raises:
+        UsageError: an option belongs to another method, or makes no sense.
+    """
+    from fmcompress.finetune.options import SearchOptions
+    from fmcompress.methods import Auto, LightFM, XLightFM
+    from fmcompress.quantization.architecture import SpaceOptions
+
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
+        if option not in _METHODS[name]:
+            owners = " or ".join(other.value for other, settings in _METHODS.items() if option in settings)
+            raise UsageError(f"{_flag(option)} belongs to --method {owners}, not to {name.value}")
+    if name is MethodName.AUTO:
+        return Auto()
+    if name is MethodName.LIGHTFM:
+        return LightFM(**given)
+    if "candidates" in given:
+        given["candidates"] = _candidates(given["candidates"])
+    search = {
+        setting: given.pop(option).value if setting == "scope" else given.pop(option)
+        for option, setting in (("search_scope", "scope"), ("search_steps", "steps"))
+        if option in given
+    }
+    return XLightFM(SpaceOptions(**given), SearchOptions(**search))
+
+
+def moving_from(codes: Codes | None, method: MethodName, options: Mapping[str, Any]) -> MovingOptions | None:
+    """Return how codes move; None where they stand still.
+
+    Args:
+        codes: whether they move; None leaves it to the method.
+        method: how to quantize.
+        options: all options of codes that move; None where one was not given.
+
+    Raises:
+        UsageError: an option is given for codes that stand still, or makes no sense.
+    """
+    from fmcompress.finetune.options import MovingOptions
+
+    codes = codes or (Codes.FIXED if method is MethodName.AUTO else Codes.MOVING)
+    given = {name: getattr(value, "value", value) for name, value in options.items() if value is not None}
+    if codes is Codes.MOVING:
+        return MovingOptions(**given)
+    for option in given:
+        raise UsageError(f"{_flag(option)} belongs to --codes moving, not to {codes.value}")
+    return None
+
+
+def _flag(option: str) -> str:
+    return "--" + option.replace("_", "-")
+
+
+def _candidates(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--candidates is {text!r}, expected numbers such as 64,128,256") from None

@@ -1,0 +1,105 @@
+"""Looking rows of tables up, and summing them, with gradients that are summed in a fixed order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+
+class Lookup(nn.Module):
+    """Maps ids of some fields to rows of a table: int64 (rows, fields) to (rows, fields[, subspaces])."""
+
+    numbers: Tensor
+    starts: Tensor
+
+    def __init__(self, numbers: Sequence[npt.NDArray[np.integer]], *, null: int) -> None:
+        """Join the fields' maps; an id of -1 is mapped to ``null``."""
+        super().__init__()
+        joined = np.concatenate(numbers).astype(np.int32)
+        nothing = np.full((1, *joined.shape[1:]), null, dtype=np.int32)
+        starts = np.cumsum([0] + [len(part) for part in numbers])
+        self._end = int(starts[-1])
+        self.register_buffer("numbers", torch.from_numpy(np.concatenate([joined, nothing])), persistent=False)
+        self.register_buffer("starts", torch.from_numpy(starts[:-1]), persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return the rows of ids."""
+        return self.numbers[self.positions(ids)]
+
+    def positions(self, ids: Tensor) -> Tensor:
+        """Return the place of ids in the joined map, int64 (rows, fields); missing ones have the last."""
+        return torch.where(ids < 0, self._end, ids + self.starts)
+
+
+def sum_of_rows(table: Tensor, rows: Tensor) -> Tensor:
+    """Return the sum of ``table[rows]`` over the last axis of ``rows``, float32 (bags, columns).
+
+    This is ``embedding_bag`` in mode "sum", with a backward pass that takes a quarter of its time.
+
+    Args:
+        table: float32 (n, columns).
+        rows: int32 or int64 (bags, rows of each).
+    """
+    found: Tensor = _SumOfRows.apply(table, rows)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _SumOfRows(torch.autograd.Function):
+    """A row's gradient is the sum of the gradients of the bags that it is in: another ``embedding_bag``.
+
+    Its bags are sorted by row. The order of the additions is fixed, so that the same input gives the same bits.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, rows: Tensor) -> Tensor:
+        ctx.save_for_backward(rows)
+        ctx.size = len(table)
+        return embedding_bag(rows, table, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (rows,) = ctx.saved_tensors
+        (gradient,) = gradients
+        flat = rows.reshape(-1)
+        bags = torch.div(torch.argsort(flat, stable=True), rows.shape[1], rounding_mode="floor")
+        uses = torch.bincount(flat, minlength=ctx.size)
+        return embedding_bag(bags, gradient.contiguous(), torch.cumsum(uses, 0) - uses, mode="sum"), None
+
+
+def sum_by_row(rows: Tensor, weights: Tensor, values: Tensor, size: int) -> Tensor:
+    """Return for each row r the sum of weights[i, j] · values[i] over all (i, j) with rows[i, j] = r.
+
+    The transposed product of a sparse matrix, float32 (size, columns). The order of the additions is fixed.
+
+    Args:
+        rows: int64 (n, m), below ``size``.
+        weights: float32 (n, m).
+        values: float32 (n, columns).
+        size: number of rows.
+    """
+    if rows.device.type == "cpu":
+        return _sparse_product(rows, weights, values, size)
+    flat = rows.reshape(-1)
+    order = torch.argsort(flat, stable=True)
+    uses = torch.bincount(flat, minlength=size)
+    bags = torch.div(order, rows.shape[1], rounding_mode="floor")
+    return embedding_bag(
+        bags, values, torch.cumsum(uses, 0) - uses, mode="sum", per_sample_weights=weights.reshape(-1)[order]
+    )
+
+
+def _sparse_product(rows: Tensor, weights: Tensor, values: Tensor, size: int) -> Tensor:
+    """On a CPU scipy adds the values up as they come, which takes a fifth of the time of sorting them."""
+    from scipy.sparse import csr_array
+
+    starts = np.arange(0, rows.numel() + 1, rows.shape[1], dtype=np.int32)
+    matrix = csr_array(
+        (weights.reshape(-1).numpy(), rows.reshape(-1).to(torch.int32).numpy(), starts), shape=(len(rows), size)
+    )
+    return torch.from_numpy(np.ascontiguousarray(matrix.T @ values.numpy()))

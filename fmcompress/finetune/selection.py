@@ -1,0 +1,121 @@
+"""Choosing codewords so that gradients pass through the choice: equations 6 to 8 of the paper.
+
+For a latent sub-vector v and the codewords c_k of its codebook, with the similarity s_k = −‖v − c_k‖²,
+
+    b  = onehot(argmax_k s_k)                    (6)   used forward:  q = Σ_k b_k c_k
+    b~ = softmax(s / T)                          (7)
+    b^ = b~ + stop_gradient(b − b~)              (8)   used backward: q = Σ_k b^_k c_k
+
+With g = ∂L/∂q and a_k = g·c_k, the gradients have a closed form, which needs no graph:
+
+    ∂L/∂s_k = b~_k (a_k − Σ_j b~_j a_j) / T
+    ∂L/∂v   = 2 Σ_k ∂L/∂s_k c_k                            since Σ_k ∂L/∂s_k = 0
+    ∂L/∂c_k = b_k g + 2 ∂L/∂s_k (v − c_k)                  summed over all v of the codebook
+
+The compact form takes the sums over candidates only: the codewords nearest to the one that v had chosen. v lies near
+its codeword, so its nearest codewords are among them, and all others have a softmax of almost 0. With all codewords
+as candidates it is the full form.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding
+
+from fmcompress.finetune.lookup import sum_by_row
+
+_CHUNK_ROWS = 256
+
+
+def select(
+    latents: Tensor, table: Tensor, codes: Tensor, neighbours: Tensor, temperatures: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the most similar candidate of each latent sub-vector, and its row.
+
+    Args:
+        latents: v, float32 (n, width).
+        table: codewords of all codebooks, float32 (rows, width); the last row stands for missing values, and
+            gets no gradient.
+        codes: rows that the latents had chosen before, int64 (n,).
+        neighbours: candidates of each row, itself first, int64 (rows, m); the last row fills lists up.
+        temperatures: T of each row's codebook, float32 (rows,).
+
+    Returns:
+        q, float32 (n, width), with the gradients above; the rows chosen, int64 (n,).
+    """
+    found: tuple[Tensor, Tensor] = _Selection.apply(  # type: ignore[no-untyped-call]
+        latents, table, codes, neighbours, temperatures
+    )
+    return found
+
+
+class _Selection(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, latents: Tensor, table: Tensor, codes: Tensor, neighbours: Tensor, temperatures: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        near = neighbours[codes]
+        candidates = embedding(near, table)
+        # ‖v‖², the same for all candidates, is left out.
+        norms = (table * table).sum(dim=1)[near]
+        similarities = torch.baddbmm(norms[:, :, None], candidates, latents[:, :, None], beta=-1, alpha=2)[:, :, 0]
+        filling = near == len(table) - 1
+        filling[:, 0] = False
+        similarities.masked_fill_(filling, -torch.inf)
+        chosen = near.gather(1, similarities.argmax(dim=1, keepdim=True))[:, 0]
+        scaled = similarities / temperatures[codes][:, None]
+        ctx.save_for_backward(latents, table, near, candidates, scaled, chosen, temperatures[codes])
+        ctx.mark_non_differentiable(chosen)
+        return table[chosen], chosen
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        latents, table, near, candidates, scaled, chosen, temperatures = ctx.saved_tensors
+        gradient = gradients[0]
+        softmax = torch.softmax(scaled, dim=1)
+        along = torch.bmm(candidates, gradient[:, :, None])[:, :, 0]
+        mean = (softmax * along).sum(dim=1, keepdim=True)
+        # 2 ∂L/∂s
+        pull = softmax * (along - mean) * (2 / temperatures)[:, None]
+        to_latents = torch.bmm(pull[:, None, :], candidates)[:, 0]
+        ones = torch.ones_like(latents[:, :1])
+        soft = sum_by_row(near, pull, torch.cat([latents, ones], dim=1), len(table))
+        hard = sum_by_row(chosen[:, None], ones, gradient, len(table))
+        to_table = hard + soft[:, :-1] - soft[:, -1:] * table
+        to_table[-1] = 0
+        return to_latents, to_table, None, None, None
+
+
+def nearest_rows(
+    table: Tensor, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], candidates: int
+) -> Tensor:
+    """Return the rows of the codewords nearest to each codeword, in its own codebook, itself first.
+
+    Args:
+        table: codewords of all codebooks, float32 (rows, width), then a row for missing values.
+        starts: first row of each codebook, any shape.
+        lengths: codewords of each codebook, of the same shape.
+        candidates: m, how many to return at most.
+
+    Returns:
+        int64 (rows + 1, m); short lists are filled up with the last row, which has a list of itself.
+    """
+    width = min(candidates, int(lengths.max()))
+    null = len(table) - 1
+    found = torch.full((len(table), width), null, dtype=torch.int64, device=table.device)
+    for start, length in zip(starts.reshape(-1).tolist(), lengths.reshape(-1).tolist(), strict=True):
+        codewords = table[start : start + length]
+        norms = (codewords * codewords).sum(dim=1)
+        for first in range(0, length, _CHUNK_ROWS):
+            rows = slice(first, min(first + _CHUNK_ROWS, length))
+            distances = torch.addmm(norms, codewords[rows], codewords.T, alpha=-2)
+            # Itself comes first, also where another codeword is equal to it.
+            distances[torch.arange(rows.stop - first), torch.arange(first, rows.stop)] = -torch.inf
+            near = distances.topk(min(width, length), largest=False, sorted=True).indices
+            found[start + first : start + rows.stop, : near.shape[1]] = near + start
+    return found

@@ -1,0 +1,37 @@
+"""What a model in tuning is to predict."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.data import Batch
+from fmcompress.fm.scorer import FMScorer
+
+
+class Targets:
+    """(1 − d) · label + d · p, with p the prediction of the factorization machine that is compressed.
+
+    Its predictions say more of a row than its label does, and keep few codewords from learning the training rows by
+    heart.
+    """
+
+    def __init__(self, teacher: FMCheckpoint, distillation: float, device: str) -> None:
+        """Prepare the targets of batches.
+
+        Args:
+            teacher: the factorization machine that is compressed.
+            distillation: d, 0 to 1.
+            device: where the targets are wanted.
+        """
+        self._teacher = FMScorer(teacher)
+        self._distillation = distillation
+        self._device = device
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the targets of a batch, float32 (rows,)."""
+        labels = torch.from_numpy(batch.labels)
+        if self._distillation > 0:
+            labels = torch.lerp(labels, torch.from_numpy(self._teacher.predict(batch.ids)), self._distillation)
+        return labels.to(self._device)
