@@ -58,7 +58,8 @@ def quantize(
         oov: an id out of range is an ``error``, or counts as missing (``zero``).
         seed: of k-means, search, tuning and shuffling: the same seed and device give the same bytes.
         device: where to tune.
-        tuning: how to tune; by default codes move with LightFM and xLightFM, and stand still with auto; its seed and device are overruled by those given here.
+        tuning: how to tune; its seed and device are overruled by those given here. By default codes move with
+            LightFM and xLightFM, and stand still with auto.
         state: file that the tuning keeps its state in, after each epoch and every few minutes; it is removed
             when the model is returned. None keeps none.
         resume: go on from ``state``, if the file is there, and end in the same model as an unbroken run.

@@ -46,7 +46,7 @@ class Architecture(nn.Module):
 
     def most_probable(self) -> Choices:
         """Return the most probable architecture within the budget."""
-        return self._space.most_probable(self._of_subspaces(self.weights.detach()).log().cpu().numpy())
+        return self._space.most_probable(self.weights.detach().log().cpu().numpy())
 
     def _of_subspaces(self, weights: Tensor) -> Tensor:
         return weights.expand(-1, self._space.subspaces, -1)

@@ -12,7 +12,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.artifact.container import ALIGNMENT
 from fmcompress.artifact.header import Origin, artifact_bytes
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import BudgetError, UsageError
@@ -21,8 +20,6 @@ from fmcompress.quantization.lightfm import check_codewords, check_subspaces, li
 from fmcompress.quantizer import VALUE_BYTES, Quantizer, code_bits, embedding_spec, subspace_bounds
 from fmcompress.schema import Schema
 from fmcompress.sizes import format_size
-
-_LONGEST_SIZE = len(",4096")
 
 Choices = npt.NDArray[np.int64]
 """Number of the candidate that each codebook has chosen, int64 (searched fields, subspaces)."""
@@ -59,7 +56,7 @@ class CodebookOption:
 
     Attributes:
         number: of the candidate.
-        payload_bytes: what its codewords and codes take, rounded up.
+        payload_bytes: what its codewords and codes take.
         error: −log α, how little the search likes it.
     """
 
@@ -169,40 +166,45 @@ class SearchSpace:
         Where the largest α of each codebook fit together, it is these; else an integer program finds it.
 
         Args:
-            log_weights: log α, float32 (searched fields, subspaces, candidates).
+            log_weights: log α, float32 (searched fields, subspaces or 1, candidates); 1 where all codebooks of a field
+                have the same size.
         """
-        favourites: Choices = log_weights.argmax(axis=2)
+        favourites: Choices = np.broadcast_to(log_weights.argmax(axis=2), self.smallest.shape)
         if self.fits(favourites):
             return favourites
+        shared = log_weights.shape[1] < self.subspaces
+        payloads = self._payloads.sum(axis=1, keepdims=True) if shared else self._payloads
         menus = [
-            [
-                CodebookOption(number, payload, -float(log_weights[field, d, number]))
-                for number, payload in enumerate(self._payloads[field, d].tolist())
-            ]
-            for field in range(len(self.columns))
-            for d in range(self.subspaces)
+            [CodebookOption(*option) for option in zip(range(len(sizes)), sizes, errors, strict=True)]
+            for sizes, errors in zip(
+                payloads.reshape(-1, payloads.shape[2]).tolist(),
+                (-log_weights).reshape(-1, payloads.shape[2]).tolist(),
+                strict=True,
+            )
         ]
-        chosen = allocate(menus, self._origin.budget_bytes - self._fixed_bytes)
-        if chosen is None:  # counted on the safe side, not even the smallest fit; counted exactly, they do
-            return self.smallest
-        numbers = np.array([option.number for option in chosen], dtype=np.int64)
-        return numbers.reshape(len(self.columns), self.subspaces)
+        allowed = self._origin.budget_bytes - self._fixed_bytes
+        while (chosen := allocate(menus, allowed)) is not None:
+            numbers = np.array([option.number for option in chosen], dtype=np.int64).reshape(log_weights.shape[:2])
+            choices: Choices = np.broadcast_to(numbers, self.smallest.shape)
+            if self.fits(choices):
+                return choices
+            # Codes of whole fields are rounded up to bytes, and names of sizes in the header differ in length.
+            allowed -= self.file_bytes(choices) - self._origin.budget_bytes
+        return self.smallest
 
     @cached_property
     def _payloads(self) -> npt.NDArray[np.int64]:
-        """Bytes of each candidate of each codebook, its codes rounded up to whole bytes."""
+        """Bytes of each candidate of each codebook; no codes for as many codewords as categories, as in raw fields."""
         widths = [end - start for start, end in subspace_bounds(self._dim, self.subspaces)]
         found = np.empty((len(self.columns), self.subspaces, self.sizes.shape[1]), dtype=np.int64)
         for field, column in enumerate(self.columns):
             cardinality = int(self.schema.cardinalities[column])
             for number, size in enumerate(self.sizes[field].tolist()):
-                codes = (cardinality * code_bits(size) + 7) // 8
+                codes = cardinality * code_bits(size) // 8 if size < cardinality else 0
                 found[field, :, number] = [VALUE_BYTES * size * width + codes for width in widths]
         return found
 
     @cached_property
     def _fixed_bytes(self) -> int:
-        """Bytes beside the searched codebooks, on the safe side: names of sizes are short here, and may get longer."""
-        names = _LONGEST_SIZE * self.subspaces * len(self.columns) + ALIGNMENT
-        rounding = self.subspaces * len(self.columns)
-        return self.file_bytes(self.smallest) - int(self._payloads[:, :, 0].sum()) + names + rounding
+        """Bytes beside the searched codebooks."""
+        return self.file_bytes(self.smallest) - int(self._payloads[:, :, 0].sum())

@@ -46,9 +46,10 @@ def job(tmp_path_factory):
     model = fc.quantize(teacher, 1500)
     start = score_rows(model, valid)
 
-    def work(files=None, resume=False, options=OPTIONS, **more):
+    def work(files=None, resume=False, **more):
         journal = Journal(replace(files or RunFiles(), resume=resume), {"seed": 0})
-        return tune(model, rows, valid, teacher=teacher, start=start, options=options, journal=journal, **more)
+        settings = {"start": start, "options": OPTIONS, **more}
+        return tune(model, rows, valid, teacher=teacher, journal=journal, **settings)
 
     work.rows, work.valid, work.model, work.teacher, work.start = rows, valid, model, teacher, start
     return work
@@ -138,14 +139,15 @@ def test_codes_that_move_too(job, tmp_path, monkeypatch):
     """Between two times of finding the nearest codewords, too."""
     monkeypatch.setattr(chooser, "_REFRESH_STEPS", 15)
     monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", 0.0)
-    options = replace(OPTIONS, moving=MovingOptions(candidates=4))
-    whole = job(options=options)
+    poor = replace(job.start, auc=0.1, logloss=9.0)  # any epoch is better
+    settings = {"options": replace(OPTIONS, moving=MovingOptions(candidates=4)), "start": poor}
+    whole = job(**settings)
     assert not np.array_equal(whole.state.codes, job.model.codes)
     files = RunFiles(tmp_path / "state")
     for number, steps in enumerate((7, 15, 11)):
         with breaking_after(steps):
-            job(files, resume=number > 0, options=options)
-    found = job(files, resume=True, options=options)
+            job(files, resume=number > 0, **settings)
+    found = job(files, resume=True, **settings)
     assert content(found) == content(whole)
     assert found.state.codes.tobytes() == whole.state.codes.tobytes()
 
