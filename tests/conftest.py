@@ -39,7 +39,7 @@ class CommandLine:
         done = subprocess.run(
             [console_script(), *map(os.fspath, args)],
             cwd=self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "2", **(env or {})},
+            env={"OMP_NUM_THREADS": "2", **os.environ, **(env or {})},
             capture_output=True,
             encoding="utf-8",
             timeout=300,

@@ -20,6 +20,7 @@ def main(
     sets: Annotated[str, typer.Option("--sets", help="Names of the sets.")] = "frappe,ml1m",
     epochs: Annotated[str, typer.Option("--epochs", help="Epochs of tuning: of each set, or of all.")] = "8,5",
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds.")] = "0,1,2",
+    search_steps: Annotated[int, typer.Option("--search-steps", min=1, help="Steps of xLightFM's search.")] = 3500,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs side by side.")] = 1,
     only_tables: Annotated[bool, typer.Option("--only-tables", help="Run nothing; use what is there.")] = False,
     results: Annotated[Optional[Path], typer.Option("--results", help="Page to write into.")] = None,  # noqa: UP045
@@ -32,7 +33,7 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     place = Workplace(data, work)
     several = {
-        name: all_runs(name, number, [int(seed) for seed in seeds.split(",")])
+        name: all_runs(name, number, [int(seed) for seed in seeds.split(",")], search_steps)
         for name, number in zip(names, passes, strict=True)
     }
     if not only_tables:

@@ -33,6 +33,7 @@ class Run:
         distance: the distance loss.
         seed: of everything.
         share: xLightFM's budget, as a share of the bytes of the LightFM with K = 256.
+        steps: of xLightFM's search.
     """
 
     data: str
@@ -43,6 +44,7 @@ class Run:
     distance: str = "popularity"
     seed: int = 0
     share: float = 1.0
+    steps: int = 0
 
     @property
     def name(self) -> str:
@@ -50,7 +52,7 @@ class Run:
         parts = {
             "fm": [],
             "lightfm": [self.codewords, self.codes if self.codes == "fixed" else self.distance],
-            "xlightfm": [self.share],
+            "xlightfm": [self.share, f"{self.steps}steps"],
         }[self.method]
         return "-".join(map(str, [self.data, self.method, *parts, f"{self.epochs}epochs", f"seed{self.seed}"]))
 
@@ -65,11 +67,11 @@ def comparisons(data: str, epochs: int, seeds: Iterable[int]) -> list[Run]:
     ]
 
 
-def all_runs(data: str, epochs: int, seeds: list[int]) -> list[Run]:
+def all_runs(data: str, epochs: int, seeds: list[int], steps: int) -> list[Run]:
     """Return the runs of one data set, the most telling first."""
     compared = comparisons(data, epochs, seeds)
     first = [run for run in compared if run.seed == seeds[0]]
-    searched = [Run(data, "xlightfm", epochs, seed=seed) for seed in seeds]
+    searched = [Run(data, "xlightfm", epochs, seed=seed, steps=steps) for seed in seeds]
     cheaper = replace(searched[0], share=0.85)
     sweep = [Run(data, "lightfm", epochs, codewords, seed=seeds[0]) for codewords in SWEEP]
     return list(dict.fromkeys([Run(data, "fm"), *first, searched[0], *compared, *searched[1:], cheaper, *sweep]))
@@ -138,7 +140,7 @@ class Workplace:
         model = fc.quantize(
             checkpoint,
             None if run.method == "lightfm" else self._budget(checkpoint, run.share),
-            method=fc.LightFM(codewords=run.codewords) if run.method == "lightfm" else fc.XLightFM(),
+            method=fc.LightFM(codewords=run.codewords) if run.method == "lightfm" else self._search(run),
             train=train,
             valid=valid,
             seed=run.seed,
@@ -155,6 +157,9 @@ class Workplace:
             "params_mib": report.paper_params_mib,
             "validation": {"auc": quality.auc, "logloss": quality.logloss},
         }
+
+    def _search(self, run: Run) -> fc.XLightFM:
+        return fc.XLightFM(search=fc.SearchOptions(steps=run.steps))
 
     def _budget(self, checkpoint: fc.FMCheckpoint, share: float) -> int:
         """Return a share of the bytes of the LightFM with K = 256."""

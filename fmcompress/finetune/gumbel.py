@@ -13,7 +13,6 @@ from fmcompress.quantization.architecture import Choices, SearchSpace
 _LEAST_TEMPERATURE = 0.001
 _COOLING = 0.0003
 _LEAST_WEIGHT = 1e-6
-_MEMORY = 0.99
 _LEAST_SQUARE = 1e-30
 
 
@@ -77,11 +76,11 @@ class Architecture(nn.Module):
 
 
 class WeightDescent(torch.optim.Optimizer):
-    """Exponentiated gradient descent: α ← α · exp(−lr · g / r), with g = ∂L/∂log α and r its root mean square.
+    """Exponentiated gradient descent: α ← α · exp(−lr · g / r), with g = ∂L/∂log α and r its root mean square so far.
 
-    All weights share r. So log α adds up what each candidate has done for the loss, on one scale for all codebooks:
-    the most probable architecture within the budget is the one that has done most. Adam would move all weights at
-    the same speed, whatever they do for the loss.
+    All weights and steps share r. So log α adds up what each candidate has done for the loss, on one scale for all
+    codebooks: the most probable architecture within the budget is the one that has done most. Adam would move all
+    weights at the same speed, whatever they do for the loss.
     """
 
     def __init__(self, weights: nn.Parameter, lr: float) -> None:
@@ -96,6 +95,6 @@ class WeightDescent(torch.optim.Optimizer):
         gradient = self._weights * cast("Tensor", self._weights.grad)
         state = self.state[self._weights]
         state["step"] += 1
-        state["square"].lerp_(gradient.square().mean().to(state["square"].device), 1 - _MEMORY)
-        size = (state["square"] / (1 - _MEMORY ** state["step"])).clamp_min(_LEAST_SQUARE).sqrt()
+        state["square"].lerp_(gradient.square().mean().to(state["square"].device), 1 / float(state["step"]))
+        size = state["square"].clamp_min(_LEAST_SQUARE).sqrt()
         self._weights.mul_(torch.exp(-self.param_groups[0]["lr"] * gradient / size.to(gradient.device)))

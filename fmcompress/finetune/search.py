@@ -178,9 +178,12 @@ class SearchRun(ResumableRun[CompressedFM]):
         weights = self.architecture.weights
         self._net.eval()  # codes are chosen, but not kept: these rows are not for training
         self._net.codes.mixture = self.architecture.sample(temperature(self._steps))
-        entropy = binary_cross_entropy_with_logits(self._logits(batch), torch.from_numpy(batch.labels).to(self._device))
+        labels = torch.from_numpy(batch.labels).to(self._device)
+        entropy = binary_cross_entropy_with_logits(self._logits(batch), labels)
         self._net.train()
-        (weights.grad,) = torch.autograd.grad(entropy, [weights])
+        # The derivative of the Gumbel-softmax has a factor 1/τ. Without it the draws, colder and colder, would add more
+        # and more noise to what the weights have learnt; so the weights settle as they get cold.
+        weights.grad = temperature(self._steps) * torch.autograd.grad(entropy, [weights])[0]
         before = weights.detach().clone()
         self._descent.step()
         self.architecture.hold(before)

@@ -23,7 +23,7 @@ def history(path):
 
 def stop(fmcompress, argv, *, at, sent):
     """Start a job, send it a signal once a line of its progress holds a text, and return its last words."""
-    with fmcompress.start(*argv, env={**os.environ, "OMP_NUM_THREADS": "2"}) as process:
+    with fmcompress.start(*argv, env={"OMP_NUM_THREADS": "2", **os.environ}) as process:
         for line in process.stderr:
             if at in line:
                 process.send_signal(sent)

@@ -181,3 +181,69 @@ def test_settings_that_make_no_sense_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(UsageError, match=name):
         MovingOptions(**wrong)
+
+
+def train_a_little(module, ids):
+    optimizers = [torch.optim.Adam([*module.tables(), *module.others()], lr=0.01)]
+    optimizers += [LatentSGD(part.latents, part.chooser, lr=0.3) for part in module.moving()]
+    for _ in range(4):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        logits = module(ids)
+        (torch.sigmoid(logits).sum() + sum(part.distance for part in module.moving())).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_only_categories_of_the_batch_move(shape):
+    model, module, _, _ = moving(shape)
+    ids = random_ids(model.schema, 12, missing=0.3)
+    before = [(part.latents.detach().clone(), part.chooser.codes.clone()) for part in module.moving()]
+    train_a_little(module, torch.from_numpy(ids).long())
+    columns = [column for column, field in enumerate(model.fields) if not field.quantizer.raw]
+    for part, (latents, codes) in zip(module.moving(), before, strict=True):
+        starts = dict(zip(part.chooser.books.columns, [0, *part.chooser.ends.tolist()], strict=False))
+        seen = {starts[c] + i for c in columns if c in starts for i in ids[:, c].tolist() if i >= 0}
+        assert sorted(part.latents.grad.coalesce().indices()[0].tolist()) == sorted(seen)
+        others = [row for row in range(len(latents)) if row not in seen]
+        assert others[-1] == len(latents) - 1
+        assert torch.equal(part.latents.detach()[others], latents[others])
+        assert torch.equal(part.chooser.codes[others], codes[others])
+        assert not torch.equal(part.latents.detach(), latents)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_missing_values_and_filling_stay_zero(shape):
+    model, module, _, _ = moving(shape)
+    ids = random_ids(model.schema, 100, missing=0.4)
+    train_a_little(module, torch.from_numpy(ids).long())
+    for part in module.moving():
+        books = part.chooser.books
+        assert not part.chooser.table[-1].any()
+        assert not part.latents[-1].any()
+        latents = part.latents.detach().view(-1, books.subspaces, books.width)
+        for d, size in enumerate(books.sizes):
+            first, count = int(books.starts[d].min()), int(books.lengths[d].sum())
+            assert not part.chooser.table[first : first + count, size:].any()
+            assert not latents[:, d, size:].any()
+    with torch.no_grad():
+        logits = module.eval()(torch.from_numpy(ids).long())
+    # A row of missing values alone has no more than the bias.
+    nothing = module(torch.full((1, len(model.fields)), -1))
+    torch.testing.assert_close(nothing[0], module.bias)
+    assert torch.isfinite(logits).all()
+
+
+def test_latents_are_codewords_and_residuals():
+    """What a category is near to does not change when its codeword does: the residual is to the new one."""
+    model, module, embeddings, _ = moving("one group")
+    (part,) = module.moving()
+    module(torch.from_numpy(random_ids(model.schema, 500, missing=0.0)).long())
+    everything = torch.arange(len(part.latents) - 1)
+    latents = part.chooser.current(everything).flatten(1) + part.latents.detach()[:-1]
+    expected = np.concatenate([embeddings[column] for column in part.chooser.books.columns])
+    np.testing.assert_allclose(latents, expected, atol=1e-6)
+    stored = module.store(model)
+    moved = [(a.codes != b.codes).any() for a, b in zip(stored.fields, model.fields, strict=True) if a.codes.size]
+    assert any(moved)

@@ -1,18 +1,22 @@
 """Tuning on data: better on validation rows or not at all, and never larger."""
 
+import json
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 
+from fmcompress.artifact import unpack_model
 from fmcompress.checkpoints import FMCheckpoint
-from fmcompress.data import ParquetRows
+from fmcompress.data import ParquetRows, count_categories, shuffled
 from fmcompress.data.batch import Batch
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
 from fmcompress.errors import UsageError
 from fmcompress.evaluation import score_rows
-from fmcompress.finetune.options import TuneOptions
-from fmcompress.finetune.trainer import tune
+from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.finetune.trainer import TuneRun, tune
+from fmcompress.journal import Journal, RunFiles
 from fmcompress.pipeline import Quantization
 from fmcompress.schema import Schema
 
@@ -85,6 +89,73 @@ def test_tuning_leaves_the_model_it_starts_from_as_it_was(rows, untuned):
     tuned(untuned, rows, epochs=1)
     np.testing.assert_array_equal(untuned.values, before[0])
     assert untuned.bias == before[1]
+
+
+def moved(model, rows, **changes):
+    settings = {"moving": MovingOptions(), **changes}
+    counts = count_categories(rows[0])
+    start = score_rows(model, rows[1])
+    options = replace(OPTIONS, **settings)
+    return start, tune(model, *rows, teacher=TEACHER, start=start, options=options, counts=counts)
+
+
+@pytest.mark.parametrize("distance", ["none", "mean", "popularity"])
+def test_codes_that_move_make_coarse_models_better_at_the_same_size(rows, untuned, distance):
+    start, found = moved(untuned, rows, moving=MovingOptions(distance=distance))
+    assert found.scores.logloss < start.logloss - 1e-3
+    assert found.scores == score_rows(found.state, rows[1])
+    assert found.state.file_bytes == untuned.file_bytes
+    assert found.state.header.quantizers == untuned.header.quantizers
+    for field, before in zip(unpack_model(found.state).fields, unpack_model(untuned).fields, strict=True):
+        assert field.codes.shape == before.codes.shape
+        assert all((codes < size).all() for codes, size in zip(field.codes.T, field.quantizer.codewords, strict=True))
+        np.testing.assert_array_equal(field.linear_codes, before.linear_codes)
+        if field.quantizer.codewords:
+            changed = (field.codes != before.codes).any(axis=1).mean()
+            assert 0.05 < changed < 0.9
+
+
+def test_codes_that_move_do_so_alike_for_the_same_seed(rows, untuned):
+    first, second, other = (moved(untuned, rows, seed=seed)[1].state for seed in (0, 0, 1))
+    for name in ("values", "codes"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+        assert not np.array_equal(getattr(first, name), getattr(other, name))
+    assert first.bias == second.bias
+
+
+def test_a_stronger_distance_loss_keeps_latents_nearer_to_their_codewords(rows, untuned):
+    apart = []
+    for weight in (0.0, 30.0):
+        options = MovingOptions(distance="mean", distance_weight=weight, latent_lr=0.2)
+        run = TuneRun(untuned, TEACHER, replace(OPTIONS, moving=options), steps=1000)
+        for batch in shuffled(rows[0], 256, seed=0):
+            run.step(batch)
+        (part,) = run.module.moving()
+        apart.append(float(part.latents.detach().norm(dim=1).mean()))
+    assert apart[1] < 0.9 * apart[0]
+
+
+@pytest.mark.parametrize("moving", [None, MovingOptions()], ids=["fixed", "moving"])
+def test_learning_rates_fall_to_0_at_the_last_step(rows, untuned, moving):
+    run = TuneRun(untuned, TEACHER, replace(OPTIONS, moving=moving), steps=4)
+    rates = []
+    for batch in islice(shuffled(rows[0], 256, seed=0), 4):
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in run.optimizers])
+        run.step(batch)
+    first = rates[0]
+    assert first[0] == OPTIONS.lr
+    assert len(first) == (1 if moving is None else 2)
+    np.testing.assert_allclose(rates, np.outer([1, 0.75, 0.5, 0.25], first))
+    assert all(optimizer.param_groups[0]["lr"] == 0 for optimizer in run.optimizers)
+
+
+def test_the_history_ends_with_a_learning_rate_of_0(rows, untuned, tmp_path):
+    start = score_rows(untuned, rows[1])
+    journal = Journal(RunFiles(history=tmp_path / "h.jsonl"), {})
+    tune(untuned, *rows, teacher=TEACHER, start=start, options=OPTIONS, journal=journal)
+    lines = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]
+    rates = [line["lr"] for line in lines if line["event"] == "epoch"]
+    assert rates == pytest.approx([0.005, 0.01 / 3, 0.005 / 3, 0], abs=1e-9)
 
 
 @pytest.mark.parametrize(
