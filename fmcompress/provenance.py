@@ -117,11 +117,11 @@ def _fingerprint(
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, str | int | float | None]:
-    """Return options as plain numbers and texts, those of a part under their own names."""
+    """Return options as plain numbers and texts, those of a part with its name before theirs."""
     found: dict[str, str | int | float | None] = {}
     for name, value in options.items():
         if isinstance(value, Mapping):
-            found |= _flat(value)
+            found |= {f"{name}_{setting}": figure for setting, figure in _flat(value).items()}
         else:
             found[name] = value if isinstance(value, str | int | float | None) else repr(value)
     return found

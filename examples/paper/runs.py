@@ -74,7 +74,7 @@ def all_runs(data: str, epochs: int, seeds: list[int], steps: int) -> list[Run]:
     searched = [Run(data, "xlightfm", epochs, seed=seed, steps=steps) for seed in seeds]
     cheaper = replace(searched[0], share=0.85)
     sweep = [Run(data, "lightfm", epochs, codewords, seed=seeds[0]) for codewords in SWEEP]
-    return list(dict.fromkeys([Run(data, "fm"), *first, searched[0], *compared, *searched[1:], cheaper, *sweep]))
+    return list(dict.fromkeys([Run(data, "fm"), *first, searched[0], *compared, *sweep, cheaper, *searched[1:]]))
 
 
 @dataclass(frozen=True)

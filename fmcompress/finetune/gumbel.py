@@ -52,7 +52,7 @@ class Architecture(nn.Module):
 
     @torch.no_grad()
     def hold(self, before: Tensor) -> None:
-        """Keep the weights positive and of unit length, and the selected architecture from growing over the limit.
+        """Keep the weights positive and of unit length, and larger candidates from growing over the limit.
 
         Where it is over the budget, α_i = min(α_i, α_i,last) for each candidate i ≥ S_last (Eq. 14).
 
