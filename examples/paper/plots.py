@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runs import LOSSES, SIZES, Run, Workplace
+from runs import LOSSES, SIZES, Run, Workplace, first_seed
 
 Runs = Mapping[str, Sequence[Run]]
 
@@ -32,7 +32,7 @@ def draw(place: Workplace, several: Runs, folder: Path) -> list[str]:
 def _sizes(place: Workplace, runs: Sequence[Run]) -> Any:
     """Draw Figure 4: AUC over bytes, of LightFM with each number of codewords and of xLightFM."""
     figure, axes = _figure(1)
-    seed = runs[0].seed
+    seed = first_seed(runs)
     for method, marker in (("lightfm", "o-"), ("xlightfm", "s")):
         found = [
             place.result(run)
@@ -55,7 +55,8 @@ def _curves(place: Workplace, runs: Sequence[Run]) -> Any:
             matching = [
                 run
                 for run in runs
-                if (run.codewords, run.codes, run.distance, run.seed) == (codewords, "moving", distance, runs[0].seed)
+                if (run.codewords, run.codes, run.distance, run.seed)
+                == (codewords, "moving", distance, first_seed(runs))
             ]
             lines = [line for line in place.history(matching[0]) if line["epoch"]]
             epochs = [line["epoch"] for line in lines]

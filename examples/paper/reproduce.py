@@ -23,6 +23,7 @@ def main(
     search_steps: Annotated[int, typer.Option("--search-steps", min=1, help="Steps of xLightFM's search.")] = 3500,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs side by side.")] = 1,
     only_tables: Annotated[bool, typer.Option("--only-tables", help="Run nothing; use what is there.")] = False,
+    timings: Annotated[bool, typer.Option(help="Measure times, for Figure 6: the machine should be idle.")] = True,
     results: Annotated[Optional[Path], typer.Option("--results", help="Page to write into.")] = None,  # noqa: UP045
 ) -> None:
     """Make all models that are missing, then the tables and plots."""
@@ -47,7 +48,7 @@ def main(
                 print(f"{run.name}: AUC {auc:.5f}, {found['bytes']:,} bytes, {seconds:.0f} s", file=sys.stderr)
     target = results or _DOCS / "results.md"
     figures = draw(place, several, target.parent / "figures")
-    write_between(target, page(place, several, figures))
+    write_between(target, page(place, several, figures, timings=timings))
     print(f"{target} has the tables")
 
 

@@ -77,6 +77,11 @@ def all_runs(data: str, epochs: int, seeds: list[int], steps: int) -> list[Run]:
     return list(dict.fromkeys([Run(data, "fm"), *first, searched[0], *compared, *sweep, cheaper, *searched[1:]]))
 
 
+def first_seed(runs: Iterable[Run]) -> int:
+    """Return the seed of the runs that have only one; a factorization machine's is always 0."""
+    return next(run.seed for run in runs if run.method != "fm")
+
+
 @dataclass(frozen=True)
 class Workplace:
     """Where data are and results are kept.

@@ -25,13 +25,13 @@ def write_between(path: Path, text: str) -> None:
     path.write_text(f"{before}{BEGIN}\n{text.strip()}\n{END}{rest.split(END, 1)[1]}")
 
 
-def page(place: Workplace, several: Runs, figures: Sequence[str]) -> str:
-    """Return all tables and links to the plots, as Markdown."""
+def page(place: Workplace, several: Runs, figures: Sequence[str], *, timings: bool) -> str:
+    """Return all tables and links to the plots, as Markdown; ``timings`` are measured now."""
     parts = [
         ("### Table 2", _table_2(place, several)),
         ("### Codes that move, and the distance loss", _comparison(place, several)),
         ("### Figure 4: sizes of codebooks", _figure_4(place, several)),
-        ("### Figure 6: time", _figure_6(place, several)),
+        *([("### Figure 6: time", _figure_6(place, several))] if timings else []),
     ]
     text = "\n\n".join(f"{title}\n\n{table}" for title, table in parts)
     return "\n\n".join([text, *(f"![{Path(name).stem}]({name})" for name in figures)])

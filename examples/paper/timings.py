@@ -9,7 +9,7 @@ from itertools import cycle
 
 import numpy as np
 import torch
-from runs import Run, Workplace
+from runs import Run, Workplace, first_seed
 
 import fmcompress as fc
 from fmcompress.data import count_categories, open_training_rows, shuffled
@@ -69,7 +69,7 @@ def time_inference(place: Workplace, data: str, runs: Sequence[Run]) -> dict[str
     checkpoint = fc.load_checkpoint(place.checkpoint(data))
     models = {"FM": predictor(checkpoint)}
     for run in runs:
-        if run.seed == runs[0].seed and place.artifact(run).exists():
+        if run.seed == first_seed(runs) and place.artifact(run).exists():
             if run.method == "xlightfm" and run.share == 1:
                 models["xLightFM"] = fc.load(place.artifact(run))
             elif run.codewords == 256 and (run.codes, run.distance) == ("moving", "popularity"):
