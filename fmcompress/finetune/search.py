@@ -151,25 +151,17 @@ class SearchRun(ResumableRun[CompressedFM]):
         self.architecture = Architecture(start.space, options.scope, tuning.seed)
         self.module = torch.nn.ModuleDict({"net": self._net, "architecture": self.architecture}).to(tuning.device)
         self._descent = WeightDescent(self.architecture.weights, options.alpha_lr)
-        self._numbers = [
+        self.optimizers = [
             *adam(self._net.tables(), self._net.others(), options.lr, sparse=sparse),
             LatentSGD(codes.latents, codes.choosers[0], moving.latent_lr),
         ]
-        self.optimizers = [*self._numbers, self._descent]
-        self.schedulers = linear_decay(self._numbers, options.steps)
+        self.schedulers = linear_decay(self.optimizers, options.steps)
 
     def step(self, batch: Batch) -> Tensor:
         """Move the architecture on a batch of validation rows, then the numbers on ``batch``."""
         self._move_architecture(next(self._valid_batches))
         self._net.codes.mixture = self.architecture.sample(temperature(self._steps)).detach()
-        objective, entropy = self.loss(batch)
-        for optimizer in self._numbers:
-            optimizer.zero_grad(set_to_none=True)
-        objective.backward()  # type: ignore[no-untyped-call]
-        for optimizer in self._numbers:
-            optimizer.step()
-        for scheduler in self.schedulers:
-            scheduler.step()
+        entropy = super().step(batch)
         self._steps += 1
         return entropy
 
@@ -218,11 +210,17 @@ class SearchRun(ResumableRun[CompressedFM]):
 
     def memory(self) -> dict[str, Any]:
         """Return all that the next step reads."""
-        return {**super().memory(), "steps": self._steps, "valid_batches": self._valid_batches.taken}
+        return {
+            **super().memory(),
+            "descent": self._descent.state_dict(),
+            "steps": self._steps,
+            "valid_batches": self._valid_batches.taken,
+        }
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Go on from what ``memory`` returned."""
         super().recall(memory)
+        self._descent.load_state_dict(memory["descent"])
         self._steps = memory["steps"]
         self._valid_batches.skip_to(memory["valid_batches"])
 
