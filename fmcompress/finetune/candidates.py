@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
 from fmcompress.finetune.chooser import Chooser, sums_over_fields
-from fmcompress.finetune.distance import distance_weights, weighted_distance
+from fmcompress.finetune.distance import weighted_distance, weights_of
 from fmcompress.finetune.moving import CategoriesOf
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.finetune.parts import Fields
@@ -55,8 +55,7 @@ class CandidateCodes(nn.Module):
         latents = self.choosers[0].joined(embeddings)
         self.latents = nn.Parameter(pad(latents.flatten(1), (0, 0, 0, 1)))
         self._lookup = CategoriesOf(self.choosers[0])
-        weights = distance_weights(np.concatenate([counts[column] for column in columns]), options.distance)
-        self.register_buffer("weights", torch.from_numpy(np.append(weights, np.float32(0))), persistent=False)
+        self.register_buffer("weights", weights_of(counts, columns, options.distance), persistent=False)
         self.mixture = torch.zeros(len(columns), self.choosers[0].books.subspaces, len(models))
         self.distance = torch.zeros(())
 

@@ -5,9 +5,11 @@ A step sums over the distinct categories of its batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, where
+from torch import Tensor, from_numpy, where
 
 from fmcompress.finetune.options import Distance
 
@@ -27,6 +29,18 @@ def distance_weights(counts: npt.NDArray[np.int64], distance: Distance) -> npt.N
     weights = np.log1p(counts.astype(np.float64)) if distance == "popularity" else np.ones(len(counts))
     shares: npt.NDArray[np.float64] = weights / max(float(weights.sum()), float(np.finfo(np.float64).tiny))
     return shares.astype(np.float32)
+
+
+def weights_of(counts: Sequence[npt.NDArray[np.int64]], columns: Sequence[int], distance: Distance) -> Tensor:
+    """Return w_i of the categories of some fields, one field after the other, then 0 for missing values.
+
+    Args:
+        counts: f_i of all fields, int64 (cardinality,) each.
+        columns: the coded fields.
+        distance: kind of weights.
+    """
+    weights = distance_weights(np.concatenate([counts[column] for column in columns]), distance)
+    return from_numpy(np.append(weights, np.float32(0)))
 
 
 def weighted_distance(shift: Tensor, weights: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fmcompress.finetune.moving import MovingCodes
-from fmcompress.finetune.parts import FixedCodes, Linear, RawRows, by_subspaces
+from fmcompress.finetune.parts import FixedCodes, Linear, RawRows, by_subspaces, logits_of
 from fmcompress.quantized import QuantizedFM
 
 Part = RawRows | FixedCodes | MovingCodes
@@ -33,7 +33,6 @@ class QuantizedModule(nn.Module):
             coded: makes the part of the fields in some columns, coded in the same number of subspaces.
         """
         super().__init__()
-        self.dim = model.dim
         self.bias = nn.Parameter(torch.tensor(float(model.bias)))
         self.linear = Linear(model, sparse=sparse)
         self.groups = nn.ModuleList(
@@ -43,10 +42,7 @@ class QuantizedModule(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return logits (rows,) of ids, int64 (rows, fields), -1 where a value is missing."""
-        parts = [group(ids) for group in self.groups]
-        vectors = torch.stack([vectors for vectors, _ in parts]).sum(dim=0)
-        scalars = torch.stack([self.bias + self.linear(ids), *(scalars for _, scalars in parts)]).sum(dim=0)
-        return scalars + 0.5 * (vectors * vectors).sum(dim=1)
+        return logits_of(self.bias + self.linear(ids), [group(ids) for group in self.groups])
 
     @property
     def _parts(self) -> list[Part]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
 from fmcompress.finetune.chooser import Chooser, sums_over_fields
-from fmcompress.finetune.distance import distance_weights, weighted_distance
+from fmcompress.finetune.distance import weighted_distance, weights_of
 from fmcompress.finetune.lookup import Lookup
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.finetune.parts import Fields
@@ -57,8 +57,7 @@ class MovingCodes(nn.Module):
         residuals = self.chooser.joined(embeddings) - self.chooser.current(torch.arange(self._null))
         self.latents = nn.Parameter(pad(residuals.flatten(1), (0, 0, 0, 1)))
         self._lookup = CategoriesOf(self.chooser)
-        weights = distance_weights(np.concatenate([counts[column] for column in columns]), options.distance)
-        self.register_buffer("weights", torch.from_numpy(np.append(weights, np.float32(0))), persistent=False)
+        self.register_buffer("weights", weights_of(counts, columns, options.distance), persistent=False)
         self.distance = torch.zeros(())
 
     @property

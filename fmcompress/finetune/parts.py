@@ -200,6 +200,13 @@ def by_subspaces(fields: Iterable[QuantizedField]) -> dict[int, list[int]]:
     return dict(sorted(columns.items()))
 
 
+def logits_of(scalars: Tensor, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return logits (rows,): ``scalars`` (rows,), plus those of all parts, plus ½ ‖Σ of the parts' vectors‖²."""
+    vectors = torch.stack([vectors for vectors, _ in parts]).sum(dim=0)
+    total = torch.stack([scalars, *(scalars for _, scalars in parts)]).sum(dim=0)
+    return total + 0.5 * (vectors * vectors).sum(dim=1)
+
+
 def numpy_of(table: Tensor) -> Array:
     """Return a copy of a table as it is now."""
     array: Array = table.detach().cpu().numpy().copy()

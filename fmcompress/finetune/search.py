@@ -96,11 +96,10 @@ def search(
         schedule = Schedule(tuning.batch_size, epochs, None, tuning.seed, steps=options.steps)
         fit(run, rows, valid, schedule, title=STAGE, progress=progress, journal=Stage(journal, STAGE, run))
         chosen = run.architecture.most_probable()
-        sizes = np.take_along_axis(start.space.sizes[:, None, :], chosen[:, :, None], axis=2)[:, :, 0]
         names = [start.checkpoint.schema.names[column] for column in start.space.columns]
         done = {
             "choices": chosen.tolist(),
-            "codewords": dict(zip(names, sizes.tolist(), strict=True)),
+            "codewords": dict(zip(names, start.space.codewords(chosen), strict=True)),
             "bytes": start.space.file_bytes(chosen),
         }
         journal.finish(STAGE, done)
@@ -201,11 +200,10 @@ class SearchRun(ResumableRun[CompressedFM]):
     def figures(self) -> dict[str, Any]:
         """Return τ, and the selected architecture with its bytes."""
         choices = self.architecture.choices()
-        sizes = np.take_along_axis(self._start.space.sizes[:, None, :], choices[:, :, None], axis=2)[:, :, 0]
         return {
             "tau": round(temperature(self._steps), 6),
             "selected_bytes": self._start.space.file_bytes(choices),
-            "codewords": sizes.tolist(),
+            "codewords": self._start.space.codewords(choices),
         }
 
     def memory(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from fmcompress.finetune.candidates import CandidateCodes
-from fmcompress.finetune.parts import Fields, Linear, RawRows
+from fmcompress.finetune.parts import Fields, Linear, RawRows, logits_of
 from fmcompress.quantization.architecture import Choices
 from fmcompress.quantized import QuantizedFM
 
@@ -33,9 +33,7 @@ class SearchModule(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Return logits (rows,) of ids, int64 (rows, fields), -1 where a value is missing."""
         parts = [self.codes(ids), *([] if self.raw is None else [self.raw(ids)])]
-        vectors = torch.stack([vectors for vectors, _ in parts]).sum(dim=0)
-        scalars = torch.stack([self.bias + self.linear(ids), *(scalars for _, scalars in parts)]).sum(dim=0)
-        return scalars + 0.5 * (vectors * vectors).sum(dim=1)
+        return logits_of(self.bias + self.linear(ids), parts)
 
     def tables(self) -> list[nn.Parameter]:
         """Return the parameters whose gradients may be sparse."""

@@ -109,12 +109,13 @@ class SearchSpace:
         """Size of the artifact with the largest candidate everywhere."""
         return self.file_bytes(np.full_like(self.smallest, self.sizes.shape[1] - 1))
 
+    def codewords(self, choices: Choices) -> list[list[int]]:
+        """Return the codewords of each codebook of the searched fields."""
+        return [sizes[numbers].tolist() for sizes, numbers in zip(self.sizes, choices, strict=True)]
+
     def quantizers(self, choices: Choices) -> list[Quantizer]:
         """Return the quantizer of each field of the model."""
-        chosen = {
-            column: tuple(sizes[numbers].tolist())
-            for column, sizes, numbers in zip(self.columns, self.sizes, choices, strict=True)
-        }
+        chosen = dict(zip(self.columns, map(tuple, self.codewords(choices)), strict=True))
         return [
             Quantizer(
                 () if min(chosen.get(column, (cardinality,))) >= cardinality else chosen[column],
