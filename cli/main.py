@@ -16,6 +16,7 @@ from .quantize import quantize
 from .report import report
 from .score import score
 from .state import State
+from .sweep import sweep
 from .train import train
 
 _ANYWHERE = ("--quiet", "-q", "--debug")
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, quantize, report, evaluate, score, demo):
+for command in (train, quantize, sweep, report, evaluate, score, demo):
     app.command()(command)
 
 

@@ -11,7 +11,7 @@ import typer
 from fmcompress.errors import UsageError
 
 if TYPE_CHECKING:
-    from fmcompress.finetune.options import MovingOptions
+    from fmcompress.finetune.options import MovingOptions, ReassignOptions
     from fmcompress.methods import Method
 
 
@@ -26,6 +26,7 @@ class MethodName(str, Enum):
 class Codes(str, Enum):
     """What becomes of codes in tuning."""
 
+    REASSIGNED = "reassigned"
     MOVING = "moving"
     FIXED = "fixed"
 
@@ -47,6 +48,7 @@ class SearchScope(str, Enum):
 
 _THE_PAPERS = "LightFM and xLightFM"
 _SEARCH = "xLightFM's search"
+_CODES = "Codes while tuning"
 _MOVING = "Codes that move"
 
 MethodOption = Annotated[
@@ -106,9 +108,18 @@ CodesOption = Annotated[
     Optional[Codes],  # noqa: UP045
     typer.Option(
         "--codes",
-        help="Let codes move with the loss while tuning, or tune codebooks only.  "
-        "[default: moving for lightfm and xlightfm, fixed for auto]",
-        rich_help_panel=_MOVING,
+        help="While tuning, choose codes anew between epochs, let them move with each step, or tune codebooks only.  "
+        "[default: reassigned for auto, moving for lightfm and xlightfm]",
+        rich_help_panel=_CODES,
+    ),
+]
+PriorOption = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        "--prior",
+        metavar="ROWS",
+        help="For how many rows the checkpoint's own embedding counts where codes are chosen anew.  [default: 100]",
+        rich_help_panel=_CODES,
     ),
 ]
 DistanceOption = Annotated[
@@ -186,26 +197,29 @@ def method_from(name: MethodName, options: Mapping[str, Any]) -> Method:
     return XLightFM(SpaceOptions(**given), SearchOptions(**search))
 
 
-def moving_from(codes: Codes | None, method: MethodName, options: Mapping[str, Any]) -> MovingOptions | None:
-    """Return how codes move; None where they stand still.
+def codes_from(
+    codes: Codes | None, method: MethodName, options: Mapping[str, Any]
+) -> tuple[MovingOptions | None, ReassignOptions | None]:
+    """Return how codes move with each step, and how they are chosen anew between epochs; None where they are not.
 
     Args:
-        codes: whether they move; None leaves it to the method.
+        codes: what becomes of them; None leaves it to the method.
         method: how to quantize.
-        options: all options of codes that move; None where one was not given.
+        options: all options of codes that change; None where one was not given.
 
     Raises:
-        UsageError: an option is given for codes that stand still, or makes no sense.
+        UsageError: an option is given for codes that do not change so, or makes no sense.
     """
-    from fmcompress.finetune.options import MovingOptions
+    from fmcompress.finetune.options import MovingOptions, ReassignOptions
 
-    codes = codes or (Codes.FIXED if method is MethodName.AUTO else Codes.MOVING)
+    codes = codes or (Codes.REASSIGNED if method is MethodName.AUTO else Codes.MOVING)
     given = {name: getattr(value, "value", value) for name, value in options.items() if value is not None}
-    if codes is Codes.MOVING:
-        return MovingOptions(**given)
     for option in given:
-        raise UsageError(f"{_flag(option)} belongs to --codes moving, not to {codes.value}")
-    return None
+        owner = Codes.REASSIGNED if option == "prior" else Codes.MOVING
+        if codes is not owner:
+            raise UsageError(f"{_flag(option)} belongs to --codes {owner.value}, not to {codes.value}")
+    moving = MovingOptions(**given) if codes is Codes.MOVING else None
+    return moving, ReassignOptions(**given) if codes is Codes.REASSIGNED else None
 
 
 def _flag(option: str) -> str:

@@ -20,12 +20,13 @@ from .methods import (
     LinearCodewordsOption,
     MethodName,
     MethodOption,
+    PriorOption,
     SearchScopeOption,
     SearchStepsOption,
     SubspacesOption,
     TemperatureOption,
+    codes_from,
     method_from,
-    moving_from,
 )
 from .options import (
     Device,
@@ -115,6 +116,7 @@ def quantize(
     search_scope: SearchScopeOption = None,
     search_steps: SearchStepsOption = None,
     codes: CodesOption = None,
+    prior: PriorOption = None,
     distance: DistanceOption = None,
     distance_weight: DistanceWeightOption = None,
     temperature: TemperatureOption = None,
@@ -132,10 +134,11 @@ def quantize(
             "search_steps": search_steps,
         },
     )
-    moving = moving_from(
+    moving, reassign = codes_from(
         codes,
         method,
         {
+            "prior": prior,
             "distance": distance,
             "distance_weight": distance_weight,
             "temperature": temperature,
@@ -166,7 +169,13 @@ def quantize(
     # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
     where = "cpu" if train is None and device is Device.AUTO else resolve_device(device.value)
     options = TuneOptions(
-        distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, device=where, moving=moving
+        distillation=distillation,
+        lr=lr,
+        batch_size=batch_size,
+        epochs=epochs,
+        device=where,
+        moving=moving,
+        reassign=reassign,
     )
     data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value))
     if data is not None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fmcompress.errors import UsageError as UsageError
     from fmcompress.evaluation import Scores as Scores
     from fmcompress.finetune.options import MovingOptions as MovingOptions
+    from fmcompress.finetune.options import ReassignOptions as ReassignOptions
     from fmcompress.finetune.options import SearchOptions as SearchOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
     from fmcompress.methods import Auto as Auto
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
     from fmcompress.quantization.architecture import SpaceOptions as SpaceOptions
     from fmcompress.reporting import Report as Report
     from fmcompress.reporting import report as report
+    from fmcompress.reporting.curve import Curve as Curve
     from fmcompress.schema import Field as Field
     from fmcompress.schema import Schema as Schema
+    from fmcompress.sweeping import sweep as sweep
 
 # Where each public name lives: imported when it is first used, so that reading a report needs no torch.
 _HOMES = {
@@ -52,6 +55,7 @@ _HOMES = {
     "BudgetError": "errors",
     "CheckpointError": "errors",
     "CompressedFM": "artifact",
+    "Curve": "reporting.curve",
     "DataError": "errors",
     "DependencyError": "errors",
     "FMCheckpoint": "checkpoints",
@@ -60,6 +64,7 @@ _HOMES = {
     "LightFM": "methods",
     "MovingOptions": "finetune.options",
     "OutputError": "errors",
+    "ReassignOptions": "finetune.options",
     "Report": "reporting",
     "Schema": "schema",
     "Scores": "evaluation",
@@ -75,6 +80,7 @@ _HOMES = {
     "quantize": "api",
     "report": "reporting",
     "save_checkpoint": "checkpoints",
+    "sweep": "sweeping",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- the names are the table's

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from fmcompress.artifact import CompressedFM
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.device import Device, resolve_device
-from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.finetune.options import TuneOptions
 from fmcompress.journal import RunFiles
-from fmcompress.methods import Auto, Method, method_of
+from fmcompress.methods import Method, default_tuning, method_of
 from fmcompress.pipeline import Quantization
 from fmcompress.progress import SILENT, Progress
 from fmcompress.provenance import open_journal
@@ -59,7 +59,7 @@ def quantize(
         seed: of k-means, search, tuning and shuffling: the same seed and device give the same bytes.
         device: where to tune.
         tuning: how to tune; its seed and device are overruled by those given here. By default codes move with
-            LightFM and xLightFM, and stand still with auto.
+            LightFM and xLightFM, and are chosen anew between epochs with auto.
         state: file that the tuning keeps its state in, after each epoch and every few minutes; it is removed
             when the model is returned. None keeps none.
         resume: go on from ``state``, if the file is there, and end in the same model as an unbroken run.
@@ -76,7 +76,7 @@ def quantize(
     """
     data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov))
     how = method_of(method)
-    options = tuning or TuneOptions(moving=None if isinstance(how, Auto) else MovingOptions())
+    options = tuning or default_tuning(how)
     if data is not None:
         options = replace(options, device=resolve_device(device))
     kept = RunFiles(_path(state), _path(history), resume=resume, force=force)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fmcompress.errors import UsageError
-from fmcompress.finetune.options import SearchOptions
+from fmcompress.finetune.options import MovingOptions, ReassignOptions, SearchOptions, TuneOptions
 from fmcompress.quantization.architecture import SpaceOptions
 from fmcompress.quantization.lightfm import LightFM
 
-__all__ = ["Auto", "LightFM", "Method", "XLightFM", "method_of"]
+__all__ = ["Auto", "LightFM", "Method", "XLightFM", "default_tuning", "method_of"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,13 @@ class XLightFM:
 
 Method = Auto | LightFM | XLightFM
 """How to quantize."""
+
+
+def default_tuning(method: Method) -> TuneOptions:
+    """Return how a method's model is tuned by default: codes move in the paper's, in ``auto`` they are chosen anew."""
+    if isinstance(method, Auto):
+        return TuneOptions(reassign=ReassignOptions())
+    return TuneOptions(moving=MovingOptions())
 
 
 def method_of(method: Method | str) -> Method:

@@ -5,7 +5,6 @@ Without data neither torch nor pyarrow is needed, and they are not imported: tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,17 +19,77 @@ from fmcompress.journal import Journal
 from fmcompress.methods import Auto, LightFM, Method, XLightFM
 from fmcompress.progress import SILENT, Progress
 from fmcompress.provenance import origin_of
-from fmcompress.quantization import sensitivity
 from fmcompress.quantization.architecture import SearchSpace
-from fmcompress.quantization.plan import Plan, carry_out, make_plan, plan_lightfm
-from fmcompress.quantization.sensitivity import Sensitivity
+from fmcompress.quantization.plan import Plan, carry_out, plan_lightfm
+from fmcompress.quantization.planner import Planner
+from fmcompress.quantization.rotation import rotated
+from fmcompress.quantization.sensitivity import Sensitivity, from_moments
 from fmcompress.quantized import QuantizedFM
-from fmcompress.quantizer import Quantizer
 from fmcompress.sizes import parse_size
+from fmcompress.tiers import Tiers
 from fmcompress.tuning_data import TuningData
 
 if TYPE_CHECKING:
     from fmcompress.evaluation import Scores
+
+
+class Groundwork:
+    """What the quantizations of a checkpoint to several budgets share: counts, what errors cost, priced menus.
+
+    Attributes:
+        checkpoint: the factorization machine, for ``auto`` with its embeddings along their principal axes.
+        counts: rows in which each category is active; None where that is not known.
+        sensitivity: what errors cost.
+        planner: chooses how fields are stored, for ``auto``; None for the paper's methods.
+    """
+
+    checkpoint: FMCheckpoint
+    counts: npt.NDArray[np.int64] | None
+    sensitivity: Sensitivity
+    planner: Planner | None
+
+    def __init__(
+        self,
+        checkpoint: FMCheckpoint,
+        data: TuningData | None = None,
+        *,
+        method: Method | None = None,
+        seed: int = 0,
+        progress: Progress = SILENT,
+    ) -> None:
+        """Find how often categories occur, what errors cost, and for ``auto`` price the menus.
+
+        Args:
+            checkpoint: the factorization machine.
+            data: rows to search and tune on.
+            method: how to quantize.
+            seed: of samples and k-means.
+            progress: told of each step.
+
+        Raises:
+            DataError: the rows cannot be used.
+        """
+        auto = method is None or isinstance(method, Auto)
+        self.checkpoint = rotated(checkpoint) if auto else checkpoint
+        self.counts = checkpoint.counts
+        self.planner = None
+        held_out = None
+        if data is None:
+            if checkpoint.counts is None:
+                progress.note("no data and no counts in the checkpoint: all categories count the same")
+            self.sensitivity = from_moments(self.checkpoint, self.counts)
+        else:
+            from fmcompress.data import count_categories
+            from fmcompress.quantization.heldout import draw_rows
+            from fmcompress.quantization.sensitivity import from_rows
+
+            self.counts = count_categories(data.rows)
+            self.sensitivity = from_rows(self.checkpoint, data.rows, self.counts, seed=seed)
+            held_out = draw_rows(data.valid, seed=seed)
+        if auto:
+            self.planner = Planner(
+                self.checkpoint, self.counts, self.sensitivity, held_out, seed=seed, progress=progress
+            )
 
 
 class Quantization:
@@ -53,6 +112,7 @@ class Quantization:
         method: Method | None = None,
         seed: int = 0,
         progress: Progress = SILENT,
+        groundwork: Groundwork | None = None,
     ) -> None:
         """Measure what errors cost, and plan.
 
@@ -64,6 +124,7 @@ class Quantization:
             method: how to quantize.
             seed: of k-means, search, tuning and shuffling.
             progress: told of each step.
+            groundwork: of the same checkpoint, data, method and seed, where it has been laid already.
 
         Raises:
             UsageError: the budget is no size, or is missing; there is no data to search on; the seed is negative.
@@ -81,39 +142,33 @@ class Quantization:
         self._data = data
         self._progress = progress
         self._origin = origin_of(checkpoint, 0 if budget is None else parse_size(budget), self._method, seed, data)
+        self._laid = groundwork
         self._plan()
 
     def _plan(self) -> None:
-        """Count bytes first: a budget that cannot be met is refused before anything is computed."""
+        """Count bytes first: a budget that the paper's methods cannot meet is refused before anything is computed."""
         checkpoint, method = self._checkpoint, self._method
         if isinstance(method, XLightFM):
             self._space = SearchSpace(checkpoint, method.space, self._origin)
             self.plan, self.largest_bytes = None, self._space.largest_bytes
-            self._measure()
             return
         if isinstance(method, LightFM):
             self.plan = plan_lightfm(checkpoint, method, self._origin)
             self._origin = replace(self._origin, budget_bytes=self._origin.budget_bytes or self.plan.file_bytes)
-            self._measure()
+        elif (planner := self._groundwork.planner) is not None:
+            self.plan = planner.plan(self._origin)
         else:
-            self._measure()
-            self.plan = make_plan(checkpoint, self._sensitivity, self._origin, progress=self._progress)
+            raise UsageError("the groundwork was laid for another method")
         self.largest_bytes = self.plan.largest_bytes
 
-    def _measure(self) -> None:
-        """Find how often categories occur, and what errors cost."""
-        checkpoint, data = self._checkpoint, self._data
-        self._counts: npt.NDArray[np.int64] | None = checkpoint.counts
-        self._sensitivity: Sensitivity
-        if data is None:
-            if checkpoint.counts is None:
-                self._progress.note("no data and no counts in the checkpoint: all categories count the same")
-            self._sensitivity = sensitivity.from_moments(checkpoint, checkpoint.counts)
-            return
-        from fmcompress.data import count_categories
-
-        self._counts = count_categories(data.rows)
-        self._sensitivity = sensitivity.from_rows(checkpoint, data.rows, self._counts, seed=self._origin.seed)
+    @property
+    def _groundwork(self) -> Groundwork:
+        """What does not depend on the budget, laid when it is first needed."""
+        if self._laid is None:
+            self._laid = Groundwork(
+                self._checkpoint, self._data, method=self._method, seed=self._origin.seed, progress=self._progress
+            )
+        return self._laid
 
     def run(self, tuning: TuneOptions | None = None, journal: Journal | None = None) -> CompressedFM:
         """Return the compressed model, searched and tuned where there is data.
@@ -129,20 +184,24 @@ class Quantization:
             StateError: the journal's state cannot be gone on from.
         """
         tuning, journal = replace(tuning or TuneOptions(), seed=self._origin.seed), journal or Journal()
-        if isinstance(self._method, XLightFM) and self._data is not None and self._counts is not None:
-            self.plan = self._searched(self._data, self._counts, self._method.search, tuning, journal)
+        counts = self._groundwork.counts
+        if isinstance(self._method, XLightFM) and self._data is not None and counts is not None:
+            self.plan = self._searched(self._data, counts, self._method.search, tuning, journal)
         if self.plan is None:
             raise UsageError(f"method {self._method.name} cannot do without data")
-        model = pack_model(self._carried_out(self.plan.quantizers), self._origin)
+        model = pack_model(self._carried_out(self.plan), self._origin)
         return model if self._data is None else self._tuned(model, self._data, tuning, journal)
 
-    def _carried_out(self, quantizers: Sequence[Quantizer]) -> QuantizedFM:
+    def _carried_out(self, plan: Plan) -> QuantizedFM:
+        """Make codebooks and codes; those of the paper's methods in its own metric."""
         return carry_out(
-            self._checkpoint,
-            self._sensitivity,
-            quantizers,
+            self._groundwork.checkpoint,
+            self._groundwork.sensitivity,
+            plan.quantizers,
             seed=self._origin.seed,
-            metric="fm" if isinstance(self._method, Auto) else "euclidean",
+            tiers=plan.tiers,
+            metric=plan.metrics or "euclidean",
+            prices=plan.prices,
             progress=self._progress,
         )
 
@@ -157,7 +216,8 @@ class Quantization:
         from fmcompress.finetune.search import SearchStart, search
 
         space = self._space
-        models = [self._carried_out(quantizers) for quantizers in space.by_candidate()]
+        tiers = Tiers.none(self._checkpoint.schema)
+        models = [self._carried_out(Plan(tiers, tuple(quantizers), 0, 0)) for quantizers in space.by_candidate()]
         start = SearchStart(self._checkpoint, counts, models, space, self._origin)
         choices = search(
             start,
@@ -170,7 +230,7 @@ class Quantization:
         )
         file_bytes = space.file_bytes(choices)
         self._progress.note(f"searched: {space.described(choices)}, {file_bytes:,} bytes")
-        return Plan(tuple(space.quantizers(choices)), file_bytes, self.largest_bytes)
+        return Plan(tiers, tuple(space.quantizers(choices)), file_bytes, self.largest_bytes)
 
     def _tuned(self, model: CompressedFM, data: TuningData, tuning: TuneOptions, journal: Journal) -> CompressedFM:
         from fmcompress.evaluation import score_rows
@@ -184,12 +244,13 @@ class Quantization:
             model,
             data.rows,
             data.valid,
-            teacher=self._checkpoint,
+            teacher=self._groundwork.checkpoint,
             start=untuned,
             options=tuning,
             progress=self._progress,
             journal=journal,
-            counts=self._counts,
+            counts=self._groundwork.counts,
+            sensitivity=self._groundwork.sensitivity,
         )
         journal.write(
             "end",

@@ -10,11 +10,12 @@ import numpy.typing as npt
 
 from fmcompress.quantizer import Quantizer, subspace_bounds
 from fmcompress.schema import Schema
+from fmcompress.tiers import Tiers
 
 
 @dataclass(frozen=True)
 class QuantizedField:
-    """Embeddings and linear weights of one field, quantized.
+    """Embeddings and linear weights of one field, or of one tier of it, quantized.
 
     Attributes:
         quantizer: how they are stored.
@@ -24,7 +25,7 @@ class QuantizedField:
             for raw embeddings.
         linear_table: codebook of the linear weights, float32 (K,); for raw ones they themselves.
         linear_codes: codeword of each category's linear weight, uint16 (cardinality,); empty for raw ones.
-        error: expected rise of the loss per row that quantizing this field causes.
+        error: expected rise of the loss per row that this causes.
     """
 
     quantizer: Quantizer
@@ -54,7 +55,8 @@ class QuantizedFM:
         dim: embedding size l.
         link: from logit to prediction.
         bias: w_0.
-        fields: the quantized fields, in the schema's order.
+        fields: the quantized parts: field by field in the schema's order, tier by tier.
+        tiers: how the fields are split; each field is one part where nothing else is said.
     """
 
     schema: Schema
@@ -62,6 +64,16 @@ class QuantizedFM:
     link: str
     bias: float
     fields: tuple[QuantizedField, ...]
+    tiers: Tiers = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.tiers is None:
+            object.__setattr__(self, "tiers", Tiers.none(self.schema))
+
+    @property
+    def parts(self) -> Schema:
+        """The parts, as a schema of their own."""
+        return self.tiers.parts
 
 
 def decode(tables: Sequence[npt.NDArray[np.float32]], codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

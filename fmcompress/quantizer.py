@@ -14,11 +14,17 @@ MAX_CODEWORDS = 4096
 MAX_SUBSPACES = 256
 """Most subspaces that an embedding is cut into."""
 
-VALUE_BYTES = 2
-"""Codewords, raw rows and linear weights are stored in fp16."""
+HALF = 2
+"""Bytes of a codeword's coordinate, a raw one or a linear weight in fp16; scales are always stored so."""
+
+INT8 = 1
+"""Bytes of one in int8: a whole number from -127 to 127, times the scale of its table."""
 
 _RAW = "raw"
 _SHARED = "shared"
+_INT8 = ":8"
+_DIGITS = "b"
+_BITS = "0123456789abc"
 _EQUAL = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,3})")
 
 
@@ -45,12 +51,14 @@ class Quantizer:
     Attributes:
         codewords: codewords K of each subspace's codebook; empty for raw embeddings, which have no codebook.
         linear_codewords: codewords of the linear weights' codebook; 0 for raw linear weights.
+        value_bytes: bytes of a number in the tables: ``HALF``, or ``INT8`` with a scale for each table.
 
     A shared vector is a codebook of one codeword for one subspace: its codes take no bits.
     """
 
     codewords: tuple[int, ...] = ()
     linear_codewords: int = 0
+    value_bytes: int = HALF
 
     @property
     def raw(self) -> bool:
@@ -99,8 +107,13 @@ class Quantizer:
         return cardinality if self.linear_raw else self.linear_codewords
 
     def values(self, cardinality: int, dim: int) -> int:
-        """Return how many fp16 numbers the field stores."""
+        """Return how many numbers the tables of the field hold, scales left out."""
         return self.embedding_values(cardinality, dim) + self.linear_values(cardinality)
+
+    @property
+    def scales(self) -> int:
+        """How many scales the field stores: one for each table in int8, that of the linear weights last."""
+        return 0 if self.value_bytes == HALF else max(1, len(self.codewords)) + 1
 
     def code_bytes(self, cardinality: int) -> int:
         """Return the bytes of the field's packed codes."""
@@ -108,18 +121,28 @@ class Quantizer:
 
     def payload_bytes(self, cardinality: int, dim: int) -> int:
         """Return the bytes that the field takes in an artifact, its line in the header left out."""
-        return VALUE_BYTES * self.values(cardinality, dim) + self.code_bytes(cardinality)
+        stored = self.value_bytes * self.values(cardinality, dim) + HALF * self.scales
+        return stored + self.code_bytes(cardinality)
 
 
 def embedding_spec(quantizer: Quantizer) -> str:
-    """Return the short name of the embedding's quantizer: ``raw``, ``shared``, ``4x256`` or ``256,64,64,64``."""
-    codewords = quantizer.codewords
+    """Return the short name of the embedding's quantizer.
+
+    ``raw``, ``shared``, ``4x256``; for subspaces of different sizes one digit each, its code's bits in hexadecimal
+    (``b8866``), or where a size is no power of two the sizes themselves (``256,100``). ``:8`` follows for int8.
+    """
+    return _sizes_spec(quantizer.codewords) + (_INT8 if quantizer.value_bytes == INT8 else "")
+
+
+def _sizes_spec(codewords: tuple[int, ...]) -> str:
     if not codewords:
         return _RAW
     if codewords == (1,):
         return _SHARED
     if len(set(codewords)) == 1:
         return f"{len(codewords)}x{codewords[0]}"
+    if all(size == 1 << code_bits(size) for size in codewords):
+        return _DIGITS + "".join(_BITS[code_bits(size)] for size in codewords)
     return ",".join(map(str, codewords))
 
 
@@ -133,27 +156,36 @@ def linear_spec(quantizer: Quantizer) -> str:
 def parse_quantizer(embedding: str, linear: str) -> Quantizer:
     """Return the quantizer that two short names describe; the pair of ``embedding_spec`` and ``linear_spec``.
 
+    The first artifacts say ``256,64,64,64`` for what is ``b8666`` now; both are understood.
+
     Raises:
         UsageError: a name is none of them, or says in another way what has a name of its own; a codebook has
             more than ``MAX_CODEWORDS`` codewords, or there are more than ``MAX_SUBSPACES``.
     """
-    quantizer = Quantizer(_parse_embedding(embedding), _parse_linear(linear))
+    sizes = embedding.removesuffix(_INT8)
+    value_bytes = HALF if sizes == embedding else INT8
+    quantizer = Quantizer(_parse_sizes(sizes), _parse_linear(linear), value_bytes)
     names = embedding_spec(quantizer), linear_spec(quantizer)
-    if names != (embedding, linear):
+    listed = ",".join(map(str, quantizer.codewords)), names[1]
+    if names != (embedding, linear) and not (names[0].startswith(_DIGITS) and listed == (embedding, linear)):
         raise UsageError(f"quantizer {embedding!r}, {linear!r} is spelt {names[0]!r}, {names[1]!r}")
     return quantizer
 
 
-def _parse_embedding(spec: str) -> tuple[int, ...]:
+def _parse_sizes(spec: str) -> tuple[int, ...]:
     if spec == _RAW:
         return ()
     if spec == _SHARED:
         return (1,)
     equal = _EQUAL.fullmatch(spec)
-    parts = [equal[2]] * min(int(equal[1]), MAX_SUBSPACES + 1) if equal else spec.split(",")
-    if len(parts) > MAX_SUBSPACES:
+    bits = re.fullmatch(r"b([0-9a-c]+)", spec)
+    if bits:
+        sizes = [str(1 << _BITS.index(digit)) for digit in bits[1]]
+    else:
+        sizes = [equal[2]] * min(int(equal[1]), MAX_SUBSPACES + 1) if equal else spec.split(",")
+    if len(sizes) > MAX_SUBSPACES:
         raise UsageError(f"{spec[:40]!r} has more than {MAX_SUBSPACES} subspaces")
-    return tuple(map(_codewords, parts))
+    return tuple(map(_codewords, sizes))
 
 
 def _parse_linear(spec: str) -> int:

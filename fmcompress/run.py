@@ -48,6 +48,9 @@ class Run(ABC, Generic[State]):
             scheduler.step()
         return entropy
 
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Do what is to be done before an epoch; ``epoch`` counts from 1, there are ``epochs`` at most."""
+
     def fall_back(self, state: State) -> None:
         """Take up a kept state again, with a smaller learning rate; only schedules with patience ask for it."""
         raise NotImplementedError

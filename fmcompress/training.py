@@ -158,6 +158,8 @@ class _Fitting(Generic[State]):
     def _pass(self) -> None:
         """Go through the data once, or through what is left of them."""
         course, progress = self._course, self._progress
+        if not course.done:
+            self._run.begin_epoch(course.epoch, self._schedule.epochs)
         progress.start(self._epoch_title, self._steps)
         progress.advance(course.done)
         figures = ""

@@ -8,9 +8,8 @@ import numpy as np
 
 
 @dataclass
-class Field:
-    name: str
-    cardinality: int
+class Part:
+    size: int
     tables: list  # float64 (K, size) each; raw embeddings are one table
     codes: list  # of each category, its codes; the linear weight's is the last one, where there is one
     linear: np.ndarray
@@ -28,15 +27,28 @@ class Field:
 
 
 @dataclass
+class Field:
+    name: str
+    parts: list
+    tiers: list  # of each category
+
+    def place(self, category):
+        """Return the part of a category, and its number there."""
+        check(0 <= category < len(self.tiers), "id")
+        tier = self.tiers[category]
+        return self.parts[tier], self.tiers[:category].count(tier)
+
+
+@dataclass
 class Model:
     bias: float
     fields: list
     metadata: dict
 
     def logit(self, ids):
-        pairs = [(field, i) for field, i in zip(self.fields, ids, strict=True) if i != -1]
-        total = self.bias + sum(field.weight(i) for field, i in pairs)
-        vectors = [field.embedding(i) for field, i in pairs]
+        pairs = [field.place(i) for field, i in zip(self.fields, ids, strict=True) if i != -1]
+        total = self.bias + sum(part.weight(i) for part, i in pairs)
+        vectors = [part.embedding(i) for part, i in pairs]
         return total + 0.5 * (np.sum(np.sum(vectors, axis=0) ** 2) - sum(np.sum(v**2) for v in vectors))
 
     def predict(self, rows):
@@ -49,6 +61,7 @@ def read(data):
     layout = json.loads(data[8 : 8 + length])
     metadata = json.loads(layout["__metadata__"]["fmcompress"])
     check(metadata["schema_version"] == 1, "version")
+    check(metadata.get("link", "sigmoid") == "sigmoid", "link")
     seal = metadata["sha256"].encode()
     check(hashlib.sha256(data.replace(seal, b"0" * 64)).hexdigest().encode() == seal, "seal")
 
@@ -64,7 +77,7 @@ def read(data):
     bias = float(np.frombuffer(parts["bias"], "<f4")[0])
     values = np.frombuffer(parts["values"], "<f2").astype(np.float64)
     streams = Stream(values, parts["codes"])
-    fields = [streams.field(line, metadata["dim"]) for line in metadata["fields"]]
+    fields = [streams.field(entry, metadata["dim"]) for entry in metadata["fields"]]
     check(streams.value == len(values) and streams.byte == len(parts["codes"]), "sizes")
     return Model(bias, fields, metadata)
 
@@ -80,20 +93,41 @@ class Stream:
         start, self.value = self.value, self.value + int(np.prod(shape))
         return self.values[start : self.value].reshape(shape)
 
-    def field(self, line, dim):
-        name, kind, cardinality, embedding, linear, _ = line
+    def take_int8(self, *shape):
+        scale = self.take(1)
+        check(scale[0] >= 0 and not np.signbit(scale[0]), "scale")
+        start, self.byte = self.byte, self.byte + int(np.prod(shape))
+        numbers = np.frombuffer(self.codes[start : self.byte], np.int8)
+        check((numbers >= -127).all(), "int8")
+        return numbers.reshape(shape) * scale
+
+    def field(self, entry, dim):
+        name, kind, cardinality, *stored = entry
         check(kind == "cat", "kind")
-        codewords = embedding_codewords(embedding)
-        if embedding == "raw":
-            tables = [self.take(cardinality, dim)]
+        tiers = [[0] * cardinality]
+        if len(stored) == 1:
+            (stored,) = stored
+            check(2 <= len(stored) <= 4, "tiers")
+            bits = 1 if len(stored) == 2 else 2
+            tiers = list(zip(*self.rows(cardinality, [bits]), strict=True))
+            check([tiers[0].count(tier) for tier in range(len(stored))] == [size for size, *_ in stored], "sizes")
         else:
-            tables = [self.take(k, size) for k, size in zip(codewords, sizes(dim, len(codewords)), strict=True)]
+            stored = [[cardinality, *stored]]
+        check(sum(size for size, *_ in stored) == cardinality, "cardinality")
+        return Field(name, [self.part(*tier, dim) for tier in stored], list(tiers[0]))
+
+    def part(self, size, embedding, linear, _, dim):
+        name = embedding.removesuffix(":8")
+        take = self.take if name == embedding else self.take_int8
+        codewords = embedding_codewords(name)
+        shapes = [(size, dim)] if name == "raw" else zip(codewords, sizes(dim, len(codewords)), strict=True)
+        tables = [take(*shape) for shape in shapes]
         linear_codewords = {"raw": 0, "shared": 1}.get(linear) if linear in ("raw", "shared") else int(linear)
-        weights = self.take(linear_codewords or cardinality)
+        weights = take(linear_codewords or size)
         coded = [*codewords, *([linear_codewords] if linear_codewords else [])]
-        codes = self.rows(cardinality, [int(np.ceil(np.log2(k))) for k in coded])
+        codes = self.rows(size, [int(np.ceil(np.log2(k))) for k in coded])
         check(all(code < k for row in codes for code, k in zip(row, coded, strict=True)), "code")
-        return Field(name, cardinality, tables, codes, weights, embedding == "raw", linear == "raw")
+        return Part(size, tables, codes, weights, name == "raw", linear == "raw")
 
     def rows(self, cardinality, widths):
         size = -(-cardinality * sum(widths) // 8)
@@ -116,6 +150,8 @@ def embedding_codewords(name):
         return []
     if name == "shared":
         return [1]
+    if name[0] == "b":
+        return [2 ** int(digit, 16) for digit in name[1:]]
     if "x" in name:
         subspaces, codewords = name.split("x")
         return [int(codewords)] * int(subspaces)

@@ -3,11 +3,13 @@
 import numpy as np
 
 from fmcompress.artifact import Origin, Quality, pack_model
+from fmcompress.artifact.tables import decode_half, decode_int8, encode_half, encode_int8
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.generate import random_click_model
 from fmcompress.quantized import QuantizedField, QuantizedFM, table_shapes
-from fmcompress.quantizer import parse_quantizer
+from fmcompress.quantizer import INT8, parse_quantizer
 from fmcompress.schema import Schema
+from fmcompress.tiers import Tiers
 
 # Embedding size, and for each field: categories, quantizer of the embeddings, quantizer of the linear weights.
 SHAPES = {
@@ -26,32 +28,55 @@ SHAPES = {
     "no codes at all": (4, "5 raw raw", "1 shared shared"),
 }
 
+# The same with numbers in int8, and with fields in tiers, which stand between bars.
+TIERED_SHAPES = {
+    "int8": (
+        *(8, "300 4x64:8 16", "17 raw:8 raw", "24 shared:8 shared", "50 raw:8 8", "31 b4322:8 raw"),
+        *("9 1x3:8 9", "4500 raw:8 2", "5 raw raw"),
+    ),
+    "two tiers": (6, "30 3x8 4 | 91 1x16:8 2", "7 raw raw", "400 b84 raw | 1 shared shared", "1 raw raw | 1 raw:8 4"),
+    "many tiers": (
+        *(8, "200 4x32:8 16 | 1500 2x16 4 | 3300 shared:8 2", "40 2x7 raw | 60 1x16:8 raw | 9 raw 3 | 5 8x2 2"),
+        *("1 raw raw | 1 shared shared | 1 raw:8 2 | 1 1x2 raw", "5000 raw:8 raw | 4200 raw 4 | 30 raw raw"),
+    ),
+    "wide tiers": (32, "45 32x256 256 | 60 16x16:8 raw | 20 32x3 5", "21 8x1024 4 | 300 b88888888888888888887 2"),
+}
+EVERY_SHAPE = SHAPES | TIERED_SHAPES
+
 ODD_NAMES = ("größe", '価格 "¥"', "a\\b\n|<i>", "🛒" * 9, "=1+1\x1b[31m")
 
 
 def quantized(dim, *fields, names=None, seed=0, bias=-0.5):
-    """Return a quantized factorization machine with random tables, exact in fp16, and random codes.
+    """Return a quantized factorization machine with random tables, exact as they are stored, and random codes.
 
     Its fields are described as in ``SHAPES``, and named f0, f1, … where no names are given.
     """
     rng = np.random.default_rng(seed)
+    tiers = [[tier.split() for tier in field.split("|")] for field in fields]
     scale = (len(fields) * dim) ** -0.5
-    parts = [field.split() for field in fields]
     names = names or [f"f{number}" for number in range(len(fields))]
+    sizes = [[int(size) for size, _, _ in field] for field in tiers]
+    schema = Schema.of(zip(names, map(sum, sizes), strict=True))
+    shuffle = np.random.default_rng([seed, 1]).permutation
+    of = [shuffle(np.repeat(np.arange(len(own)), own)) for own in sizes]
     return QuantizedFM(
-        schema=Schema.of(zip(names, (cardinality for cardinality, _, _ in parts), strict=True)),
+        schema=schema,
         dim=dim,
         link="sigmoid",
         bias=float(np.float32(bias)),
-        fields=tuple(_field(rng, dim, scale, int(cardinality), *quantizer) for cardinality, *quantizer in parts),
+        fields=tuple(_part(rng, dim, scale, int(size), *names) for field in tiers for size, *names in field),
+        tiers=Tiers(schema, np.concatenate(of).astype(np.uint8)),
     )
 
 
-def _field(rng, dim, scale, cardinality, embedding, linear):
+def _part(rng, dim, scale, cardinality, embedding, linear):
     quantizer = parse_quantizer(embedding, linear)
 
     def table(*shape):
-        return (rng.normal(size=shape) * scale).astype(np.float16).astype(np.float32)
+        numbers = (rng.normal(size=shape) * scale).astype(np.float32)
+        return (
+            decode_int8(*encode_int8(numbers)) if quantizer.value_bytes == INT8 else decode_half(encode_half(numbers))
+        )
 
     codes = [rng.integers(0, k, cardinality) for k in quantizer.codewords]
     linear_codes = rng.integers(0, max(1, quantizer.linear_codewords), 0 if quantizer.linear_raw else cardinality)
@@ -61,16 +86,16 @@ def _field(rng, dim, scale, cardinality, embedding, linear):
         codes=np.array(codes, dtype=np.uint16).reshape(len(codes), cardinality).T,
         linear_table=table(quantizer.linear_values(cardinality)),
         linear_codes=linear_codes.astype(np.uint16),
-        error=float(f"{rng.random() * 1e-3:.2e}"),
+        error=float(f"{rng.random() * 1e-3:.1e}"),
     )
 
 
 def origin(*, budget_bytes=10_000_000, quality=True, **changes):
-    """Return an origin with everything in it that real ones have."""
+    """Return an origin with everything in it that real ones have; ``quality`` may be other figures, or False."""
     scores = {
-        "source": Quality(12345, 0.801234, 0.456789),
-        "untuned": Quality(12345, 0.791234, 0.466789),
-        "artifact": Quality(12345, 0.800234, 0.457789),
+        "source": Quality(12345, 0.80123, 0.45679),
+        "untuned": Quality(12345, 0.79123, 0.46679),
+        "artifact": Quality(12345, 0.80023, 0.45779),
     }
     values = {
         "budget_bytes": budget_bytes,
@@ -78,7 +103,7 @@ def origin(*, budget_bytes=10_000_000, quality=True, **changes):
         "seed": 7,
         "source": ("pytorch-fm", "fm.pt", "0123456789abcdef" * 4),
         "libraries": {"fmcompress": "0.1.0", "faiss": "1.15.1", "numpy": "2.4.6", "torch": "2.13.0+cpu"},
-        "quality": scores if quality else {},
+        "quality": scores if quality is True else quality or {},
     }
     return Origin(**(values | changes))
 
@@ -110,12 +135,17 @@ def plain_logits(model, ids):
     logits = np.full(len(ids), model.bias, dtype=np.float64)
     sums = np.zeros((len(ids), model.dim))
     squares = np.zeros((len(ids), model.dim))
-    for column, field in enumerate(model.fields):
+    parts = iter(model.fields)
+    for column, of in enumerate(model.schema.split(model.tiers.of)):
+        embeddings, linear = np.empty((len(of), model.dim)), np.empty(len(of))
+        for tier in range(of.max() + 1):
+            part = next(parts)
+            embeddings[of == tier], linear[of == tier] = part.embeddings(), part.linear()
         present = (ids[:, column] >= 0)[:, None]
-        vectors = field.embeddings().astype(np.float64)[ids[:, column]] * present
+        vectors = embeddings[ids[:, column]] * present
         sums += vectors
         squares += vectors**2
-        logits += field.linear().astype(np.float64)[ids[:, column]] * present[:, 0]
+        logits += linear[ids[:, column]] * present[:, 0]
     return logits + 0.5 * (sums**2 - squares).sum(axis=1)
 
 

@@ -14,10 +14,11 @@ from fmcompress.progress import Progress
 from tests.conftest import BUDGET
 
 SURFACE = {
-    "ArtifactError", "Auto", "BudgetError", "CheckpointError", "CompressedFM", "DataError", "DependencyError",
-    "FMCheckpoint", "FMCompressError", "Field", "LightFM", "MovingOptions", "OutputError", "Report", "Schema", "Scores",
+    "ArtifactError", "Auto", "BudgetError", "CheckpointError", "CompressedFM", "Curve", "DataError", "DependencyError",
+    "FMCheckpoint", "FMCompressError", "Field", "LightFM", "MovingOptions", "OutputError", "ReassignOptions", "Report",
+    "Schema", "Scores",
     "SearchOptions", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "XLightFM", "__version__", "evaluate",
-    "load", "load_checkpoint", "quantize", "report", "save_checkpoint",
+    "load", "load_checkpoint", "quantize", "report", "save_checkpoint", "sweep",
 }  # fmt: skip
 
 

@@ -16,9 +16,6 @@ from fmcompress.errors import ArtifactError
 LENGTH_BYTES = 8
 """The header's length, little-endian, comes first."""
 
-ALIGNMENT = 8
-"""The tensors begin at a multiple of this; the header is filled up with spaces."""
-
 MAX_HEADER_BYTES = 100_000_000
 """What the safetensors library accepts."""
 
@@ -87,7 +84,6 @@ def encode_header(metadata: str, tensors: Sequence[Tensor], *, header_bytes: int
         start = end
     text = json.dumps(layout, separators=(",", ":"), ensure_ascii=False).encode()
     size = max(header_bytes, LENGTH_BYTES + len(text))
-    size += -size % ALIGNMENT
     text = text.ljust(size - LENGTH_BYTES, b" ")
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 

@@ -5,71 +5,58 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from fmcompress.artifact.container import Tensor, canonical_json, encode_header, parse_json
+from fmcompress.artifact.entries import LONGEST_ERROR, Tier, decode_entry, encode_entry
+from fmcompress.artifact.origin import (
+    DEFAULTS,
+    LONGEST_SCORE,
+    Origin,
+    Quality,
+    decode_origin,
+    encode_origin,
+    whole,
+)
 from fmcompress.errors import ArtifactError, UsageError
-from fmcompress.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
-from fmcompress.schema import LINKS, Schema
+from fmcompress.quantizer import HALF, INT8, Quantizer, code_bits
+from fmcompress.schema import LINKS, Field, Schema
+from fmcompress.tiers import by_field, parts_of
+
+__all__ = [
+    "BIAS_BYTES",
+    "SCHEMA_VERSION",
+    "UNSEALED",
+    "Header",
+    "Origin",
+    "Quality",
+    "artifact_bytes",
+    "decode",
+    "encode",
+    "entry_bytes",
+    "fixed_bytes",
+    "header_bytes",
+    "tier_bits",
+    "tier_bytes",
+]
 
 SCHEMA_VERSION = 1
 BIAS_BYTES = 4
 UNSEALED = "0" * 64
 """Stands in for the SHA-256 while it is computed."""
 
-_KIND = "cat"
 _MAX_DIM = 65_536
-_MAX_WHOLE = 2**63 - 1
-_MAX_ERROR = 1e5
-_MIN_ERROR = 1e-99
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# The longest texts of numbers that are not known when the header's size is fixed. The budget is one of them:
-# were the header a little larger for a larger budget, the smallest budget that works could not be told.
-_LONGEST_ERROR = -1.23e-05
-_LONGEST_QUALITY = -1.23456e-05
-_LARGEST_BUDGET = 2**50
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How well the model predicts held-out rows.
-
-    Attributes:
-        rows: number of rows.
-        auc: area under the ROC curve.
-        logloss: mean binary cross entropy, in nats.
-    """
-
-    rows: int
-    auc: float
-    logloss: float
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where an artifact comes from: all of it is written into its header.
-
-    Attributes:
-        budget_bytes: the size that was asked for.
-        method: how it was made.
-        seed: seed of k-means, tuning and shuffling.
-        source: tool, file name and SHA-256 of the checkpoint; empty for a model made in memory.
-        libraries: versions of what made it.
-        quality: on validation data, of the checkpoint (``source``), the artifact before tuning
-            (``untuned``) and as it is (``artifact``); empty without data.
-    """
-
-    budget_bytes: int
-    method: str
-    seed: int
-    source: tuple[str, ...] = ()
-    libraries: Mapping[str, str] = field(default_factory=dict)
-    quality: Mapping[str, Quality] = field(default_factory=dict)
+_DEFAULTS = {**DEFAULTS, "link": "sigmoid"}
+# The budget has a place of its own however small it is: were the header a little larger for a larger budget, the
+# smallest budget that works could not be told.
+_LARGEST_BUDGET = 10**12 - 1
+_QUOTES, _COMMA = '""', ","
 
 
 @dataclass(frozen=True)
@@ -80,9 +67,10 @@ class Header:
         schema: fields, in the order of their bytes.
         dim: embedding size l.
         link: from logit to prediction.
-        quantizers: how each field is stored.
-        errors: expected rise of the loss per row by each field; written with 3 digits, and up to ±10⁵.
+        quantizers: how each part is stored: field by field, tier by tier.
+        errors: expected rise of the loss per row by each part; written with 2 digits, from 1e-9 up to 10⁵.
         origin: where the artifact comes from.
+        tier_sizes: categories in each tier of each field; one tier each where nothing else is said.
     """
 
     schema: Schema
@@ -91,94 +79,151 @@ class Header:
     quantizers: tuple[Quantizer, ...]
     errors: tuple[float, ...]
     origin: Origin
+    tier_sizes: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.tier_sizes:
+            object.__setattr__(self, "tier_sizes", one_tier_each(self.schema))
+
+    @cached_property
+    def parts(self) -> Schema:
+        """The parts of the fields, as a schema of their own."""
+        return parts_of(self.tier_sizes)
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The tensors of the artifact: bias, values (tables, field by field), codes (streams, field by field)."""
-        pairs = list(zip(self.quantizers, self.schema.fields, strict=True))
-        values = sum(quantizer.values(f.cardinality, self.dim) for quantizer, f in pairs)
-        codes = sum(quantizer.code_bytes(f.cardinality) for quantizer, f in pairs)
-        return Tensor("bias", "F32", 1), Tensor("values", "F16", values), Tensor("codes", "U8", codes)
+        """The tensors of the artifact: bias, values and codes, the latter two part by part."""
+        return _tensors(self.dim, self.quantizers, self.tier_sizes)
 
     @cached_property
     def header_bytes(self) -> int:
-        """Size of the container's length and header: fixed before the figures are known.
-
-        Nor does it depend on the quantizers, as long as none has a longer name than any on the menu, such as
-        ``256,128,64,64``.
-        """
-        return header_bytes(self.schema, self.dim, self.link, self.origin, self.quantizers)
+        """Size of the container's length and header: fixed before the figures are known."""
+        return header_bytes(self.schema, self.dim, self.link, self.origin, self.quantizers, self.tier_sizes)
 
 
-def header_bytes(
-    schema: Schema, dim: int, link: str, origin: Origin, quantizers: Sequence[Quantizer] | None = None
+def one_tier_each(schema: Schema) -> tuple[tuple[int, ...], ...]:
+    """Return the sizes of tiers of fields that are not split."""
+    return tuple((field.cardinality,) for field in schema.fields)
+
+
+def tier_bits(sizes: Sequence[int]) -> int:
+    """Return the bits that tell the tier of a category of a field with tiers of these sizes."""
+    return code_bits(len(sizes))
+
+
+def tier_bytes(sizes: Sequence[int]) -> int:
+    """Return the bytes of the stream that tells the tier of each category of a field."""
+    return (sum(sizes) * tier_bits(sizes) + 7) // 8
+
+
+def _tensors(
+    dim: int, quantizers: Sequence[Quantizer], tier_sizes: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    parts = list(zip(quantizers, chain.from_iterable(tier_sizes), strict=True))
+    halves = sum(q.scales if q.value_bytes == INT8 else q.values(size, dim) for q, size in parts)
+    payload = sum(q.payload_bytes(size, dim) for q, size in parts) + sum(map(tier_bytes, tier_sizes))
+    return Tensor("bias", "F32", 1), Tensor("values", "F16", halves), Tensor("codes", "U8", payload - HALF * halves)
+
+
+def artifact_bytes(
+    schema: Schema,
+    dim: int,
+    link: str,
+    origin: Origin,
+    quantizers: Sequence[Quantizer],
+    tier_sizes: Sequence[Sequence[int]] | None = None,
 ) -> int:
-    """Return the bytes that the header takes, whichever quantizers of the menu are chosen.
+    """Return the exact size of an artifact.
 
-    The header's text depends a little on the choice (``raw`` is shorter than ``8x1024``) and on figures that
-    are known last; it is filled up with spaces to this size, so that bytes can be counted beforehand.
+    It is the sum of ``fixed_bytes`` and, for each field, of ``entry_bytes``, ``tier_bytes`` and the payloads of its
+    parts, as long as no part takes more than it would raw.
 
     Args:
         schema: the fields.
         dim: embedding size l.
         link: from logit to prediction.
         origin: what the artifact says of itself.
-        quantizers: of each field; needed where some are not on the menu, and have longer names.
+        quantizers: of each part.
+        tier_sizes: categories in each tier of each field; one tier each where nothing else is said.
     """
-    widest = Quantizer((1024,) * 16, linear_codewords=1)  # 16x1024, shared
-    widths = [max(widest, q, key=_name_length) for q in quantizers or [widest] * len(schema)]
-    quality = {name: Quality(q.rows, _LONGEST_QUALITY, _LONGEST_QUALITY) for name, q in origin.quality.items()}
-    longest = Header(
-        schema,
-        dim,
-        link,
-        tuple(widths),
-        (_LONGEST_ERROR,) * len(schema),
-        replace(origin, budget_bytes=max(_LARGEST_BUDGET, origin.budget_bytes), quality=quality),
-    )
-    largest_values = schema.categories * (dim + 1)
-    largest = (
+    tensors = _tensors(dim, quantizers, tier_sizes or one_tier_each(schema))
+    payload = sum(tensor.nbytes for tensor in tensors)
+    return header_bytes(schema, dim, link, origin, quantizers, tier_sizes) + payload
+
+
+def header_bytes(
+    schema: Schema,
+    dim: int,
+    link: str,
+    origin: Origin,
+    quantizers: Sequence[Quantizer],
+    tier_sizes: Sequence[Sequence[int]] | None = None,
+) -> int:
+    """Return the bytes that the header takes, whatever the figures in it; arguments are those of ``artifact_bytes``.
+
+    Errors, scores and the budget are known last; the header is filled up with spaces to what their longest texts
+    take, so that bytes can be counted beforehand.
+    """
+    sizes = tier_sizes or one_tier_each(schema)
+    entries = sum(map(entry_bytes, schema.fields, by_field(quantizers, sizes), sizes))
+    return _rest_bytes(schema, dim, link, origin, _tensors(dim, quantizers, sizes)) + entries
+
+
+def fixed_bytes(schema: Schema, dim: int, link: str, origin: Origin) -> int:
+    """Return the bytes of an artifact that belong to no field: bias, and header without entries."""
+    return _rest_bytes(schema, dim, link, origin) + BIAS_BYTES
+
+
+def entry_bytes(field: Field, quantizers: Sequence[Quantizer], sizes: Sequence[int]) -> int:
+    """Return the bytes that the entry of a field takes in the header, with its comma.
+
+    Args:
+        field: the field.
+        quantizers: of each of its tiers.
+        sizes: categories in each tier.
+    """
+    tiers = [Tier(size, quantizer, LONGEST_ERROR) for size, quantizer in zip(sizes, quantizers, strict=True)]
+    return len(canonical_json(encode_entry(field, tiers)).encode()) - len(_QUOTES) + len(_COMMA)
+
+
+def _rest_bytes(schema: Schema, dim: int, link: str, origin: Origin, tensors: Sequence[Tensor] = ()) -> int:
+    """Return the bytes of a header without its entries, one comma less.
+
+    Sizes and offsets of tensors take as much room as in an artifact that holds everything raw, or as in this one.
+    """
+    numbers = schema.categories * (dim + 1)
+    largest = [
         Tensor("bias", "F32", 1),
-        Tensor("values", "F16", largest_values),
-        Tensor("codes", "U8", largest_values),
-    )
-    return len(encode_header(encode(longest, UNSEALED), largest))
-
-
-def artifact_bytes(schema: Schema, dim: int, link: str, origin: Origin, quantizers: Sequence[Quantizer]) -> int:
-    """Return the exact size of an artifact with these quantizers; arguments are those of ``header_bytes``."""
-    pairs = zip(quantizers, schema.cardinalities.tolist(), strict=True)
-    payload = sum(quantizer.payload_bytes(cardinality, dim) for quantizer, cardinality in pairs)
-    return header_bytes(schema, dim, link, origin, quantizers) + BIAS_BYTES + payload
-
-
-def _name_length(quantizer: Quantizer) -> int:
-    return len(embedding_spec(quantizer)) + len(linear_spec(quantizer))
+        Tensor("values", "F16", numbers),
+        Tensor("codes", "U8", HALF * numbers + schema.categories),
+    ]
+    if tensors:
+        largest = [max(pair, key=lambda tensor: tensor.size) for pair in zip(largest, tensors, strict=True)]
+    quality = {name: Quality(q.rows, LONGEST_SCORE, LONGEST_SCORE) for name, q in origin.quality.items()}
+    longest = replace(origin, budget_bytes=max(_LARGEST_BUDGET, origin.budget_bytes), quality=quality)
+    return len(encode_header(_metadata(dim, link, longest, [], UNSEALED), largest)) - len(_COMMA)
 
 
 def encode(header: Header, sha256: str) -> str:
     """Return the metadata as canonical JSON; ``sha256`` seals it and the payload."""
-    origin = header.origin
-    fields = [
-        [f.name, _KIND, f.cardinality, embedding_spec(quantizer), linear_spec(quantizer), _capped(error)]
-        for f, quantizer, error in zip(header.schema.fields, header.quantizers, header.errors, strict=True)
-    ]
-    quality = {name: [q.rows, _rounded(q.auc, 6), _rounded(q.logloss, 6)] for name, q in sorted(origin.quality.items())}
-    return canonical_json(
-        {
-            "schema_version": SCHEMA_VERSION,
-            "link": header.link,
-            "dim": header.dim,
-            "fields": fields,
-            "budget": origin.budget_bytes,
-            "method": origin.method,
-            "seed": origin.seed,
-            "source": [_writable(part) for part in origin.source],
-            "libraries": dict(origin.libraries),
-            "quality": quality,
-            "sha256": sha256,
-        }
-    )
+    sizes = chain.from_iterable(header.tier_sizes)
+    tiers = [Tier(*tier) for tier in zip(sizes, header.quantizers, header.errors, strict=True)]
+    entries = list(map(encode_entry, header.schema.fields, by_field(tiers, header.tier_sizes)))
+    return _metadata(header.dim, header.link, header.origin, entries, sha256)
+
+
+def _metadata(dim: int, link: str, origin: Origin, entries: Sequence[str], sha256: str) -> str:
+    """Return the text, with the entries of the fields as they are; what goes without saying is left out."""
+    values = {
+        **encode_origin(origin),
+        "schema_version": SCHEMA_VERSION,
+        "link": link,
+        "dim": dim,
+        "sha256": sha256,
+    }
+    texts = {key: canonical_json(value) for key, value in values.items() if value != _DEFAULTS.get(key)}
+    texts["fields"] = f"[{','.join(entries)}]"
+    return "{" + ",".join(f'"{key}":{text}' for key, text in sorted(texts.items())) + "}"
 
 
 def decode(metadata: str) -> tuple[Header, str]:
@@ -189,7 +234,7 @@ def decode(metadata: str) -> tuple[Header, str]:
     """
     try:
         found = parse_json(metadata)
-        version = _whole(found["schema_version"])
+        version = whole(found["schema_version"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError("is no fmcompress artifact: its metadata has no schema version") from error
     if version > SCHEMA_VERSION:
@@ -200,74 +245,25 @@ def decode(metadata: str) -> tuple[Header, str]:
     try:
         if version != SCHEMA_VERSION or not _SHA256.fullmatch(found["sha256"]):
             raise ValueError("schema version or SHA-256")
-        return _header(found), found["sha256"]
+        return _header({**_DEFAULTS, **found}), found["sha256"]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, UsageError) as error:
         raise ArtifactError(f"is damaged: its metadata cannot be used ({str(error)[:100]})") from error
 
 
-def _header(found: dict[str, Any]) -> Header:
-    dim, link = _whole(found["dim"]), found["link"]
+def _header(found: Mapping[str, Any]) -> Header:
+    dim, link = whole(found["dim"]), found["link"]
     if not 1 <= dim <= _MAX_DIM or link not in LINKS:
         raise ValueError(f"dim {dim}, link {link!r}")
-    quantizers = []
-    for name, kind, _, embedding, linear, _ in found["fields"]:
-        quantizer = parse_quantizer(embedding, linear)
-        if kind != _KIND or len(quantizer.codewords) > dim:
-            raise ValueError(f"field {name!r}")
-        quantizers.append(quantizer)
-    quality = {
-        name: Quality(_whole(rows), _number(auc), _number(logloss))
-        for name, (rows, auc, logloss) in found["quality"].items()
-    }
+    entries = [decode_entry(*entry) for entry in found["fields"]]
+    tiers = [tier for _, tiers in entries for tier in tiers]
+    if any(len(tier.quantizer.codewords) > dim for tier in tiers):
+        raise ValueError("more subspaces than coordinates")
     return Header(
-        schema=Schema.of((_text(name), _whole(cardinality)) for name, _, cardinality, *_ in found["fields"]),
+        schema=Schema(tuple(field for field, _ in entries)),
         dim=dim,
         link=link,
-        quantizers=tuple(quantizers),
-        errors=tuple(_number(error) for *_, error in found["fields"]),
-        origin=Origin(
-            budget_bytes=_whole(found["budget"]),
-            method=_text(found["method"]),
-            seed=_whole(found["seed"]),
-            source=tuple(_text(part) for part in found["source"]),
-            libraries={name: _text(version) for name, version in found["libraries"].items()},
-            quality=quality,
-        ),
+        quantizers=tuple(tier.quantizer for tier in tiers),
+        errors=tuple(tier.error for tier in tiers),
+        origin=decode_origin(found),
+        tier_sizes=tuple(tuple(tier.size for tier in tiers) for _, tiers in entries),
     )
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or abs(value) > _MAX_WHOLE:
-        raise ValueError("a whole number was expected")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("a text was expected")
-    return value
-
-
-def _number(value: Any) -> float:
-    if value is None:
-        return math.nan
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise ValueError("a number was expected")
-    return float(value)
-
-
-def _rounded(value: float, digits: int) -> float | None:
-    """Return a number with so many digits; None, JSON's null, for an AUC that does not exist."""
-    return float(f"{value:.{digits - 1}e}") if math.isfinite(value) else None
-
-
-def _capped(error: float) -> float | None:
-    """Return an error with 3 digits; beyond the limits they would take more room than was set aside."""
-    if abs(error) < _MIN_ERROR:
-        return 0.0
-    return _rounded(min(max(error, -_MAX_ERROR), _MAX_ERROR), 3)
-
-
-def _writable(text: str) -> str:
-    """Return a text with ``?`` in place of what UTF-8 cannot say: a file name may hold any bytes."""
-    return text.encode(errors="replace").decode()

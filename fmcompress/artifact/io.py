@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy.typing as npt
 from fmcompress.artifact.bitpack import unpack
 from fmcompress.artifact.container import decode_header, encode_header
 from fmcompress.artifact.header import BIAS_BYTES, UNSEALED, Header, decode, encode
-from fmcompress.artifact.model import CompressedFM, field_parts
+from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
+from fmcompress.artifact.model import CompressedFM
+from fmcompress.artifact.tables import LARGEST_INT8
 from fmcompress.errors import ArtifactError
 from fmcompress.files import replacing
-from fmcompress.quantizer import Quantizer, code_bits
+from fmcompress.quantizer import code_bits
 
 _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1 << 14
@@ -100,18 +103,48 @@ def _check_numbers(model: CompressedFM) -> None:
     chunks = (model.values[at : at + _CHUNK_BYTES] for at in range(0, len(model.values), _CHUNK_BYTES))
     if not (np.isfinite(model.bias) and all(np.isfinite(chunk).all() for chunk in chunks)):
         raise ArtifactError("is damaged: it holds NaN or infinite weights")
-    for parts in field_parts(model.header):
-        if all(k == 1 << code_bits(k) for k in parts.quantizer.code_sizes):
-            continue  # every code of this width names a codeword
-        _check_codes(model.codes[parts.code_start :][: parts.code_bytes], parts.cardinality, parts.quantizer)
+    for field in field_layouts(model.header):
+        if field.tier_bytes:
+            _check_tiers(model.codes[field.tier_start :][: field.tier_bytes], field)
+        for part in field.parts:
+            _check_tables(model, part)
+            _check_codes(model.codes[part.code_start :][: part.code_bytes], part)
 
 
-def _check_codes(stream: npt.NDArray[np.uint8], rows: int, quantizer: Quantizer) -> None:
-    widths = quantizer.widths
-    for start in range(0, rows, _CHUNK_ROWS):  # a multiple of 8 rows begins where a byte does
-        codes = unpack(stream[start * sum(widths) // 8 :], min(_CHUNK_ROWS, rows - start), widths)
-        if (codes >= np.array(quantizer.code_sizes)).any():
+def _check_tiers(stream: npt.NDArray[np.uint8], field: FieldLayout) -> None:
+    found = np.zeros(1 << sum(field.tier_widths), dtype=np.int64)
+    for tiers in _unpacked(stream, sum(field.sizes), field.tier_widths):
+        found += np.bincount(tiers[:, 0], minlength=len(found))
+    if found[: len(field.sizes)].tolist() != list(field.sizes):
+        raise ArtifactError("is damaged: its tiers have not as many categories as its header says")
+
+
+def _check_tables(model: CompressedFM, part: PartLayout) -> None:
+    """Check what is stored in int8; scales are known to be finite."""
+    for table in (*part.tables, part.linear):
+        if table.scale is None:
+            return
+        numbers = model.codes[table.rows].view(np.int8)
+        chunks = (numbers[at : at + _CHUNK_BYTES] for at in range(0, len(numbers), _CHUNK_BYTES))
+        if any((chunk < -LARGEST_INT8).any() for chunk in chunks):
+            raise ArtifactError(f"is damaged: a number in int8 is below -{LARGEST_INT8}")
+        if np.signbit(model.values[table.scale]):
+            raise ArtifactError("is damaged: it holds a negative scale")
+
+
+def _check_codes(stream: npt.NDArray[np.uint8], part: PartLayout) -> None:
+    sizes = part.quantizer.code_sizes
+    if all(size == 1 << code_bits(size) for size in sizes):
+        return  # every code of this width names a codeword
+    for codes in _unpacked(stream, part.cardinality, part.quantizer.widths):
+        if (codes >= np.array(sizes)).any():
             raise ArtifactError("is damaged: a code names a codeword that does not exist")
+
+
+def _unpacked(stream: npt.NDArray[np.uint8], rows: int, widths: tuple[int, ...]) -> Iterator[npt.NDArray[np.uint16]]:
+    """Yield the codes of a stream, not too many at a time."""
+    for start in range(0, rows, _CHUNK_ROWS):  # a multiple of 8 rows begins where a byte does
+        yield unpack(stream[start * sum(widths) // 8 :], min(_CHUNK_ROWS, rows - start), widths)
 
 
 def _header_bytes(header: Header, sha256: str) -> bytes:
@@ -121,4 +154,4 @@ def _header_bytes(header: Header, sha256: str) -> bytes:
 def _payload(model: CompressedFM) -> tuple[bytes, memoryview, memoryview]:
     bias = np.array(model.bias, dtype="<f4").tobytes()
     values = np.ascontiguousarray(model.values, dtype="<f2")
-    return bias, values.data.cast("B"), np.ascontiguousarray(model.codes).data
+    return bias, values.view(np.uint8).data, np.ascontiguousarray(model.codes).data

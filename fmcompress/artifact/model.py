@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +12,11 @@ import numpy.typing as npt
 
 from fmcompress.artifact.bitpack import pack, unpack
 from fmcompress.artifact.header import BIAS_BYTES, Header, Origin
-from fmcompress.quantized import QuantizedField, QuantizedFM, table_shapes
-from fmcompress.quantizer import Quantizer
+from fmcompress.artifact.layout import field_layouts, part_layouts
+from fmcompress.artifact.tables import read_table, write_table
+from fmcompress.quantized import QuantizedField, QuantizedFM
 from fmcompress.schema import Schema
+from fmcompress.tiers import Tiers, by_field
 
 if TYPE_CHECKING:
     from fmcompress.serve.scorer import Scorer
@@ -26,10 +27,10 @@ class CompressedFM:
     """A factorization machine within a byte budget.
 
     Attributes:
-        header: fields, quantizers and origin.
+        header: fields, tiers, quantizers and origin.
         bias: w_0.
-        values: codebooks, raw embeddings and linear weights, field by field, float16.
-        codes: the fields' bit streams, uint8.
+        values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, part by part, float16.
+        codes: tiers, what is stored in int8, and bit streams of codes, part by part, uint8.
     """
 
     header: Header
@@ -65,69 +66,44 @@ class CompressedFM:
         save(self, path, force=force)
 
     @cached_property
+    def tiers(self) -> Tiers:
+        """How the categories of the fields are split."""
+        of = np.zeros(self.schema.categories, dtype=np.uint8)
+        for number, field in enumerate(field_layouts(self.header)):
+            if field.tier_bytes:
+                stream = self.codes[field.tier_start :][: field.tier_bytes]
+                of[self.schema.rows(number)] = unpack(stream, sum(field.sizes), field.tier_widths)[:, 0]
+        return Tiers(self.schema, of)
+
+    @cached_property
     def _scorer(self) -> Scorer:
         from fmcompress.serve.scorer import Scorer
 
         return Scorer(self)
 
 
-@dataclass(frozen=True)
-class FieldParts:
-    """Where the parts of one field lie in an artifact.
-
-    Attributes:
-        quantizer: how the field is stored.
-        cardinality: its number of categories.
-        tables: start and shape of each table (codebook, or raw embeddings) in the values.
-        linear_start: start of the linear weights' table in the values.
-        linear_values: size of that table.
-        code_start: start of the bit stream in the codes, in bytes.
-        code_bytes: size of the stream.
-    """
-
-    quantizer: Quantizer
-    cardinality: int
-    tables: tuple[tuple[int, tuple[int, int]], ...]
-    linear_start: int
-    linear_values: int
-    code_start: int
-    code_bytes: int
-
-
-def field_parts(header: Header) -> Iterator[FieldParts]:
-    """Yield where each field's parts lie; the one place that knows the order of the bytes."""
-    value = code = 0
-    for field, quantizer in zip(header.schema.fields, header.quantizers, strict=True):
-        tables = []
-        for rows, columns in table_shapes(quantizer, field.cardinality, header.dim):
-            tables.append((value, (rows, columns)))
-            value += rows * columns
-        linear_values = quantizer.linear_values(field.cardinality)
-        code_bytes = quantizer.code_bytes(field.cardinality)
-        yield FieldParts(quantizer, field.cardinality, tuple(tables), value, linear_values, code, code_bytes)
-        value += linear_values
-        code += code_bytes
-
-
 def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:
-    """Return the packed form of a quantized factorization machine; numbers are rounded to fp16, the bias to fp32."""
+    """Return the packed form of a quantized factorization machine; its numbers are rounded as they are stored."""
     header = Header(
         schema=model.schema,
         dim=model.dim,
         link=model.link,
-        quantizers=tuple(field.quantizer for field in model.fields),
-        errors=tuple(field.error for field in model.fields),
+        quantizers=tuple(part.quantizer for part in model.fields),
+        errors=tuple(part.error for part in model.fields),
         origin=origin,
+        tier_sizes=model.tiers.sizes,
     )
     _, values, codes = header.tensors
     packed_values = np.empty(values.size, dtype=np.float16)
     packed_codes = np.empty(codes.size, dtype=np.uint8)
-    for parts, field in zip(field_parts(header), model.fields, strict=True):
-        for (start, (rows, columns)), table in zip(parts.tables, field.tables, strict=True):
-            packed_values[start : start + rows * columns] = to_half(table).reshape(-1)
-        packed_values[parts.linear_start : parts.linear_start + parts.linear_values] = to_half(field.linear_table)
-        stream = pack(_all_codes(field), parts.quantizer.widths)
-        packed_codes[parts.code_start : parts.code_start + parts.code_bytes] = stream
+    tiers, parts = model.schema.split(model.tiers.of), by_field(model.fields, header.tier_sizes)
+    for field, of, own in zip(field_layouts(header), tiers, parts, strict=True):
+        packed_codes[field.tier_start :][: field.tier_bytes] = pack(of[:, None].astype(np.uint16), field.tier_widths)
+        for place, part in zip(field.parts, own, strict=True):
+            tables = zip((*place.tables, place.linear), (*part.tables, part.linear_table), strict=True)
+            for table_place, table in tables:
+                write_table(table, table_place, packed_values, packed_codes)
+            packed_codes[place.code_start :][: place.code_bytes] = pack(_all_codes(part), place.quantizer.widths)
     largest = float(np.finfo(np.float32).max)
     bias = float(np.float32(min(max(model.bias, -largest), largest)))
     return CompressedFM(header, bias, packed_values, packed_codes)
@@ -136,32 +112,22 @@ def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:
 def unpack_model(model: CompressedFM) -> QuantizedFM:
     """Return the working form of a packed model: the inverse of ``pack_model``, after its rounding."""
     fields = []
-    for parts, error in zip(field_parts(model.header), model.header.errors, strict=True):
-        stream = model.codes[parts.code_start : parts.code_start + parts.code_bytes]
-        codes = unpack(stream, parts.cardinality, parts.quantizer.widths)
-        subspaces = len(parts.quantizer.codewords)
-        linear = model.values[parts.linear_start : parts.linear_start + parts.linear_values]
+    for place, error in zip(part_layouts(model.header), model.header.errors, strict=True):
+        stream = model.codes[place.code_start :][: place.code_bytes]
+        codes = unpack(stream, place.cardinality, place.quantizer.widths)
+        subspaces = len(place.quantizer.codewords)
         fields.append(
             QuantizedField(
-                quantizer=parts.quantizer,
-                tables=tuple(
-                    model.values[start : start + shape[0] * shape[1]].reshape(shape).astype(np.float32)
-                    for start, shape in parts.tables
-                ),
+                quantizer=place.quantizer,
+                tables=tuple(read_table(table, model.values, model.codes) for table in place.tables),
                 codes=codes[:, :subspaces],
-                linear_table=linear.astype(np.float32),
+                linear_table=read_table(place.linear, model.values, model.codes),
                 linear_codes=codes[:, subspaces:].reshape(-1),
                 error=error,
             )
         )
     header = model.header
-    return QuantizedFM(header.schema, header.dim, header.link, model.bias, tuple(fields))
-
-
-def to_half(table: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """Round to fp16; what lies outside its range becomes its largest number."""
-    largest = float(np.finfo(np.float16).max)
-    return np.clip(table, -largest, largest).astype(np.float16)
+    return QuantizedFM(header.schema, header.dim, header.link, model.bias, tuple(fields), model.tiers)
 
 
 def _all_codes(field: QuantizedField) -> npt.NDArray[np.uint16]:

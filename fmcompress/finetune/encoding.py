@@ -13,8 +13,9 @@ from fmcompress.quantizer import embedding_spec, linear_spec, parse_quantizer
 
 
 def encode_model(model: CompressedFM) -> dict[str, Any]:
-    """Return quantizers, numbers and codes of a model as texts and tensors."""
+    """Return tiers, quantizers, numbers and codes of a model as numbers, texts and tensors."""
     return {
+        "tiers": [list(sizes) for sizes in model.header.tier_sizes],
         "quantizers": [[embedding_spec(q), linear_spec(q)] for q in model.header.quantizers],
         "bias": model.bias,
         **{name: torch.from_numpy(np.array(getattr(model, name))) for name in ("values", "codes")},
@@ -26,10 +27,11 @@ def decode_model(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> 
 
     Args:
         encoded: what it returned.
-        like: a model of the same fields.
+        like: a model of the same fields, in the same tiers.
         origin: what the artifact says of itself.
     """
     quantizers = tuple(parse_quantizer(embedding, linear) for embedding, linear in encoded["quantizers"])
-    errors = tuple(field.error for field in like.fields)
-    header = Header(like.schema, like.dim, like.link, quantizers, errors, origin)
+    errors = tuple(part.error for part in like.fields)
+    tier_sizes = tuple(tuple(sizes) for sizes in encoded["tiers"])
+    header = Header(like.schema, like.dim, like.link, quantizers, errors, origin, tier_sizes)
     return CompressedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy())

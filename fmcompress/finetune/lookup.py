@@ -18,15 +18,25 @@ class Lookup(nn.Module):
     numbers: Tensor
     starts: Tensor
 
-    def __init__(self, numbers: Sequence[npt.NDArray[np.integer]], *, null: int) -> None:
-        """Join the fields' maps; an id of -1 is mapped to ``null``."""
+    def __init__(self, numbers: Sequence[npt.NDArray[np.integer]], *, null: int, persistent: bool = False) -> None:
+        """Join the fields' maps; an id of -1 is mapped to ``null``; persistent ones are part of ``state_dict``."""
         super().__init__()
         joined = np.concatenate(numbers).astype(np.int32)
         nothing = np.full((1, *joined.shape[1:]), null, dtype=np.int32)
         starts = np.cumsum([0] + [len(part) for part in numbers])
         self._end = int(starts[-1])
-        self.register_buffer("numbers", torch.from_numpy(np.concatenate([joined, nothing])), persistent=False)
+        self.register_buffer("numbers", torch.from_numpy(np.concatenate([joined, nothing])), persistent=persistent)
         self.register_buffer("starts", torch.from_numpy(starts[:-1]), persistent=False)
+
+    def replace(self, numbers: Sequence[npt.NDArray[np.integer]]) -> None:
+        """Take other maps of the same fields."""
+        joined = torch.from_numpy(np.concatenate(numbers).astype(np.int32))
+        self.numbers[:-1] = joined.to(self.numbers.device)
+
+    def split(self) -> list[npt.NDArray[np.int32]]:
+        """Return a copy of the fields' maps as they are now."""
+        joined = self.numbers[:-1].cpu().numpy().copy()
+        return np.split(joined, self.starts.cpu().numpy()[1:])
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the rows of ids."""

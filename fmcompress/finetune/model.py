@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -72,4 +73,11 @@ class QuantizedModule(nn.Module):
         for part in self._parts:
             for column, field in part.store(fields).items():
                 fields[column] = field
-        return QuantizedFM(model.schema, model.dim, model.link, self.bias.item(), tuple(fields))
+        return replace(model, bias=self.bias.item(), fields=tuple(fields))
+
+    def recode(self, model: QuantizedFM) -> None:
+        """Take over the codes of ``model`` where they are fixed while codebooks are trained."""
+        self.linear.recode(model.fields)
+        for part in self._parts:
+            if isinstance(part, FixedCodes):
+                part.recode(model.fields)

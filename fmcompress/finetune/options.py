@@ -44,6 +44,25 @@ class MovingOptions:
 
 
 @dataclass(frozen=True)
+class ReassignOptions:
+    """How codes are chosen anew while codebooks are tuned.
+
+    Attributes:
+        prior: for how many rows the factorization machine's own embedding counts in the choice of a category's codes.
+        share: of the epochs, from the first on, that begin with a choice.
+    """
+
+    prior: float = 100.0
+    share: float = 0.6
+
+    def __post_init__(self) -> None:
+        if not 0 < self.prior < math.inf:
+            raise UsageError(f"prior is {self.prior}, expected more than 0")
+        if not 0 <= self.share <= 1:
+            raise UsageError(f"share is {self.share}, expected a number from 0 to 1")
+
+
+@dataclass(frozen=True)
 class TuneOptions:
     """How a compressed factorization machine is tuned.
 
@@ -54,7 +73,8 @@ class TuneOptions:
         epochs: passes over the data; 0 leaves the model as it is.
         seed: of the order of rows.
         device: a torch device.
-        moving: how codes move; None lets them stand still.
+        moving: how codes move with each step; None if they do not.
+        reassign: how codes are chosen anew between epochs; None if they are not.
     """
 
     distillation: float = 1.0
@@ -64,8 +84,11 @@ class TuneOptions:
     seed: int = 0
     device: str = "cpu"
     moving: MovingOptions | None = None
+    reassign: ReassignOptions | None = None
 
     def __post_init__(self) -> None:
+        if self.moving is not None and self.reassign is not None:
+            raise UsageError("codes either move with each step or are chosen anew between epochs")
         if self.epochs < 0:
             raise UsageError(f"epochs is {self.epochs}, expected 0 or more")
         if self.batch_size < 1:

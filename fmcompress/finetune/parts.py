@@ -34,12 +34,18 @@ class Linear(nn.Module):
         super().__init__()
         self._sparse = sparse
         self.table = nn.Parameter(torch.from_numpy(self._join(model.fields)))
-        numbers, start = [], 0
-        for field, shape in zip(model.fields, model.schema.fields, strict=True):
-            raw = field.quantizer.linear_raw
-            numbers.append(start + (np.arange(shape.cardinality) if raw else field.linear_codes.astype(np.int64)))
-            start += len(field.linear_table)
-        self._lookup = Lookup(numbers, null=start)
+        self._starts = np.cumsum([0] + [len(field.linear_table) for field in model.fields]).tolist()
+        self._lookup = Lookup(self._rows_of(model.fields), null=self._starts[-1], persistent=True)
+
+    def _rows_of(self, fields: Sequence[QuantizedField]) -> list[npt.NDArray[np.int64]]:
+        return [
+            start + (np.arange(len(f.linear_table)) if f.quantizer.linear_raw else f.linear_codes.astype(np.int64))
+            for start, f in zip(self._starts, fields, strict=False)
+        ]
+
+    def recode(self, fields: Sequence[QuantizedField]) -> None:
+        """Take over the codes of the fields."""
+        self._lookup.replace(self._rows_of(fields))
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return Σ w_i, float32 (rows,), of ids, int64 (rows, all fields)."""
@@ -48,9 +54,12 @@ class Linear(nn.Module):
 
     def store(self, fields: Sequence[QuantizedField]) -> list[QuantizedField]:
         """Return the fields with the numbers as they are now."""
-        ends = np.cumsum([len(field.linear_table) for field in fields])
-        tables = np.split(numpy_of(self.table)[:-1, 0], ends[:-1])
-        return [replace(field, linear_table=table) for field, table in zip(fields, tables, strict=True)]
+        tables = np.split(numpy_of(self.table)[:-1, 0], self._starts[1:-1])
+        found = []
+        for field, start, table, rows in zip(fields, self._starts, tables, self._lookup.split(), strict=False):
+            codes = field.linear_codes if field.quantizer.linear_raw else (rows - start).astype(np.uint16)
+            found.append(replace(field, linear_table=table, linear_codes=codes))
+        return found
 
     def _join(self, fields: Sequence[QuantizedField]) -> Array:
         return np.concatenate([*(field.linear_table for field in fields), np.zeros(1, np.float32)])[:, None]
@@ -173,7 +182,11 @@ class FixedCodes(nn.Module):
         super().__init__()
         self._books = Codebooks(model, columns)
         self.table = nn.Parameter(torch.from_numpy(self._books.join(model.fields)))
-        self._lookup = Lookup(self._books.rows_of(model.fields), null=self._books.null)
+        self._lookup = Lookup(self._books.rows_of(model.fields), null=self._books.null, persistent=True)
+
+    def recode(self, fields: Sequence[QuantizedField]) -> None:
+        """Take over the codes of the fields."""
+        self._lookup.replace(self._books.rows_of(fields))
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return vectors, (rows, dim), and scalars, (rows,), of ids, int64 (rows, all fields)."""
@@ -189,7 +202,14 @@ class FixedCodes(nn.Module):
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
         """Return the fields of this part with the numbers as they are now."""
         tables = self._books.split(numpy_of(self.table))
-        return {column: replace(fields[column], tables=found) for column, found in tables.items()}
+        return {
+            column: replace(
+                fields[column],
+                tables=tables[column],
+                codes=(rows - self._books.starts[:, position]).astype(np.uint16),
+            )
+            for position, (column, rows) in enumerate(zip(self._books.columns, self._lookup.split(), strict=True))
+        }
 
 
 def by_subspaces(fields: Iterable[QuantizedField]) -> dict[int, list[int]]:

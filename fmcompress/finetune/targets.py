@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -31,7 +33,11 @@ class Targets:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the targets of a batch, float32 (rows,)."""
-        labels = torch.from_numpy(batch.labels)
-        if self._distillation > 0:
-            labels = torch.lerp(labels, torch.from_numpy(self._teacher.predict(batch.ids)), self._distillation)
-        return labels.to(self._device)
+        return torch.from_numpy(self.of(batch)).to(self._device)
+
+    def of(self, batch: Batch) -> npt.NDArray[np.float32]:
+        """Return the targets of a batch, float32 (rows,), in memory."""
+        if self._distillation == 0:
+            return batch.labels
+        share = np.float32(self._distillation)
+        return batch.labels + share * (self._teacher.predict(batch.ids) - batch.labels)

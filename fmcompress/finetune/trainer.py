@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fmcompress.artifact import CompressedFM, pack_model, unpack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import Batch, ParquetRows
+from fmcompress.data import Batch, ParquetRows, shuffled
+from fmcompress.data.batch import concatenate
+from fmcompress.data.shuffle import BUFFER_BYTES
+from fmcompress.errors import UsageError
 from fmcompress.evaluation import Scores
 from fmcompress.finetune.encoding import decode_model, encode_model
 from fmcompress.finetune.latent_sgd import LatentSGD
@@ -21,14 +24,20 @@ from fmcompress.finetune.model import QuantizedModule
 from fmcompress.finetune.moving import MovingCodes
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.parts import FixedCodes
+from fmcompress.finetune.reassign import Reassigner
 from fmcompress.finetune.targets import Targets
 from fmcompress.journal import Journal
 from fmcompress.progress import SILENT, Progress
+from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.quantized import QuantizedFM
+from fmcompress.tiers import Tiers
 from fmcompress.training import Fit, ResumableRun, Schedule, Stage, adam, fit, linear_decay, sparse_gradients
 
 STAGE = "tuning"
 """Name of this stage of a run."""
+
+_SAMPLE_ROWS = 2**20
+_CHUNK_ROWS = 65_536
 
 
 def tune(
@@ -42,6 +51,7 @@ def tune(
     progress: Progress = SILENT,
     journal: Journal | None = None,
     counts: npt.NDArray[np.int64] | None = None,
+    sensitivity: Sensitivity | None = None,
 ) -> Fit[CompressedFM]:
     """Tune a compressed factorization machine; its size stays as it is.
 
@@ -49,12 +59,13 @@ def tune(
         model: the model to start from.
         rows: training data.
         valid: validation data, which choose the state that is returned.
-        teacher: the factorization machine that was compressed.
+        teacher: the factorization machine that was compressed, in the coordinates of the codebooks.
         start: scores of ``model`` on the validation data; what is returned is not worse.
         options: how to tune.
         progress: told of each epoch.
         journal: keeps the state and the history of the run.
         counts: rows in which each category is active, int64 (categories,), for codes that move.
+        sensitivity: what errors cost, for codes that are chosen anew.
 
     Raises:
         DataError: the rows cannot be used.
@@ -66,6 +77,10 @@ def tune(
     steps = options.epochs * -(-rows.rows // options.batch_size)
     schedule = Schedule(options.batch_size, options.epochs, None, options.seed)
     run = TuneRun(model, teacher, options, steps=steps, counts=counts)
+    if options.reassign is not None:
+        if sensitivity is None:
+            raise UsageError("codes are to be chosen anew, but what errors cost is not given")
+        run.reassign(Reassigner(teacher, sensitivity, model.tiers, options.reassign), rows, options.reassign.share)
     stage = Stage(journal or Journal(), STAGE, run)
     return fit(run, rows, valid, schedule, title=STAGE, progress=progress, start=(model, start), journal=stage)
 
@@ -98,9 +113,12 @@ class TuneRun(ResumableRun[CompressedFM]):
         self._distance_weight = 0.0
         self._targets = Targets(teacher, options.distillation, options.device)
         self._quantized = unpack_model(model)
+        self._tiers = model.tiers
+        self._seed = options.seed
+        self._reassigner: Reassigner | None = None
         sparse = sparse_gradients(model.values.size)
         moving = options.moving
-        coded = FixedCodes if moving is None else _moving(teacher, counts, moving)
+        coded = FixedCodes if moving is None else _moving(teacher, counts, model.tiers, moving)
         self.module = QuantizedModule(self._quantized, sparse=sparse, coded=coded).to(options.device)
         self.optimizers = adam(self.module.tables(), self.module.others(), options.lr, sparse=sparse)
         if moving is not None:
@@ -111,10 +129,28 @@ class TuneRun(ResumableRun[CompressedFM]):
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is minimised (Eq. 5), and of it the binary cross entropy against the targets."""
-        logits = self.module(torch.from_numpy(batch.ids).long().to(self._device))
+        logits = self.module(torch.from_numpy(self._tiers.ids(batch.ids)).long().to(self._device))
         entropy = binary_cross_entropy_with_logits(logits, self._targets(batch))
         distances = [part.distance for part in self.module.moving()]
         return entropy + self._distance_weight * sum(distances), entropy
+
+    def reassign(self, reassigner: Reassigner, rows: ParquetRows, share: float) -> None:
+        """Let codes be chosen anew at the beginning of epochs.
+
+        Args:
+            reassigner: chooses them.
+            rows: training data.
+            share: of the epochs, from the first on, that begin so.
+        """
+        self._reassigner, self._rows, self._share = reassigner, rows, share
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
+        """Choose codes anew, in the first epochs."""
+        if self._reassigner is None or epoch > self._share * epochs:
+            return
+        sample = _sample(self._rows, seed=self._seed * 1_000_003 + epoch)
+        targets = np.concatenate([self._targets.of(part) for part in _chunks(sample)])
+        self.module.recode(self._reassigner(self.module.store(self._quantized), sample, targets))
 
     def state(self) -> CompressedFM:
         """Return the packed model."""
@@ -129,16 +165,33 @@ class TuneRun(ResumableRun[CompressedFM]):
         return decode_model(encoded, self._quantized, self._origin)
 
 
+def _sample(rows: ParquetRows, *, seed: int) -> Batch:
+    """Return as many rows, in random order, as fit the buffer that shuffles them, a million at most."""
+    most = min(_SAMPLE_ROWS, BUFFER_BYTES // (4 * (len(rows.schema) + 1)))
+    found: list[Batch] = []
+    for batch in shuffled(rows, _CHUNK_ROWS, seed=seed):
+        found.append(batch)
+        if _CHUNK_ROWS * len(found) >= most:
+            break
+    return concatenate(found)
+
+
+def _chunks(batch: Batch) -> Iterator[Batch]:
+    for first in range(0, len(batch), _CHUNK_ROWS):
+        yield batch.take(slice(first, first + _CHUNK_ROWS))
+
+
 def _moving(
     teacher: FMCheckpoint,
     counts: npt.NDArray[np.int64] | None,
+    tiers: Tiers,
     options: MovingOptions,
 ) -> Callable[[QuantizedFM, list[int]], MovingCodes]:
     """Return what makes the parts with codes that move; their latents start from the teacher's embeddings."""
     seen = np.ones(teacher.schema.categories, dtype=np.int64) if counts is None else counts
     return partial(
         MovingCodes,
-        embeddings=teacher.schema.split(teacher.embeddings),
-        counts=teacher.schema.split(seen),
+        embeddings=tiers.parts.split(teacher.embeddings[tiers.order]),
+        counts=tiers.parts.split(seen[tiers.order]),
         options=options,
     )

@@ -22,7 +22,16 @@ class FMScorer:
         self._bias = checkpoint.bias
         self._offsets = checkpoint.schema.offsets
         self._embeddings = torch.from_numpy(checkpoint.embeddings)
-        self._scalars = checkpoint.linear - 0.5 * np.einsum("il,il->i", checkpoint.embeddings, checkpoint.embeddings)
+        self._scalars = _scalars(checkpoint.embeddings, checkpoint.linear)
+
+    def refresh(self, rows: npt.NDArray[np.int64], linear: npt.NDArray[np.float32]) -> None:
+        """Take note that the embeddings of some categories have changed in place.
+
+        Args:
+            rows: of the tables, int64 (n,).
+            linear: their linear weights, float32 (n,).
+        """
+        self._scalars[rows] = _scalars(self._embeddings.numpy()[rows], linear)
 
     def predict(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """Return the predicted probabilities of rows, float32 (rows,).
@@ -43,3 +52,8 @@ class FMScorer:
         scalars = (self._scalars[rows] * present).sum(axis=1, dtype=np.float32)
         logits = self._bias + scalars + 0.5 * np.einsum("rl,rl->r", sums, sums)
         return logits.astype(np.float32), sums
+
+
+def _scalars(embeddings: npt.NDArray[np.float32], linear: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return w_i − ½‖v_i‖² of each category, float32 (categories,)."""
+    return np.asarray(linear - 0.5 * np.einsum("il,il->i", embeddings, embeddings))

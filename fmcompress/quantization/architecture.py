@@ -17,7 +17,7 @@ from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.quantization.allocate import allocate
 from fmcompress.quantization.lightfm import check_codewords, check_subspaces, linear_quantizer
-from fmcompress.quantizer import VALUE_BYTES, Quantizer, code_bits, embedding_spec, subspace_bounds
+from fmcompress.quantizer import HALF, Quantizer, code_bits, embedding_spec, subspace_bounds
 from fmcompress.schema import Schema
 from fmcompress.sizes import format_size
 
@@ -202,7 +202,7 @@ class SearchSpace:
             cardinality = int(self.schema.cardinalities[column])
             for number, size in enumerate(self.sizes[field].tolist()):
                 codes = cardinality * code_bits(size) // 8 if size < cardinality else 0
-                found[field, :, number] = [VALUE_BYTES * size * width + codes for width in widths]
+                found[field, :, number] = [HALF * size * width + codes for width in widths]
         return found
 
     @cached_property

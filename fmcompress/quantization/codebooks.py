@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fmcompress.quantization.kmeans import Points, nearest, train_centroids
-from fmcompress.quantization.menu import FieldWeights
 from fmcompress.quantization.metric import whitened_subspaces
+from fmcompress.quantization.weights import FieldWeights
 from fmcompress.quantized import QuantizedField
 from fmcompress.quantizer import Quantizer
 

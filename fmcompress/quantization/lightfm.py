@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from fmcompress.errors import UsageError
-from fmcompress.quantization.menu import FieldWeights
 from fmcompress.quantizer import MAX_CODEWORDS, Quantizer
 
 
@@ -75,8 +72,3 @@ def check_subspaces(subspaces: int, dim: int) -> None:
     """
     if subspaces > dim:
         raise UsageError(f"subspaces is {subspaces}, but the embeddings have {dim} coordinates")
-
-
-def euclidean(field: FieldWeights) -> FieldWeights:
-    """Return the field with the paper's distortion (Eq. 2): all categories and coordinates count the same."""
-    return replace(field, hessian=np.eye(field.dim), frequencies=np.full(field.cardinality, 1 / field.cardinality))

@@ -1,28 +1,25 @@
-"""The plan: which quantizer each field gets under a budget, known to the byte before any codebook is made."""
+"""The plan: how each field is stored under a budget, known to the byte before any codebook is made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from typing import Literal
 
-from fmcompress.artifact.header import BIAS_BYTES, Origin, artifact_bytes, header_bytes
+from fmcompress.artifact.header import Origin, artifact_bytes
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import BudgetError
 from fmcompress.progress import SILENT, Progress
-from fmcompress.quantization.allocate import allocate
 from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
-from fmcompress.quantization.lightfm import LightFM, euclidean
-from fmcompress.quantization.menu import FieldWeights, Option, embedding_curve, field_menu, subspaces_on_menu
+from fmcompress.quantization.lightfm import LightFM
 from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.sensitivity import Sensitivity
+from fmcompress.quantization.weights import Metric, all_weights
 from fmcompress.quantized import QuantizedFM
 from fmcompress.quantizer import Quantizer
 from fmcompress.sizes import format_size
-
-Metric = Literal["fm", "euclidean"]
+from fmcompress.tiers import Tiers
 
 
 @dataclass(frozen=True)
@@ -30,70 +27,20 @@ class Plan:
     """How each field of a factorization machine is to be stored.
 
     Attributes:
-        quantizers: the quantizer of each field.
+        tiers: how fields are cut into parts.
+        quantizers: the quantizer of each part.
         file_bytes: exact size of the artifact.
         largest_bytes: size of the artifact with the best option of every field.
+        metrics: in which the codebooks of each part are made; None leaves it to who carries the plan out.
+        prices: rise of the loss per row by each part, as measured on held-out rows; None where there were none.
     """
 
+    tiers: Tiers
     quantizers: tuple[Quantizer, ...]
     file_bytes: int
     largest_bytes: int
-
-
-def all_weights(checkpoint: FMCheckpoint, sensitivity: Sensitivity) -> list[FieldWeights]:
-    """Return the weights of each field, and what errors in them cost."""
-    return [
-        FieldWeights(
-            checkpoint.embeddings[checkpoint.schema.rows(field)],
-            checkpoint.linear[checkpoint.schema.rows(field)],
-            sensitivity.frequencies[checkpoint.schema.rows(field)],
-            sensitivity.hessians[field],
-            float(sensitivity.curvatures[field]),
-        )
-        for field in range(len(checkpoint.schema))
-    ]
-
-
-def _menus(weights: list[FieldWeights], seed: int, progress: Progress) -> list[list[Option]]:
-    counts = subspaces_on_menu(weights[0].dim)
-    works = [partial(embedding_curve, field, subspaces, seed=seed) for field in weights for subspaces in counts]
-    curves = list(side_by_side(works, title="pricing quantizers", progress=progress))
-    return [
-        field_menu(field, curves[number * len(counts) : (number + 1) * len(counts)], seed=seed)
-        for number, field in enumerate(weights)
-    ]
-
-
-def make_plan(
-    checkpoint: FMCheckpoint, sensitivity: Sensitivity, origin: Origin, *, progress: Progress = SILENT
-) -> Plan:
-    """Choose the quantizer of each field.
-
-    Args:
-        checkpoint: the factorization machine.
-        sensitivity: what errors in it cost.
-        origin: what the artifact will say of itself; with the budget.
-        progress: told of each field.
-
-    Raises:
-        BudgetError: no artifact of this model fits the budget.
-    """
-    fixed = BIAS_BYTES + header_bytes(checkpoint.schema, checkpoint.dim, checkpoint.link, origin)
-    menus = _menus(all_weights(checkpoint, sensitivity), origin.seed, progress)
-    options = allocate(menus, origin.budget_bytes - fixed)
-    if options is None:
-        smallest = fixed + sum(menu[0].payload_bytes for menu in menus)
-        raise BudgetError(
-            f"budget of {format_size(origin.budget_bytes)} is too small: "
-            f"the smallest artifact of this model has {smallest:,} bytes",
-            smallest_bytes=smallest,
-            hint=f"--budget {smallest} is the least that works",
-        )
-    return Plan(
-        tuple(option.quantizer for option in options),
-        fixed + sum(option.payload_bytes for option in options),
-        fixed + sum(menu[-1].payload_bytes for menu in menus),
-    )
+    metrics: tuple[Metric, ...] | None = None
+    prices: tuple[float, ...] | None = None
 
 
 def plan_lightfm(checkpoint: FMCheckpoint, sizes: LightFM, origin: Origin) -> Plan:
@@ -117,7 +64,7 @@ def plan_lightfm(checkpoint: FMCheckpoint, sizes: LightFM, origin: Origin) -> Pl
             smallest_bytes=file_bytes,
             hint="fewer --codewords or --subspaces take less; --method auto finds what fits",
         )
-    return Plan(tuple(quantizers), file_bytes, file_bytes)
+    return Plan(Tiers.none(checkpoint.schema), tuple(quantizers), file_bytes, file_bytes)
 
 
 def carry_out(
@@ -126,7 +73,9 @@ def carry_out(
     quantizers: Sequence[Quantizer],
     *,
     seed: int,
-    metric: Metric = "fm",
+    tiers: Tiers | None = None,
+    metric: Metric | Sequence[Metric] = "fm",
+    prices: Sequence[float] | None = None,
     progress: Progress = SILENT,
 ) -> QuantizedFM:
     """Make codebooks and codes.
@@ -134,22 +83,26 @@ def carry_out(
     Args:
         checkpoint: the factorization machine.
         sensitivity: what errors in it cost.
-        quantizers: of each field.
+        quantizers: of each part.
         seed: of k-means.
-        metric: what the embeddings' k-means minimises: the expected loss (``fm``), or the squared distance of all
-            categories alike (``euclidean``), as in the paper (Eq. 2).
+        tiers: how fields are cut into parts; None leaves them whole.
+        metric: what the embeddings' k-means minimises, in all parts or in each of them.
+        prices: what each part costs, where that is known better than from the expected loss.
         progress: told of each field.
     """
-    weights = all_weights(checkpoint, sensitivity)
-    points = weights if metric == "fm" else [euclidean(field) for field in weights]
+    tiers = tiers or Tiers.none(checkpoint.schema)
+    weights = all_weights(checkpoint, sensitivity, tiers)
+    metrics = [metric] * len(weights) if isinstance(metric, str) else metric
     works = [
-        partial(quantize_subspace, field, quantizer, number, seed=seed)
-        for field, quantizer in zip(points, quantizers, strict=True)
+        partial(quantize_subspace, part.in_metric(own), quantizer, number, seed=seed)
+        for part, own, quantizer in zip(weights, metrics, quantizers, strict=True)
         for number in range(len(quantizer.codewords))
     ]
     coded = iter(list(side_by_side(works, title="making codebooks", progress=progress)))
     fields = [
-        quantize_field(field, quantizer, list(islice(coded, len(quantizer.codewords))), seed=seed)
-        for field, quantizer in zip(weights, quantizers, strict=True)
+        quantize_field(part, quantizer, list(islice(coded, len(quantizer.codewords))), seed=seed)
+        for part, quantizer in zip(weights, quantizers, strict=True)
     ]
-    return QuantizedFM(checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, tuple(fields))
+    if prices is not None:
+        fields = [replace(field, error=price) for field, price in zip(fields, prices, strict=True)]
+    return QuantizedFM(checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, tuple(fields), tiers)

@@ -56,7 +56,7 @@ def from_moments(checkpoint: FMCheckpoint, counts: npt.NDArray[np.int64] | None)
         counts: how often each category was seen; None takes all categories of a field as equally frequent.
     """
     schema, dim = checkpoint.schema, checkpoint.dim
-    frequencies = _frequencies(schema, counts)
+    frequencies = shares(schema, counts)
     means = np.empty((len(schema), dim))
     covariances = np.empty((len(schema), dim, dim))
     linear = checkpoint.bias
@@ -111,10 +111,10 @@ def from_rows(checkpoint: FMCheckpoint, rows: ParquetRows, counts: npt.NDArray[n
             break
     present_rows = np.maximum(present_rows, 1)
     hessians /= present_rows[:, None, None]
-    return Sensitivity(_frequencies(schema, counts), _regular(hessians), np.asarray(curvatures / present_rows))
+    return Sensitivity(shares(schema, counts), _regular(hessians), np.asarray(curvatures / present_rows))
 
 
-def _frequencies(schema: Schema, counts: npt.NDArray[np.int64] | None) -> Floats:
+def shares(schema: Schema, counts: npt.NDArray[np.int64] | None) -> Floats:
     """Return the share of rows of each category; one more row each, so that a rare one is worth something."""
     frequencies = np.ones(schema.categories)
     if counts is not None:

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from fmcompress.reporting.report import Report
+from fmcompress.reporting.report import FieldReport, Report
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 from fmcompress.sizes import format_size
 from fmcompress.text import printable
@@ -54,11 +54,22 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("in memory, scoring", format_size(report.resident_bytes)),
         ("in memory, decoded", format_size(report.decoded_bytes)),
         ("paper's Params", f"{report.paper_params_mib:.4f} MiB, of the FM {report.paper_fm_mib:.4f} MiB"),
+        ("rise of LogLoss", _rises(report)),
         ("embedding size", str(report.dim)),
         ("method", f"{report.method}, seed {report.seed}"),
         ("source", f"{name} of {tool}, SHA-256 {sha256}" if name else "a model in memory"),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
     ]
+
+
+def _rises(report: Report) -> str:
+    """Return the expected rise beside the measured ones."""
+    found = [f"predicted {report.predicted_rise:+.5f}"]
+    if report.measured_rise_untuned is not None:
+        found.append(f"measured before tuning {report.measured_rise_untuned:+.5f}")
+    if report.measured_rise is not None:
+        found.append(f"after {report.measured_rise:+.5f}")
+    return ", ".join(found)
 
 
 def _tables(report: Report) -> list[Table]:
@@ -84,24 +95,25 @@ def _fields(report: Report) -> Table:
         "field", "embedding", "linear", "categories", "bits/row",
         "codes", "codebooks", "raw", "linear part", "bytes", "share", "error",
     )  # fmt: skip
-    rows = [
-        (
-            field.name,
-            field.quantizer,
-            field.linear_quantizer,
-            f"{field.cardinality:,}",
-            str(field.code_bits),
-            f"{field.codes_bytes:,}",
-            f"{field.codebook_bytes:,}",
-            f"{field.raw_bytes:,}",
-            f"{field.linear_bytes:,}",
-            f"{field.bytes:,}",
-            f"{field.share:.1%}",
-            f"{field.error:.2e}",
-        )
-        for field in report.fields
-    ]
+    rows = [_stored(part) for field in report.fields for part in (field, *field.tiers)]
     return Table(head, rows, left=3)
+
+
+def _stored(part: FieldReport) -> tuple[str, ...]:
+    return (
+        part.name,
+        part.quantizer,
+        part.linear_quantizer,
+        f"{part.cardinality:,}",
+        str(part.code_bits),
+        f"{part.codes_bytes:,}",
+        f"{part.codebook_bytes:,}",
+        f"{part.raw_bytes:,}",
+        f"{part.linear_bytes:,}",
+        f"{part.bytes:,}",
+        f"{part.share:.1%}",
+        f"{part.error:.1e}",
+    )
 
 
 def _quality(report: Report) -> Table:

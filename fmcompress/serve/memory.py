@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
-from fmcompress.artifact.header import Header
-from fmcompress.artifact.model import FieldParts, field_parts
-from fmcompress.quantizer import VALUE_BYTES
+from fmcompress.artifact.header import Header, tier_bits
+from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
+from fmcompress.quantizer import HALF
 
 SMALL_FIELD = 4096
-"""Raw embeddings of a field with up to this many categories are kept in fp32; larger ones stay in the file."""
+"""Raw embeddings of up to this many categories are kept in fp32; those of more are read from where they lie."""
 
 _FLOAT_BYTES = 4
+_COUNT_BYTES = 4
 
 
 def resident_bytes(header: Header) -> int:
     """Return the bytes of a scorer's tables and codes.
 
-    Codes stay packed. Codebooks, small raw tables and linear weights are kept in fp32, codewords as wide as in
-    the field's largest subspace and with one more column for their norm; large raw tables are mapped from the
-    file and counted as they are there.
+    Codes and tiers stay packed, with a directory beside the tiers. Codebooks, small raw tables and linear weights are
+    kept in fp32, codewords as wide as in the part's largest subspace and with one more column for their norm. Large
+    raw tables are read from where they lie: in fp16 mapped from the file, in int8 among the codes.
     """
     total = _FLOAT_BYTES + header.tensors[2].nbytes
-    for parts in field_parts(header):
-        width = max(columns for _, (_, columns) in parts.tables)
-        for _, (rows, columns) in parts.tables:
-            mapped = parts.quantizer.raw and rows > SMALL_FIELD
-            total += VALUE_BYTES * rows * columns if mapped else _FLOAT_BYTES * rows * (width + 1)
-        if not folds_linear(parts):
-            total += _FLOAT_BYTES * parts.linear_values
+    for field in field_layouts(header):
+        total += directory_bytes(field) + sum(map(_part_bytes, field.parts))
     return total
 
 
-def folds_linear(parts: FieldParts) -> bool:
+def _part_bytes(part: PartLayout) -> int:
+    total = 0 if folds_linear(part) else _FLOAT_BYTES * part.linear.size
+    width = max(table.shape[1] for table in part.tables)
+    for table in part.tables:
+        if not stays_packed(part):
+            total += _FLOAT_BYTES * table.shape[0] * (width + 1)
+        elif table.scale is None:
+            total += HALF * table.size
+    return total
+
+
+def directory_bytes(field: FieldLayout) -> int:
+    """Return the bytes of the counts that find the places of categories in their tiers; 0 for one tier."""
+    return _COUNT_BYTES * len(field.sizes) * words_of_tiers(field) if field.tier_bytes else 0
+
+
+def words_of_tiers(field: FieldLayout) -> int:
+    """Return how many 64-bit words of the codes the tiers of a field lie in; they may begin and end within one."""
+    first_bit, bits = 8 * field.tier_start, sum(field.sizes) * tier_bits(field.sizes)
+    return (first_bit + bits - 1) // 64 + 1 - first_bit // 64
+
+
+def stays_packed(part: PartLayout) -> bool:
+    """Return whether the part's raw embeddings are read from where they lie."""
+    return part.quantizer.raw and part.cardinality > SMALL_FIELD
+
+
+def folds_linear(part: PartLayout) -> bool:
     """Return whether the linear weights are added to the column of the norms, and kept nowhere else."""
-    rows = parts.tables[0][1][0]
-    coded = parts.quantizer.row_bits or len(parts.tables) > 1
-    return not coded and rows <= SMALL_FIELD and parts.linear_values in (1, rows)
+    rows = part.tables[0].shape[0]
+    coded = part.quantizer.row_bits or len(part.tables) > 1
+    return not coded and rows <= SMALL_FIELD and part.linear.size in (1, rows)

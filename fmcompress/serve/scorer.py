@@ -20,19 +20,18 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import embedding_bag
 
-from fmcompress.artifact.model import FieldParts, field_parts
+from fmcompress.artifact.layout import FieldLayout, PartLayout, TableLayout, field_layouts, part_layouts
+from fmcompress.artifact.tables import read_table
 from fmcompress.errors import DataError
 from fmcompress.quantizer import subspace_bounds
-from fmcompress.serve.memory import SMALL_FIELD, folds_linear
-from fmcompress.serve.windows import CodeReader, as_words
+from fmcompress.serve.memory import folds_linear, stays_packed
+from fmcompress.serve.ranks import Ids, Mask, TierRanks
+from fmcompress.serve.windows import U64, CodeReader, as_words
 
 if TYPE_CHECKING:
     from fmcompress.artifact.model import CompressedFM
 
 _CHUNK_ROWS = 2048
-
-Ids = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 
 
 class _Group(Protocol):
@@ -59,7 +58,10 @@ class Scorer:
         self._dim = model.header.dim
         self._bias = model.bias
         self._cardinalities = model.schema.cardinalities
-        self._groups = _groups(model)
+        words = as_words(model.codes)
+        layouts = list(field_layouts(model.header))
+        self._parts = _Parts(words, layouts) if any(field.tier_bytes for field in layouts) else None
+        self._groups = _groups(model, words)
 
     def predict(self, ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Return the predicted probabilities of rows, float32 (rows,).
@@ -85,6 +87,8 @@ class Scorer:
         missing = self._missing(ids, first_row)
         if missing is not None:
             ids = np.where(missing, 0, ids)
+        if self._parts is not None:
+            ids, missing = self._parts.split(ids, missing)
         sums = _Sums(np.zeros((len(ids), self._dim), np.float32), np.full(len(ids), self._bias, np.float32))
         for group in self._groups:
             group.add(ids, missing, sums)
@@ -120,6 +124,29 @@ def _signed(ids: npt.NDArray[Any]) -> Ids:
     return ids.astype(np.int64)
 
 
+class _Parts:
+    """Splits fields into their parts: in a row, a field's category is in one of them, and missing in the others."""
+
+    def __init__(self, words: U64, fields: Sequence[FieldLayout]) -> None:
+        self._ranks = TierRanks(words, {column: field for column, field in enumerate(fields) if field.tier_bytes})
+        ends = np.cumsum([len(field.parts) for field in fields])
+        self._firsts = np.concatenate(([0], ends[:-1]))
+        self._parts = int(ends[-1])
+
+    def split(self, ids: Ids, missing: Mask | None) -> tuple[Ids, Mask]:
+        """Return ids in the parts, and where they are missing; the former are 0 there, here as there."""
+        tiers, places = self._ranks.find(ids[:, self._ranks.columns])
+        ids = ids.copy()
+        ids[:, self._ranks.columns] = places
+        at = self._firsts + np.arange(len(ids))[:, None] * self._parts
+        at[:, self._ranks.columns] += tiers
+        found = np.zeros((len(ids), self._parts), dtype=np.int64)
+        found.reshape(-1)[at] = ids
+        absent = np.ones(found.shape, dtype=np.bool_)
+        absent.reshape(-1)[at] = False if missing is None else missing
+        return found, absent
+
+
 class _Bags:
     """Tables of vectors with −½‖vector‖² in one more column, summed by ``embedding_bag``."""
 
@@ -148,10 +175,10 @@ class _Bags:
 class _PlainFields:
     """Fields whose embedding is found by the id itself, or is shared by all ids."""
 
-    def __init__(self, model: CompressedFM, columns: dict[int, FieldParts], *, with_linear: bool) -> None:
+    def __init__(self, model: CompressedFM, columns: dict[int, PartLayout], *, with_linear: bool) -> None:
         self._columns = list(columns)
-        tables = [_table(model, parts, 0) for parts in columns.values()]
-        extra = [_linear(model, parts) if with_linear else np.zeros(1, np.float32) for parts in columns.values()]
+        tables = [_table(model, part.tables[0]) for part in columns.values()]
+        extra = [_table(model, part.linear) if with_linear else np.zeros(1, np.float32) for part in columns.values()]
         self._bags = _Bags(tables, extra)
         self._starts = self._bags.starts[:-1]
         # A shared vector has one row only, whatever the id.
@@ -166,16 +193,18 @@ class _PlainFields:
         sums.scalars += bags[:, -1]
 
 
-class _MappedField:
-    """A field with many raw embeddings: they stay in the file, in fp16."""
+class _MappedPart:
+    """A part with many raw embeddings: in fp16 they stay in the file, in int8 among the codes."""
 
-    def __init__(self, model: CompressedFM, column: int, parts: FieldParts) -> None:
+    def __init__(self, model: CompressedFM, words: U64, column: int, part: PartLayout) -> None:
         self._column = column
-        start, shape = parts.tables[0]
-        self._table = model.values[start : start + shape[0] * shape[1]].reshape(shape)
+        (place,) = part.tables
+        stored = model.values if place.scale is None else words.view(np.int8)
+        self._table = stored[place.rows].reshape(place.shape)
+        self._scale = np.float32(1 if place.scale is None else model.values[place.scale])
 
     def add(self, ids: Ids, missing: Mask | None, sums: _Sums) -> None:
-        vectors = self._table[ids[:, self._column]].astype(np.float32)
+        vectors = self._table[ids[:, self._column]] * self._scale
         if missing is not None:
             vectors[missing[:, self._column]] = 0
         sums.vectors += vectors
@@ -185,18 +214,18 @@ class _MappedField:
 class _CodedFields:
     """Fields with the same number of codes, which name codewords, or linear weights, or both."""
 
-    def __init__(self, model: CompressedFM, words: npt.NDArray[np.uint64], columns: dict[int, FieldParts]) -> None:
+    def __init__(self, model: CompressedFM, words: npt.NDArray[np.uint64], columns: dict[int, PartLayout]) -> None:
         self._columns = list(columns)
-        fields = list(columns.values())
-        self._reader = CodeReader(words, fields)
-        self._codes = len(fields[0].quantizer.widths)
-        self._subspaces = len(fields[0].quantizer.codewords)
-        self._linear = _LinearTable(model, fields)
+        parts = list(columns.values())
+        self._reader = CodeReader(words, parts)
+        self._codes = len(parts[0].quantizer.widths)
+        self._subspaces = len(parts[0].quantizer.codewords)
+        self._linear = _LinearTable(model, parts)
         if self._subspaces:
             self._sizes = [end - start for start, end in subspace_bounds(model.header.dim, self._subspaces)]
-            tables = [_table(model, parts, d) for d in range(self._subspaces) for parts in fields]
+            tables = [_table(model, part.tables[d]) for d in range(self._subspaces) for part in parts]
             self._bags = _Bags(tables, [np.zeros(1, np.float32)] * len(tables))
-            self._starts = self._bags.starts[:-1].reshape(self._subspaces, 1, len(fields))
+            self._starts = self._bags.starts[:-1].reshape(self._subspaces, 1, len(parts))
 
     def add(self, ids: Ids, missing: Mask | None, sums: _Sums) -> None:
         own = ids[:, self._columns]
@@ -221,7 +250,7 @@ class _CodedFields:
 class _LinearFields:
     """Fields whose linear weight is found by the id itself, and not along with the embedding."""
 
-    def __init__(self, model: CompressedFM, columns: dict[int, FieldParts]) -> None:
+    def __init__(self, model: CompressedFM, columns: dict[int, PartLayout]) -> None:
         self._columns = list(columns)
         self._linear = _LinearTable(model, list(columns.values()))
 
@@ -232,8 +261,8 @@ class _LinearFields:
 class _LinearTable:
     """Linear weights of some fields, or their codebooks; the last one, 0, is that of missing values."""
 
-    def __init__(self, model: CompressedFM, fields: Sequence[FieldParts]) -> None:
-        tables = [_linear(model, parts) for parts in fields]
+    def __init__(self, model: CompressedFM, parts: Sequence[PartLayout]) -> None:
+        tables = [_table(model, part.linear) for part in parts]
         self._starts = np.cumsum([0] + [len(table) for table in tables])[:-1]
         self._steps = np.array([0 if len(table) == 1 else 1 for table in tables], dtype=np.int64)
         self._table = np.concatenate([*tables, np.zeros(1, np.float32)])
@@ -245,43 +274,36 @@ class _LinearTable:
         sums.scalars += self._table.take(rows).sum(axis=1)
 
 
-def _groups(model: CompressedFM) -> list[_Group]:
+def _groups(model: CompressedFM, words: U64) -> list[_Group]:
     """Return the fields, grouped by the way in which embedding and linear weight are found."""
-    folded: dict[int, FieldParts] = {}
-    plain: dict[int, FieldParts] = {}
-    linear: dict[int, FieldParts] = {}
-    coded: dict[tuple[int, int], dict[int, FieldParts]] = {}
+    folded: dict[int, PartLayout] = {}
+    plain: dict[int, PartLayout] = {}
+    linear: dict[int, PartLayout] = {}
+    coded: dict[tuple[int, int], dict[int, PartLayout]] = {}
     groups: list[_Group] = []
-    for column, parts in enumerate(field_parts(model.header)):
-        kind = parts.quantizer
-        rows = parts.tables[0][1][0]
-        if folds_linear(parts):
-            folded[column] = parts
+    for column, part in enumerate(part_layouts(model.header)):
+        kind = part.quantizer
+        if folds_linear(part):
+            folded[column] = part
         elif kind.row_bits or len(kind.codewords) > 1:
-            coded.setdefault((len(kind.codewords), len(kind.widths)), {})[column] = parts
+            coded.setdefault((len(kind.codewords), len(kind.widths)), {})[column] = part
         else:
-            linear[column] = parts
+            linear[column] = part
         if column in folded or (column not in linear and not kind.raw):
             continue
-        if rows <= SMALL_FIELD:
-            plain[column] = parts
+        if stays_packed(part):
+            groups.append(_MappedPart(model, words, column, part))
         else:
-            groups.append(_MappedField(model, column, parts))
+            plain[column] = part
     if folded:
         groups.append(_PlainFields(model, folded, with_linear=True))
     if plain:
         groups.append(_PlainFields(model, plain, with_linear=False))
     if linear:
         groups.append(_LinearFields(model, linear))
-    words = as_words(model.codes)
     groups.extend(_CodedFields(model, words, columns) for columns in coded.values())
     return groups
 
 
-def _table(model: CompressedFM, parts: FieldParts, number: int) -> npt.NDArray[np.float32]:
-    start, shape = parts.tables[number]
-    return model.values[start : start + shape[0] * shape[1]].reshape(shape).astype(np.float32)
-
-
-def _linear(model: CompressedFM, parts: FieldParts) -> npt.NDArray[np.float32]:
-    return model.values[parts.linear_start : parts.linear_start + parts.linear_values].astype(np.float32)
+def _table(model: CompressedFM, place: TableLayout) -> npt.NDArray[np.float32]:
+    return read_table(place, model.values, model.codes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.artifact.model import FieldParts
+from fmcompress.artifact.layout import PartLayout
 
 _CODES_PER_WINDOW = 5
 
@@ -46,7 +46,7 @@ class _Window:
 class CodeReader:
     """Reads the codes of fields that have the same number of codes per row."""
 
-    def __init__(self, words: U64, fields: Sequence[FieldParts]) -> None:
+    def __init__(self, words: U64, fields: Sequence[PartLayout]) -> None:
         """Lay out the windows.
 
         Args:

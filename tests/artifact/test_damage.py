@@ -9,7 +9,7 @@ import pytest
 from fmcompress.artifact import load
 from fmcompress.errors import ArtifactError
 
-from .crafted import CODES, METADATA, VALUES, craft, sealed, small_artifact
+from .crafted import CODES, METADATA, TIERED, VALUES, craft, craft_tiered, sealed, small_artifacts
 
 
 @pytest.fixture
@@ -17,9 +17,9 @@ def path(tmp_path):
     return tmp_path / "a.safetensors"
 
 
-@pytest.fixture
-def sound(path):
-    small_artifact().save(path)
+@pytest.fixture(params=["fp16", "tiers"])
+def sound(path, request):
+    small_artifacts()[request.param].save(path)
     load(path)
     return path.read_bytes()
 
@@ -80,6 +80,10 @@ def test_a_newer_version_with_a_fitting_seal_says_so(path):
 def test_what_the_hostile_ones_are_made_of_is_sound(path):
     path.write_bytes(craft())
     assert load(path).predict([[0, 0], [8, -1]]).tolist() == [0.5, 0.5]
+    path.write_bytes(craft_tiered())
+    assert load(path).tiers.of.tolist() == [0, 0, 1, 1, 2]
+    # Linear weights of the categories: 2 and 3 by 0.5, then 0.25; a single field has no products.
+    np.testing.assert_allclose(load(path).predict([[0], [1], [2], [4]]), 1 / (1 + np.exp([-1, -1.5, -0.25, -0.25])))
 
 
 def test_unknown_keys_are_ignored(path):
@@ -104,6 +108,17 @@ def fields(*lines):
 
 def line(cardinality, embedding="shared", linear="shared", name="a"):
     return (name, "cat", cardinality, embedding, linear, 0.0)
+
+
+def tiers_of(sizes):
+    return [[size, "raw:8", "raw", 0.0] for size in sizes]
+
+
+def tiered(sizes):
+    return {"fields": [["a", "cat", 5, [[size, *tier[1:]] for size, tier in zip(sizes, TIERS * 2, strict=False)]]]}
+
+
+TIERS = TIERED["fields"][0][3]
 
 
 def resized(name, size):
@@ -136,6 +151,24 @@ HOSTILE = {
     "an infinite value, the last": craft(values=one_value(VALUES - 1, 0xFC00)),
     "a code without codeword": craft(codes=codes_of(0, 0b000011)),
     "a code without codeword, second subspace of the last row": craft(codes=codes_of(8, 0b001100)),
+    "a tier that does not exist": craft_tiered(tiers=(0, 0, 1, 1, 3)),
+    "more categories in a tier than its size": craft_tiered(tiers=(0, 1, 1, 1, 2)),
+    "no category in a tier": craft_tiered(tiers=(0, 0, 1, 1, 1)),
+    "a number in int8 of -128, the first": craft_tiered(numbers=(-128, 0, 0, 0, 0, 0)),
+    "a number in int8 of -128, the last of the embeddings": craft_tiered(numbers=(0, 0, 0, -128, 0, 0)),
+    "a linear weight in int8 of -128": craft_tiered(numbers=(0, 0, 0, 0, 0, -128)),
+    "a negative scale": craft_tiered(scales=(-1.0, 1.0)),
+    "a negative scale of linear weights": craft_tiered(scales=(1.0, -(2.0**-24))),
+    "a scale of minus zero": craft_tiered(scales=(1.0, -0.0)),
+    "a scale of NaN": craft_tiered(scales=(np.nan, 1.0)),
+    "an infinite scale": craft_tiered(scales=(1.0, np.inf)),
+    "sizes of tiers that do not add up": craft_tiered(metadata=tiered((2, 2, 2))),
+    "a tier of nothing": craft_tiered(metadata=tiered((3, 2, 0))),
+    "a negative tier": craft_tiered(metadata=tiered((3, 3, -1))),
+    "one tier": craft_tiered(metadata=tiered((5,))),
+    "five tiers": craft_tiered(metadata=tiered((1,) * 5)),
+    "huge tiers": craft(metadata={"dim": 4, "fields": [["a", "cat", 2**31 - 1, tiers_of((2**30, 2**30 - 1))]]}),
+    "huge numbers in int8": craft(metadata=fields(line(2**31 - 1, "raw:8", "raw"))),
     "huge cardinality": craft(metadata=fields(line(2**31 - 1, "raw", "raw"))),
     "huge cardinality, coded": craft(metadata=fields(line(2**31 - 1, "4x256", "raw"))),
     "cardinalities beyond int64": craft(metadata=fields(line(2**62), line(2**62, name="b"))),
@@ -174,8 +207,13 @@ def test_hostile_files_are_refused_with_little_memory(path, name):
     assert peak < 20_000_000
 
 
-def test_a_code_without_codeword_says_so(path):
+def test_damage_says_what_it_is(path):
     assert "a code names a codeword that does not exist" in refused(path, HOSTILE["a code without codeword"])
+    assert "its tiers have not as many categories" in refused(path, HOSTILE["a tier that does not exist"])
+    assert "its tiers have not as many categories" in refused(path, HOSTILE["no category in a tier"])
+    assert "below -127" in refused(path, HOSTILE["a linear weight in int8 of -128"])
+    assert "negative scale" in refused(path, HOSTILE["a negative scale"])
+    assert "NaN or infinite" in refused(path, HOSTILE["a scale of NaN"])
     assert "NaN or infinite" in refused(path, HOSTILE["a value of NaN"])
     assert "SHA-256" in refused(path, craft()[:-1] + b"\1")
 
@@ -193,6 +231,20 @@ def test_checking_codes_takes_little_memory_however_many_subspaces_have_none(pat
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 30_000_000
+
+
+def test_checking_tiers_and_int8_takes_little_memory(path):
+    half, stream = 2_000_000, b"\x55" * 500_000
+    metadata = {
+        "dim": 1,
+        "fields": [["a", "cat", 2 * half, [[half, "raw:8", "shared", 0.0], [half, "shared", "shared", 0.0]]]],
+    }
+    data = craft(metadata=metadata, values=b"\0\0" * 4, codes=stream + b"\x80" * half + b"\0")
+    tracemalloc.start()
+    assert "below -127" in refused(path, data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000
 
 
 def test_a_header_of_many_wide_quantizers_is_no_bomb(path):

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fmcompress.artifact import Origin, load, pack_model, unpack_model
 from fmcompress.quantized import QuantizedField, QuantizedFM
-from fmcompress.quantizer import Quantizer
+from fmcompress.quantizer import INT8, Quantizer
 from fmcompress.schema import Schema
+from fmcompress.tiers import Tiers
 from tests import format_reader
-from tests.models import ODD_NAMES, SHAPES, packed, random_ids
+from tests.models import EVERY_SHAPE, ODD_NAMES, packed, random_ids
+from tests.strategies import fields
 
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
 
@@ -21,24 +25,35 @@ def assert_read_alike(model, path):
     read = format_reader.read(path.read_bytes())
     working = unpack_model(load(path))
     assert [field.name for field in read.fields] == list(model.schema.names)
-    for one, other in zip(read.fields, working.fields, strict=True):
-        for table, expected in zip(one.tables, other.tables, strict=True):
-            np.testing.assert_array_equal(table, expected)
-        np.testing.assert_array_equal(one.linear, other.linear_table)
-        codes = np.concatenate([other.codes, other.linear_codes.reshape(len(other.codes), -1)], axis=1)
-        assert one.codes == codes.tolist()
+    parts = iter(working.fields)
+    for one, of in zip(read.fields, working.schema.split(working.tiers.of), strict=True):
+        assert one.tiers == of.tolist()
+        for mine, other in zip(one.parts, parts, strict=False):
+            for table, expected in zip(mine.tables, other.tables, strict=True):
+                np.testing.assert_array_equal(table, expected)
+            np.testing.assert_array_equal(mine.linear, other.linear_table)
+            codes = np.concatenate([other.codes, other.linear_codes.reshape(len(other.codes), -1)], axis=1)
+            assert mine.codes == codes.tolist()
+    assert next(parts, None) is None
     for missing in (0.0, 0.3, 1.0):
         ids = random_ids(model.schema, 60, missing=missing)
         np.testing.assert_allclose(load(path).predict(ids), read.predict(ids), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_a_reader_of_the_specification_reads_the_same_model(tmp_path, shape):
-    assert_read_alike(packed(*SHAPES[shape], seed=3), tmp_path / "a")
+    assert_read_alike(packed(*EVERY_SHAPE[shape], seed=3), tmp_path / "a")
+
+
+@settings(deadline=None, max_examples=60)
+@given(dim=st.integers(1, 8), seed=st.integers(0, 99), data=st.data())
+def test_a_reader_of_the_specification_reads_any_tiers_and_quantizers(tmp_path_factory, dim, seed, data):
+    model = packed(dim, *data.draw(st.lists(fields(dim), min_size=1, max_size=4)), seed=seed)
+    assert_read_alike(model, tmp_path_factory.mktemp("format") / "a")
 
 
 def test_a_reader_of_the_specification_reads_names_of_any_unicode(tmp_path):
-    model = packed(4, "12 2x4 2", "8 raw raw", "4 shared raw", "5 1x4 4", "3 raw 2", names=ODD_NAMES)
+    model = packed(4, "12 2x4 2 | 3 raw:8 raw", "8 raw raw", "4 shared raw", "5 1x4 4", "3 raw 2", names=ODD_NAMES)
     assert_read_alike(model, tmp_path / "a")
 
 
@@ -64,25 +79,28 @@ def example_file():
     return length + header.encode().ljust(int.from_bytes(length, "little"), b" ") + in_hex("tensors")
 
 
+def part(quantizer, tables, codes, linear_table, linear_codes, error=0.0):
+    tables = [np.array(table, np.float32) for table in (*tables, linear_table)]
+    codes = np.array(codes, np.uint16), np.array(linear_codes, np.uint16)
+    return QuantizedField(quantizer, tuple(tables[:-1]), codes[0], tables[-1], codes[1], error)
+
+
 def example_model():
-    codebooks = np.array([[0, 0], [1, 0], [0, 0.5], [-1, 0.25]], np.float32), np.array([[0.5], [-0.5]], np.float32)
-    codes = np.array([[1, 0], [3, 1], [2, 1], [0, 0], [3, 0]], np.uint16)
-    user = QuantizedField(
+    user = part(
         Quantizer((4, 2), 3),
-        codebooks,
-        codes,
-        np.array([0, 0.5, -0.25], np.float32),
-        np.array([1, 0, 2, 2, 0], np.uint16),
-        error=0.000123,
+        ([[0, 0], [1, 0], [0, 0.5], [-1, 0.25]], [[0.5], [-0.5]]),
+        [[1, 0], [3, 1], [2, 1], [0, 0], [3, 0]],
+        [0, 0.5, -0.25],
+        [1, 0, 2, 2, 0],
+        error=0.00012,
     )
-    day = QuantizedField(
-        Quantizer(),
-        (np.array([[1, 0, 2], [-1, 0.5, 0]], np.float32),),
-        np.empty((2, 0), np.uint16),
-        np.array([0.25, -0.75], np.float32),
-        np.empty(0, np.uint16),
-    )
-    model = QuantizedFM(Schema.of([("user", 5), ("day", 2)]), 3, "sigmoid", -1.0, (user, day))
+    day = part(Quantizer(), ([[1, 0, 2], [-1, 0.5, 0]],), np.empty((2, 0)), [0.25, -0.75], [])
+    embeddings, linear = np.array([[127, 2, -64], [-6, 0, 32]]) / 128, np.array([127, -127]) / 256
+    often = part(Quantizer((), 0, INT8), (embeddings,), np.empty((2, 0)), linear, [], error=0.000045)
+    rare = part(Quantizer((1,), 2), ([[0.5, 0, 0]],), [[0], [0], [0]], [0, -1], [1, 0, 1], error=0.001)
+    schema = Schema.of([("user", 5), ("day", 2), ("item", 5)])
+    tiers = Tiers(schema, np.array([0] * 5 + [0] * 2 + [1, 0, 1, 1, 0], np.uint8))
+    model = QuantizedFM(schema, 3, "sigmoid", -1.0, (user, day, often, rare), tiers)
     return pack_model(model, Origin(budget_bytes=1000, method="auto", seed=0))
 
 
@@ -104,7 +122,7 @@ def test_the_example_predicts_what_it_says(tmp_path):
 
 
 def test_the_example_shows_its_bits():
-    codes = example_model().codes
+    codes = example_model().codes[:4]
     text = FORMAT.read_text(encoding="utf-8")
     bits = "".join(f"{byte:08b}"[::-1] for byte in codes.tolist())
     assert "  ".join(bits[at : at + 5] for at in range(0, 25, 5)) in text

@@ -1,5 +1,6 @@
 """Artifacts on disk: the same model after reading, the same bytes at every writing, mapped and not read."""
 
+import json
 import os
 import tracemalloc
 
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 
 import fmcompress as fc
-from fmcompress.artifact import load, save
+from fmcompress.artifact import Quality, load, save
+from fmcompress.artifact.header import UNSEALED, encode
 from fmcompress.errors import ArtifactError, OutputError
-from tests.models import ODD_NAMES, SHAPES, packed, random_ids
+from tests.models import EVERY_SHAPE, ODD_NAMES, SHAPES, TIERED_SHAPES, packed, random_ids
+
+from .crafted import sealed
 
 
 @pytest.fixture
@@ -23,9 +27,9 @@ def base_of(array):
     return array
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_load_is_the_inverse_of_save(path, shape):
-    model = packed(*SHAPES[shape])
+    model = packed(*EVERY_SHAPE[shape])
     save(model, path)
     found = load(path)
     assert (found.header, found.bias) == (model.header, model.bias)
@@ -34,14 +38,40 @@ def test_load_is_the_inverse_of_save(path, shape):
     assert model.file_bytes == found.file_bytes == path.stat().st_size
 
 
+def test_the_first_artifacts_are_still_read(path):
+    """They say how many codewords each subspace has, and name what is now left out."""
+    model = packed(4, "9 b21 raw", "2 raw raw")
+    layout = {"bias": ("F32", 1, 4), "values": ("F16", model.values.size, 2), "codes": ("U8", model.codes.size, 1)}
+    metadata = {
+        **json.loads(encode(model.header, UNSEALED)),
+        "fields": [["f0", "cat", 9, "4,2", "raw", 0.00123], ["f1", "cat", 2, "raw", "raw", -1.23e-05]],
+        "libraries": {"numpy": "2.4.6"},
+        "link": "sigmoid",
+        "quality": {"source": [10, 0.801234, 0.456789]},
+    }
+    header, start = {"__metadata__": {"fmcompress": json.dumps(metadata)}}, 0
+    for name, (dtype, size, width) in layout.items():
+        header[name] = {"dtype": dtype, "shape": [size], "data_offsets": [start, start := start + size * width]}
+    raw = json.dumps(header).encode()
+    payload = np.float32(model.bias).tobytes() + model.values.tobytes() + model.codes.tobytes()
+    path.write_bytes(sealed(len(raw).to_bytes(8, "little") + raw + payload))
+    found = load(path)
+    assert found.header.quantizers == model.header.quantizers
+    assert found.header.errors == (0.00123, -1.23e-05)
+    assert found.header.origin.libraries == {"numpy": "2.4.6"}
+    assert found.header.origin.quality == {"source": Quality(10, 0.801234, 0.456789)}
+    np.testing.assert_array_equal(found.predict([[8, 1]]), model.predict([[8, 1]]))
+
+
 def test_names_of_any_unicode_go_there_and_back(path):
     packed(2, *["3 raw raw"] * len(ODD_NAMES), names=ODD_NAMES).save(path)
     assert fc.load(path).schema.names == ODD_NAMES
 
 
-def test_the_same_model_gives_the_same_bytes(path, tmp_path):
-    packed(*SHAPES["mixed"]).save(path)
-    packed(*SHAPES["mixed"]).save(tmp_path / "b")
+@pytest.mark.parametrize("shape", ["mixed", *TIERED_SHAPES])
+def test_the_same_model_gives_the_same_bytes(path, tmp_path, shape):
+    packed(*EVERY_SHAPE[shape]).save(path)
+    packed(*EVERY_SHAPE[shape]).save(tmp_path / "b")
     load(path).save(tmp_path / "c")
     assert path.read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
 
@@ -56,12 +86,12 @@ def test_values_and_codes_are_views_of_the_mapped_file(path):
 
 
 def test_loading_takes_little_memory_of_its_own(path):
-    packed(16, "200000 raw raw", "100000 8x3 raw").save(path)
+    packed(16, "200000 raw raw", "70000 8x3 raw | 30000 raw:8 raw").save(path)
     tracemalloc.start()
     model = load(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert model.file_bytes > 6_500_000
+    assert model.file_bytes > 7_500_000
     assert peak < 2_500_000
 
 

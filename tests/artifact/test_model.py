@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import pack_model, unpack_model
-from fmcompress.artifact.model import field_parts, to_half
+from fmcompress.artifact.header import tier_bytes
+from fmcompress.artifact.layout import field_layouts, part_layouts
 from fmcompress.quantized import QuantizedFM
-from fmcompress.quantizer import VALUE_BYTES
-from tests.models import SHAPES, origin, packed, quantized
+from fmcompress.quantizer import HALF
+from tests.models import EVERY_SHAPE, SHAPES, origin, packed, quantized
+from tests.strategies import fields
 
 
 def assert_same(found: QuantizedFM, expected: QuantizedFM):
@@ -21,6 +23,8 @@ def assert_same(found: QuantizedFM, expected: QuantizedFM):
         expected.link,
         expected.bias,
     )
+    np.testing.assert_array_equal(found.tiers.of, expected.tiers.of)
+    assert found.tiers.sizes == expected.tiers.sizes
     for one, other in zip(found.fields, expected.fields, strict=True):
         assert (one.quantizer, one.error) == (other.quantizer, other.error)
         for table, expected_table in zip(one.tables, other.tables, strict=True):
@@ -31,49 +35,79 @@ def assert_same(found: QuantizedFM, expected: QuantizedFM):
         np.testing.assert_array_equal(one.linear_codes, other.linear_codes)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_unpack_is_the_inverse_of_pack(shape):
-    model = quantized(*SHAPES[shape])
+    model = quantized(*EVERY_SHAPE[shape])
     compressed = pack_model(model, origin())
     assert (compressed.values.dtype, compressed.codes.dtype) == (np.float16, np.uint8)
     assert_same(unpack_model(compressed), model)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_each_field_takes_the_bytes_that_its_quantizer_counts(shape):
-    dim, *_ = SHAPES[shape]
-    model = packed(*SHAPES[shape])
-    counted = sum(parts.quantizer.payload_bytes(parts.cardinality, dim) for parts in field_parts(model.header))
-    assert counted == model.values.nbytes + model.codes.nbytes
-    ends = [(p.linear_start + p.linear_values, p.code_start + p.code_bytes) for p in field_parts(model.header)]
-    starts = [(p.tables[0][0], p.code_start) for p in field_parts(model.header)]
-    assert starts == [(0, 0), *ends[:-1]]
-    assert ends[-1] == (len(model.values), len(model.codes))
-    assert model.values.nbytes == VALUE_BYTES * model.values.size
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
+def test_each_part_takes_the_bytes_that_its_quantizer_counts(shape):
+    dim, *_ = EVERY_SHAPE[shape]
+    model = packed(*EVERY_SHAPE[shape])
+    parts = sum(part.quantizer.payload_bytes(part.cardinality, dim) for part in part_layouts(model.header))
+    tiers = sum(map(tier_bytes, model.header.tier_sizes))
+    assert parts + tiers == model.values.nbytes + model.codes.nbytes
+
+
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
+def test_the_parts_lie_one_after_the_other(shape):
+    model = packed(*EVERY_SHAPE[shape])
+    value = code = 0
+    for field in field_layouts(model.header):
+        assert field.tier_start == code
+        code += field.tier_bytes
+        for part in field.parts:
+            for table in (*part.tables, part.linear):
+                assert (table.scale is None) == (part.quantizer.value_bytes == HALF)
+                assert (value if table.scale is None else code) == table.start
+                assert table.scale in (None, value)
+                code += 0 if table.scale is None else table.size
+                value += table.size if table.scale is None else 1
+            assert part.code_start == code
+            code += part.code_bytes
+    assert (value, code) == (len(model.values), len(model.codes))
 
 
 @settings(deadline=None)
-@given(
-    cardinality=st.integers(1, 60),
-    dim=st.integers(1, 12),
-    codewords=st.lists(st.integers(1, 300), max_size=12),
-    linear=st.integers(0, 300),
-    seed=st.integers(0, 1000),
-)
-def test_any_quantizer_goes_there_and_back(cardinality, dim, codewords, linear, seed):
-    from fmcompress.quantizer import Quantizer, embedding_spec, linear_spec
-
-    quantizer = Quantizer(tuple(codewords[:dim]), linear)
-    model = quantized(
-        dim, "7 raw raw", f"{cardinality} {embedding_spec(quantizer)} {linear_spec(quantizer)}", "3 shared 2", seed=seed
-    )
-    assert model.fields[1].quantizer == quantizer
-    assert_same(unpack_model(pack_model(model, origin())), model)
+@given(dim=st.integers(1, 12), seed=st.integers(0, 1000), data=st.data())
+def test_any_tiers_and_quantizers_go_there_and_back(dim, seed, data):
+    described = data.draw(st.lists(fields(dim, largest=300), min_size=1, max_size=4))
+    model = quantized(dim, *described, seed=seed)
+    compressed = pack_model(model, origin())
+    assert_same(unpack_model(compressed), model)
+    again = pack_model(unpack_model(compressed), origin())
+    assert (again.values.tobytes(), again.codes.tobytes()) == (compressed.values.tobytes(), compressed.codes.tobytes())
 
 
-def test_numbers_beyond_fp16_become_its_largest():
-    table = np.array([1e9, -3e38, 65504, 65519.99, -1.5, 1e-9], dtype=np.float32)
-    assert to_half(table).tolist() == [65504, -65504, 65504, 65504, -1.5, 0]
+def test_codes_of_tiers_are_packed_first():
+    model = quantized(2, "9 raw raw | 3 raw:8 raw | 2 shared shared")
+    of, compressed = model.tiers.of, pack_model(model, origin())
+    bits = np.unpackbits(compressed.codes[:4], bitorder="little")[: 2 * 14].reshape(14, 2)
+    np.testing.assert_array_equal(bits @ [1, 2], of)
+    np.testing.assert_array_equal(compressed.tiers.of, of)
+
+
+def test_numbers_in_int8_stand_among_the_codes_with_their_scales_among_the_values():
+    model = quantized(2, "3 raw:8 2")
+    numbers = [np.array([[1, -127], [0, 5], [64, 2]]), np.array([127, -1])]
+    scales = [0.5, 2**-10]
+    tables = [(n * np.float32(scale)).astype(np.float32) for n, scale in zip(numbers, scales, strict=True)]
+    part = dataclasses.replace(model.fields[0], tables=tuple(tables[:1]), linear_table=tables[1])
+    compressed = pack_model(dataclasses.replace(model, fields=(part,)), origin())
+    assert compressed.values.tolist() == scales
+    assert compressed.codes[:8].view(np.int8).tolist() == [1, -127, 0, 5, 64, 2, 127, -1]
+    assert len(compressed.codes) == 6 + 2 + 1
+
+
+def test_a_model_without_tiers_has_a_part_for_each_field():
+    model = quantized(*SHAPES["mixed"])
+    assert model.parts.cardinalities.tolist() == model.schema.cardinalities.tolist()
+    plain = QuantizedFM(model.schema, model.dim, model.link, model.bias, model.fields)
+    assert_same(plain, model)
+    assert_same(dataclasses.replace(plain, bias=-0.5), model)
 
 
 def test_a_bias_beyond_fp32_stays_finite():
@@ -82,6 +116,6 @@ def test_a_bias_beyond_fp32_stays_finite():
 
 
 def test_packing_leaves_the_model_as_it_was():
-    model, same = quantized(*SHAPES["mixed"]), quantized(*SHAPES["mixed"])
+    model, same = quantized(*EVERY_SHAPE["two tiers"]), quantized(*EVERY_SHAPE["two tiers"])
     pack_model(model, origin())
     assert_same(model, same)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.quantization.allocate import allocate
-from fmcompress.quantization.menu import Option, pareto
+from fmcompress.quantization.menu import PartOption as Option
+from fmcompress.quantization.menu import pareto
 from fmcompress.quantizer import Quantizer
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 
 from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
-from fmcompress.quantization.menu import FieldWeights, embedding_curve, field_menu, subspaces_on_menu
-from fmcompress.quantization.plan import all_weights
+from fmcompress.quantization.curves import embedding_curve, linear_curve, subspaces_on_menu
+from fmcompress.quantization.menu import part_menu, part_options
 from fmcompress.quantization.sensitivity import from_moments
+from fmcompress.quantization.weights import FieldWeights, all_weights
 from tests.models import random_checkpoint
 
 
@@ -29,9 +30,9 @@ def fields_of(checkpoint):
 
 
 def menu_of(field, *, seed=0):
-    """Return the whole menu of a field."""
-    counts = subspaces_on_menu(field.dim)
-    return field_menu(field, [embedding_curve(field, count, seed=seed) for count in counts], seed=seed)
+    """Return the whole menu of a part."""
+    curves = [embedding_curve(field, count, seed=seed) for count in subspaces_on_menu(field.dim)]
+    return part_options(part_menu(field, curves, linear_curve(field, seed=seed)))
 
 
 def quantized_field(field, quantizer, *, seed=0):

@@ -17,7 +17,7 @@ from fmcompress.errors import ArtifactError
 from fmcompress.reporting import report
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 from fmcompress.text import printable
-from tests.models import SHAPES, origin, packed
+from tests.models import EVERY_SHAPE, SHAPES, origin, packed
 
 HOSTILE = [
     *("a|b", "| x | y |\n|---|---|", "<script>alert(1)</script>", "![x](http://x.y/z.png)", "[a](javascript:b)"),
@@ -27,18 +27,19 @@ HOSTILE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_the_parts_add_up_to_the_file(tmp_path, shape):
-    packed(*SHAPES[shape]).save(tmp_path / "a")
+    packed(*EVERY_SHAPE[shape]).save(tmp_path / "a")
     found = report(tmp_path / "a")
     assert found.file_bytes == (tmp_path / "a").stat().st_size
     parts = found.codes_bytes + found.codebook_bytes + found.raw_bytes + found.linear_bytes + found.header_bytes
     assert parts == found.file_bytes
     assert found.header_bytes + 4 + sum(field.bytes for field in found.fields) == found.file_bytes
-    for field in found.fields:
-        assert field.bytes == field.codes_bytes + field.codebook_bytes + field.raw_bytes + field.linear_bytes
-        assert field.share == field.bytes / found.file_bytes
-        assert min(field.codes_bytes, field.codebook_bytes, field.raw_bytes, field.linear_bytes) >= 0
+    assert sum(field.cardinality for field in found.fields) == found.source_fp32_bytes // 4 // (found.dim + 1)
+    for part in (*found.fields, *(tier for field in found.fields for tier in field.tiers)):
+        assert part.bytes == part.codes_bytes + part.codebook_bytes + part.raw_bytes + part.linear_bytes
+        assert part.share == part.bytes / found.file_bytes
+        assert min(part.codes_bytes, part.codebook_bytes, part.raw_bytes, part.linear_bytes) >= 0
 
 
 def test_each_part_is_what_its_quantizer_takes():
@@ -48,6 +49,81 @@ def test_each_part_is_what_its_quantizer_takes():
     assert (coded.codes_bytes, coded.codebook_bytes, coded.linear_bytes) == (900, 2 * 64 * 8, 2 * 16 + 150)
     assert (raw.raw_bytes, raw.linear_bytes, raw.codes_bytes) == (2 * 17 * 8, 2 * 17, 0)
     assert (shared.codebook_bytes, shared.linear_bytes, shared.codes_bytes) == (16, 2, 0)
+
+
+def test_in_int8_scales_are_counted_where_their_tables_are():
+    model = packed(8, "300 4x64:8 16", "17 raw:8 raw", "24 shared:8 shared")
+    coded, raw, shared = report(model).fields
+    assert (coded.quantizer, coded.linear_quantizer, coded.code_bits) == ("4x64:8", "16", 28)
+    assert (coded.codes_bytes, coded.codebook_bytes, coded.linear_bytes) == (900, 64 * 8 + 4 * 2, 16 + 2 + 150)
+    assert (raw.raw_bytes, raw.codebook_bytes, raw.linear_bytes, raw.codes_bytes) == (17 * 8 + 2, 0, 17 + 2, 0)
+    assert (shared.codebook_bytes, shared.raw_bytes, shared.linear_bytes) == (8 + 2, 0, 1 + 2)
+
+
+def test_a_field_in_tiers_is_the_sum_of_them():
+    model = packed(8, "100 4x64:8 16 | 200 1x4 2 | 50 raw raw", "9 raw raw", names=("item", "user"))
+    item, user = report(model).fields
+    assert user.tiers == ()
+    assert [tier.name for tier in item.tiers] == [f"item, tier {number} of 3" for number in (1, 2, 3)]
+    assert [tier.cardinality for tier in item.tiers] == [100, 200, 50]
+    assert (item.quantizer, item.linear_quantizer) == ("4x64:8 + 1x4 + raw", "16 + 2 + raw")
+    assert [tier.code_bits for tier in item.tiers] == [28, 3, 0]
+    assert item.code_bits == 28
+    stream = (350 * 2 + 7) // 8
+    assert item.codes_bytes == stream + sum(tier.codes_bytes for tier in item.tiers)
+    assert item.bytes == stream + sum(tier.bytes for tier in item.tiers)
+    for name in ("cardinality", "codebook_bytes", "raw_bytes", "linear_bytes"):
+        assert getattr(item, name) == sum(getattr(tier, name) for tier in item.tiers)
+    assert item.error == pytest.approx(sum(tier.error for tier in item.tiers))
+    assert item.raw_bytes == 2 * 50 * 8
+
+
+def test_tiers_have_rows_of_their_own():
+    model = packed(8, "100 4x64:8 16 | 200 1x4 2", "9 raw raw", names=("item", "user"))
+    for text in (report(model).to_text(), report(model).to_markdown()):
+        lines = [line.strip("| ") for line in text.splitlines()]
+        (start,) = [number for number, line in enumerate(lines) if line.startswith("item ")]
+        rows = [re.split(r" *\| *|  +", line)[:5] for line in lines[start : start + 4]]
+        assert rows == [
+            ["item", "4x64:8 + 1x4", "16 + 2", "300", "28"],
+            ["item, tier 1 of 2", "4x64:8", "16", "100", "28"],
+            ["item, tier 2 of 2", "1x4", "2", "200", "3"],
+            ["user", "raw", "raw", "9", "0"],
+        ]
+    tiers = [field["tiers"] for field in json.loads(report(model).to_json())["fields"]]
+    assert [(tier["cardinality"], tier["quantizer"], tier["linear_quantizer"]) for tier in tiers[0]] == [
+        (100, "4x64:8", "16"),
+        (200, "1x4", "2"),
+    ]
+    assert tiers[1] == []
+
+
+def test_the_papers_params_count_tiers_as_codes():
+    whole, split = packed(8, "300 1x4 raw"), packed(8, "100 1x4 raw | 200 1x4 raw")
+    more = (report(split).paper_params_mib - report(whole).paper_params_mib) * 2**20
+    assert more == pytest.approx(4 * 4 * 8 + (300 + 7) // 8)
+    assert report(split).paper_fm_mib == report(whole).paper_fm_mib
+
+
+def test_the_expected_rise_stands_beside_the_measured_ones():
+    model = packed(*EVERY_SHAPE["two tiers"])
+    found = report(model)
+    assert found.predicted_rise == pytest.approx(sum(field.error for field in found.fields))
+    assert (found.measured_rise_untuned, found.measured_rise) == (0.01, 0.001)
+    line = f"predicted {found.predicted_rise:+.5f}, measured before tuning +0.01000, after +0.00100"
+    assert line in found.to_text()
+    assert line in found.to_markdown()
+    shown = json.loads(found.to_json())
+    assert (shown["measured_rise_untuned"], shown["measured_rise"]) == (0.01, 0.001)
+
+
+def test_without_data_there_is_no_measured_rise():
+    found = report(packed(*SHAPES["mixed"], quality=False))
+    assert (found.measured_rise_untuned, found.measured_rise) == (None, None)
+    shown = json.loads(found.to_json())
+    assert shown["measured_rise"] is None
+    assert shown["predicted_rise"] > 0
+    assert "measured" not in found.to_text()
 
 
 def test_ratios_are_to_all_weights_of_the_checkpoint():
@@ -69,7 +145,7 @@ def test_the_keys_that_pipelines_lean_on():
     assert {"name", "cardinality", "quantizer", "bytes"} <= found["fields"][0].keys()
     assert found["fields"][0]["name"] == "f0"
     assert found["fields"][0]["cardinality"] == 300
-    assert found["quality"]["source"] == {"rows": 12345, "auc": 0.801234, "logloss": 0.456789}
+    assert found["quality"]["source"] == {"rows": 12345, "auc": 0.80123, "logloss": 0.45679}
     assert found["source"] == ["pytorch-fm", "fm.pt", "0123456789abcdef" * 4]
 
 
@@ -91,8 +167,9 @@ def test_what_does_not_exist_is_null_and_not_nan(tmp_path):
         assert "nan" in found.to_text()
 
 
-def test_a_report_from_the_file_is_that_of_the_model(tmp_path):
-    model = packed(*SHAPES["mixed"])
+@pytest.mark.parametrize("shape", ["mixed", "two tiers"])
+def test_a_report_from_the_file_is_that_of_the_model(tmp_path, shape):
+    model = packed(*EVERY_SHAPE[shape])
     model.save(tmp_path / "a")
     assert fc.report(tmp_path / "a") == report(model)
 
@@ -146,7 +223,7 @@ def test_hostile_texts_go_through_json_unchanged():
 
 def test_the_text_shows_what_there_is_to_know():
     text = report(packed(*SHAPES["mixed"])).to_text()
-    facts = ("10.0 MB (10,000,000 bytes)", "fm.pt of pytorch-fm", "auto, seed 7", "256,64,64,64", "faiss 1.15.1")
+    facts = ("10.0 MB (10,000,000 bytes)", "fm.pt of pytorch-fm", "auto, seed 7", "b8666", "faiss 1.15.1")
     for fact in (*facts, "0.80123"):
         assert fact in text
 
@@ -163,7 +240,7 @@ def test_tables_line_up():
 
 
 def test_reports_need_none_of_the_heavy_packages(tmp_path):
-    packed(*SHAPES["mixed"]).save(tmp_path / "a")
+    packed(*EVERY_SHAPE["many tiers"]).save(tmp_path / "a")
     program = """
 import sys
 import fmcompress as fc

@@ -1,6 +1,7 @@
 """Scores from packed codes, against the textbook formula in float64."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from fmcompress.errors import DataError
 from fmcompress.serve import scorer as scorer_module
 from fmcompress.serve.memory import resident_bytes
 from fmcompress.serve.scorer import Scorer
-from tests.models import SHAPES, origin, packed, plain_logits, quantized, random_ids, sigmoid
+from tests.models import EVERY_SHAPE, SHAPES, origin, packed, plain_logits, quantized, random_ids, sigmoid
 
 
 def assert_scores(model, ids):
@@ -24,22 +25,28 @@ def assert_scores(model, ids):
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.3, 1.0])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_scores_are_those_of_the_formula(shape, missing):
-    model = packed(*SHAPES[shape])
+    model = packed(*EVERY_SHAPE[shape])
     assert_scores(model, random_ids(model.schema, 300, missing=missing))
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_every_category_is_scored(shape):
-    model = packed(*SHAPES[shape])
+    model = packed(*EVERY_SHAPE[shape])
     ids = np.arange(model.schema.cardinalities.max())[:, None] % model.schema.cardinalities
     assert_scores(model, ids)
 
 
-embeddings = st.sampled_from(["raw", "shared", "1x2", "1x5", "2x1", "2x4", "3x64", "3,1,700", "6x9", "5,5,5,5,4096,5"])
+embeddings = st.sampled_from(
+    [
+        *("raw", "shared", "1x2", "1x5", "2x1", "2x4", "3x64", "3,1,700", "6x9", "5,5,5,5,4096,5"),
+        *("raw:8", "shared:8", "2x4:8", "b420", "6x9:8"),
+    ]
+)
 linears = st.sampled_from(["raw", "shared", "2", "3", "256", "4096"])
-one_field = st.tuples(st.integers(1, 40), embeddings, linears).map(lambda parts: " ".join(map(str, parts)))
+one_tier = st.tuples(st.integers(1, 40), embeddings, linears).map(lambda tier: " ".join(map(str, tier)))
+one_field = st.one_of(one_tier, st.lists(one_tier, min_size=2, max_size=4).map(" | ".join))
 
 
 @settings(deadline=None, max_examples=60)
@@ -49,16 +56,18 @@ def test_any_mixture_of_quantizers_is_scored(dim, fields, seed):
     assert_scores(model, random_ids(model.schema, 25, seed=seed, missing=0.2))
 
 
-def test_chunks_join_without_a_seam(monkeypatch):
-    model = packed(*SHAPES["mixed"])
+@pytest.mark.parametrize("shape", ["mixed", "many tiers"])
+def test_chunks_join_without_a_seam(monkeypatch, shape):
+    model = packed(*EVERY_SHAPE[shape])
     ids = random_ids(model.schema, 101)
     whole = model.predict(ids)
     monkeypatch.setattr(scorer_module, "_CHUNK_ROWS", 10)
     np.testing.assert_allclose(model.predict(ids), whole, rtol=0, atol=1e-7)
 
 
-def test_nothing_known_of_a_row_leaves_the_bias():
-    model = packed(*SHAPES["mixed"])
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
+def test_nothing_known_of_a_row_leaves_the_bias(shape):
+    model = packed(*EVERY_SHAPE[shape])
     assert model.predict(np.full((1, len(model.schema)), -1))[0] == pytest.approx(sigmoid(model.bias))
 
 
@@ -73,14 +82,16 @@ def test_scores_saturate_where_logits_are_huge():
 
 
 @pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i4"])
-def test_ids_may_be_any_integers(dtype):
-    model = packed(*SHAPES["mixed"])
+@pytest.mark.parametrize("shape", ["mixed", "two tiers"])
+def test_ids_may_be_any_integers(dtype, shape):
+    model = packed(*EVERY_SHAPE[shape])
     ids = random_ids(model.schema, 50, missing=0) % 100
     np.testing.assert_array_equal(model.predict(ids.astype(dtype)), model.predict(ids))
 
 
-def test_ids_may_lie_in_memory_as_they_like_and_are_left_as_they_are():
-    model = packed(*SHAPES["mixed"])
+@pytest.mark.parametrize("shape", ["mixed", "many tiers"])
+def test_ids_may_lie_in_memory_as_they_like_and_are_left_as_they_are(shape):
+    model = packed(*EVERY_SHAPE[shape])
     ids = random_ids(model.schema, 50)
     expected, before = model.predict(ids), ids.copy()
     for same in (np.asfortranarray(ids), np.repeat(ids, 2, axis=1)[:, ::2], ids[::-1][::-1], ids.tolist()):
@@ -90,8 +101,9 @@ def test_ids_may_lie_in_memory_as_they_like_and_are_left_as_they_are():
     np.testing.assert_array_equal(ids, before)
 
 
-def test_no_rows_give_no_scores():
-    model = packed(*SHAPES["mixed"])
+@pytest.mark.parametrize("shape", ["mixed", "many tiers"])
+def test_no_rows_give_no_scores(shape):
+    model = packed(*EVERY_SHAPE[shape])
     assert model.predict(np.empty((0, len(model.schema)), np.int64)).shape == (0,)
 
 
@@ -126,31 +138,68 @@ def test_an_unsigned_id_out_of_range_is_no_missing_value(wrong):
 
 
 def held_bytes(found):
-    """Return the bytes of all arrays and tensors of floats, fp16 and codes that an object holds."""
+    """Return the bytes of all arrays and tensors of floats, fp16 and counts of tiers that an object holds."""
     if isinstance(found, torch.Tensor):
         return found.numel() * found.element_size()
     if isinstance(found, np.ndarray):
-        return found.nbytes if found.dtype.kind == "f" else 0
+        return found.nbytes if found.dtype.kind == "f" or found.dtype == np.int32 else 0
     if isinstance(found, dict):
         return sum(held_bytes(value) for value in found.values())
     if isinstance(found, list | tuple):
         return sum(held_bytes(value) for value in found)
-    if hasattr(found, "__dict__") and type(found).__module__ == scorer_module.__name__:
+    if hasattr(found, "__dict__") and type(found).__module__.startswith("fmcompress.serve"):
         return held_bytes(vars(found))
     return 0
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_resident_bytes_are_those_that_a_scorer_holds(shape):
-    model = packed(*SHAPES[shape])
+    model = packed(*EVERY_SHAPE[shape])
     scorer = Scorer(model)
     counted = resident_bytes(model.header)
     held = held_bytes(scorer) + model.codes.nbytes
     # Each group adds one row of zeros for missing values, and the bias is held as a plain number.
-    assert counted - 4 <= held <= counted + 4 * (model.header.dim + 2) * len(model.schema)
+    assert counted - 4 <= held <= counted + 4 * (model.header.dim + 2) * len(model.header.parts)
 
 
-def test_scoring_keeps_codes_packed_and_large_raw_tables_mapped(tmp_path):
-    model = packed(*SHAPES["many raw rows"])
-    model.save(tmp_path / "a")
+def test_scoring_keeps_codes_packed_and_large_raw_tables_as_they_are():
+    for shape in ("many raw rows", "many tiers"):
+        model = packed(*EVERY_SHAPE[shape])
+        assert resident_bytes(model.header) < 1.5 * model.file_bytes
+
+
+def test_tiers_take_little_memory():
+    """No number per category: a directory of half a byte beside two bits of tiers, and ten of codes."""
+    model = packed(8, " | ".join(["100000 2x32 shared"] * 4))
+    Scorer(model)  # what is set up once and for all
+    tracemalloc.start()
+    scorer = Scorer(model)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
     assert resident_bytes(model.header) < 1.5 * model.file_bytes
+    assert held < 1.1 * resident_bytes(model.header)
+    assert scorer.predict(random_ids(model.schema, 3)).shape == (3,)
+
+
+def test_a_large_raw_table_in_int8_is_held_once_and_as_it_is():
+    model = packed(16, "100000 raw:8 shared")
+    tracemalloc.start()
+    scorer = Scorer(model)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 1.1 * model.file_bytes
+    assert resident_bytes(model.header) < 1.1 * model.file_bytes
+    ids = random_ids(model.schema, 100)
+    np.testing.assert_allclose(scorer.predict(ids), sigmoid(plain_logits(unpack_model(model), ids)), atol=1e-6)
+
+
+def test_ids_out_of_range_are_named_in_fields_and_not_in_tiers():
+    model = packed(4, "9 2x4 4 | 3 raw raw", "2 raw raw | 3 shared shared")
+    with pytest.raises(DataError, match="row 1, field 'f1': id 5 is out of range, expected 0 to 4"):
+        model.predict([[11, 4], [0, 5]])
+    with pytest.raises(DataError, match=r"of shape \(1, 4\), expected integers of shape \(rows, 2\)"):
+        model.predict([[0, 0, 0, 0]])
+
+
+def test_models_without_tiers_need_no_ranks():
+    assert Scorer(packed(*SHAPES["mixed"]))._parts is None

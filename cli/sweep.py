@@ -1,0 +1,122 @@
+"""``fmcompress sweep``: the size-quality curve."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from .methods import MethodName, MethodOption
+from .options import (
+    Device,
+    DeviceOption,
+    FieldsOption,
+    Format,
+    FormatOption,
+    LabelOption,
+    Match,
+    MatchOption,
+    Oov,
+    OovOption,
+    SeedOption,
+)
+from .state import progress_of
+
+
+def sweep(
+    context: typer.Context,
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A trained factorization machine.", show_default=False)
+    ],
+    budgets: Annotated[
+        str,
+        typer.Option(
+            "--budgets",
+            "-b",
+            metavar="SIZE,…",
+            help="What files may take: sizes such as 20KB, or ratios such as 10x, by which the checkpoint's fp32 bytes "
+            "are divided.",
+        ),
+    ],
+    train: Annotated[
+        Optional[str],  # noqa: UP045 -- typer reads it on Python 3.10 too
+        typer.Option("--train", metavar="DATA", help="Parquet file, folder or glob to tune on."),
+    ] = None,
+    valid: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--valid", metavar="DATA", help="Data to choose the best state by; else a part of --train."),
+    ] = None,
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--data",
+            metavar="DATA",
+            help="Labelled rows to measure on. Default: those that the best state is chosen by.",
+        ),
+    ] = None,
+    baselines: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--baselines",
+            metavar="NAME,…",
+            help="Compare with these, made from --train: smaller-fm, smaller-fm-int8, smaller-fm-int4, rowwise-int4, "
+            "pruning, uniform-pq, authors, lightfm, xlightfm.",
+        ),
+    ] = None,
+    fields: FieldsOption = None,
+    label: LabelOption = "label",
+    match: MatchOption = Match.NAME,
+    oov: OovOption = Oov.ERROR,
+    method: MethodOption = MethodName.AUTO,
+    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.")] = 15,
+    device: DeviceOption = Device.AUTO,
+    seed: SeedOption = 0,
+    format_: FormatOption = Format.TEXT,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--plot", metavar="FILE", help="Draw the curve: .svg, .png or .pdf. Needs matplotlib."),
+    ] = None,
+    output_dir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--output-dir",
+            metavar="FOLDER",
+            help="Keep the artifacts here: fm-20000.safetensors for fm.pt and 20KB. Else they are thrown away.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace artifacts and a plot that exist.")] = False,
+) -> None:
+    """Compress CHECKPOINT to several SIZEs, and show how well each file predicts; with --train, each is tuned."""
+    from fmcompress.checkpoints import load_checkpoint
+    from fmcompress.curve_files import CurveFiles
+    from fmcompress.methods import default_tuning, method_of
+    from fmcompress.schema import parse_fields
+    from fmcompress.sweeping import parse_budgets, stem_of
+    from fmcompress.sweeping import sweep as make_curve
+
+    source = load_checkpoint(checkpoint, fields=parse_fields(fields) if fields else None)
+    sizes = parse_budgets(budgets, source.fp32_bytes)
+    CurveFiles(output_dir, stem_of(source), plot, force).check(sizes, [checkpoint])
+    curve = make_curve(
+        source,
+        sizes,
+        method=method.value,
+        train=train,
+        valid=valid,
+        data=data,
+        baselines=baselines.split(",") if baselines else (),
+        label=label,
+        match=match.value,
+        oov=oov.value,
+        seed=seed,
+        device=device.value,
+        tuning=replace(default_tuning(method_of(method.value)), epochs=epochs),
+        output_dir=output_dir,
+        plot=plot,
+        force=force,
+        progress=progress_of(context),
+    )
+    text = {Format.TEXT: curve.to_text, Format.JSON: curve.to_json, Format.MARKDOWN: curve.to_markdown}[format_]()
+    print(text)

@@ -1,0 +1,60 @@
+"""Magnitude pruning: the embeddings of rare categories that matter least become zero, and what is left is tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.baselines.integers import INT8
+from fmcompress.baselines.model import StoredModule
+from fmcompress.baselines.point import BaselinePoint
+from fmcompress.baselines.tables import IntegerTable, KeptTable
+from fmcompress.baselines.task import Task
+from fmcompress.baselines.tuning import tune_stored
+from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.training import sparse_gradients
+
+_NUMBER_BYTES = np.dtype(np.float16).itemsize
+
+
+def pruned_fms(key: str, task: Task) -> Iterator[BaselinePoint]:
+    """Yield the source with as many embeddings as fit each budget."""
+    source = task.source
+    for budget in task.budgets:
+        rows = rows_that_fit(source, task.counts, budget)
+        if rows is None:
+            task.progress.note(f"no pruned FM has {budget:,} bytes or less")
+            continue
+        begin = partial(pruned_module, source, task.counts, rows)
+        yield tune_stored(begin, key, f"FM, dim {source.dim}, {rows:,} rows kept", task)
+
+
+def rows_that_fit(source: FMCheckpoint, counts: npt.NDArray[np.int64], budget_bytes: int) -> int | None:
+    """Return how many embeddings can be kept; None where not even the rest of the model fits."""
+    none_kept = pruned_module(source, counts, 0).stored().file_bytes
+    rows = min(len(source.embeddings), (budget_bytes - none_kept) // (_NUMBER_BYTES * source.dim))
+    # The file's own header grows with the digits of its sizes.
+    while rows >= 0 and pruned_module(source, counts, rows).stored().file_bytes > budget_bytes:
+        rows -= 1
+    return rows if rows >= 0 else None
+
+
+def pruned_module(source: FMCheckpoint, counts: npt.NDArray[np.int64], rows: int) -> StoredModule:
+    """Return the source with some embeddings kept, to be tuned; its linear weights are int8.
+
+    Kept are the rows with the largest f_i · ‖v_i‖².
+
+    Args:
+        source: the model to start from.
+        counts: f_i, rows in which each category is active, int64 (categories,).
+        rows: how many embeddings are kept.
+    """
+    magnitudes = counts * np.einsum("il,il->i", source.embeddings, source.embeddings, dtype=np.float64)
+    kept = np.zeros(len(magnitudes), dtype=np.bool_)
+    kept[np.argsort(-magnitudes, kind="stable")[:rows]] = True
+    sparse = sparse_gradients(source.embeddings.size)
+    linear = IntegerTable(source.linear[:, None], source.schema, counts, INT8, sparse=sparse)
+    return StoredModule(source, linear, KeptTable(source.embeddings, kept, sparse=sparse), sparse=sparse)

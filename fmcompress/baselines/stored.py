@@ -1,0 +1,160 @@
+"""What a baseline stores, and how many bytes that takes: tables in forms other than codebooks.
+
+Each form of a table holds what a file would hold, and decodes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.artifact import bitpack
+from fmcompress.baselines.integers import INT4, Integers
+from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.schema import Schema
+
+
+class StoredTable(Protocol):
+    """A table of all categories as a file holds it."""
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the packed arrays of a file."""
+
+    def decode(self) -> npt.NDArray[np.float32]:
+        """Return the table, float32 (categories, columns)."""
+
+
+@dataclass(frozen=True)
+class FloatRows:
+    """A table of floats.
+
+    Attributes:
+        values: float32 or float16 (categories, columns).
+    """
+
+    values: npt.NDArray[np.float32] | npt.NDArray[np.float16]
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the floats."""
+        return {"values": self.values}
+
+    def decode(self) -> npt.NDArray[np.float32]:
+        """Return the table, float32 (categories, columns)."""
+        return self.values.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """A table of which some rows are kept, and all others are zero.
+
+    Attributes:
+        values: the kept rows, float16 (kept rows, columns).
+        kept: which they are, bool (categories,).
+    """
+
+    values: npt.NDArray[np.float16]
+    kept: npt.NDArray[np.bool_]
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the kept rows and a bitmap."""
+        return {"values": self.values, "kept": np.packbits(self.kept)}
+
+    def decode(self) -> npt.NDArray[np.float32]:
+        """Return the table, float32 (categories, columns)."""
+        decoded = np.zeros((len(self.kept), self.values.shape[1]), dtype=np.float32)
+        decoded[self.kept] = self.values
+        return decoded
+
+
+@dataclass(frozen=True)
+class IntegerRows:
+    """A table of integers, times a step of each field and column.
+
+    Attributes:
+        schema: the fields.
+        codes: int8 (categories, columns).
+        steps: float16 (fields, columns).
+        integers: what the codes are.
+    """
+
+    schema: Schema
+    codes: npt.NDArray[np.int8]
+    steps: npt.NDArray[np.float16]
+    integers: Integers
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return packed integers and steps."""
+        return {"codes": _packed(self.codes.view(np.uint8), self.integers), "steps": self.steps}
+
+    def decode(self) -> npt.NDArray[np.float32]:
+        """Return the table, float32 (categories, columns)."""
+        steps = np.repeat(self.steps.astype(np.float32), self.schema.cardinalities, axis=0)
+        return self.codes.astype(np.float32) * steps
+
+
+@dataclass(frozen=True)
+class RowwiseRows:
+    """A table of rows of 4-bit integers, each row with a scale and a minimum of its own, as in FBGEMM.
+
+    Attributes:
+        codes: 0 to 15, uint8 (categories, columns).
+        scales: float16 (categories,).
+        minima: float16 (categories,).
+    """
+
+    codes: npt.NDArray[np.uint8]
+    scales: npt.NDArray[np.float16]
+    minima: npt.NDArray[np.float16]
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return packed integers, scales and minima."""
+        return {"codes": _packed(self.codes, INT4), "scales": self.scales, "minima": self.minima}
+
+    def decode(self) -> npt.NDArray[np.float32]:
+        """Return the table, float32 (categories, columns)."""
+        scales, minima = self.scales.astype(np.float32), self.minima.astype(np.float32)
+        return self.codes * scales[:, None] + minima[:, None]
+
+
+@dataclass(frozen=True)
+class StoredFM:
+    """A factorization machine as a file holds it; its bias is a float32.
+
+    Attributes:
+        schema: its fields.
+        link: from logit to prediction.
+        bias: w_0.
+        linear: w, a table of one column.
+        embeddings: V, a table of dim columns.
+    """
+
+    schema: Schema
+    link: str
+    bias: float
+    linear: StoredTable
+    embeddings: StoredTable
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of a safetensors file of all that is stored."""
+        from safetensors.numpy import save
+
+        tables = {"linear": self.linear, "embeddings": self.embeddings}
+        arrays = {f"{name}.{part}": array for name, table in tables.items() for part, array in table.arrays().items()}
+        return len(save(arrays | {"bias": np.array([self.bias], dtype=np.float32)}))
+
+    def decode(self) -> FMCheckpoint:
+        """Return the factorization machine with the numbers that are stored."""
+        bias = float(np.float32(self.bias))
+        return FMCheckpoint(self.schema, bias, self.linear.decode()[:, 0], self.embeddings.decode(), self.link)
+
+
+def _packed(codes: npt.NDArray[np.uint8], integers: Integers) -> npt.NDArray[np.uint8]:
+    """Return the lowest bits of codes, (rows, columns), one after the other."""
+    if integers.bits == 8:
+        return codes
+    mask = (1 << integers.bits) - 1
+    return bitpack.pack((codes & mask).astype(np.uint16), (integers.bits,) * codes.shape[1])

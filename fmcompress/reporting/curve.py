@@ -1,0 +1,160 @@
+"""The size-quality curve of a checkpoint, as data, text, JSON and Markdown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fmcompress.artifact import Quality
+from fmcompress.reporting.render import without_nan
+from fmcompress.reporting.table import Table, markdown_table, plain_table
+
+MeasuredOn = Literal["test", "validation"]
+"""The rows that figures of quality are of."""
+
+_NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class CurveSource:
+    """The factorization machine that is compressed.
+
+    Attributes:
+        name: its file.
+        fp32_bytes: its embeddings and linear weights in fp32: what ratios are taken of.
+        quality: how well it predicts; None without labelled data.
+    """
+
+    name: str
+    fp32_bytes: int
+    quality: Quality | None
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A file of the curve, or a budget that no file meets.
+
+    Attributes:
+        name: what it is, for people.
+        baseline: key of the baseline; None for our own.
+        budget_bytes: the size that was asked for; None for baselines.
+        file_bytes: size of the file; None where the budget cannot be met.
+        quality: how well it predicts; None without labelled data, and where there is no file.
+        predicted_rise: rise of the LogLoss that was expected before tuning; None where there is no file, and for
+            baselines.
+        seconds: what planning, quantizing and tuning took, without what all points share.
+        smallest_bytes: where the budget cannot be met, the smallest size that can.
+    """
+
+    name: str
+    baseline: str | None
+    budget_bytes: int | None
+    file_bytes: int | None
+    quality: Quality | None
+    predicted_rise: float | None
+    seconds: float
+    smallest_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Sizes and how well a model of that size predicts; differences are to the checkpoint.
+
+    Attributes:
+        checkpoint: the factorization machine.
+        points: our own, from small to large budgets, then those of baselines.
+        measured_on: the rows that quality is of; None without labelled data.
+    """
+
+    checkpoint: CurveSource
+    points: tuple[CurvePoint, ...]
+    measured_on: MeasuredOn | None
+
+    def to_json(self) -> str:
+        """Return the curve as JSON, two spaces a level; figures that do not exist are null."""
+        source = self.checkpoint
+        found = {
+            "checkpoint": {"name": source.name, "fp32_bytes": source.fp32_bytes, **self._scores(source.quality)},
+            "points": [self._entry(point) for point in self.points],
+        }
+        return json.dumps(without_nan(found), indent=2, ensure_ascii=False)
+
+    def to_text(self) -> str:
+        """Return the curve as plain text."""
+        return f"{plain_table(self._table())}\n\n{self._caption()}"
+
+    def to_markdown(self) -> str:
+        """Return the curve as Markdown."""
+        return f"{markdown_table(self._table())}\n\n{self._caption()}"
+
+    def _entry(self, point: CurvePoint) -> dict[str, Any]:
+        change = self._change(point.quality)
+        return {
+            "name": point.name,
+            "baseline": point.baseline,
+            "budget_bytes": point.budget_bytes,
+            "file_bytes": point.file_bytes,
+            "smallest_bytes": point.smallest_bytes,
+            "ratio": self._ratio(point),
+            **self._scores(point.quality),
+            "delta_auc": change and change.auc,
+            "delta_logloss": change and change.logloss,
+            "predicted_rise": point.predicted_rise,
+            "seconds": round(point.seconds, 3),
+        }
+
+    def _scores(self, quality: Quality | None) -> dict[str, Any]:
+        return {
+            "auc": quality and quality.auc,
+            "logloss": quality and quality.logloss,
+            "rows": quality and quality.rows,
+            "measured_on": quality and self.measured_on,
+        }
+
+    def _ratio(self, point: CurvePoint) -> float | None:
+        return None if point.file_bytes is None else self.checkpoint.fp32_bytes / point.file_bytes
+
+    def _change(self, quality: Quality | None) -> Quality | None:
+        """Return AUC and LogLoss less those of the checkpoint."""
+        source = self.checkpoint.quality
+        if quality is None or source is None:
+            return None
+        return Quality(quality.rows, quality.auc - source.auc, quality.logloss - source.logloss)
+
+    def _table(self) -> Table:
+        measured = ("AUC", "ΔAUC", "LogLoss", "ΔLogLoss") if self.measured_on else ()
+        source = self.checkpoint
+        first = (f"{source.name}, in fp32", _NOTHING, f"{source.fp32_bytes:,}", "1.00", *self._cells(source.quality))
+        rows = [(*first, _NOTHING, _NOTHING), *map(self._row, self.points)]
+        return Table(("model", "budget", "bytes", "ratio", *measured, "predicted rise", "seconds"), rows)
+
+    def _row(self, point: CurvePoint) -> tuple[str, ...]:
+        ratio = self._ratio(point)
+        least = point.smallest_bytes
+        name = point.name if point.baseline is None else f"{point.baseline}: {point.name}"
+        return (
+            name if least is None else f"{name}: too small, the least is {least:,} bytes",
+            _NOTHING if point.budget_bytes is None else f"{point.budget_bytes:,}",
+            _NOTHING if point.file_bytes is None else f"{point.file_bytes:,}",
+            _NOTHING if ratio is None else f"{ratio:.2f}",
+            *self._cells(point.quality),
+            _NOTHING if point.predicted_rise is None else f"{point.predicted_rise:+.5f}",
+            f"{point.seconds:.1f}",
+        )
+
+    def _cells(self, quality: Quality | None) -> tuple[str, ...]:
+        """Return AUC and LogLoss with their changes; no cells at all without labelled data."""
+        if self.measured_on is None:
+            return ()
+        change = self._change(quality)
+        if quality is None or change is None:
+            return (_NOTHING,) * 4
+        return (f"{quality.auc:.5f}", f"{change.auc:+.5f}", f"{quality.logloss:.5f}", f"{change.logloss:+.5f}")
+
+    def _caption(self) -> str:
+        quality = self.checkpoint.quality
+        if quality is None:
+            return "AUC and LogLoss are not known without labelled data; the predicted rise is of LogLoss."
+        rows = f"{quality.rows:,} rows of {self.measured_on} data"
+        return f"AUC and LogLoss are of {rows}; the predicted rise is of LogLoss, before tuning."

@@ -1,0 +1,189 @@
+"""The size-quality curve as a picture: SVG, PNG or PDF."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmcompress.errors import DependencyError, UsageError
+from fmcompress.files import check_writable, replacing
+from fmcompress.reporting.curve import Curve, CurvePoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Metadata of each kind of file: none of them tells the time, so that the same curve is the same bytes.
+_KINDS: dict[str, dict[str, Any]] = {
+    ".svg": {"Date": None},
+    ".png": {},
+    ".pdf": {"CreationDate": None},
+}
+
+_SETTINGS: Any = {"svg.hashsalt": "fmcompress", "font.size": 10.0, "savefig.dpi": 160.0, "axes.grid": True,
+                             "grid.alpha": 0.4}  # fmt: skip
+_PANEL_INCHES = (5.2, 4.0)
+_LEGEND_COLUMNS_PER_PANEL = 2
+
+_OURS = ("#0072B2", "o", "-")
+_SOURCE = ("#555555", "FM")
+# Colours that people who see few colours can tell apart, and a marker of its own for each.
+_BASELINES = (
+    ("#D55E00", "s", "--"), ("#009E73", "^", "--"), ("#CC79A7", "D", "--"), ("#E69F00", "v", "--"),
+    ("#56B4E9", "P", "--"), ("#000000", "X", "--"), ("#8C564B", "<", "--"), ("#7F7F00", ">", "--"),
+    ("#5D3A9B", "*", "--"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What is drawn over bytes.
+
+    Attributes:
+        label: of the axis.
+        of: the figure of a point.
+        source: the figure of the checkpoint, drawn across.
+    """
+
+    label: str
+    of: Callable[[CurvePoint], float | None]
+    source: float
+
+
+def check_plot(path: Path, *, force: bool = False) -> None:
+    """Raise now what ``save_plot`` would raise at the end of a long job.
+
+    Raises:
+        UsageError: the name ends in none of .svg, .png and .pdf.
+        DependencyError: matplotlib is not installed.
+        OutputError: the file cannot be written, or it exists and ``force`` is not set.
+    """
+    if path.suffix.lower() not in _KINDS:
+        raise UsageError(f"{path} is no name for a plot, expected one that ends in {', '.join(_KINDS)}")
+    if find_spec("matplotlib") is None:
+        raise DependencyError("a plot needs matplotlib, which is not installed", hint="pip install 'fmcompress[plot]'")
+    check_writable(path, force=force)
+
+
+def save_plot(curve: Curve, path: str | Path, *, force: bool = False) -> None:
+    """Draw a curve: AUC and LogLoss over bytes, or without labelled data the predicted rise of LogLoss.
+
+    Args:
+        curve: what to draw.
+        path: file to write, .svg, .png or .pdf; the same curve gives the same bytes.
+        force: replace a file that exists.
+
+    Raises:
+        UsageError, DependencyError, OutputError: see ``check_plot``.
+    """
+    path = Path(path)
+    check_plot(path, force=force)
+    with replacing(path, force=force) as file:
+        file.write(drawn(curve, path.suffix.lower()))
+
+
+def drawn(curve: Curve, kind: str) -> bytes:
+    """Return the picture as the bytes of a file; ``kind`` is .svg, .png or .pdf."""
+    memory = io.BytesIO()
+    with _own_settings():
+        _figure(curve).savefig(memory, format=kind.removeprefix("."), metadata=_KINDS[kind])
+    return memory.getvalue()
+
+
+@contextmanager
+def _own_settings() -> Iterator[None]:
+    """Draw with matplotlib's defaults, whatever its user has set."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_SETTINGS)
+        yield
+
+
+def _figure(curve: Curve) -> Figure:
+    from matplotlib.figure import Figure
+
+    panels = _panels(curve)
+    width, height = _PANEL_INCHES
+    figure = Figure(figsize=(width * len(panels), height), layout="constrained")
+    figure.suptitle(curve.checkpoint.name.replace("$", r"\$"))
+    lines = _lines(curve)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        _draw(axes, panel, lines)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=1 + _LEGEND_COLUMNS_PER_PANEL * len(panels))
+    return figure
+
+
+def _panels(curve: Curve) -> list[_Panel]:
+    source = curve.checkpoint.quality
+    if source is None:
+        return [_Panel("predicted rise of LogLoss", lambda point: point.predicted_rise, 0.0)]
+    on = curve.measured_on
+    panels = [
+        _Panel(f"AUC, {on} data", _auc, source.auc),
+        _Panel(f"LogLoss, {on} data", _logloss, source.logloss),
+    ]
+    return [panel for panel in panels if math.isfinite(panel.source)]  # there is no AUC where all labels are the same
+
+
+def _auc(point: CurvePoint) -> float | None:
+    return None if point.quality is None else point.quality.auc
+
+
+def _logloss(point: CurvePoint) -> float | None:
+    return None if point.quality is None else point.quality.logloss
+
+
+def _lines(curve: Curve) -> dict[str, list[CurvePoint]]:
+    """Return the points that have a file, by what makes them, our own first; each from small to large."""
+    points = sorted((p for p in curve.points if p.file_bytes is not None), key=lambda p: p.file_bytes or 0)
+    names = dict.fromkeys(point.baseline or point.name for point in curve.points)
+    return {name: found for name in names if (found := [p for p in points if (p.baseline or p.name) == name])}
+
+
+def _draw(axes: Axes, panel: _Panel, lines: dict[str, list[CurvePoint]]) -> None:
+    colour, name = _SOURCE
+    axes.axhline(panel.source, color=colour, linestyle=":", label=name)
+    of_baselines = 0
+    for label, points in lines.items():
+        colour, marker, style = _OURS
+        if points[0].baseline is not None:
+            colour, marker, style = _BASELINES[of_baselines % len(_BASELINES)]
+            of_baselines += 1
+        axes.plot(
+            [point.file_bytes or 0 for point in points],
+            [math.nan if (figure := panel.of(point)) is None else figure for point in points],
+            color=colour, marker=marker, linestyle=style, label=label,
+        )  # fmt: skip
+    axes.set(xscale="log", xlabel="bytes of the file", ylabel=panel.label)
+    _mark_bytes(axes, [point.file_bytes or 0 for points in lines.values() for point in points])
+
+
+def _mark_bytes(axes: Axes, sizes: Sequence[int]) -> None:
+    """Label the axis with sizes such as 50 KB, a few of them however wide it is."""
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
+    low, high = min(sizes), max(sizes)
+    if high < 4 * low:
+        axes.xaxis.set_major_locator(FixedLocator(sorted({low, round(math.sqrt(low * high)), high})))
+        axes.set_xlim(low / 1.2, high * 1.2)
+    else:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda size, _: _short(size))
+
+
+def _short(size_bytes: float) -> str:
+    """Return three digits and a unit."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
+        if size_bytes >= unit:
+            return f"{size_bytes / unit:.3g} {name}"
+    return f"{size_bytes:.3g} B"

@@ -1,0 +1,115 @@
+"""All baselines, from the source to points: within budget, not worse than untuned, the same for the same seed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fmcompress.artifact import CompressedFM
+from fmcompress.baselines import BASELINES, BaselineOptions, Trial, run_baselines
+from fmcompress.baselines import task as task_module
+from fmcompress.errors import UsageError
+from fmcompress.evaluation import score_rows
+
+from .conftest import BUDGETS, OPTIONS
+
+KEYS = [baseline.key for baseline in BASELINES]
+SIZED = [baseline.key for baseline in BASELINES if baseline.sized]
+TUNED = ["smaller-fm-int8", "smaller-fm-int4", "pruning"]
+
+
+@pytest.fixture(scope="module")
+def points(source, data):
+    return list(run_baselines(KEYS, source, data, BUDGETS, OPTIONS))
+
+
+def of(points, key):
+    return [point for point in points if point.baseline == key]
+
+
+def selection(model, data):
+    return score_rows(model, data.valid).selection
+
+
+@pytest.mark.parametrize("key", SIZED)
+def test_budgets_are_met_or_left_out(points, key):
+    sizes = [point.file_bytes for point in of(points, key)]
+    assert len(sizes) == 2
+    assert all(size <= budget for size, budget in zip(sizes, BUDGETS[1:], strict=True))
+    assert sizes[1] > 3500  # the larger budget is made use of
+
+
+@pytest.mark.parametrize("key", SIZED[1:])
+def test_sizes_of_artifacts_are_those_of_their_files(points, key, tmp_path):
+    for point in of(points, key):
+        assert isinstance(point.model, CompressedFM)
+        point.model.save(tmp_path / "a", force=True)
+        assert (tmp_path / "a").stat().st_size == point.file_bytes
+
+
+def test_smaller_fms_come_in_all_sizes_below_the_source(points):
+    for key in KEYS[:3]:
+        assert [point.model.dim for point in of(points, key)] == [2, 4]
+    for floats, int8, int4 in zip(*(of(points, key) for key in KEYS[:3]), strict=True):
+        assert int4.file_bytes < int8.file_bytes < floats.file_bytes
+    assert of(points, "smaller-fm-int4")[1].name == "FM, dim 4, int4"
+
+
+@pytest.mark.parametrize("key", TUNED)
+def test_tuning_is_not_worse_than_none(points, source, data, key):
+    untuned = list(run_baselines([key], source, data, BUDGETS, replace(OPTIONS, epochs=0)))
+    before, after = ([selection(point.model, data) for point in found] for found in (untuned, of(points, key)))
+    assert all(one >= other for one, other in zip(after, before, strict=True))
+    assert sum(after) > sum(before)
+    assert [point.file_bytes for point in untuned] == [point.file_bytes for point in of(points, key)]
+
+
+def test_codebooks_that_are_tuned_are_not_worse(points, data):
+    for key in ("authors", "lightfm"):
+        for before, after in zip(of(points, "uniform-pq"), of(points, key), strict=True):
+            assert before.file_bytes == after.file_bytes
+            assert selection(after.model, data) >= selection(before.model, data)
+
+
+@pytest.mark.parametrize("key", ["smaller-fm-int4", "pruning"])
+def test_the_same_seed_gives_the_same_models(points, source, data, key):
+    again = list(run_baselines([key], source, data, BUDGETS, OPTIONS))
+    for one, other in zip(of(points, key), again, strict=True):
+        np.testing.assert_array_equal(one.model.embeddings, other.model.embeddings)
+        np.testing.assert_array_equal(one.model.linear, other.model.linear)
+        assert one.model.bias == other.model.bias
+
+
+def test_smaller_fms_are_trained_once_for_all_and_only_where_asked_for(source, data, monkeypatch):
+    trained = []
+
+    def counted(rows, valid, options, *, progress):
+        trained.append((options.dim, options.lr))
+        return train(rows, valid, replace(options, epochs=1), progress=progress)
+
+    train = task_module.train
+    monkeypatch.setattr(task_module, "train", counted)
+    options = replace(OPTIONS, epochs=0, training_lrs=(1e-2, 1e-3))
+    assert not list(run_baselines(["pruning"], source, data, [100], options))
+    assert trained == []
+    assert len(list(run_baselines(KEYS[:3], source, data, [], options))) == 6
+    assert trained == [(2, 1e-2), (2, 1e-3), (4, 1e-2), (4, 1e-3)]
+
+
+def test_unknown_baselines_are_refused_at_once(source, data):
+    with pytest.raises(UsageError, match="baseline is 'smaller', expected smaller-fm, "):
+        run_baselines(["smaller"], source, data, [])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"trials": ()}, {"training_lrs": ()}, {"training_lrs": (2.0,)}, {"dims": (0,)}, {"epochs": -1}]
+)
+def test_options_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(UsageError, match="expected"):
+        BaselineOptions(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"distillation": 1.5}, {"lr": 0.0}, {"l2": -1.0}, {"l2": float("nan")}])
+def test_trials_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        Trial(**({"distillation": 1.0, "lr": 1e-2, "l2": 0.0} | wrong))

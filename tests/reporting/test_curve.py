@@ -1,0 +1,144 @@
+"""The size-quality curve as text, JSON, Markdown and a picture."""
+
+import json
+import locale
+import math
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from fmcompress.artifact import Quality
+from fmcompress.errors import DependencyError, OutputError, UsageError
+from fmcompress.reporting import plot
+from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource
+
+CURVE = Curve(
+    CurveSource("f$m$|.pt", 40_000, Quality(20, 0.75, 0.5)),
+    (
+        CurvePoint("auto", None, 100, None, None, None, 0.0, smallest_bytes=845),
+        CurvePoint("auto", None, 2000, 1999, Quality(20, 0.74, 0.51), 0.008, 1.25),
+        CurvePoint("auto", None, 4000, 4000, Quality(20, 0.745, 0.505), 0.004, 2.0),
+        CurvePoint("FM, dim 8, row-wise int4", "rowwise-int4", None, 5000, Quality(20, 0.7, 0.6), None, 0.1),
+    ),
+    "test",
+)
+UNMEASURED = Curve(CurveSource("fm.pt", 40_000, None), (CurvePoint("auto", None, 2000, 1999, None, 0.008, 1.25),), None)
+ONE_CLASS = Curve(
+    CurveSource("fm.pt", 40_000, Quality(20, math.nan, 0.5)),
+    (CurvePoint("auto", None, 2000, 1999, Quality(20, math.nan, 0.6), 0.008, 1.25),),
+    "validation",
+)
+
+
+def parsed(curve):
+    return json.loads(curve.to_json(), parse_constant=lambda constant: constant / 0)
+
+
+def test_json():
+    found = parsed(CURVE)
+    assert found["checkpoint"] == {
+        "name": "f$m$|.pt", "fp32_bytes": 40_000, "auc": 0.75, "logloss": 0.5, "rows": 20, "measured_on": "test",
+    }  # fmt: skip
+    too_small, ours, _, baseline = found["points"]
+    assert ours == {
+        "name": "auto", "baseline": None, "budget_bytes": 2000, "file_bytes": 1999, "smallest_bytes": None,
+        "ratio": 40_000 / 1999, "auc": 0.74, "logloss": 0.51, "rows": 20, "measured_on": "test",
+        "delta_auc": pytest.approx(-0.01), "delta_logloss": pytest.approx(0.01),
+        "predicted_rise": 0.008, "seconds": 1.25,
+    }  # fmt: skip
+    assert too_small["smallest_bytes"] == 845
+    assert all(too_small[key] is None for key in ("file_bytes", "ratio", "auc", "rows", "measured_on", "delta_auc"))
+    assert (baseline["baseline"], baseline["budget_bytes"], baseline["predicted_rise"]) == ("rowwise-int4", None, None)
+    assert all(point.keys() == ours.keys() for point in found["points"])
+
+
+def test_figures_that_do_not_exist_are_null():
+    assert parsed(ONE_CLASS)["points"][0]["auc"] is None
+    assert parsed(ONE_CLASS)["points"][0]["delta_auc"] is None
+    point = parsed(UNMEASURED)["points"][0]
+    assert all(point[key] is None for key in ("auc", "logloss", "rows", "measured_on", "delta_auc", "delta_logloss"))
+    assert point["predicted_rise"] == 0.008
+
+
+def test_text():
+    lines = CURVE.to_text().splitlines()
+    assert lines[2].split()[-9:] == ["-", "40,000", "1.00", "0.75000", "+0.00000", "0.50000", "+0.00000", "-", "-"]
+    assert lines[3].startswith("auto: too small, the least is 845 bytes ")
+    assert lines[4].split() == [
+        "auto", "2,000", "1,999", "20.01", "0.74000", "-0.01000", "0.51000", "+0.01000", "+0.00800", "1.2",
+    ]  # fmt: skip
+    assert lines[6].startswith("rowwise-int4: FM, dim 8, row-wise int4 ")
+    assert "20 rows of test data" in lines[-1]
+    assert len({len(line) for line in lines[1:7]}) == 1
+
+
+def test_text_without_labelled_data_has_no_auc():
+    assert UNMEASURED.to_text().splitlines()[0].split() == [
+        "model", "budget", "bytes", "ratio", "predicted", "rise", "seconds",
+    ]  # fmt: skip
+    assert "not known" in UNMEASURED.to_text()
+
+
+def test_markdown():
+    lines = CURVE.to_markdown().splitlines()
+    assert "f\\$m\\$\\|.pt" in lines[2]
+    assert len({line.count("|") - line.count("\\|") for line in lines[:7]}) == 1
+
+
+def svg_of(curve, path):
+    plot.save_plot(curve, path)
+    text = path.read_text(encoding="utf-8")
+    assert ET.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+    return text
+
+
+def test_plot_is_the_same_bytes_each_time(tmp_path, monkeypatch):
+    import matplotlib
+
+    first = svg_of(CURVE, tmp_path / "a.svg")
+    monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "black")
+    monkeypatch.setitem(matplotlib.rcParams, "axes.formatter.use_locale", True)
+    monkeypatch.setattr(locale, "localeconv", lambda: {"decimal_point": ",", "thousands_sep": ".", "grouping": []})
+    assert svg_of(CURVE, tmp_path / "b.svg") == first
+    assert matplotlib.rcParams["axes.facecolor"] == "black"
+    for shown in ("AUC, test data", "LogLoss, test data", "bytes of the file", "auto", "rowwise-int4", "FM"):
+        assert f"<!-- {shown} -->" in first
+    assert "date" not in first
+
+
+@pytest.mark.parametrize(("kind", "magic"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
+@pytest.mark.parametrize("curve", [CURVE, UNMEASURED, ONE_CLASS], ids=["measured", "unmeasured", "one class"])
+def test_plot_kinds(curve, kind, magic):
+    found = plot.drawn(curve, kind)
+    assert found.startswith(magic)
+    assert found == plot.drawn(curve, kind)
+
+
+def test_plot_panels(tmp_path):
+    assert "<!-- predicted rise of LogLoss -->" in svg_of(UNMEASURED, tmp_path / "a.svg")
+    shown = svg_of(ONE_CLASS, tmp_path / "b.svg")
+    assert "<!-- LogLoss, validation data -->" in shown
+    assert "AUC" not in shown
+
+
+def test_sizes_on_the_axis_are_short():
+    assert [plot._short(size) for size in (7, 999, 20_000, 1_500_000, 2e9)] == [
+        "7 B", "999 B", "20 KB", "1.5 MB", "2 GB",
+    ]  # fmt: skip
+
+
+def test_plots_are_refused_early(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match=r"curve.jpg is no name for a plot, expected .*\.svg, \.png, \.pdf"):
+        plot.check_plot(tmp_path / "curve.jpg")
+    with pytest.raises(OutputError, match="no folder"):
+        plot.check_plot(tmp_path / "none" / "curve.svg")
+    (tmp_path / "old.SVG").touch()
+    with pytest.raises(OutputError, match="exists"):
+        plot.save_plot(CURVE, tmp_path / "old.SVG")
+    plot.save_plot(CURVE, str(tmp_path / "old.SVG"), force=True)
+    monkeypatch.setattr(plot, "find_spec", lambda _: None)
+    with pytest.raises(DependencyError, match="matplotlib") as caught:
+        plot.check_plot(tmp_path / "curve.svg")
+    assert caught.value.hint == "pip install 'fmcompress[plot]'"
+    assert "matplotlib.pyplot" not in sys.modules  # its global figures would never be freed
