@@ -10,12 +10,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from fmcompress.artifact.header import entry_bytes, tier_bytes
+from fmcompress.quantization.allocate import Priced
 from fmcompress.quantization.curves import Curve
 from fmcompress.quantization.sensitivity import Floats
 from fmcompress.quantization.weights import FieldWeights, Metric
@@ -33,18 +34,6 @@ from fmcompress.schema import Field
 _MOST_PART_OPTIONS = 300
 _MOST_OPTIONS = 600
 _LARGEST_INT8 = 127
-
-
-class Priced(Protocol):
-    """Something with a size and a price."""
-
-    @property
-    def payload_bytes(self) -> int:
-        """What it takes in the artifact."""
-
-    @property
-    def error(self) -> float:
-        """What it costs."""
 
 
 @dataclass(frozen=True)
@@ -226,10 +215,10 @@ def blended(measured: PartMenu, expected: PartMenu, share: float) -> PartMenu:
 
 def thinned_choices(choices: Sequence[Choice], field: FieldWeights, most: int) -> list[Choice]:
     """Return at most ``most`` choices for the embeddings of a part, evenly spread over their bytes' logarithm."""
+    quantizers = [Quantizer(choice.codewords, 1, INT8) for choice in choices]
     options = [
         PartOption(quantizer, quantizer.payload_bytes(field.cardinality, field.dim), choice.error, choice.metric)
-        for choice in choices
-        for quantizer in (Quantizer(choice.codewords, 1, INT8),)
+        for choice, quantizer in zip(choices, quantizers, strict=True)
     ]
     return [Choice(o.quantizer.codewords, o.error, o.metric) for o in thinned(pareto(options), most)]
 

@@ -95,7 +95,7 @@ def test_the_size_does_not_depend_on_the_figures(error):
     [
         (0, "0"), (1.2e-5, "12e-6"), (1.24e-5, "12e-6"), (1e-5, "1e-5"), (0.5, "5e-1"), (1.0, "1e0"), (123.0, "12e1"),
         (9.96e-6, "1e-5"), (9.94e-6, "99e-7"), (1.14e-8, "11e-9"), (9.4e-9, "9e-9"), (9.9e-9, "1e-8"), (4e-10, "0"),
-        (6e-10, "1e-9"), (-0.5, "0"), (math.inf, "1e5"), (-math.inf, "0"), (math.nan, "null"),
+        (6e-10, "1e-9"), (-0.5, "-5e-1"), (-4e-10, "0"), (math.inf, "1e5"), (-math.inf, "-1e5"), (math.nan, "null"),
     ],
 )  # fmt: skip
 def test_errors_have_two_digits_and_a_power_of_ten(error, text):
