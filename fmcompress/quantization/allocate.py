@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -82,18 +85,39 @@ def _solve_nearly(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[
     more = np.array([float(o.payload_bytes - low) for menu, (_, low) in zip(menus, least, strict=True) for o in menu])
     room = budget_bytes - sum(low for _, low in least)
     one_of_each = csr_array((np.ones(len(errors)), (np.repeat(np.arange(len(menus)), sizes), np.arange(len(errors)))))
-    found = milp(
-        # Errors and bytes count from the least of their menu and are scaled: the solver's tolerances are absolute.
-        c=errors / max(float(errors.max()), np.finfo(np.float64).tiny),
-        integrality=np.ones(len(errors)),
-        bounds=Bounds(0, 1),
-        constraints=[
-            LinearConstraint(one_of_each, 1, 1),
-            LinearConstraint(csr_array(more[None] / max(room, 1)), -np.inf, min(room, 1)),
-        ],
-        options={"mip_rel_gap": 0.0},
-    )
+    with _standard_output_to_nowhere():
+        found = milp(
+            # Errors and bytes count from the least of their menu and are scaled: the solver's tolerances are absolute.
+            c=errors / max(float(errors.max()), np.finfo(np.float64).tiny),
+            integrality=np.ones(len(errors)),
+            bounds=Bounds(0, 1),
+            constraints=[
+                LinearConstraint(one_of_each, 1, 1),
+                LinearConstraint(csr_array(more[None] / max(room, 1)), -np.inf, min(room, 1)),
+            ],
+            options={"mip_rel_gap": 0.0},
+        )
     if found.x is None:  # only the smallest options fit, if just so
         return [min(menu, key=lambda o: o.payload_bytes) for menu in menus]
     ends = np.cumsum(sizes)[:-1]
     return [menu[int(np.argmax(part))] for menu, part in zip(menus, np.split(found.x, ends), strict=True)]
+
+
+@contextmanager
+def _standard_output_to_nowhere() -> Iterator[None]:
+    """Keep HiGHS from printing: a line of its own, for debugging, goes to standard output whatever its options say."""
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no standard output
+        yield
+        return
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,6 +1,7 @@
 """Allocation, against trying out everything."""
 
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -79,3 +80,20 @@ def test_small_errors_count_beside_large_ones():
     fine = [Option(Quantizer(), size, 1e-8 / size) for size in range(1, 30)]
     found = allocate([coarse, fine, fine], 2 + 40)
     assert total(found)[1] == pytest.approx(best_of_all([coarse, fine, fine], 42), rel=1e-4)
+
+
+def test_the_solver_says_nothing_on_standard_output(capfd, monkeypatch):
+    """HiGHS prints a line now and then, whatever its options say: it would stand in the middle of a report."""
+    from fmcompress.quantization import allocate as module
+
+    def noisy(*args, **options):
+        os.write(1, b"HighsMipSolverData\n")
+        return milp(*args, **options)
+
+    milp = module.milp
+    monkeypatch.setattr(module, "milp", noisy)
+    menus = random_menus(3)
+    smallest = sum(menu[0].payload_bytes for menu in menus)
+    assert allocate(menus, smallest + 50) is not None
+    os.write(1, b"ours\n")
+    assert capfd.readouterr().out == "ours\n"
