@@ -123,3 +123,12 @@ def test_plans_on_held_out_rows_fit_any_budget_and_are_the_same_again(batch):
         assert plan.file_bytes <= budget
         assert plan == replace(planner.plan(origin(budget_bytes=budget)), tiers=plan.tiers)
         assert len(plan.prices) == len(plan.quantizers) == len(plan.tiers.parts)
+
+
+def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(batch):
+    ids = batch.ids[:40].copy()
+    ids[:, 1] = -1
+    planner = Planner(CHECKPOINT, COUNTS, from_moments(CHECKPOINT, COUNTS), Batch(ids, batch.labels[:40]), seed=0)
+    plan = planner.plan(origin(budget_bytes=3000))
+    assert plan.file_bytes <= 3000
+    assert np.isfinite(plan.prices).all()
