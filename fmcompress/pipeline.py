@@ -80,12 +80,15 @@ class Groundwork:
             self.sensitivity = from_moments(self.checkpoint, self.counts)
         else:
             from fmcompress.data import count_categories
-            from fmcompress.quantization.heldout import draw_rows
+            from fmcompress.quantization.heldout import draw_rows, tells_enough
             from fmcompress.quantization.sensitivity import from_rows
 
             self.counts = count_categories(data.rows)
             self.sensitivity = from_rows(self.checkpoint, data.rows, self.counts, seed=seed)
-            held_out = draw_rows(data.valid, seed=seed)
+            drawn = draw_rows(data.valid, seed=seed)
+            held_out = drawn if tells_enough(drawn) else None
+            if auto and held_out is None:
+                progress.note("validation data hold too few rows of one label to price on them: by the expected loss")
         if auto:
             self.planner = Planner(
                 self.checkpoint, self.counts, self.sensitivity, held_out, seed=seed, progress=progress

@@ -39,6 +39,7 @@ METRICS: tuple[Metric, ...] = ("fm", "euclidean")
 _ROWS = 50_000
 _BATCH_ROWS = 16_384
 _CHOICES_PER_CHAIN = 10
+_LEAST_OF_A_LABEL = 1_000
 # Standard errors that count against a measured price.
 _DOUBT = 1.0
 
@@ -53,6 +54,15 @@ def draw_rows(rows: ParquetRows, *, seed: int) -> Batch:
         if sum(map(len, batches)) >= _ROWS:
             break
     return concatenate(batches).take(slice(_ROWS))
+
+
+def tells_enough(batch: Batch) -> bool:
+    """Return whether prices can be measured on these rows: there must be 1,000 of each label.
+
+    Where there are fewer, the best of many options is the one that chance favours most.
+    """
+    positives = int(batch.labels.sum())
+    return min(positives, len(batch) - positives) >= _LEAST_OF_A_LABEL
 
 
 def loss_of(logits: Floats, labels: Floats) -> Floats:

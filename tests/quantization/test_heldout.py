@@ -11,7 +11,7 @@ from fmcompress.data.generate import draw_clicks, random_click_model
 from fmcompress.errors import BudgetError
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT
-from fmcompress.quantization.heldout import HeldOutPrices, loss_of
+from fmcompress.quantization.heldout import HeldOutPrices, loss_of, tells_enough
 from fmcompress.quantization.menu import Option, PartOption
 from fmcompress.quantization.planner import Planner
 from fmcompress.quantization.sensitivity import from_moments
@@ -132,3 +132,9 @@ def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(b
     plan = planner.plan(origin(budget_bytes=3000))
     assert plan.file_bytes <= 3000
     assert np.isfinite(plan.prices).all()
+
+
+@pytest.mark.parametrize(("positives", "rows", "enough"), [(1000, 2000, True), (999, 5000, False), (4500, 5000, False)])
+def test_prices_are_measured_where_there_are_enough_rows_of_both_labels(positives, rows, enough):
+    labels = (np.arange(rows) < positives).astype(np.float32)
+    assert tells_enough(Batch(np.zeros((rows, 4), np.int32), labels)) is enough
