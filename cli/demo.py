@@ -19,6 +19,7 @@ _ROWS = {"train": 300_000, "valid": 40_000, "test": 40_000}
 _TRUE_DIM = 4
 _L2 = 1e-3
 _RATIO = 20
+_EPOCHS = 4
 
 
 def demo(
@@ -54,7 +55,8 @@ def _run(folder: Path, progress: Progress) -> None:
     budget = checkpoint.fp32_bytes // _RATIO
     untuned = fc.quantize(checkpoint, budget, progress=progress)
     untuned.save(folder / "ptq.safetensors", force=True)
-    tuned = fc.quantize(checkpoint, budget, train=data["train"], valid=data["valid"], progress=progress)
+    tuning = fc.TuneOptions(epochs=_EPOCHS, reassign=fc.ReassignOptions())
+    tuned = fc.quantize(checkpoint, budget, train=data["train"], valid=data["valid"], tuning=tuning, progress=progress)
     tuned.save(folder / "tuned.safetensors", force=True)
     files: dict[str, Model] = {"fm.pt": checkpoint, "ptq.safetensors": untuned, "tuned.safetensors": tuned}
     models = [
