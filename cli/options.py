@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -38,6 +39,18 @@ class Format(str, Enum):
     MARKDOWN = "markdown"
 
 
+CheckpointArgument = Annotated[
+    Path, typer.Argument(metavar="CHECKPOINT", help="A trained factorization machine.", show_default=False)
+]
+TrainOption = Annotated[
+    Optional[str],  # noqa: UP045 -- typer reads these on Python 3.10 too
+    typer.Option("--train", metavar="DATA", help="Parquet file, folder or glob to tune on."),
+]
+ValidOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--valid", metavar="DATA", help="Data to choose the best state by; else a part of --train."),
+]
+EpochsOption = Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.")]
 LabelOption = Annotated[str, typer.Option("--label", metavar="COLUMN", help="Column of the labels, 0 and 1.")]
 MatchOption = Annotated[
     Match,

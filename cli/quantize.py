@@ -29,8 +29,10 @@ from .methods import (
     method_from,
 )
 from .options import (
+    CheckpointArgument,
     Device,
     DeviceOption,
+    EpochsOption,
     FieldsOption,
     ForceOption,
     LabelOption,
@@ -39,6 +41,8 @@ from .options import (
     Oov,
     OovOption,
     SeedOption,
+    TrainOption,
+    ValidOption,
 )
 from .state import progress_of
 
@@ -49,9 +53,7 @@ if TYPE_CHECKING:
 
 def quantize(
     context: typer.Context,
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A trained factorization machine.", show_default=False)
-    ],
+    checkpoint: CheckpointArgument,
     budget: Annotated[
         Optional[str],  # noqa: UP045 -- typer reads it on Python 3.10 too
         typer.Option(
@@ -71,20 +73,14 @@ def quantize(
             show_default=False,
         ),
     ] = None,
-    train: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--train", metavar="DATA", help="Parquet file, folder or glob to tune on."),
-    ] = None,
-    valid: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--valid", metavar="DATA", help="Data to choose the best state by; else a part of --train."),
-    ] = None,
+    train: TrainOption = None,
+    valid: ValidOption = None,
     fields: FieldsOption = None,
     label: LabelOption = "label",
     match: MatchOption = Match.NAME,
     oov: OovOption = Oov.ERROR,
     method: MethodOption = MethodName.AUTO,
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.")] = 15,
+    epochs: EpochsOption = 15,
     lr: Annotated[
         float, typer.Option("--lr", metavar="RATE", help="Learning rate of the tuning; it falls to 0.")
     ] = 5e-3,

@@ -10,8 +10,10 @@ import typer
 
 from .methods import MethodName, MethodOption
 from .options import (
+    CheckpointArgument,
     Device,
     DeviceOption,
+    EpochsOption,
     FieldsOption,
     Format,
     FormatOption,
@@ -21,15 +23,15 @@ from .options import (
     Oov,
     OovOption,
     SeedOption,
+    TrainOption,
+    ValidOption,
 )
 from .state import progress_of
 
 
 def sweep(
     context: typer.Context,
-    checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A trained factorization machine.", show_default=False)
-    ],
+    checkpoint: CheckpointArgument,
     budgets: Annotated[
         str,
         typer.Option(
@@ -40,14 +42,8 @@ def sweep(
             "are divided.",
         ),
     ],
-    train: Annotated[
-        Optional[str],  # noqa: UP045 -- typer reads it on Python 3.10 too
-        typer.Option("--train", metavar="DATA", help="Parquet file, folder or glob to tune on."),
-    ] = None,
-    valid: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--valid", metavar="DATA", help="Data to choose the best state by; else a part of --train."),
-    ] = None,
+    train: TrainOption = None,
+    valid: ValidOption = None,
     data: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -70,7 +66,7 @@ def sweep(
     match: MatchOption = Match.NAME,
     oov: OovOption = Oov.ERROR,
     method: MethodOption = MethodName.AUTO,
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.")] = 15,
+    epochs: EpochsOption = 15,
     device: DeviceOption = Device.AUTO,
     seed: SeedOption = 0,
     format_: FormatOption = Format.TEXT,
