@@ -28,7 +28,7 @@ def evaluate(
     from fmcompress.evaluation import score_rows
     from fmcompress.models import load_model, stored_bytes
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
-    from fmcompress.schema import parse_fields
+    from fmcompress.field_specs import parse_fields
 
     schema = parse_fields(fields) if fields else None
     progress = progress_of(context)

@@ -30,7 +30,7 @@ def score(
     from fmcompress.data import ParquetRows
     from fmcompress.files import check_apart, check_writable
     from fmcompress.models import load_model
-    from fmcompress.schema import parse_fields
+    from fmcompress.field_specs import parse_fields
     from fmcompress.serve.batch import write_predictions
 
     check_writable(output, force=force)

@@ -88,7 +88,7 @@ def sweep(
     from fmcompress.checkpoints import load_checkpoint
     from fmcompress.curve_files import CurveFiles
     from fmcompress.methods import default_tuning, method_of
-    from fmcompress.schema import parse_fields
+    from fmcompress.field_specs import parse_fields
     from fmcompress.sweeping import parse_budgets, stem_of
     from fmcompress.sweeping import sweep as make_curve
 

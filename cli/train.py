@@ -47,7 +47,7 @@ def train(
     """Train a factorization machine on DATA; validation chooses its state and its L2 weight."""
     from fmcompress.checkpoints import check_saveable, save_checkpoint
     from fmcompress.data import open_training_rows
-    from fmcompress.schema import parse_fields
+    from fmcompress.field_specs import parse_fields
 
     check_saveable(output, force=force)
     weight = _l2(l2)

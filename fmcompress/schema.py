@@ -1,4 +1,4 @@
-"""The fields of a factorization machine and the link from its logit to its prediction."""
+"""The fields of a factorization machine."""
 
 from __future__ import annotations
 
@@ -12,67 +12,131 @@ import numpy.typing as npt
 
 from fmcompress.errors import UsageError
 
-LINKS = ("sigmoid",)
-"""Links from logit to prediction: ``sigmoid`` is 1 / (1 + exp(-logit))."""
-
 MAX_CATEGORIES = 2**31 - 1
 """Rows of all fields together; ids are int32 on their way through the data."""
-
-_MAX_DIGITS = 20
 
 
 @dataclass(frozen=True)
 class Field:
-    """A categorical field: one of its ``cardinality`` categories is active in a row.
+    """A categorical field with a table of its own: one of its ``cardinality`` categories is active in a row.
 
     Attributes:
         name: column of the data that holds the category ids.
         cardinality: number of categories; ids run from 0 to cardinality - 1.
+        pad: id that stands for no value, as some tools have it; it contributes nothing, and its row is zeros.
     """
 
     name: str
     cardinality: int
+    pad: int | None = None
+
+
+@dataclass(frozen=True)
+class SharedField:
+    """A categorical field that looks its categories up in the table of another one.
+
+    Attributes:
+        name: column of the data that holds the category ids.
+        table: name of the field whose table it shares.
+    """
+
+    name: str
+    table: str
+
+
+@dataclass(frozen=True)
+class NumericField:
+    """A field with one linear weight and one embedding, both multiplied by its value in the row.
+
+    Attributes:
+        name: column of the data that holds the values.
+        linear_only: whether it has no embedding, and enters the linear term alone.
+    """
+
+    name: str
+    linear_only: bool = False
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The fields of a factorization machine, in the order of its rows.
+    """The fields of a factorization machine.
 
-    Row ``offsets[f] + id`` of the model's tables belongs to category ``id`` of field ``f``.
+    Row ``offsets[f] + id`` of the model's tables belongs to category ``id`` of field ``f``. In a row of data the ids
+    stand in the order of ``id_names``: the fields with tables of their own, then those that share one.
+
+    Attributes:
+        fields: the fields with tables of their own, in the order of the rows of these.
+        shared: the fields that share a table.
+        numeric: the numeric fields.
+        order: names of all of them in the order in which the model's tool takes them; in the order above where
+            nothing else is said.
 
     Raises:
-        UsageError: no field, a name twice, empty or not valid Unicode, a cardinality below 1, too many
-            categories.
+        UsageError: no field, a name twice, empty or not valid Unicode, a cardinality below 1, too many categories, a
+            PAD that is no category, a shared table that does not exist, an order of other fields.
     """
 
     fields: tuple[Field, ...]
+    shared: tuple[SharedField, ...] = ()
+    numeric: tuple[NumericField, ...] = ()
+    order: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.fields:
-            raise UsageError("a factorization machine needs at least one field")
-        seen: set[str] = set()
+            raise UsageError("a factorization machine needs at least one field with categories")
+        names = [*self.id_names, *self.numeric_names]
+        _check_names(names)
         for field in self.fields:
-            if not field.name:
-                raise UsageError("a field has an empty name")
-            if not _is_unicode(field.name):
-                raise UsageError(f"field name {field.name!r} is not valid Unicode")
-            if field.name in seen:
-                raise UsageError(f"two fields are named {field.name!r}")
             if field.cardinality < 1:
                 raise UsageError(f"field {field.name!r} has {field.cardinality} categories, expected 1 or more")
-            seen.add(field.name)
+            if field.pad is not None and not 0 <= field.pad < field.cardinality:
+                raise UsageError(f"field {field.name!r} has PAD {field.pad}, expected 0 to {field.cardinality - 1}")
         if self.categories > MAX_CATEGORIES:
             raise UsageError(f"{self.categories:,} categories in all fields, at most {MAX_CATEGORIES:,} are possible")
+        for sharing in self.shared:
+            if sharing.table not in self.names:
+                raise UsageError(f"field {sharing.name!r} shares the table of {sharing.table!r}, which has none")
+        if not self.order:
+            object.__setattr__(self, "order", tuple(names))
+        elif sorted(self.order) != sorted(names):
+            raise UsageError("the order of the fields names other fields")
 
     @classmethod
     def of(cls, sizes: Iterable[tuple[str, int]]) -> Schema:
         """Return the schema of ``(name, cardinality)`` pairs."""
         return cls(tuple(Field(name, int(cardinality)) for name, cardinality in sizes))
 
+    @classmethod
+    def in_order(cls, fields: Iterable[Field | SharedField | NumericField]) -> Schema:
+        """Return the schema of fields of all kinds in the order in which the model's tool takes them."""
+        found = tuple(fields)
+        return cls(
+            tuple(field for field in found if isinstance(field, Field)),
+            tuple(field for field in found if isinstance(field, SharedField)),
+            tuple(field for field in found if isinstance(field, NumericField)),
+            tuple(field.name for field in found),
+        )
+
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the fields."""
+        """Names of the fields with tables of their own."""
         return tuple(field.name for field in self.fields)
+
+    @property
+    def id_names(self) -> tuple[str, ...]:
+        """Names of all categorical fields, in the order of the ids of a row."""
+        return self.names + tuple(field.name for field in self.shared)
+
+    @property
+    def numeric_names(self) -> tuple[str, ...]:
+        """Names of the numeric fields, in the order of the values of a row."""
+        return tuple(field.name for field in self.numeric)
+
+    @property
+    def all_fields(self) -> tuple[Field | SharedField | NumericField, ...]:
+        """All fields in the order in which the model's tool takes them: the inverse of ``in_order``."""
+        named = {field.name: field for field in (*self.fields, *self.shared, *self.numeric)}
+        return tuple(named[name] for name in self.order)
 
     @cached_property
     def cardinalities(self) -> npt.NDArray[np.int64]:
@@ -83,6 +147,33 @@ class Schema:
     def offsets(self) -> npt.NDArray[np.int64]:
         """First row of each field, int64 (fields,)."""
         return np.concatenate(([0], np.cumsum(self.cardinalities)[:-1]))
+
+    @cached_property
+    def tables(self) -> npt.NDArray[np.int64]:
+        """Number of the field whose table each id of a row is looked up in, int64 (ids,)."""
+        sharing = [self.names.index(field.table) for field in self.shared]
+        return np.array([*range(len(self.fields)), *sharing], dtype=np.int64)
+
+    @cached_property
+    def id_offsets(self) -> npt.NDArray[np.int64]:
+        """First row of the table of each id of a row, int64 (ids,)."""
+        return self.offsets[self.tables]
+
+    @cached_property
+    def id_cardinalities(self) -> npt.NDArray[np.int64]:
+        """Cardinality of the table of each id of a row, int64 (ids,)."""
+        return self.cardinalities[self.tables]
+
+    @cached_property
+    def pads(self) -> npt.NDArray[np.int64]:
+        """Id that stands for no value for each id of a row, -1 where there is none, int64 (ids,)."""
+        own = np.array([-1 if field.pad is None else field.pad for field in self.fields], dtype=np.int64)
+        return own[self.tables]
+
+    @property
+    def flat_rows(self) -> int:
+        """Rows of one table for all fields, with one row for each numeric field, as many tools have it."""
+        return self.categories + len(self.numeric)
 
     @property
     def categories(self) -> int:
@@ -105,7 +196,20 @@ class Schema:
         return Schema.of(zip(self.names, largest.tolist(), strict=True))
 
     def __len__(self) -> int:
+        """Return the number of fields with tables of their own."""
         return len(self.fields)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name:
+            raise UsageError("a field has an empty name")
+        if not _is_unicode(name):
+            raise UsageError(f"field name {name!r} is not valid Unicode")
+        if name in seen:
+            raise UsageError(f"two fields are named {name!r}")
+        seen.add(name)
 
 
 def _is_unicode(text: str) -> bool:
@@ -114,21 +218,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair: it cannot be written to any file
         return False
     return True
-
-
-def parse_fields(text: str) -> Schema:
-    """Return the schema that ``name:size,name:size,…`` describes.
-
-    Raises:
-        UsageError: a part is not ``name:size``, or the fields make no schema.
-    """
-    sizes = []
-    for part in text.split(","):
-        name, colon, size = part.strip().rpartition(":")
-        if not colon or not (size.isascii() and size.isdecimal()) or len(size) > _MAX_DIGITS:
-            raise UsageError(
-                f"field {part.strip()!r} is not name:size",
-                hint="write --fields user:6040,movie:3706 and so on",
-            )
-        sizes.append((name, int(size)))
-    return Schema.of(sizes)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fmcompress.errors import UsageError
-from fmcompress.schema import MAX_CATEGORIES, Schema, parse_fields
+from fmcompress.field_specs import parse_fields
+from fmcompress.schema import MAX_CATEGORIES, Schema
 
 SCHEMA = Schema.of([("user", 7), ("größe", 1), ("a:b", 11)])
 

@@ -24,8 +24,9 @@ from fmcompress.artifact.origin import (
     whole,
 )
 from fmcompress.errors import ArtifactError, UsageError
+from fmcompress.links import parse_link
 from fmcompress.quantizer import HALF, INT8, Quantizer, code_bits
-from fmcompress.schema import LINKS, Field, Schema
+from fmcompress.schema import Field, Schema
 from fmcompress.tiers import by_field, parts_of
 
 __all__ = [
@@ -252,8 +253,9 @@ def decode(metadata: str) -> tuple[Header, str]:
 
 def _header(found: Mapping[str, Any]) -> Header:
     dim, link = whole(found["dim"]), found["link"]
-    if not 1 <= dim <= _MAX_DIM or link not in LINKS:
-        raise ValueError(f"dim {dim}, link {link!r}")
+    if not 1 <= dim <= _MAX_DIM:
+        raise ValueError(f"dim {dim}")
+    parse_link(link)
     entries = [decode_entry(*entry) for entry in found["fields"]]
     tiers = [tier for _, tiers in entries for tier in tiers]
     if any(len(tier.quantizer.codewords) > dim for tier in tiers):

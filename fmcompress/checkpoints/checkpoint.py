@@ -7,8 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.errors import CheckpointError
-from fmcompress.schema import LINKS, Schema
+from fmcompress.errors import CheckpointError, UsageError
+from fmcompress.links import Link, parse_link
+from fmcompress.numeric import NumericWeights
+from fmcompress.schema import Schema
+from fmcompress.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,17 @@ class FMCheckpoint:
         bias: w_0.
         linear: w, float32 (categories,).
         embeddings: V, float32 (categories, dim).
-        link: from logit to prediction, one of ``schema.LINKS``.
+        link: from logit to prediction, as ``links.parse_link`` reads it: ``sigmoid``, ``probit``, ``identity`` or
+            ``clip:LOW:HIGH``.
         counts: rows of the training data in which each category was active, int64 (categories,); None
             where the file does not say.
         source: the file it came from; None for a model made in memory.
+        numeric: weights of its numeric fields, in the order of ``schema.numeric``; None where it has none.
+        vocabulary: tokens of its categories; None where the file has none.
 
     Raises:
         CheckpointError: shapes disagree, a weight is NaN or infinite, a count is negative, the link is
-            unknown.
+            unknown, a row that is PAD is not zero, the vocabulary is not that of the fields.
     """
 
     schema: Schema
@@ -54,11 +60,17 @@ class FMCheckpoint:
     link: str = "sigmoid"
     counts: npt.NDArray[np.int64] | None = None
     source: Source | None = None
+    numeric: NumericWeights = None  # type: ignore[assignment]
+    vocabulary: Vocabulary | None = None
 
     def __post_init__(self) -> None:
         rows = self.schema.categories
-        if self.link not in LINKS:
-            raise CheckpointError(f"link is {self.link!r}, expected one of {', '.join(LINKS)}")
+        try:
+            parse_link(self.link)
+            if self.vocabulary is not None:
+                self.vocabulary.check(self.schema)
+        except UsageError as error:
+            raise CheckpointError(str(error)) from error
         if self.embeddings.ndim != 2 or self.embeddings.shape[0] != rows or self.embeddings.shape[1] < 1:
             raise CheckpointError(
                 f"embeddings have shape {self.embeddings.shape}, expected ({rows}, dim) for fields of {rows} categories"
@@ -71,6 +83,27 @@ class FMCheckpoint:
             _check_finite(name, weights)
         if self.counts is not None and (self.counts.shape != (rows,) or self.counts.min() < 0):
             raise CheckpointError(f"counts are not {rows} numbers of 0 or more")
+        if self.numeric is None:
+            object.__setattr__(self, "numeric", NumericWeights.none(self.dim))
+        self._check_numeric()
+        for number, field in enumerate(self.schema.fields):
+            if field.pad is not None:
+                row = int(self.schema.offsets[number]) + field.pad
+                if self.linear[row] or self.embeddings[row].any():
+                    raise CheckpointError(f"PAD of field {field.name!r}, id {field.pad}, has weights that are not zero")
+
+    def _check_numeric(self) -> None:
+        fields, weights = self.schema.numeric, self.numeric
+        if weights.linear.shape != (len(fields),) or weights.embeddings.shape != (len(fields), self.dim):
+            raise CheckpointError(
+                f"weights of numeric fields have shapes {weights.linear.shape} and {weights.embeddings.shape}, "
+                f"expected ({len(fields)},) and ({len(fields)}, {self.dim})"
+            )
+        _check_finite("linear weights of numeric fields", weights.linear)
+        _check_finite("embeddings of numeric fields", weights.embeddings)
+        for field, embedding in zip(fields, weights.embeddings, strict=True):
+            if field.linear_only and embedding.any():
+                raise CheckpointError(f"numeric field {field.name!r} is linear only, but has an embedding")
 
     @property
     def dim(self) -> int:
@@ -80,7 +113,12 @@ class FMCheckpoint:
     @property
     def fp32_bytes(self) -> int:
         """Bytes of embeddings and linear weights in fp32: what ratios are taken of."""
-        return 4 * self.schema.categories * (self.dim + 1)
+        return 4 * (self.schema.categories + len(self.numeric)) * (self.dim + 1)
+
+    @property
+    def link_function(self) -> Link:
+        """The link, ready to be used."""
+        return parse_link(self.link)
 
 
 def _check_finite(name: str, weights: npt.NDArray[np.float32]) -> None:

@@ -4,13 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from fmcompress.checkpoints.candidate import Candidate
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.checkpoints.damage import quoted
 from fmcompress.checkpoints.tensor import Tensor
 from fmcompress.errors import CheckpointError
-from fmcompress.schema import Schema
+from fmcompress.numeric import NumericWeights
+from fmcompress.schema import Field, NumericField, Schema
+from fmcompress.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the caller says about a checkpoint, for what its file does not tell.
+
+    Attributes:
+        fields: names and sizes of its fields, in the order of its rows.
+        link: from logit to prediction; it replaces the file's own.
+        keys: names of the embeddings ``v``, the linear weights ``w`` and the bias ``b`` in a model of a user's own.
+        vocabulary: tokens of its categories; it replaces the file's own.
+        instance_norm: whether an xLearn model was trained with instance-wise normalisation.
+        dataset: the file beside a RecBole checkpoint that tells its fields, where it is not found by itself.
+    """
+
+    fields: Schema | None = None
+    link: str | None = None
+    keys: Mapping[str, str] | None = None
+    vocabulary: Vocabulary | None = None
+    instance_norm: bool | None = None
+    dataset: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -21,13 +49,14 @@ class Dialect:
         tool: the tool's name, for ``Source.tool`` and for messages.
         recognises: whether a file is this tool's, judged by its content alone. It never raises for a file
             of another tool.
-        read: reads a file that was recognised, with the fields that the caller gave, or None. It raises
-            CheckpointError without the file's name, and leaves ``FMCheckpoint.source`` open.
+        read: reads a file that was recognised, with what the caller says about it. It raises CheckpointError without
+            the file's name, and leaves ``FMCheckpoint.source`` open. What is given of link and vocabulary is put in
+            place of the file's afterwards; ``given_link`` is for a file that does not tell its link.
     """
 
     tool: str
     recognises: Callable[[Candidate], bool]
-    read: Callable[[Candidate, Schema | None], FMCheckpoint]
+    read: Callable[[Candidate, Given], FMCheckpoint]
 
 
 def claim(
@@ -76,17 +105,63 @@ def agreed_fields(own: Schema | None, given: Schema | None, rows: int) -> Schema
             f"it does not say which fields its {rows:,} categories belong to",
             hint="pass --fields name:size,name:size,…",
         )
-    if given is not None and own is not None and list(given.cardinalities) != list(own.cardinalities):
+    if given is not None and own is not None and _rows_of_fields(given) != _rows_of_fields(own):
         raise CheckpointError(
             f"its fields have {_sizes(own)} categories, but --fields says {_sizes(given)}",
             hint="leave --fields out, or keep to the file's sizes",
         )
-    if schema.categories != rows:
+    if schema.flat_rows != rows:
+        numbers = f" and {len(schema.numeric)} numbers" if schema.numeric else ""
         raise CheckpointError(
-            f"its tables have {rows:,} rows, but its fields have {schema.categories:,} categories",
+            f"its tables have {rows:,} rows, but its fields have {schema.categories:,} categories{numbers}",
             hint="the sizes in --fields must add up to the number of rows" if given else None,
         )
     return schema
+
+
+def given_link(given: Given) -> str:
+    """Return the link that the caller names, for a file that does not tell it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if given.link is None:
+        raise CheckpointError(
+            "it does not say how a logit becomes a prediction",
+            hint="pass --link sigmoid, probit, identity, or clip:LOW:HIGH",
+        )
+    return given.link
+
+
+def from_flat(
+    schema: Schema,
+    bias: float,
+    linear: npt.NDArray[np.float32],
+    embeddings: npt.NDArray[np.float32],
+    **more: Any,
+) -> FMCheckpoint:
+    """Return the checkpoint of a model whose fields stand in one table, in the order of ``schema.all_fields``.
+
+    Args:
+        schema: the fields; a categorical one has a row for each category, a numeric one a single row.
+        bias: w_0.
+        linear: w, float32 (rows,).
+        embeddings: V, float32 (rows, dim).
+        more: further attributes of ``FMCheckpoint``.
+    """
+    if not schema.numeric:
+        return FMCheckpoint(schema, bias, linear, embeddings, **more)
+    own = [field for field in schema.all_fields if isinstance(field, Field | NumericField)]
+    sizes = [field.cardinality if isinstance(field, Field) else 1 for field in own]
+    numeric = np.repeat([isinstance(field, NumericField) for field in own], sizes)
+    linear_only = np.array([[field.linear_only] for field in schema.numeric])
+    weights = NumericWeights(linear[numeric], np.where(linear_only, np.float32(0), embeddings[numeric]))
+    return FMCheckpoint(schema, bias, linear[~numeric], embeddings[~numeric], numeric=weights, **more)
+
+
+def _rows_of_fields(schema: Schema) -> list[int]:
+    own = [field for field in schema.all_fields if isinstance(field, Field | NumericField)]
+    return [field.cardinality if isinstance(field, Field) else 1 for field in own]
 
 
 def _sizes(schema: Schema) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 from fmcompress.checkpoints import native, pytorch_fm
 from fmcompress.checkpoints.candidate import Candidate
 from fmcompress.checkpoints.checkpoint import FMCheckpoint, Source
-from fmcompress.checkpoints.dialect import Dialect, listed
+from fmcompress.checkpoints.dialect import Dialect, Given, listed
 from fmcompress.errors import CheckpointError
 from fmcompress.schema import Schema
+from fmcompress.vocabulary import Vocabulary
 
 DIALECTS = (
     Dialect("fmcompress", native.recognises, native.read),
@@ -23,7 +25,16 @@ DIALECTS = (
 _CHUNK_BYTES = 2**20
 
 
-def load_checkpoint(path: str | Path, *, fields: Schema | None = None) -> FMCheckpoint:
+def load_checkpoint(
+    path: str | Path,
+    *,
+    fields: Schema | None = None,
+    link: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    vocabulary: Vocabulary | None = None,
+    instance_norm: bool | None = None,
+    dataset: str | Path | None = None,
+) -> FMCheckpoint:
     """Read a trained factorization machine, whatever tool wrote it.
 
     The tool is found by the file's content, never by its name. No code of the file or of the tool runs, and
@@ -33,21 +44,28 @@ def load_checkpoint(path: str | Path, *, fields: Schema | None = None) -> FMChec
         path: the checkpoint.
         fields: names and sizes of its fields, in the order of its rows. Needed where the file does not tell
             them; elsewhere its sizes must be the file's, and its names replace the file's.
+        link: from logit to prediction, ``sigmoid``, ``probit``, ``identity`` or ``clip:LOW:HIGH``. Needed where the
+            file does not tell it; elsewhere it replaces the file's.
+        keys: names of embeddings ``v``, linear weights ``w`` and bias ``b`` in a model of your own.
+        vocabulary: tokens of its categories, in place of the file's.
+        instance_norm: whether an xLearn model was trained with instance-wise normalisation, which is its default.
+        dataset: RecBole's file that tells the fields, where it does not lie beside the checkpoint.
 
     Raises:
-        CheckpointError: it cannot be read, is damaged or no factorization machine, or ``fields`` does not
+        CheckpointError: it cannot be read, is damaged or no factorization machine, or what is given does not
             fit. The message starts with the file's name.
     """
     path = Path(path)
+    given = Given(fields, link, keys, vocabulary, instance_norm, None if dataset is None else Path(dataset))
     try:
-        return _load(path, fields)
+        return _load(path, given)
     except CheckpointError as error:
         raise CheckpointError(f"{_printable(path)}: {error}", hint=error.hint) from error
     except OSError as error:
         raise CheckpointError(f"{_printable(path)}: it cannot be read: {error.strerror or error}") from error
 
 
-def _load(path: Path, fields: Schema | None) -> FMCheckpoint:
+def _load(path: Path, given: Given) -> FMCheckpoint:
     if not path.exists():
         raise CheckpointError("there is no such file", hint=f"looked for {path.absolute()}")
     if not path.is_file() and not path.is_dir():
@@ -55,8 +73,13 @@ def _load(path: Path, fields: Schema | None) -> FMCheckpoint:
     with closing(Candidate(path)) as candidate:
         for dialect in DIALECTS:
             if dialect.recognises(candidate):
-                checkpoint = dialect.read(candidate, fields)
-                return replace(checkpoint, source=Source(dialect.tool, path.name, _sha256(path)))
+                found = dialect.read(candidate, given)
+                return replace(
+                    found,
+                    link=given.link or found.link,
+                    vocabulary=given.vocabulary or found.vocabulary,
+                    source=Source(dialect.tool, path.name, _sha256(path)),
+                )
         raise _unknown(candidate)
 
 
@@ -65,10 +88,14 @@ def _printable(path: Path) -> str:
 
 
 def _sha256(path: Path) -> str:
+    """Return the SHA-256 of a file; of a directory, of the names and bytes of all its files."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
+    for part in sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]:
+        if path.is_dir():
+            digest.update(part.relative_to(path).as_posix().encode(errors="surrogateescape") + b"\0")
+        with part.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from fmcompress.checkpoints.candidate import Candidate
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.checkpoints.damage import damaged
-from fmcompress.checkpoints.dialect import agreed_fields, claim
+from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
 from fmcompress.checkpoints.safetensors_file import write_safetensors
 from fmcompress.checkpoints.tensor import Tensor
 from fmcompress.errors import CheckpointError, OutputError, UsageError
@@ -108,11 +108,11 @@ def recognises(candidate: Candidate) -> bool:
     return candidate.text(_LABEL) is not None
 
 
-def read(candidate: Candidate, fields: Schema | None) -> FMCheckpoint:
-    """Read a checkpoint of ours; the names in ``fields`` replace its own.
+def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+    """Read a checkpoint of ours; names in ``given.fields`` replace its own.
 
     Raises:
-        CheckpointError: it is damaged, of a newer version, or an artifact; ``fields`` has other sizes.
+        CheckpointError: it is damaged, of a newer version, or an artifact; the fields given have other sizes.
     """
     own, link = _read_label(candidate.text(_LABEL) or "")
     weights = claim(candidate.weights.tensors, _NEEDED, (_COUNTS,))
@@ -123,7 +123,7 @@ def read(candidate: Candidate, fields: Schema | None) -> FMCheckpoint:
             f"embeddings have shape {embeddings.shape} and bias {bias.shape}, expected (categories, dim) and ()"
         )
     return FMCheckpoint(
-        schema=agreed_fields(own, fields, rows=len(embeddings)),
+        schema=agreed_fields(own, given.fields, rows=len(embeddings)),
         bias=float(bias),
         linear=_values(weights, "linear", np.float32),
         embeddings=embeddings,

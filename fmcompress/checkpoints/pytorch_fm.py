@@ -19,7 +19,7 @@ import numpy.typing as npt
 from fmcompress.checkpoints.candidate import Candidate
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.checkpoints.damage import quoted
-from fmcompress.checkpoints.dialect import agreed_fields, claim
+from fmcompress.checkpoints.dialect import Given, agreed_fields, claim, from_flat
 from fmcompress.checkpoints.tensor import read_float32
 from fmcompress.errors import CheckpointError
 from fmcompress.schema import Schema
@@ -38,13 +38,13 @@ def recognises(candidate: Candidate) -> bool:
     return bool({_EMBEDDINGS, _LINEAR} & candidate.weights.tensors.keys())
 
 
-def read(candidate: Candidate, fields: Schema | None) -> FMCheckpoint:
-    """Read a model of pytorch-fm; a bare state_dict needs ``fields``.
+def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+    """Read a model of pytorch-fm; a bare state_dict needs fields.
 
-    Fields that a whole model tells are named ``field_0``, ``field_1``, … unless ``fields`` names them.
+    Fields that a whole model tells are named ``field_0``, ``field_1``, … unless ``given.fields`` names them.
 
     Raises:
-        CheckpointError: it is another model, shapes disagree, ``fields`` is missing or has other sizes.
+        CheckpointError: it is another model, shapes disagree, fields are missing or have other sizes.
     """
     found = candidate.weights
     if found.class_name is not None and found.class_name.startswith(_PACKAGE) and found.class_name != _CLASS:
@@ -59,8 +59,8 @@ def read(candidate: Candidate, fields: Schema | None) -> FMCheckpoint:
                 f"expected (categories, dim) and {expected}"
             )
     rows = shape[0]
-    return FMCheckpoint(
-        schema=agreed_fields(_own_fields(found.arrays, rows), fields, rows),
+    return from_flat(
+        agreed_fields(_own_fields(found.arrays, rows), given.fields, rows),
         bias=float(read_float32(_BIAS, weights[_BIAS])[0]),
         linear=read_float32(_LINEAR, weights[_LINEAR])[:, 0],
         embeddings=read_float32(_EMBEDDINGS, weights[_EMBEDDINGS]),

@@ -1,0 +1,116 @@
+"""Links: from the logit of a row to the prediction, and what a wrong prediction costs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.errors import UsageError
+
+LINKS = ("sigmoid", "probit", "identity", "clip")
+"""Names of the links; a clip is written with its range, ``clip:1:5``."""
+
+Floats = npt.NDArray[np.float64]
+
+_LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+_LARGEST_LOGIT = 30.0
+
+
+@dataclass(frozen=True)
+class Link:
+    """From logit z to prediction, and the loss of a prediction.
+
+        sigmoid    1 / (1 + exp(−z))             −t log p − (1 − t) log(1 − p)
+        probit     Φ(z), the normal CDF           the same
+        identity   z                              ½ (z − t)²
+        clip       z, kept within a range         ½ (z − t)²
+
+    Attributes:
+        name: one of ``LINKS``.
+        low: least prediction of a clip.
+        high: largest prediction of a clip.
+    """
+
+    name: str
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def regression(self) -> bool:
+        """Whether predictions are numbers of any size, not probabilities."""
+        return self.name in ("identity", "clip")
+
+    def predict(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Return the predictions of logits, float32 (rows,)."""
+        if self.regression:
+            return np.clip(logits, self.low, self.high).astype(np.float32)
+        from scipy.special import expit, ndtr
+
+        return np.asarray((expit if self.name == "sigmoid" else ndtr)(logits), dtype=np.float32)
+
+    def losses(self, logits: Floats, targets: Floats) -> Floats:
+        """Return the loss of each row, float64 (rows,): cross entropy in nats, or half the squared error."""
+        if self.regression:
+            return np.asarray(0.5 * (logits - targets) ** 2)
+        if self.name == "sigmoid":
+            return np.asarray(np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - targets * logits)
+        from scipy.special import log_ndtr
+
+        return np.asarray(-targets * log_ndtr(logits) - (1 - targets) * log_ndtr(-logits))
+
+    def slopes(self, logits: Floats, targets: Floats) -> Floats:
+        """Return the first derivative of the loss by the logit, float64 (rows,)."""
+        if self.regression:
+            return np.asarray(logits - targets)
+        if self.name == "sigmoid":
+            return np.asarray(_sigmoid(logits) - targets)
+        return np.asarray((1 - targets) * _hazard(-logits) - targets * _hazard(logits))
+
+    def curvatures(self, logits: Floats) -> Floats:
+        """Return the expected second derivative of the loss by the logit, float64 (rows,).
+
+        That is p(1 − p) for sigmoid, φ² / (Φ(1 − Φ)) for probit, and 1 for squared errors.
+        """
+        if self.regression:
+            return np.ones_like(logits, dtype=np.float64)
+        if self.name == "sigmoid":
+            p = _sigmoid(logits)
+            return np.asarray(p * (1 - p))
+        return np.asarray(_hazard(logits) * _hazard(-logits))
+
+    def __str__(self) -> str:
+        return f"clip:{self.low:g}:{self.high:g}" if self.name == "clip" else self.name
+
+
+def parse_link(text: str) -> Link:
+    """Return the link that a text names: ``sigmoid``, ``probit``, ``identity``, or ``clip:LOW:HIGH``.
+
+    Raises:
+        UsageError: there is no such link.
+    """
+    name, _, limits = text.partition(":")
+    if name in LINKS and name != "clip" and not limits:
+        return Link(name)
+    if name == "clip":
+        low, _, high = limits.partition(":")
+        try:
+            link = Link(name, float(low), float(high))
+        except ValueError:
+            link = Link(name)
+        if -math.inf < link.low < link.high < math.inf:
+            return link
+    raise UsageError(f"link is {text!r}, expected sigmoid, probit, identity or clip:LOW:HIGH")
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT))))
+
+
+def _hazard(logits: Floats) -> Floats:
+    """Return φ(z) / Φ(z)."""
+    from scipy.special import log_ndtr
+
+    return np.asarray(np.exp(-0.5 * np.square(logits) - _LOG_SQRT_2PI - log_ndtr(logits)))

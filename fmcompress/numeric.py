@@ -1,0 +1,44 @@
+"""Numeric fields: one linear weight and one embedding each, multiplied by the value in the row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NumericWeights:
+    """Weights of the numeric fields.
+
+    With S_n = Σ_j x_j v_j they add to the logit of a row, beside S of its categories,
+
+        Σ_j (x_j w_j − ½ x_j² ‖v_j‖²)   and to ½ ‖S‖²:   ½ ‖S + S_n‖²
+
+    Attributes:
+        linear: w, float32 (fields,).
+        embeddings: V, float32 (fields, dim); zeros where a field enters the linear term alone.
+    """
+
+    linear: Array
+    embeddings: Array
+
+    @classmethod
+    def none(cls, dim: int) -> NumericWeights:
+        """Return the weights of no field."""
+        return cls(np.empty(0, np.float32), np.empty((0, dim), np.float32))
+
+    def __len__(self) -> int:
+        return len(self.linear)
+
+    def contributions(self, values: Array) -> tuple[Array, Array]:
+        """Return S_n, float32 (rows, dim), and Σ_j (x_j w_j − ½ x_j² ‖v_j‖²), float32 (rows,).
+
+        Args:
+            values: x, float32 (rows, fields); 0 where a value is missing.
+        """
+        norms = np.einsum("fl,fl->f", self.embeddings, self.embeddings)
+        return values @ self.embeddings, values @ self.linear - np.float32(0.5) * (np.square(values) @ norms)
