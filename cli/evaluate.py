@@ -26,9 +26,9 @@ def evaluate(
     """Show AUC, LogLoss and calibration of MODELs on DATA; differences are to the first one."""
     from fmcompress.data import ParquetRows
     from fmcompress.evaluation import score_rows
+    from fmcompress.field_specs import parse_fields
     from fmcompress.models import load_model, stored_bytes
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
-    from fmcompress.field_specs import parse_fields
 
     schema = parse_fields(fields) if fields else None
     progress = progress_of(context)

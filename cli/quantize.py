@@ -142,8 +142,8 @@ def quantize(
         },
     )
     from fmcompress.checkpoints import load_checkpoint
-    from fmcompress.files import check_apart, check_writable
     from fmcompress.field_specs import parse_fields
+    from fmcompress.files import check_apart, check_writable
     from fmcompress.sizes import parse_size
 
     budget_bytes = None if budget is None else parse_size(budget)

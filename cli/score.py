@@ -28,9 +28,9 @@ def score(
 ) -> None:
     """Write the predicted probability of each row of DATA, in the order of its rows; labels are not needed."""
     from fmcompress.data import ParquetRows
+    from fmcompress.field_specs import parse_fields
     from fmcompress.files import check_apart, check_writable
     from fmcompress.models import load_model
-    from fmcompress.field_specs import parse_fields
     from fmcompress.serve.batch import write_predictions
 
     check_writable(output, force=force)

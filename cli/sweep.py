@@ -87,8 +87,8 @@ def sweep(
     """Compress CHECKPOINT to several SIZEs, and show how well each file predicts; with --train, each is tuned."""
     from fmcompress.checkpoints import load_checkpoint
     from fmcompress.curve_files import CurveFiles
-    from fmcompress.methods import default_tuning, method_of
     from fmcompress.field_specs import parse_fields
+    from fmcompress.methods import default_tuning, method_of
     from fmcompress.sweeping import parse_budgets, stem_of
     from fmcompress.sweeping import sweep as make_curve
 

@@ -46,7 +46,7 @@ class Link:
     def predict(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Return the predictions of logits, float32 (rows,)."""
         if self.regression:
-            return np.clip(logits, self.low, self.high).astype(np.float32)
+            return np.asarray(np.clip(logits, self.low, self.high), dtype=np.float32)
         from scipy.special import expit, ndtr
 
         return np.asarray((expit if self.name == "sigmoid" else ndtr)(logits), dtype=np.float32)

@@ -135,7 +135,8 @@ class Schema:
     @property
     def all_fields(self) -> tuple[Field | SharedField | NumericField, ...]:
         """All fields in the order in which the model's tool takes them: the inverse of ``in_order``."""
-        named = {field.name: field for field in (*self.fields, *self.shared, *self.numeric)}
+        every: tuple[Field | SharedField | NumericField, ...] = (*self.fields, *self.shared, *self.numeric)
+        named = {field.name: field for field in every}
         return tuple(named[name] for name in self.order)
 
     @cached_property

@@ -218,7 +218,7 @@ FIELD = ["a", "cat", 9, "2x4", "4", 0.0]
         {"dim": True},
         {"dim": None},
         {"dim": 10**30},
-        {"link": "probit"},
+        {"link": "logit"},
         {"link": ["sigmoid"]},
         {"schema_version": 0},
         {"sha256": ""},
