@@ -15,7 +15,7 @@ import numpy.typing as npt
 from fmcompress.errors import DataError, UsageError
 from fmcompress.schema import MAX_CATEGORIES, Schema
 
-OOV_TOKEN = "__OOV__"
+UNKNOWN = "__OOV__"
 """In a vocabulary file the token whose id all unknown tokens get."""
 
 _COMPRESSION = 9
@@ -70,7 +70,7 @@ class Vocabulary:
                 raise UsageError(f"the vocabulary has a field {name!r}, the model has {_some(schema.id_names)}")
             largest = cardinalities[name] - 1
             special = [number for number in (own.oov, own.missing) if number is not None]
-            for token, number in [*zip(own.tokens, own.ids.tolist(), strict=True), *((OOV_TOKEN, n) for n in special)]:
+            for token, number in [*zip(own.tokens, own.ids.tolist(), strict=True), *((UNKNOWN, n) for n in special)]:
                 if not 0 <= number <= largest:
                     raise UsageError(
                         f"the vocabulary of field {name!r} gives {token[:80]!r} id {number}, expected 0 to {largest}"
@@ -140,7 +140,7 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
         for token, number in ids.items():
             if type(number) is not int or not 0 <= number < MAX_CATEGORIES:
                 raise DataError(f"{path}: field {name!r}: token {token[:80]!r} has id {number!r}, expected a number")
-    return Vocabulary({name: FieldVocabulary.of(ids, oov=ids.get(OOV_TOKEN)) for name, ids in found.items()})
+    return Vocabulary({name: FieldVocabulary.of(ids, oov=ids.get(UNKNOWN)) for name, ids in found.items()})
 
 
 def _some(names: tuple[str, ...]) -> str:
