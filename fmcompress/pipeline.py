@@ -86,7 +86,7 @@ class Groundwork:
             self.counts = count_categories(data.rows)
             self.sensitivity = from_rows(self.checkpoint, data.rows, self.counts, seed=seed)
             drawn = draw_rows(data.valid, seed=seed)
-            held_out = drawn if tells_enough(drawn) else None
+            held_out = drawn if tells_enough(drawn, checkpoint.link_function) else None
             if auto and held_out is None:
                 progress.note("validation data hold too few rows of one label to price on them: by the expected loss")
         if auto:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from fmcompress.baselines.options import BaselineOptions
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.data import count_categories
+from fmcompress.errors import UsageError
 from fmcompress.fm.trainer import TrainedFM, train
 from fmcompress.progress import Progress
 from fmcompress.tuning_data import TuningData
@@ -33,6 +34,13 @@ class Task:
     budgets: tuple[int, ...]
     options: BaselineOptions
     progress: Progress
+
+    def __post_init__(self) -> None:
+        if self.source.schema.numeric or self.source.link != "sigmoid":
+            raise UsageError(
+                "baselines are made for categorical fields and sigmoid links alone",
+                hint="sweep without --baselines",
+            )
 
     @cached_property
     def counts(self) -> npt.NDArray[np.int64]:

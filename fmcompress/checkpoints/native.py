@@ -1,16 +1,23 @@
 """Our own checkpoints: a torch file (``.pt``) or a safetensors file, with the same tensors in it.
 
-embeddings   float32 (categories, dim)
-linear       float32 (categories,)
-bias         float32 ()
-counts       int64 (categories,), optional
-fmcompress   {"version": 1, "fields": [[name, cardinality], …], "link": "sigmoid"} as text
+embeddings           float32 (categories, dim)
+linear               float32 (categories,)
+bias                 float32 ()
+counts               int64 (categories,), optional
+numeric_embeddings   float32 (numeric fields, dim), where there are some
+numeric_linear       float32 (numeric fields,), where there are some
+vocabulary           uint8 (bytes,), as ``Vocabulary.encode`` makes them, optional
+fmcompress           {"version": 1, "fields": [[name, cardinality], …], "link": "sigmoid"} as text
+
+In place of a cardinality a field has [cardinality, PAD], "=" and the name of the field whose table it shares,
+"numeric", or "linear" where it enters the linear term alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,12 +32,16 @@ from fmcompress.checkpoints.safetensors_file import write_safetensors
 from fmcompress.checkpoints.tensor import Tensor
 from fmcompress.errors import CheckpointError, OutputError, UsageError
 from fmcompress.files import check_writable, replacing
-from fmcompress.schema import Schema
+from fmcompress.numeric import NumericWeights
+from fmcompress.schema import Field, NumericField, Schema, SharedField
+from fmcompress.vocabulary import Vocabulary
 
 VERSION = 1
 _LABEL = "fmcompress"
 _NEEDED = ("embeddings", "linear", "bias")
 _COUNTS = "counts"
+_NUMERIC = ("numeric_linear", "numeric_embeddings")
+_VOCABULARY = "vocabulary"
 
 _Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -71,10 +82,37 @@ def save_checkpoint(ckpt: FMCheckpoint, path: str | Path, *, force: bool = False
     arrays["embeddings"] = np.ascontiguousarray(ckpt.embeddings, np.float32)
     arrays["linear"] = np.ascontiguousarray(ckpt.linear, np.float32)
     arrays["bias"] = np.array(ckpt.bias, np.float32)
-    fields = [[field.name, field.cardinality] for field in ckpt.schema.fields]
+    if len(ckpt.numeric):
+        weights = (ckpt.numeric.linear, ckpt.numeric.embeddings)
+        arrays |= {key: np.ascontiguousarray(own, np.float32) for key, own in zip(_NUMERIC, weights, strict=True)}
+    if ckpt.vocabulary is not None:
+        arrays[_VOCABULARY] = np.frombuffer(ckpt.vocabulary.encode(), np.uint8)
+    fields = [[field.name, _kind(field)] for field in ckpt.schema.all_fields]
     label = json.dumps({"version": VERSION, "fields": fields, "link": ckpt.link}, separators=(",", ":"))
     with replacing(path, force=force) as file:
         _WRITERS[path.suffix](file, arrays, label)
+
+
+def _kind(field: Field | SharedField | NumericField) -> object:
+    """Return what stands for a field beside its name; the inverse of ``_field``."""
+    if isinstance(field, NumericField):
+        return "linear" if field.linear_only else "numeric"
+    if isinstance(field, SharedField):
+        return f"={field.table}"
+    return field.cardinality if field.pad is None else [field.cardinality, field.pad]
+
+
+def _field(name: object, kind: object) -> Field | SharedField | NumericField:
+    if not isinstance(name, str):
+        raise TypeError("the name of a field is no text")
+    if kind in ("numeric", "linear"):
+        return NumericField(name, linear_only=kind == "linear")
+    if isinstance(kind, str) and kind.startswith("="):
+        return SharedField(name, kind[1:])
+    cardinality, pad = kind if isinstance(kind, list) else (kind, None)
+    if type(cardinality) is not int or cardinality >= 2**31 or type(pad) not in (int, type(None)):
+        raise ValueError("a field is no pair of a name and a size")
+    return Field(name, cardinality, pad)
 
 
 def _write_torch(file: BinaryIO, arrays: _Arrays, label: str) -> None:
@@ -115,7 +153,8 @@ def read(candidate: Candidate, given: Given) -> FMCheckpoint:
         CheckpointError: it is damaged, of a newer version, or an artifact; the fields given have other sizes.
     """
     own, link = _read_label(candidate.text(_LABEL) or "")
-    weights = claim(candidate.weights.tensors, _NEEDED, (_COUNTS,))
+    numeric = _NUMERIC if own.numeric else ()
+    weights = claim(candidate.weights.tensors, (*_NEEDED, *numeric), (_COUNTS, _VOCABULARY))
     embeddings = _values(weights, "embeddings", np.float32)
     bias = _values(weights, "bias", np.float32)
     if embeddings.ndim != 2 or bias.shape != ():
@@ -123,13 +162,36 @@ def read(candidate: Candidate, given: Given) -> FMCheckpoint:
             f"embeddings have shape {embeddings.shape} and bias {bias.shape}, expected (categories, dim) and ()"
         )
     return FMCheckpoint(
-        schema=agreed_fields(own, given.fields, rows=len(embeddings)),
+        schema=_renamed(own, given.fields, len(embeddings)),
         bias=float(bias),
         linear=_values(weights, "linear", np.float32),
         embeddings=embeddings,
         link=link,
         counts=_values(weights, _COUNTS, np.int64) if _COUNTS in weights else None,
+        numeric=NumericWeights(*(_values(weights, key, np.float32) for key in numeric)) if numeric else None,  # type: ignore[arg-type]
+        vocabulary=_vocabulary(_values(weights, _VOCABULARY, np.uint8)) if _VOCABULARY in weights else None,
     )
+
+
+def _renamed(own: Schema, given: Schema | None, categories: int) -> Schema:
+    """Return the file's fields, with other names where some are given; PAD and shared tables stay the file's."""
+    agreed = agreed_fields(own, given, rows=categories + len(own.numeric))
+    if given is None:
+        return own
+    if len(own.shared) != len(agreed.shared):
+        raise CheckpointError("its fields share tables in another way than --fields says", hint="leave --fields out")
+    names = dict(zip(own.order, agreed.order, strict=True))
+    return Schema.in_order(
+        replace(field, name=names[field.name], table=names[field.table])
+        if isinstance(field, SharedField)
+        else replace(field, name=names[field.name])
+        for field in own.all_fields
+    )
+
+
+def _vocabulary(data: npt.NDArray[np.uint8]) -> Vocabulary:
+    with damaged("its vocabulary cannot be read"):
+        return Vocabulary.decode(data.tobytes())
 
 
 def _read_label(text: str) -> tuple[Schema, str]:
@@ -154,12 +216,9 @@ def _read_label(text: str) -> tuple[Schema, str]:
         return _fields(label["fields"]), label["link"]
 
 
-def _fields(pairs: list[tuple[str, int]]) -> Schema:
-    for name, cardinality in pairs:
-        if not isinstance(name, str) or type(cardinality) is not int or cardinality >= 2**31:
-            raise ValueError("a field is no pair of a name and a size")
+def _fields(pairs: list[tuple[object, object]]) -> Schema:
     try:
-        return Schema.of(pairs)
+        return Schema.in_order([_field(name, kind) for name, kind in pairs])
     except UsageError as error:
         raise CheckpointError(f"its description makes no sense: {error}") from error
 

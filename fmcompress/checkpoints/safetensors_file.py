@@ -18,7 +18,7 @@ from fmcompress.checkpoints.damage import damaged
 from fmcompress.checkpoints.tensor import Weights
 from fmcompress.errors import CheckpointError
 
-_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2", "I32": "<i4", "I64": "<i8"}
+_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "|u1"}
 _ALIGNMENT = 8
 
 

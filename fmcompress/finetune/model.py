@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.moving import MovingCodes
 from fmcompress.finetune.parts import FixedCodes, Linear, RawRows, by_subspaces, logits_of
 from fmcompress.quantized import QuantizedFM
@@ -41,9 +42,10 @@ class QuantizedModule(nn.Module):
             for subspaces, columns in by_subspaces(model.fields).items()
         )
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return logits (rows,) of ids, int64 (rows, fields), -1 where a value is missing."""
-        return logits_of(self.bias + self.linear(ids), [group(ids) for group in self.groups])
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return the logits of rows, float32 (rows,)."""
+        ids = inputs.ids
+        return logits_of(self.bias, self.linear(ids), [group(ids) for group in self.groups], inputs)
 
     @property
     def _parts(self) -> list[Part]:

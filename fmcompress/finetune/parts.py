@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
+from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.lookup import Lookup, sum_of_rows
 from fmcompress.quantized import QuantizedField, QuantizedFM
 from fmcompress.quantizer import subspace_bounds
@@ -220,10 +221,19 @@ def by_subspaces(fields: Iterable[QuantizedField]) -> dict[int, list[int]]:
     return dict(sorted(columns.items()))
 
 
-def logits_of(scalars: Tensor, parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return logits (rows,): ``scalars`` (rows,), plus those of all parts, plus ½ ‖Σ of the parts' vectors‖²."""
-    vectors = torch.stack([vectors for vectors, _ in parts]).sum(dim=0)
-    total = torch.stack([scalars, *(scalars for _, scalars in parts)]).sum(dim=0)
+def logits_of(bias: Tensor, linear: Tensor, parts: Sequence[tuple[Tensor, Tensor]], inputs: Inputs) -> Tensor:
+    """Return logits: the bias, plus the scalars of all parts, plus ½ ‖Σ of the parts' vectors‖², float32 (rows,).
+
+    Args:
+        bias: w_0.
+        linear: Σ w_i, (uses · rows,).
+        parts: vectors, (uses · rows, dim), and scalars, (uses · rows,), of each part.
+        inputs: how rows are stacked, and what numeric fields add.
+    """
+    vectors = inputs.summed(torch.stack([vectors for vectors, _ in parts]).sum(dim=0))
+    total = bias + inputs.summed(torch.stack([linear, *(scalars for _, scalars in parts)]).sum(dim=0))
+    if inputs.numeric is not None:
+        vectors, total = vectors + inputs.numeric[0], total + inputs.numeric[1]
     return total + 0.5 * (vectors * vectors).sum(dim=1)
 
 

@@ -3,12 +3,14 @@
 With all else as it is, the loss of the rows in which category i is active is a function of its embedding and linear
 weight alone, q' = (q, w), for the logit of a row is z + (q' − q'_i) · u with u = (S − q_i, 1). To second order it is
 
-    g_iᵀ (q' − q'_i) + ½ (q' − q'_i)ᵀ H_i (q' − q'_i),    g_i = Σ_rows (p − t) u,    H_i = Σ_rows p(1−p) u uᵀ
+    g_iᵀ (q' − q'_i) + ½ (q' − q'_i)ᵀ H_i (q' − q'_i),    g_i = Σ_rows s u,    H_i = Σ_rows c u uᵀ
 
-with t the target. A category with few rows would learn these by heart, so each counts as many more rows as ``prior``
-in which an average category of its field was active and the factorization machine's own embedding was right:
-½ · prior · (q' − v'_i)ᵀ H_f (q' − v'_i). The codes of all subspaces, and of the linear weight, are found by coordinate
-descent; all categories of a field at once, for no two of them are active in one row.
+with s and c slope and curvature of the loss: for the sigmoid p − t and p(1−p), t being the target. A category with few
+rows would learn these by heart, so each counts as many more rows as ``prior`` in which an average category of its
+field was active and the factorization machine's own embedding was right: ½ · prior · (q' − v'_i)ᵀ H_f (q' − v'_i). The
+codes of all subspaces, and of the linear weight, are found by coordinate descent; all categories of a field at once,
+for no two of them are active in one row. (Where fields share a table two may be, and what one does to the other is
+left out of account.)
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from fmcompress.finetune.options import ReassignOptions
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.quantized import QuantizedField, QuantizedFM
+from fmcompress.sharing import stacked
 from fmcompress.tiers import Tiers
 
 Array = npt.NDArray[np.float32]
@@ -65,11 +68,11 @@ class Reassigner:
         """
         fields = list(model.fields)
         state = _Decoded(self._teacher, model)
-        ids = self._tiers.ids(sample.ids)
+        ids = self._tiers.ids(stacked(sample.ids, self._tiers.schema))
         sizes = [field.quantizer.row_bits * len(state.rows_of(part)) for part, field in enumerate(fields)]
         for part in np.argsort(-np.array(sizes), kind="stable").tolist():
             if sizes[part]:
-                fields[part] = self._field(state, part, fields[part], _Rows(sample.ids, ids[:, part], targets))
+                fields[part] = self._field(state, part, fields[part], _Rows(sample, ids[:, part], targets))
                 state.update(part, fields[part])
         return replace(model, fields=tuple(fields))
 
@@ -105,6 +108,7 @@ class _Decoded:
             self.embeddings[own], self.linear[own] = field.embeddings(), field.linear()
         decoded = replace(like, bias=model.bias, embeddings=self.embeddings, linear=self.linear)
         self._scorer = FMScorer(decoded)
+        self.link = like.link_function
 
     def rows_of(self, part: int) -> Whole:
         """Return the rows of the tables of a part's categories, int64 (n,)."""
@@ -116,26 +120,27 @@ class _Decoded:
         self.embeddings[own], self.linear[own] = field.embeddings(), field.linear()
         self._scorer.refresh(own, self.linear[own])
 
-    def logits_and_sums(self, ids: npt.NDArray[np.int32]) -> tuple[Array, Array]:
+    def logits_and_sums(self, batch: Batch) -> tuple[Array, Array]:
         """Return logits, float32 (rows,), and S, float32 (rows, dim)."""
-        return self._scorer.logits_and_sums(ids)
+        return self._scorer.logits_and_sums(batch.ids, batch.values)
 
 
 class _Rows:
     """The rows in which the categories of one part are active, sorted by category."""
 
-    def __init__(self, ids: npt.NDArray[np.int32], own: npt.NDArray[np.int32], targets: Array) -> None:
+    def __init__(self, sample: Batch, own: npt.NDArray[np.int32], targets: Array) -> None:
         """Sort the rows; those of one category stay in their random order.
 
         Args:
-            ids: of all fields, int32 (rows, fields).
-            own: category in the part, -1 where it has none, int32 (rows,).
+            sample: the rows.
+            own: category in the part of the stacked rows, -1 where they have none, int32 (uses · rows,).
             targets: t, float32 (rows,).
         """
-        self._ids, self._targets = ids, targets
+        self._sample, self._targets = sample, targets
         present = np.flatnonzero(own >= 0)
-        self._rows = present[np.argsort(own[present], kind="stable")]
-        self._own = own[self._rows].astype(np.int64)
+        order = present[np.argsort(own[present], kind="stable")]
+        self._own = own[order].astype(np.int64)
+        self._rows = order % len(sample)
 
     def derivatives(self, state: _Decoded, current: Array, block: slice) -> tuple[Array, Array]:
         """Return g_i, float32 (n, dim + 1), and H_i, float32 (n, dim + 1, dim + 1), of a block of categories.
@@ -149,13 +154,13 @@ class _Rows:
         gradients = np.zeros((len(current), size), dtype=np.float32)
         hessians = np.zeros((len(current), size * size), dtype=np.float32)
         for rows, own in self._chunks(block):
-            logits, sums = state.logits_and_sums(self._ids[rows])
-            p = 1 / (1 + np.exp(-logits))
+            logits, sums = state.logits_and_sums(self._sample.take(rows))
+            slopes = state.link.slopes(logits.astype(np.float64), self._targets[rows].astype(np.float64))
+            curvatures = state.link.curvatures(logits.astype(np.float64)).astype(np.float32)
             u = np.concatenate([sums - current[own], np.ones_like(logits)[:, None]], axis=1)
-            residuals = (p - self._targets[rows]).astype(np.float32)
-            _add_by_category(gradients, own, u * residuals[:, None])
+            _add_by_category(gradients, own, u * slopes.astype(np.float32)[:, None])
             kept, scales = self._thinned(own + block.start, rows)
-            root = u[kept] * np.sqrt(p * (1 - p) * scales)[kept, None]
+            root = u[kept] * np.sqrt(curvatures * scales)[kept, None]
             outer = (root[:, :, None] * root[:, None, :]).reshape(len(root), size * size)
             _add_by_category(hessians, own[kept], outer)
         return gradients, hessians.reshape(-1, size, size)

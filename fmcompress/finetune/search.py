@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fmcompress.artifact import CompressedFM, Origin, pack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
@@ -25,7 +24,9 @@ from fmcompress.data import Batch, ParquetRows, shuffled
 from fmcompress.finetune.candidates import CandidateCodes
 from fmcompress.finetune.encoding import decode_model, encode_model
 from fmcompress.finetune.gumbel import Architecture, WeightDescent, temperature
+from fmcompress.finetune.inputs import InputsOf
 from fmcompress.finetune.latent_sgd import LatentSGD
+from fmcompress.finetune.losses import loss_by
 from fmcompress.finetune.options import MovingOptions, SearchOptions, TuneOptions
 from fmcompress.finetune.supernet import SearchModule
 from fmcompress.finetune.targets import Targets
@@ -34,6 +35,7 @@ from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.architecture import Choices, SearchSpace
 from fmcompress.quantized import QuantizedFM
 from fmcompress.run import ResumableRun
+from fmcompress.tiers import Tiers
 from fmcompress.training import Schedule, Stage, adam, fit, linear_decay, sparse_gradients
 
 STAGE = "search"
@@ -135,6 +137,8 @@ class SearchRun(ResumableRun[CompressedFM]):
         self._device = tuning.device
         self._distance_weight = moving.distance_weight
         self._targets = Targets(start.checkpoint, tuning.distillation, tuning.device)
+        self._inputs = InputsOf(Tiers.none(start.checkpoint.schema), start.checkpoint.numeric, tuning.device)
+        self._loss = loss_by(start.checkpoint.link_function)
         self._valid_batches = _Endless(valid, tuning.batch_size, tuning.seed + _VALID_SEED)
         self._steps = 0
         model = start.models[0]
@@ -170,7 +174,7 @@ class SearchRun(ResumableRun[CompressedFM]):
         self._net.eval()  # codes are chosen, but not kept: these rows are not for training
         self._net.codes.mixture = self.architecture.sample(temperature(self._steps))
         labels = torch.from_numpy(batch.labels).to(self._device)
-        entropy = binary_cross_entropy_with_logits(self._logits(batch), labels)
+        entropy = self._loss(self._logits(batch), labels)
         self._net.train()
         # The derivative of the Gumbel-softmax has a factor 1/τ. Without it the draws, colder and colder, would add more
         # and more noise to what the weights have learnt; so the weights settle as they get cold.
@@ -180,11 +184,11 @@ class SearchRun(ResumableRun[CompressedFM]):
         self.architecture.hold(before)
 
     def _logits(self, batch: Batch) -> Tensor:
-        return cast("Tensor", self._net(torch.from_numpy(batch.ids).long().to(self._device)))
+        return cast("Tensor", self._net(self._inputs(batch)))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return F_α (Eq. 13) with the last draw of the architecture, and of it the binary cross entropy."""
-        entropy = binary_cross_entropy_with_logits(self._logits(batch), self._targets(batch))
+        """Return F_α (Eq. 13) with the last draw of the architecture, and of it the loss against the targets."""
+        entropy = self._loss(self._logits(batch), self._targets(batch))
         return entropy + self._distance_weight * self._net.codes.distance, entropy
 
     def state(self) -> CompressedFM:

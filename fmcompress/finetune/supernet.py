@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from fmcompress.finetune.candidates import CandidateCodes
+from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.parts import Fields, Linear, RawRows, logits_of
 from fmcompress.quantization.architecture import Choices
 from fmcompress.quantized import QuantizedFM
@@ -30,10 +33,11 @@ class SearchModule(nn.Module):
         self.raw = RawRows(model, raw, sparse=sparse) if raw else None
         self.codes = codes
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return logits (rows,) of ids, int64 (rows, fields), -1 where a value is missing."""
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return the logits of rows, float32 (rows,)."""
+        ids = inputs.ids
         parts = [self.codes(ids), *([] if self.raw is None else [self.raw(ids)])]
-        return logits_of(self.bias + self.linear(ids), parts)
+        return logits_of(self.bias, self.linear(ids), parts, inputs)
 
     def tables(self) -> list[nn.Parameter]:
         """Return the parameters whose gradients may be sparse."""
@@ -49,4 +53,4 @@ class SearchModule(nn.Module):
         raw: Fields = {} if self.raw is None else self.raw.store(fields)
         for column, field in (raw | self.codes.store(fields, choices)).items():
             fields[column] = field
-        return QuantizedFM(model.schema, model.dim, model.link, self.bias.item(), tuple(fields))
+        return replace(model, bias=self.bias.item(), fields=tuple(fields))

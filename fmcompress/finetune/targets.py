@@ -40,4 +40,4 @@ class Targets:
         if self._distillation == 0:
             return batch.labels
         share = np.float32(self._distillation)
-        return batch.labels + share * (self._teacher.predict(batch.ids) - batch.labels)
+        return batch.labels + share * (self._teacher.predict(batch.ids, batch.values) - batch.labels)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fmcompress.artifact import CompressedFM, pack_model, unpack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
@@ -19,7 +18,9 @@ from fmcompress.data.shuffle import BUFFER_BYTES
 from fmcompress.errors import UsageError
 from fmcompress.evaluation import Scores
 from fmcompress.finetune.encoding import decode_model, encode_model
+from fmcompress.finetune.inputs import InputsOf
 from fmcompress.finetune.latent_sgd import LatentSGD
+from fmcompress.finetune.losses import loss_by
 from fmcompress.finetune.model import QuantizedModule
 from fmcompress.finetune.moving import MovingCodes
 from fmcompress.finetune.options import MovingOptions, TuneOptions
@@ -109,11 +110,11 @@ class TuneRun(ResumableRun[CompressedFM]):
             counts: rows in which each category is active, int64 (categories,), for codes that move.
         """
         self._origin = model.header.origin
-        self._device = options.device
         self._distance_weight = 0.0
+        self._inputs = InputsOf(model.tiers, teacher.numeric, options.device)
+        self._loss = loss_by(teacher.link_function)
         self._targets = Targets(teacher, options.distillation, options.device)
         self._quantized = unpack_model(model)
-        self._tiers = model.tiers
         self._seed = options.seed
         self._reassigner: Reassigner | None = None
         sparse = sparse_gradients(model.values.size)
@@ -128,9 +129,8 @@ class TuneRun(ResumableRun[CompressedFM]):
         self.schedulers = linear_decay(self.optimizers, steps)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is minimised (Eq. 5), and of it the binary cross entropy against the targets."""
-        logits = self.module(torch.from_numpy(self._tiers.ids(batch.ids)).long().to(self._device))
-        entropy = binary_cross_entropy_with_logits(logits, self._targets(batch))
+        """Return what is minimised (Eq. 5), and of it the loss against the targets."""
+        entropy = self._loss(self.module(self._inputs(batch)), self._targets(batch))
         distances = [part.distance for part in self.module.moving()]
         return entropy + self._distance_weight * sum(distances), entropy
 

@@ -20,7 +20,7 @@ class RowNumbers:
         """Keep the first row of each field; ``missing`` is the row after the last."""
         self.missing = schema.categories
         self._device = device
-        self._offsets = schema.offsets
+        self._offsets = schema.id_offsets
 
     def __call__(self, ids: npt.NDArray[np.int32]) -> Tensor:
         """Return the rows of ids, int64 (rows, fields); missing values get the row ``missing``."""

@@ -11,16 +11,19 @@ from fmcompress.checkpoints.checkpoint import FMCheckpoint
 
 
 class FMScorer:
-    """Scores rows of category ids with a checkpoint.
+    """Scores rows with a checkpoint.
 
-    Uses logit = w_0 + Σ_i (w_i − ½‖v_i‖²) + ½‖Σ_i v_i‖², so that one ``embedding_bag`` does the work.
+    Uses logit = w_0 + Σ_i (w_i − ½‖v_i‖²) + ½‖Σ_i v_i‖², so that one ``embedding_bag`` does the work; numeric fields
+    add to both sums.
     """
 
     def __init__(self, checkpoint: FMCheckpoint) -> None:
         """Precompute w_i − ½‖v_i‖² of each category."""
         self.schema = checkpoint.schema
         self._bias = checkpoint.bias
-        self._offsets = checkpoint.schema.offsets
+        self._offsets = checkpoint.schema.id_offsets
+        self._numeric = checkpoint.numeric
+        self._link = checkpoint.link_function
         self._embeddings = torch.from_numpy(checkpoint.embeddings)
         self._scalars = _scalars(checkpoint.embeddings, checkpoint.linear)
 
@@ -33,23 +36,31 @@ class FMScorer:
         """
         self._scalars[rows] = _scalars(self._embeddings.numpy()[rows], linear)
 
-    def predict(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-        """Return the predicted probabilities of rows, float32 (rows,).
+    def predict(
+        self, ids: npt.NDArray[np.int32], values: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the predictions of rows, float32 (rows,).
 
         Args:
-            ids: checked category ids, -1 where a value is missing, integers (rows, fields).
+            ids: checked category ids, -1 where a value is missing, integers (rows, ids).
+            values: of the numeric fields, float32 (rows, numeric fields); None where there are none.
         """
-        logits, _ = self.logits_and_sums(ids)
-        return torch.sigmoid(torch.from_numpy(logits)).numpy()
+        logits, _ = self.logits_and_sums(ids, values)
+        return self._link.predict(logits)
 
-    def logits_and_sums(self, ids: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return logits, float32 (rows,), and the sums S = Σ_i v_i, float32 (rows, dim)."""
+    def logits_and_sums(
+        self, ids: npt.NDArray[np.int32], values: npt.NDArray[np.float32] | None = None
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return logits, float32 (rows,), and the sums S = Σ_i v_i x_i, float32 (rows, dim)."""
         present = ids >= 0
         rows = np.where(present, ids + self._offsets, 0)
         weights = None if present.all() else torch.from_numpy(present.astype(np.float32))
         bags = embedding_bag(torch.from_numpy(rows), self._embeddings, mode="sum", per_sample_weights=weights)
         sums = bags.numpy()
         scalars = (self._scalars[rows] * present).sum(axis=1, dtype=np.float32)
+        if len(self._numeric) and values is not None:
+            vectors, more = self._numeric.contributions(values)
+            sums, scalars = sums + vectors, scalars + more
         logits = self._bias + scalars + 0.5 * np.einsum("rl,rl->r", sums, sums)
         return logits.astype(np.float32), sums
 

@@ -85,9 +85,15 @@ def train(
         progress: told of each epoch.
 
     Raises:
+        UsageError: a field is numeric.
         DataError: the rows cannot be used.
     """
     options = options or TrainOptions()
+    if rows.schema.numeric:
+        raise UsageError(
+            f"field {rows.schema.numeric[0].name!r} is numeric, training takes categorical fields alone",
+            hint="put its values into ranges, and number these from 0 on",
+        )
     if options.l2 is not None:
         return _train(rows, valid, options, options.l2, progress)
     return _climb(lambda l2: _train(rows, valid, options, l2, progress), progress)

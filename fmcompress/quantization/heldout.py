@@ -17,13 +17,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.data import MISSING, Batch, ParquetRows, shuffled
 from fmcompress.data.batch import concatenate
+from fmcompress.links import Link
 from fmcompress.progress import Progress
 from fmcompress.quantization.chains import Chain, embedding_chain, linear_chain
 from fmcompress.quantization.curves import subspaces_on_menu
@@ -32,6 +34,7 @@ from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.sensitivity import Floats
 from fmcompress.quantization.weights import FieldWeights, Metric, Points
 from fmcompress.quantizer import subspace_bounds
+from fmcompress.sharing import stacked
 
 METRICS: tuple[Metric, ...] = ("fm", "euclidean")
 """Codebooks on the menu are made in each of these; the price decides."""
@@ -56,18 +59,15 @@ def draw_rows(rows: ParquetRows, *, seed: int) -> Batch:
     return concatenate(batches).take(slice(_ROWS))
 
 
-def tells_enough(batch: Batch) -> bool:
-    """Return whether prices can be measured on these rows: there must be 1,000 of each label.
+def tells_enough(batch: Batch, link: Link) -> bool:
+    """Return whether prices can be measured on these rows: there must be 1,000 of each label, or 2,000 numbers.
 
     Where there are fewer, the best of many options is the one that chance favours most.
     """
+    if link.regression:
+        return len(batch) >= 2 * _LEAST_OF_A_LABEL
     positives = int(batch.labels.sum())
     return min(positives, len(batch) - positives) >= _LEAST_OF_A_LABEL
-
-
-def loss_of(logits: Floats, labels: Floats) -> Floats:
-    """Return the binary cross entropy of each row, in nats."""
-    return np.asarray(np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - labels * logits)
 
 
 @dataclass(frozen=True)
@@ -162,17 +162,31 @@ class _Occurring:
 
     Attributes:
         categories: those that occur, rising, int64 (n,).
-        rows: the rows that have a value, int64 (m,).
+        rows: the rows that have a value, int64 (m,); a row comes once for each field that shares the table.
         place: of their categories among those that occur, int64 (m,).
         embeddings: at present, float32 (n, dim).
         linear: at present, float32 (n,).
     """
 
-    def __init__(self, field: FieldWeights, ids: npt.NDArray[np.int32]) -> None:
+    def __init__(self, field: FieldWeights, ids: npt.NDArray[np.int32], rows: int) -> None:
+        """Find them.
+
+        Args:
+            field: weights of all categories.
+            ids: of the stacked rows, int32 (uses · rows,).
+            rows: number of rows.
+        """
         self._field = field
-        self.rows = np.flatnonzero(ids != MISSING)
-        self.categories, self.place = np.unique(ids[self.rows], return_inverse=True)
+        present = np.flatnonzero(ids != MISSING)
+        self.categories, self.place = np.unique(ids[present], return_inverse=True)
+        self.rows = present % rows
+        self._ends = np.searchsorted(present, np.arange(1, len(ids) // rows + 1) * rows).tolist()
         self.restore()
+
+    def by_use(self) -> Iterator[slice]:
+        """Yield which of ``rows`` and ``place`` belong to each field that shares the table: no row comes twice."""
+        for start, end in pairwise([0, *self._ends]):
+            yield slice(start, end)
 
     def restore(self) -> None:
         """Let the factorization machine's own weights stand for them."""
@@ -193,7 +207,7 @@ class HeldOutPrices:
     def __init__(
         self,
         weights: Sequence[FieldWeights],
-        bias: float,
+        checkpoint: FMCheckpoint,
         layouts: Sequence[Sequence[npt.NDArray[np.uint8]]],
         batch: Batch,
         *,
@@ -204,15 +218,17 @@ class HeldOutPrices:
 
         Args:
             weights: of each field.
-            bias: w_0.
+            checkpoint: the factorization machine.
             layouts: ways to cut each field into tiers.
             batch: the rows.
             seed: of k-means.
             progress: told of each codebook.
         """
-        self._bias, self._dim, self._progress = bias, weights[0].dim, progress
+        self._bias, self._link, self._progress = checkpoint.bias, checkpoint.link_function, progress
         self._labels = batch.labels.astype(np.float64)
-        self._occurring = [_Occurring(field, ids) for field, ids in zip(weights, batch.ids.T, strict=True)]
+        self._numeric = checkpoint.numeric.contributions(batch.values)
+        ids = stacked(batch.ids, checkpoint.schema)
+        self._occurring = [_Occurring(field, own, len(batch)) for field, own in zip(weights, ids.T, strict=True)]
         cut = [[list(seen.parts(of)) for of in ways] for seen, ways in zip(self._occurring, layouts, strict=True)]
         works = [part.works(seed) for ways in cut for way in ways for part in way]
         made = side_by_side([w for works_ in works for w in works_], title="pricing quantizers", progress=progress)
@@ -225,7 +241,7 @@ class HeldOutPrices:
     def menus(self) -> list[list[list[PartMenu]]]:
         """Return the menus of the parts of each layout of each field, priced with the other fields as they are now."""
         sums, logits = self._logits()
-        losses = loss_of(logits, self._labels)
+        losses = self._link.losses(logits, self._labels)
         works = [
             partial(self._menu, part, seen, sums, logits, losses)
             for seen, ways in zip(self._occurring, self._parts, strict=True)
@@ -241,7 +257,7 @@ class HeldOutPrices:
 
     def loss(self) -> float:
         """Return the mean loss of the rows with the fields as they are now, in nats."""
-        return float(loss_of(self._logits()[1], self._labels).mean())
+        return float(self._link.losses(self._logits()[1], self._labels).mean())
 
     def restore(self) -> None:
         """Let the factorization machine's own weights stand for all fields again."""
@@ -259,16 +275,21 @@ class HeldOutPrices:
 
     def _logits(self) -> tuple[Points, Floats]:
         """Return S, float32 (rows, dim), and logits, float64 (rows,), with the fields as they are now."""
-        sums = np.zeros((len(self._labels), self._dim), dtype=np.float32)
-        logits = np.full(len(self._labels), self._bias)
+        sums, scalars = self._numeric[0].copy(), self._numeric[1]
+        logits = self._bias + scalars.astype(np.float64)
         for seen in self._occurring:
-            vectors = seen.embeddings[seen.place]
-            sums[seen.rows] += vectors
-            logits[seen.rows] += seen.linear[seen.place] - 0.5 * np.einsum("rl,rl->r", vectors, vectors)
+            for use in seen.by_use():
+                rows, place = seen.rows[use], seen.place[use]
+                vectors = seen.embeddings[place]
+                sums[rows] += vectors
+                logits[rows] += seen.linear[place] - 0.5 * np.einsum("rl,rl->r", vectors, vectors)
         return sums, logits + 0.5 * np.einsum("rl,rl->r", sums, sums)
 
     def _menu(self, priced: _PricedPart, seen: _Occurring, sums: Points, logits: Floats, losses: Floats) -> PartMenu:
-        """Return the menu of a part, each choice at what it does to the mean loss of the rows."""
+        """Return the menu of a part, each choice at what it does to the mean loss of the rows.
+
+        In a table that fields share each use is priced as if the others stayed as they are, and the prices added up.
+        """
         number = np.full(len(seen.categories), -1)
         number[priced.part.places] = np.arange(len(priced.part.places))
         own = np.flatnonzero(number[seen.place] >= 0)
@@ -276,7 +297,7 @@ class HeldOutPrices:
         z, y, before, all_rows = logits[rows], self._labels[rows], losses[rows], len(self._labels)
 
         def priced_choice(choice: Choice, shift: Points) -> Choice:
-            rise = loss_of(z + shift, y) - before
+            rise = self._link.losses(z + shift, y) - before
             mean = float(rise.sum()) / all_rows
             variance = max(float(rise @ rise) / all_rows - mean**2, 0.0)
             return replace(choice, error=mean, doubt=_DOUBT * float(np.sqrt(variance / all_rows)))

@@ -78,7 +78,7 @@ class Planner:
             from fmcompress.quantization.heldout import HeldOutPrices
 
             self._prices = HeldOutPrices(
-                weights, checkpoint.bias, self._layouts, held_out, seed=seed, progress=progress
+                weights, checkpoint, self._layouts, held_out, seed=seed, progress=progress
             )
             self._menus = self._prices.menus()
             self._expected = self._prices.expected()

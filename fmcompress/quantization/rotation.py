@@ -12,13 +12,15 @@ from dataclasses import replace
 import numpy as np
 
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.numeric import NumericWeights
 from fmcompress.quantization.sensitivity import Floats, shares
 
 
 def rotated(checkpoint: FMCheckpoint) -> FMCheckpoint:
     """Return the same factorization machine with its embeddings along their principal axes."""
     axes = _principal_axes(checkpoint).astype(np.float32)
-    return replace(checkpoint, embeddings=np.ascontiguousarray(checkpoint.embeddings @ axes))
+    numeric = NumericWeights(checkpoint.numeric.linear, checkpoint.numeric.embeddings @ axes)
+    return replace(checkpoint, embeddings=np.ascontiguousarray(checkpoint.embeddings @ axes), numeric=numeric)
 
 
 def _principal_axes(checkpoint: FMCheckpoint) -> Floats:
@@ -29,7 +31,7 @@ def _principal_axes(checkpoint: FMCheckpoint) -> Floats:
         checkpoint.schema.split(shares(checkpoint.schema, checkpoint.counts)),
     )
     for vectors, share in zip(*parts, strict=True):
-        centred = vectors - share @ vectors
+        centred = vectors - share @ vectors / share.sum()
         pooled += (centred * share[:, None]).T @ centred
     axes = np.linalg.eigh(pooled)[1][:, ::-1]
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))]

@@ -2,10 +2,11 @@
 
 With v_i + δ in place of v_i the logit moves by δ·(S − v_i). To second order the loss of an average row rises by
 
-    ½ p_i δᵀ H_f δ,   H_f = E[p(1−p) (S − v_i)(S − v_i)ᵀ | field f]
+    ½ p_i δᵀ H_f δ,   H_f = E[c (S − v_i)(S − v_i)ᵀ | field f]
 
-where p_i is how often category i is active, and for a linear weight by ½ p_i h_f δ², h_f = E[p(1−p)]. So one
-currency, expected loss per row, prices embeddings and linear weights alike.
+where p_i is how often category i is active, and for a linear weight by ½ p_i h_f δ², h_f = E[c]. The curvature c of
+the loss is p(1−p) for the sigmoid; see ``links.Link.curvatures`` for the others. So one currency, expected loss per
+row, prices embeddings and linear weights alike.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Sensitivity:
     """What errors cost in each field.
 
     Attributes:
-        frequencies: p_i, the share of rows in which category i is active, float64 (categories,).
+        frequencies: p_i, the share of rows in which category i is active, float64 (categories,); in a table that
+            fields share, the sum of theirs.
         hessians: H_f, float64 (fields, dim, dim), positive definite.
         curvatures: h_f, float64 (fields,).
     """
@@ -49,7 +51,7 @@ def from_moments(checkpoint: FMCheckpoint, counts: npt.NDArray[np.int64] | None)
     """Return the sensitivity without data: fields are taken as independent.
 
     Then E[(S − v)(S − v)ᵀ] is the sum of the other fields' covariances plus the outer product of the sum of
-    their means, and p(1−p) is that of the mean logit.
+    their means, and the curvature is that of the mean logit. Numeric fields are taken as 0.
 
     Args:
         checkpoint: the factorization machine.
@@ -60,20 +62,21 @@ def from_moments(checkpoint: FMCheckpoint, counts: npt.NDArray[np.int64] | None)
     means = np.empty((len(schema), dim))
     covariances = np.empty((len(schema), dim, dim))
     linear = checkpoint.bias
+    uses = np.bincount(schema.tables)
     for field in range(len(schema)):
         rows = schema.rows(field)
-        share = frequencies[rows]
+        share = frequencies[rows] / uses[field]
         vectors = checkpoint.embeddings[rows].astype(np.float64)
         means[field] = share @ vectors
         centred = vectors - means[field]
         covariances[field] = (centred * share[:, None]).T @ centred
-        linear += float(share @ checkpoint.linear[rows])
-    total = means.sum(axis=0)
-    logit = linear + 0.5 * (total @ total - np.einsum("fl,fl->", means, means))
-    curvature = _curvature(np.array([logit]))[0]
+        linear += float(frequencies[rows] @ checkpoint.linear[rows])
+    total = uses @ means
+    logit = linear + 0.5 * (total @ total - uses @ np.einsum("fl,fl->f", means, means))
+    curvature = checkpoint.link_function.curvatures(np.array([logit]))[0]
     others = total - means
     outer = np.einsum("fl,fm->flm", others, others)
-    hessians = curvature * (covariances.sum(axis=0) - covariances + outer)
+    hessians = curvature * (np.einsum("f,flm->lm", uses, covariances) - covariances + outer)
     return Sensitivity(frequencies, _regular(hessians), np.full(len(schema), curvature))
 
 
@@ -89,17 +92,16 @@ def from_rows(checkpoint: FMCheckpoint, rows: ParquetRows, counts: npt.NDArray[n
     from fmcompress.data import shuffled
     from fmcompress.fm.scorer import FMScorer
 
-    schema, dim = checkpoint.schema, checkpoint.dim
+    schema, dim, link = checkpoint.schema, checkpoint.dim, checkpoint.link_function
     scorer = FMScorer(checkpoint)
     hessians = np.zeros((len(schema), dim, dim))
     curvatures = np.zeros(len(schema))
     present_rows = np.zeros(len(schema))
     seen = 0
     for batch in shuffled(rows, _BATCH_ROWS, seed=seed):
-        logits, sums = scorer.logits_and_sums(batch.ids)
-        root = np.sqrt(_curvature(logits.astype(np.float64))).astype(np.float32)
-        for field in range(len(schema)):
-            ids = batch.ids[:, field]
+        logits, sums = scorer.logits_and_sums(batch.ids, batch.values)
+        root = np.sqrt(link.curvatures(logits.astype(np.float64))).astype(np.float32)
+        for field, ids in zip(schema.tables.tolist(), batch.ids.T, strict=True):
             present = ids >= 0
             vectors = checkpoint.embeddings[schema.rows(field)][ids[present]]
             others = (sums[present] - vectors) * root[present, None]
@@ -115,20 +117,17 @@ def from_rows(checkpoint: FMCheckpoint, rows: ParquetRows, counts: npt.NDArray[n
 
 
 def shares(schema: Schema, counts: npt.NDArray[np.int64] | None) -> Floats:
-    """Return the share of rows of each category; one more row each, so that a rare one is worth something."""
+    """Return the share of rows of each category; one more row each, so that a rare one is worth something.
+
+    They add up to 1 in each table, or to the number of fields that share it.
+    """
     frequencies = np.ones(schema.categories)
     if counts is not None:
         frequencies += counts
-    for field in range(len(schema)):
+    for field, uses in enumerate(np.bincount(schema.tables)):
         rows = schema.rows(field)
-        frequencies[rows] /= frequencies[rows].sum()
+        frequencies[rows] *= uses / frequencies[rows].sum()
     return frequencies
-
-
-def _curvature(logits: Floats) -> Floats:
-    """Return p(1−p), the second derivative of the loss."""
-    p = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-    return np.asarray(p * (1 - p))
 
 
 def _regular(hessians: Floats) -> Floats:

@@ -10,7 +10,9 @@ import pytest
 from fmcompress.checkpoints import FMCheckpoint, check_saveable, load_checkpoint, save_checkpoint
 from fmcompress.checkpoints.safetensors_file import write_safetensors
 from fmcompress.errors import CheckpointError, OutputError
+from fmcompress.field_specs import parse_fields
 from fmcompress.schema import Schema
+from tests import kinds
 
 from .samples import small_checkpoint
 
@@ -215,3 +217,28 @@ def test_bad_descriptions_are_refused(tmp_path, label, message):
 def test_bad_tensors_are_refused(tmp_path, tensors, message):
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(labelled(tmp_path, GOOD, **tensors))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("link", ["probit", "identity", "clip:1:5"])
+def test_fields_of_all_kinds_links_and_vocabularies_are_kept(tmp_path, suffix, link):
+    ckpt = kinds.checkpoint(link)
+    save_checkpoint(ckpt, tmp_path / f"fm{suffix}")
+    loaded = load_checkpoint(tmp_path / f"fm{suffix}")
+    assert (loaded.schema, loaded.link) == (ckpt.schema, link)
+    np.testing.assert_array_equal(loaded.numeric.linear, ckpt.numeric.linear)
+    np.testing.assert_array_equal(loaded.numeric.embeddings, ckpt.numeric.embeddings)
+    assert loaded.vocabulary.fields.keys() == ckpt.vocabulary.fields.keys()
+    for name, before in ckpt.vocabulary.fields.items():
+        after = loaded.vocabulary.fields[name]
+        assert dict(zip(after.tokens, after.ids, strict=True)) == dict(zip(before.tokens, before.ids, strict=True))
+        assert (after.oov, after.missing) == (before.oov, before.missing)
+
+
+def test_other_names_leave_pad_and_shared_tables_as_they_are(tmp_path):
+    save_checkpoint(kinds.checkpoint(vocabulary=False), tmp_path / "fm.pt")
+    fields = parse_fields("cost:numeric,u:40,b=i,i:60,years:linear,s=i,c:7")
+    loaded = load_checkpoint(tmp_path / "fm.pt", fields=fields).schema
+    assert loaded.order == fields.order
+    assert [field.pad for field in loaded.fields] == [0, None, 6]
+    assert [field.table for field in loaded.shared] == ["i", "i"]

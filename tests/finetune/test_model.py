@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.model import QuantizedModule
 from fmcompress.finetune.parts import Codebooks, by_subspaces
 from fmcompress.quantized import QuantizedFM
@@ -61,7 +62,7 @@ def test_logits_are_those_of_the_formula(shape, missing):
     model = quantized(*SHAPES[shape])
     ids = random_ids(model.schema, 100, missing=missing)
     with torch.no_grad():
-        found = QuantizedModule(model, sparse=False)(torch.from_numpy(ids).long())
+        found = QuantizedModule(model, sparse=False)(Inputs(torch.from_numpy(ids).long()))
     np.testing.assert_allclose(found.numpy(), plain_logits(model, ids), rtol=1e-5, atol=1e-5)
 
 
@@ -71,7 +72,7 @@ def test_gradients_are_those_of_decoded_embeddings(shape, sparse):
     model = quantized(*SHAPES[shape])
     ids = random_ids(model.schema, 60, missing=0.2)
     module, plain = QuantizedModule(model, sparse=sparse), PlainModule(model)
-    loss(module(torch.from_numpy(ids).long())).backward()
+    loss(module(Inputs(torch.from_numpy(ids).long()))).backward()
     loss(plain.logits(ids)).backward()
 
     np.testing.assert_allclose(module.bias.grad, plain.bias.grad, rtol=1e-4)
@@ -101,7 +102,7 @@ def train_a_little(model, *, missing=0.3, sparse=False):
     for _ in range(3):
         for optimizer in optimizers:
             optimizer.zero_grad()
-        loss(module(ids)).backward()
+        loss(module(Inputs(ids))).backward()
         for optimizer in optimizers:
             optimizer.step()
     return module
@@ -138,7 +139,7 @@ def test_training_moves_what_it_may_and_the_tuned_model_predicts_as_it_was_train
     for one, other in zip(tuned.fields, model.fields, strict=True):
         assert not np.array_equal(one.linear_table, other.linear_table)
     with torch.no_grad():
-        found = module(torch.from_numpy(ids).long()).numpy()
+        found = module(Inputs(torch.from_numpy(ids).long())).numpy()
     np.testing.assert_allclose(found, plain_logits(tuned, ids), rtol=1e-4, atol=1e-4)
 
 

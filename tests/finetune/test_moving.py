@@ -7,6 +7,7 @@ import torch
 from fmcompress.artifact import pack_model, unpack_model
 from fmcompress.errors import UsageError
 from fmcompress.finetune.distance import distance_weights
+from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.latent_sgd import LatentSGD
 from fmcompress.finetune.model import QuantizedModule
 from fmcompress.finetune.moving import MovingCodes
@@ -43,7 +44,7 @@ def moving(shape, *, seed=0, **options):
 def test_what_is_stored_predicts_what_was_trained(shape, missing):
     model, module, _, _ = moving(shape)
     ids = random_ids(model.schema, 200, missing=missing)
-    logits = module(torch.from_numpy(ids).long())
+    logits = module(Inputs(torch.from_numpy(ids).long()))
     stored = module.store(model)
     np.testing.assert_allclose(logits.detach(), plain_logits(stored, ids), rtol=1e-4, atol=1e-5)
     packed = unpack_model(pack_model(stored, origin()))
@@ -55,7 +56,7 @@ def test_what_is_stored_predicts_what_was_trained(shape, missing):
 def test_each_category_of_the_batch_gets_its_nearest_codewords(shape):
     model, module, embeddings, _ = moving(shape)
     ids = random_ids(model.schema, 60, missing=0.2)
-    module(torch.from_numpy(ids).long())
+    module(Inputs(torch.from_numpy(ids).long()))
     for column, field in enumerate(module.store(model).fields):
         if field.quantizer.raw:
             continue
@@ -72,7 +73,7 @@ def test_scoring_moves_nothing():
     model, module, _, _ = moving("one group")
     module.eval()
     before = {name: value.clone() for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
-    module(torch.from_numpy(random_ids(model.schema, 60)).long())
+    module(Inputs(torch.from_numpy(random_ids(model.schema, 60)).long()))
     for name, value in before.items():
         torch.testing.assert_close(module.state_dict()[name], value)
 
@@ -86,7 +87,7 @@ def test_gradients_are_those_of_the_equations(distance):
     targets = torch.from_numpy(np.random.default_rng(1).random(50))
     bce = torch.nn.functional.binary_cross_entropy_with_logits
     (part,) = module.moving()
-    logits = module(torch.from_numpy(ids).long())
+    logits = module(Inputs(torch.from_numpy(ids).long()))
     (bce(logits, targets.float()) + weight * part.distance).backward()
 
     coded = [column for column, field in enumerate(model.fields) if not field.quantizer.raw]
@@ -136,11 +137,11 @@ def test_a_codebook_that_moves_takes_its_categories_along():
     model, module, _, _ = moving("one group")
     (part,) = module.moving()
     ids = torch.from_numpy(random_ids(model.schema, 300, missing=0.0)).long()
-    module(ids)
+    module(Inputs(ids))
     codes = part.chooser.codes.clone()
     with torch.no_grad():
         part.chooser.table[:-1] += 0.5
-    module(ids)
+    module(Inputs(ids))
     torch.testing.assert_close(part.chooser.codes, codes)
 
 
@@ -189,7 +190,7 @@ def train_a_little(module, ids):
     for _ in range(4):
         for optimizer in optimizers:
             optimizer.zero_grad()
-        logits = module(ids)
+        logits = module(Inputs(ids))
         (torch.sigmoid(logits).sum() + sum(part.distance for part in module.moving())).backward()
         for optimizer in optimizers:
             optimizer.step()
@@ -228,9 +229,9 @@ def test_missing_values_and_filling_stay_zero(shape):
             assert not part.chooser.table[first : first + count, size:].any()
             assert not latents[:, d, size:].any()
     with torch.no_grad():
-        logits = module.eval()(torch.from_numpy(ids).long())
+        logits = module.eval()(Inputs(torch.from_numpy(ids).long()))
     # A row of missing values alone has no more than the bias.
-    nothing = module(torch.full((1, len(model.fields)), -1))
+    nothing = module(Inputs(torch.full((1, len(model.fields)), -1)))
     torch.testing.assert_close(nothing[0], module.bias)
     assert torch.isfinite(logits).all()
 
@@ -239,7 +240,7 @@ def test_latents_are_codewords_and_residuals():
     """What a category is near to does not change when its codeword does: the residual is to the new one."""
     model, module, embeddings, _ = moving("one group")
     (part,) = module.moving()
-    module(torch.from_numpy(random_ids(model.schema, 500, missing=0.0)).long())
+    module(Inputs(torch.from_numpy(random_ids(model.schema, 500, missing=0.0)).long()))
     everything = torch.arange(len(part.latents) - 1)
     latents = part.chooser.current(everything).flatten(1) + part.latents.detach()[:-1]
     expected = np.concatenate([embeddings[column] for column in part.chooser.books.columns])

@@ -10,8 +10,9 @@ from fmcompress.data import Batch
 from fmcompress.data.generate import draw_clicks, random_click_model
 from fmcompress.errors import BudgetError
 from fmcompress.fm.scorer import FMScorer
+from fmcompress.links import Link
 from fmcompress.progress import SILENT
-from fmcompress.quantization.heldout import HeldOutPrices, loss_of, tells_enough
+from fmcompress.quantization.heldout import HeldOutPrices, tells_enough
 from fmcompress.quantization.menu import Option, PartOption
 from fmcompress.quantization.planner import Planner
 from fmcompress.quantization.sensitivity import from_moments
@@ -42,12 +43,12 @@ def cut():
 
 def prices(batch, cut):
     weights = all_weights(CHECKPOINT, from_moments(CHECKPOINT, COUNTS))
-    return HeldOutPrices(weights, CHECKPOINT.bias, cut, batch, seed=0, progress=SILENT)
+    return HeldOutPrices(weights, CHECKPOINT, cut, batch, seed=0, progress=SILENT)
 
 
 def true_loss(checkpoint, batch):
     logits = FMScorer(checkpoint).logits_and_sums(batch.ids)[0].astype(np.float64)
-    return float(loss_of(logits, batch.labels.astype(np.float64)).mean())
+    return float(Link("sigmoid").losses(logits, batch.labels.astype(np.float64)).mean())
 
 
 def with_field(column, own, embeddings, linear):
@@ -56,14 +57,6 @@ def with_field(column, own, embeddings, linear):
     changed = CHECKPOINT.embeddings.copy(), CHECKPOINT.linear.copy()
     changed[0][rows], changed[1][rows] = embeddings, linear
     return replace(CHECKPOINT, embeddings=changed[0], linear=changed[1])
-
-
-def test_the_loss_is_binary_cross_entropy():
-    logits, labels = np.array([-800.0, -1.0, 0.0, 2.0, 800.0]), np.array([0.0, 1.0, 0.0, 1.0, 0.0])
-    with np.errstate(over="ignore"):
-        p = 1 / (1 + np.exp(-logits[1:4]))
-    expected = -(labels[1:4] * np.log(p) + (1 - labels[1:4]) * np.log(1 - p))
-    np.testing.assert_allclose(loss_of(logits, labels), [0, *expected, 800])
 
 
 def test_one_field_prices_are_the_true_change_of_the_loss(batch, cut):
@@ -137,4 +130,4 @@ def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(b
 @pytest.mark.parametrize(("positives", "rows", "enough"), [(1000, 2000, True), (999, 5000, False), (4500, 5000, False)])
 def test_prices_are_measured_where_there_are_enough_rows_of_both_labels(positives, rows, enough):
     labels = (np.arange(rows) < positives).astype(np.float32)
-    assert tells_enough(Batch(np.zeros((rows, 4), np.int32), labels)) is enough
+    assert tells_enough(Batch(np.zeros((rows, 4), np.int32), labels), Link("sigmoid")) is enough

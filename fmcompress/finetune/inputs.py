@@ -1,0 +1,62 @@
+"""What a model in training is given of a batch: ids of its parts, and what numeric fields add."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fmcompress.data import Batch
+from fmcompress.numeric import NumericWeights
+from fmcompress.sharing import stacked, uses_of
+from fmcompress.tiers import Tiers
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch for a model in training.
+
+    Attributes:
+        ids: category in each part, -1 where it has none, int64 (uses · rows, parts); stacked, see ``sharing``.
+        uses: how many fields look up the same table, at most.
+        numeric: what the numeric fields add to the sum of vectors, float32 (rows, dim), and to the logit beside,
+            float32 (rows,); None where there are none.
+    """
+
+    ids: Tensor
+    uses: int = 1
+    numeric: tuple[Tensor, Tensor] | None = None
+
+    def summed(self, values: Tensor) -> Tensor:
+        """Return the sums over all uses of tables, (rows, …), of values, (uses · rows, …)."""
+        return values if self.uses == 1 else values.view(self.uses, -1, *values.shape[1:]).sum(dim=0)
+
+
+class InputsOf:
+    """Turns batches into inputs."""
+
+    def __init__(self, tiers: Tiers, numeric: NumericWeights, device: str) -> None:
+        """Keep what does not change.
+
+        Args:
+            tiers: how the fields are cut into parts.
+            numeric: weights of the numeric fields, which are not trained.
+            device: where inputs are wanted.
+        """
+        self._tiers, self._numeric, self._device = tiers, numeric, device
+        self._uses = uses_of(tiers.schema)
+
+    def __call__(self, batch: Batch) -> Inputs:
+        """Return the inputs of a batch."""
+        ids = self._tiers.ids(stacked(batch.ids, self._tiers.schema))
+        numeric = self._numeric.contributions(batch.values) if len(self._numeric) else None
+        return Inputs(
+            torch.from_numpy(ids.astype(np.int64)).to(self._device),
+            self._uses,
+            None if numeric is None else (self._moved(numeric[0]), self._moved(numeric[1])),
+        )
+
+    def _moved(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values).to(self._device)
