@@ -6,6 +6,7 @@ import torch
 
 from fmcompress.fm.model import RowNumbers, VanillaFM
 from fmcompress.fm.scorer import FMScorer
+from tests import kinds
 from tests.models import random_checkpoint, random_ids, sigmoid
 
 SIZES = (7, 40, 1, 12)
@@ -70,3 +71,15 @@ def test_missing_values_get_no_gradient(checkpoint):
     assert not model.linear.grad[-1].any()
     touched = torch.nonzero(model.linear.grad[:, 0]).flatten().tolist()
     assert touched == [3, int(checkpoint.schema.offsets[2])]
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "probit", "identity", "clip:-1:1"])
+def test_the_scorer_knows_fields_of_all_kinds_and_links(link):
+    ckpt = kinds.checkpoint(link)
+    rows = kinds.batch(ckpt, 60)
+    scorer = FMScorer(ckpt)
+    logits, _ = scorer.logits_and_sums(rows.ids, rows.values)
+    np.testing.assert_allclose(logits, kinds.logits(ckpt, rows.ids, rows.values), atol=1e-5)
+    np.testing.assert_allclose(
+        scorer.predict(rows.ids, rows.values), kinds.formula(ckpt, rows.ids, rows.values), atol=1e-5
+    )
