@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from fmcompress.finetune.options import ReassignOptions as ReassignOptions
     from fmcompress.finetune.options import SearchOptions as SearchOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
+    from fmcompress.gates import Verdict as Verdict
+    from fmcompress.gates import check as check
     from fmcompress.methods import Auto as Auto
     from fmcompress.methods import LightFM as LightFM
     from fmcompress.methods import XLightFM as XLightFM
@@ -73,7 +75,9 @@ _HOMES = {
     "StateError": "errors",
     "TuneOptions": "finetune.options",
     "UsageError": "errors",
+    "Verdict": "gates",
     "XLightFM": "methods",
+    "check": "gates",
     "evaluate": "api",
     "load": "artifact",
     "load_checkpoint": "checkpoints",

@@ -18,8 +18,9 @@ from fmcompress.provenance import open_journal
 from fmcompress.tuning_data import DataOptions, open_tuning_data
 
 if TYPE_CHECKING:
-    from fmcompress.data.parquet import Match, Oov
+    from fmcompress.data_options import Match, Oov
     from fmcompress.evaluation import Model, Scores
+    from fmcompress.vocabulary import Vocabulary
 
 
 def quantize(
@@ -32,6 +33,7 @@ def quantize(
     label: str = "label",
     match: Match = "name",
     oov: Oov = "error",
+    first_index: int = 0,
     seed: int = 0,
     device: Device = "auto",
     tuning: TuneOptions | None = None,
@@ -39,6 +41,7 @@ def quantize(
     resume: bool = False,
     history: str | Path | None = None,
     force: bool = False,
+    with_vocabulary: bool = False,
     progress: Progress = SILENT,
 ) -> CompressedFM:
     """Compress a factorization machine into at most ``budget`` bytes, header and all.
@@ -51,11 +54,12 @@ def quantize(
         budget: size of the artifact at most: bytes, or a text such as ``10MB``; None, which only LightFM allows, takes
             what its sizes need.
         method: ``auto``, ``lightfm``, ``xlightfm``, or one of them with its settings: ``LightFM(codewords=256)``.
-        train: Parquet file, folder or glob of training rows.
+        train: file, folder or glob of training rows, Parquet or libsvm text.
         valid: validation rows; without them every 20th training row is held out.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
-        oov: an id out of range is an ``error``, or counts as missing (``zero``).
+        oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
+        first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
         seed: of k-means, search, tuning and shuffling: the same seed and device give the same bytes.
         device: where to tune.
         tuning: how to tune; its seed and device are overruled by those given here. By default codes move with
@@ -65,6 +69,7 @@ def quantize(
         resume: go on from ``state``, if the file is there, and end in the same model as an unbroken run.
         history: file for JSON lines that tell how the tuning goes.
         force: replace a history that exists.
+        with_vocabulary: let the model carry the checkpoint's vocabulary; its bytes count in the budget.
         progress: told of each step.
 
     Raises:
@@ -74,14 +79,27 @@ def quantize(
         OutputError: the state or the history cannot be written.
         StateError: the state is damaged, or of another run.
     """
-    data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov))
+    data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov, first_index))
     how = method_of(method)
     options = tuning or default_tuning(how)
     if data is not None:
         options = replace(options, device=resolve_device(device))
     kept = RunFiles(_path(state), _path(history), resume=resume, force=force)
-    journal = open_journal(checkpoint, budget, data, options, kept, method=how, seed=seed, progress=progress)
-    model = Quantization(checkpoint, budget, data, method=how, seed=seed, progress=progress).run(options, journal)
+    journal = open_journal(
+        checkpoint,
+        budget,
+        data,
+        options,
+        kept,
+        method=how,
+        seed=seed,
+        carry_vocabulary=with_vocabulary,
+        progress=progress,
+    )
+    job = Quantization(
+        checkpoint, budget, data, method=how, seed=seed, carry_vocabulary=with_vocabulary, progress=progress
+    )
+    model = job.run(options, journal)
     journal.clear()
     return model
 
@@ -91,21 +109,31 @@ def _path(name: str | Path | None) -> Path | None:
 
 
 def evaluate(
-    model: Model, data: str | Path, *, label: str = "label", match: Match = "name", oov: Oov = "error"
+    model: Model,
+    data: str | Path,
+    *,
+    label: str = "label",
+    match: Match = "name",
+    oov: Oov = "error",
+    first_index: int = 0,
+    vocabulary: Vocabulary | None = None,
 ) -> Scores:
-    """Return AUC, LogLoss and calibration of a model on labelled rows.
+    """Return AUC, LogLoss and calibration of a model on labelled rows, or the RMSE of a regression.
 
     Args:
         model: a checkpoint, or a compressed factorization machine.
-        data: Parquet file, folder or glob.
+        data: file, folder or glob of rows, Parquet or libsvm text.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
-        oov: an id out of range is an ``error``, or counts as missing (``zero``).
+        oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
+        first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
+        vocabulary: tokens of the categories, in place of the model's.
 
     Raises:
+        UsageError: the vocabulary is not one of the model's fields.
         DataError: the rows cannot be used.
     """
-    from fmcompress.data import ParquetRows
-    from fmcompress.evaluation import score_rows
+    from fmcompress.evaluation import open_rows_for, score_rows
 
-    return score_rows(model, ParquetRows(data, model.schema, label=label, match=match, oov=oov))
+    options = DataOptions(label, match, oov, first_index)
+    return score_rows(model, open_rows_for(model, data, options, vocabulary=vocabulary))

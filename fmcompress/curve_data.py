@@ -11,7 +11,7 @@ from fmcompress.reporting.curve import MeasuredOn
 from fmcompress.tuning_data import DataOptions, TuningData, open_tuning_data
 
 if TYPE_CHECKING:
-    from fmcompress.data import ParquetRows
+    from fmcompress.data import Rows
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class CurveData:
     """
 
     tuning: TuningData | None = None
-    test: ParquetRows | None = None
+    test: Rows | None = None
 
     @property
-    def measured(self) -> ParquetRows | None:
+    def measured(self) -> Rows | None:
         """The rows that models are measured on."""
         if self.test is not None:
             return self.test
@@ -63,7 +63,6 @@ def open_curve_data(
     tuning = open_tuning_data(checkpoint, train, valid, options)
     if test is None:
         return CurveData(tuning)
-    from fmcompress.data import ParquetRows
+    from fmcompress.evaluation import open_rows_for
 
-    rows = ParquetRows(test, checkpoint.schema, label=options.label, match=options.match, oov=options.oov)
-    return CurveData(tuning, rows)
+    return CurveData(tuning, open_rows_for(checkpoint, test, options))

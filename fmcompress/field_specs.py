@@ -22,6 +22,17 @@ def parse_fields(text: str) -> Schema:
     return Schema.in_order(_field(part.strip()) for part in text.split(","))
 
 
+def format_fields(schema: Schema) -> str:
+    """Return the text that ``parse_fields`` reads as these fields, but for PAD."""
+    return ",".join(map(_spec, schema.all_fields))
+
+
+def _spec(field: Field | SharedField | NumericField) -> str:
+    if isinstance(field, NumericField):
+        return f"{field.name}:{'linear' if field.linear_only else 'numeric'}"
+    return f"{field.name}={field.table}" if isinstance(field, SharedField) else f"{field.name}:{field.cardinality}"
+
+
 def _field(part: str) -> Field | SharedField | NumericField:
     name, colon, size = part.rpartition(":")
     if colon and size in _NUMERIC:

@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 _LARGEST_LOGIT = 30.0
+_BEYOND_CLIP = 0.01
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Link:
         sigmoid    1 / (1 + exp(−z))             −t log p − (1 − t) log(1 − p)
         probit     Φ(z), the normal CDF           the same
         identity   z                              ½ (z − t)²
-        clip       z, kept within a range         ½ (z − t)²
+        clip       z, kept within a range         ½ (p − t)²
 
     Attributes:
         name: one of ``LINKS``.
@@ -54,7 +55,7 @@ class Link:
     def losses(self, logits: Floats, targets: Floats) -> Floats:
         """Return the loss of each row, float64 (rows,): cross entropy in nats, or half the squared error."""
         if self.regression:
-            return np.asarray(0.5 * (logits - targets) ** 2)
+            return np.asarray(0.5 * (np.clip(logits, self.low, self.high) - targets) ** 2)
         if self.name == "sigmoid":
             return np.asarray(np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits))) - targets * logits)
         from scipy.special import log_ndtr
@@ -62,9 +63,12 @@ class Link:
         return np.asarray(-targets * log_ndtr(logits) - (1 - targets) * log_ndtr(-logits))
 
     def slopes(self, logits: Floats, targets: Floats) -> Floats:
-        """Return the first derivative of the loss by the logit, float64 (rows,)."""
+        """Return the first derivative of the loss by the logit, float64 (rows,).
+
+        Beyond the range of a clip, where it would be 0, it is p − t: so libFM has it, and a wrong logit finds back.
+        """
         if self.regression:
-            return np.asarray(logits - targets)
+            return np.asarray(np.clip(logits, self.low, self.high) - targets)
         if self.name == "sigmoid":
             return np.asarray(_sigmoid(logits) - targets)
         return np.asarray((1 - targets) * _hazard(-logits) - targets * _hazard(logits))
@@ -72,17 +76,20 @@ class Link:
     def curvatures(self, logits: Floats) -> Floats:
         """Return the expected second derivative of the loss by the logit, float64 (rows,).
 
-        That is p(1 − p) for sigmoid, φ² / (Φ(1 − Φ)) for probit, and 1 for squared errors.
+        That is p(1 − p) for sigmoid, φ² / (Φ(1 − Φ)) for probit, and 1 for squared errors; beyond the range of a clip
+        next to nothing.
         """
         if self.regression:
-            return np.ones_like(logits, dtype=np.float64)
+            return np.where((logits < self.low) | (logits > self.high), _BEYOND_CLIP, 1.0)
         if self.name == "sigmoid":
             p = _sigmoid(logits)
             return np.asarray(p * (1 - p))
         return np.asarray(_hazard(logits) * _hazard(-logits))
 
     def __str__(self) -> str:
-        return f"clip:{self.low:g}:{self.high:g}" if self.name == "clip" else self.name
+        # repr, because %g would round a limit to six digits.
+        limits = (repr(limit).removesuffix(".0") for limit in (self.low, self.high))
+        return ":".join(["clip", *limits]) if self.name == "clip" else self.name
 
 
 def parse_link(text: str) -> Link:

@@ -42,3 +42,20 @@ class NumericWeights:
         """
         norms = np.einsum("fl,fl->f", self.embeddings, self.embeddings)
         return values @ self.embeddings, values @ self.linear - np.float32(0.5) * (np.square(values) @ norms)
+
+    def added(self, values: npt.NDArray[np.floating], sums: Array) -> Array:
+        """Return what they add to the logits of rows, float32 (rows,):
+
+            Σ_j x_j w_j + S·S_n + ½ (‖S_n‖² − Σ_j x_j² ‖v_j‖²)
+
+        It is computed in float64: of values of any size, the squares in the last term cancel each other.
+
+        Args:
+            values: x, (rows, fields); 0 where a value is missing.
+            sums: S of the categories, float32 (rows, dim).
+        """
+        x, v = values.astype(np.float64), self.embeddings.astype(np.float64)
+        own = x @ v
+        pairs = np.einsum("rl,rl->r", own, own) - np.square(x) @ np.einsum("fl,fl->f", v, v)
+        with np.errstate(over="ignore"):
+            return np.asarray(x @ self.linear + np.einsum("rl,rl->r", sums, own) + 0.5 * pairs, dtype=np.float32)

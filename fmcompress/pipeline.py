@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.artifact import CompressedFM, Quality, pack_model
+from fmcompress.artifact import CompressedFM, Quality, pack_model, with_vocabulary
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import SearchOptions, TuneOptions
@@ -116,6 +116,7 @@ class Quantization:
         seed: int = 0,
         progress: Progress = SILENT,
         groundwork: Groundwork | None = None,
+        carry_vocabulary: bool = False,
     ) -> None:
         """Measure what errors cost, and plan.
 
@@ -128,9 +129,11 @@ class Quantization:
             seed: of k-means, search, tuning and shuffling.
             progress: told of each step.
             groundwork: of the same checkpoint, data, method and seed, where it has been laid already.
+            carry_vocabulary: whether the artifact carries the checkpoint's vocabulary; its bytes count in the budget.
 
         Raises:
-            UsageError: the budget is no size, or is missing; there is no data to search on; the seed is negative.
+            UsageError: the budget is no size, or is missing; there is no data to search on; the seed is negative;
+                there is no vocabulary to carry.
             BudgetError: no artifact of this model fits the budget.
             DataError: the rows cannot be used.
         """
@@ -141,6 +144,10 @@ class Quantization:
             raise UsageError(f"method {self._method.name} needs a budget", hint="--budget 10MB")
         if data is None and isinstance(self._method, XLightFM):
             raise UsageError("method xlightfm searches on data", hint="--train gives them; auto needs none")
+        if carry_vocabulary and checkpoint.vocabulary is None:
+            raise UsageError("the checkpoint has no vocabulary that the artifact could carry", hint="--vocab gives one")
+        self._vocabulary = checkpoint.vocabulary if carry_vocabulary else None
+        self._vocabulary_bytes = 0 if self._vocabulary is None else len(self._vocabulary.encode())
         self._checkpoint = checkpoint
         self._data = data
         self._progress = progress
@@ -150,16 +157,16 @@ class Quantization:
 
     def _plan(self) -> None:
         """Count bytes first: a budget that the paper's methods cannot meet is refused before anything is computed."""
-        checkpoint, method = self._checkpoint, self._method
+        checkpoint, method, carried = self._checkpoint, self._method, self._vocabulary_bytes
         if isinstance(method, XLightFM):
-            self._space = SearchSpace(checkpoint, method.space, self._origin)
+            self._space = SearchSpace(checkpoint, method.space, self._origin, vocabulary_bytes=carried)
             self.plan, self.largest_bytes = None, self._space.largest_bytes
             return
         if isinstance(method, LightFM):
-            self.plan = plan_lightfm(checkpoint, method, self._origin)
+            self.plan = plan_lightfm(checkpoint, method, self._origin, vocabulary_bytes=carried)
             self._origin = replace(self._origin, budget_bytes=self._origin.budget_bytes or self.plan.file_bytes)
         elif (planner := self._groundwork.planner) is not None:
-            self.plan = planner.plan(self._origin)
+            self.plan = planner.plan(self._origin, vocabulary_bytes=carried)
         else:
             raise UsageError("the groundwork was laid for another method")
         self.largest_bytes = self.plan.largest_bytes
@@ -193,7 +200,9 @@ class Quantization:
         if self.plan is None:
             raise UsageError(f"method {self._method.name} cannot do without data")
         model = pack_model(self._carried_out(self.plan), self._origin)
-        return model if self._data is None else self._tuned(model, self._data, tuning, journal)
+        if self._data is not None:
+            model = self._tuned(model, self._data, tuning, journal)
+        return with_vocabulary(model, self._vocabulary)
 
     def _carried_out(self, plan: Plan) -> QuantizedFM:
         """Make codebooks and codes; those of the paper's methods in its own metric."""
@@ -261,6 +270,7 @@ class Quantization:
                 "bytes": found.state.file_bytes,
                 "auc": found.scores.auc,
                 "logloss": found.scores.logloss,
+                "rmse": found.scores.rmse,
                 "best_epoch": found.best_epoch,
                 "epochs": found.epochs,
                 "seconds": round(journal.seconds, 3),
@@ -276,4 +286,4 @@ class Quantization:
 
 
 def _quality(scores: Scores) -> Quality:
-    return Quality(scores.rows, scores.auc, scores.logloss)
+    return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse)

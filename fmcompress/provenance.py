@@ -14,6 +14,7 @@ from fmcompress.artifact import Origin, Quality
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.device import device_kind
 from fmcompress.errors import UsageError
+from fmcompress.field_specs import format_fields
 from fmcompress.files import check_apart
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.journal import Journal, RunFiles
@@ -57,6 +58,7 @@ def open_journal(
     *,
     method: Method | None = None,
     seed: int = 0,
+    carry_vocabulary: bool = False,
     progress: Progress = SILENT,
 ) -> Journal:
     """Open the files that a run keeps; they are checked before anything is computed.
@@ -69,6 +71,7 @@ def open_journal(
         files: the files.
         method: how to quantize.
         seed: of k-means, tuning and shuffling.
+        carry_vocabulary: whether the artifact carries the checkpoint's vocabulary.
         progress: told from where a resumed run goes on.
 
     Raises:
@@ -86,14 +89,21 @@ def open_journal(
             check_apart(path, [*data.rows.files, *data.valid.files])
     method = method or Auto()
     origin = origin_of(checkpoint, 0 if budget is None else parse_size(budget), method, seed, data)
-    fingerprint = _fingerprint(checkpoint, origin, method, data, tuning)
+    fingerprint = _fingerprint(checkpoint, origin, method, data, tuning, carry_vocabulary=carry_vocabulary)
     return Journal(files, fingerprint, progress=progress)
 
 
 def _fingerprint(
-    checkpoint: FMCheckpoint, origin: Origin, method: Method, data: TuningData, tuning: TuneOptions
+    checkpoint: FMCheckpoint,
+    origin: Origin,
+    method: Method,
+    data: TuningData,
+    tuning: TuneOptions,
+    *,
+    carry_vocabulary: bool,
 ) -> dict[str, str | int | float | None]:
     """Return all that decides the result of tuning, in the order in which differences are best told."""
+    vocabulary = checkpoint.vocabulary
     options = {name: value for name, value in asdict(tuning).items() if name not in ("seed", "device")}
     rows = {
         f"{part}_{unit}": number
@@ -102,7 +112,11 @@ def _fingerprint(
     }
     return {
         "checkpoint_sha256": origin.source[-1] if origin.source else _digest(checkpoint),
-        "fields": ", ".join(f"{field.name}:{field.cardinality}" for field in checkpoint.schema.fields),
+        "fields": format_fields(checkpoint.schema),
+        "link": checkpoint.link,
+        "weights_sha256": _digest(checkpoint),
+        "vocabulary": "" if vocabulary is None else hashlib.sha256(vocabulary.encode()).hexdigest(),
+        "carries_vocabulary": carry_vocabulary,
         "budget_bytes": origin.budget_bytes,
         "method": origin.method,
         "seed": origin.seed,
@@ -128,8 +142,8 @@ def _flat(options: Mapping[str, Any]) -> dict[str, str | int | float | None]:
 
 
 def _digest(checkpoint: FMCheckpoint) -> str:
-    """Return the SHA-256 of a model that comes from no file."""
+    """Return the SHA-256 of a model's weights."""
     digest = hashlib.sha256(repr((checkpoint.bias, checkpoint.link)).encode())
-    for weights in (checkpoint.linear, checkpoint.embeddings):
+    for weights in (checkpoint.linear, checkpoint.embeddings, checkpoint.numeric.linear, checkpoint.numeric.embeddings):
         digest.update(np.ascontiguousarray(weights).data)
     return digest.hexdigest()

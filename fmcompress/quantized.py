@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fmcompress.numeric import NumericWeights
 from fmcompress.quantizer import Quantizer, subspace_bounds
 from fmcompress.schema import Schema
 from fmcompress.tiers import Tiers
@@ -55,8 +56,9 @@ class QuantizedFM:
         dim: embedding size l.
         link: from logit to prediction.
         bias: w_0.
-        fields: the quantized parts: field by field in the schema's order, tier by tier.
+        fields: the quantized parts: field by field in the order of the schema's tables, tier by tier.
         tiers: how the fields are split; each field is one part where nothing else is said.
+        numeric: weights of the numeric fields, which are not quantized; None where there are none.
     """
 
     schema: Schema
@@ -65,10 +67,13 @@ class QuantizedFM:
     bias: float
     fields: tuple[QuantizedField, ...]
     tiers: Tiers = None  # type: ignore[assignment]
+    numeric: NumericWeights = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.tiers is None:
             object.__setattr__(self, "tiers", Tiers.none(self.schema))
+        if self.numeric is None:
+            object.__setattr__(self, "numeric", NumericWeights.none(self.dim))
 
     @property
     def parts(self) -> Schema:

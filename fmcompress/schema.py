@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -93,13 +93,22 @@ class Schema:
                 raise UsageError(f"field {field.name!r} has PAD {field.pad}, expected 0 to {field.cardinality - 1}")
         if self.categories > MAX_CATEGORIES:
             raise UsageError(f"{self.categories:,} categories in all fields, at most {MAX_CATEGORIES:,} are possible")
+        own = set(self.names)
         for sharing in self.shared:
-            if sharing.table not in self.names:
+            if sharing.table not in own:
                 raise UsageError(f"field {sharing.name!r} shares the table of {sharing.table!r}, which has none")
         if not self.order:
             object.__setattr__(self, "order", tuple(names))
         elif sorted(self.order) != sorted(names):
             raise UsageError("the order of the fields names other fields")
+        elif any(own != sorted(own) for own in self._places):
+            raise UsageError("the order of the fields is not that in which they are listed")
+
+    @property
+    def _places(self) -> list[list[int]]:
+        """Places in ``order`` of the fields of each kind."""
+        places = {name: place for place, name in enumerate(self.order)}
+        return [[places[field.name] for field in kind] for kind in (self.fields, self.shared, self.numeric)]
 
     @classmethod
     def of(cls, sizes: Iterable[tuple[str, int]]) -> Schema:
@@ -152,7 +161,8 @@ class Schema:
     @cached_property
     def tables(self) -> npt.NDArray[np.int64]:
         """Number of the field whose table each id of a row is looked up in, int64 (ids,)."""
-        sharing = [self.names.index(field.table) for field in self.shared]
+        numbers = {name: number for number, name in enumerate(self.names)}
+        sharing = [numbers[field.table] for field in self.shared]
         return np.array([*range(len(self.fields)), *sharing], dtype=np.int64)
 
     @cached_property
@@ -195,6 +205,10 @@ class Schema:
         """Return this schema with each field as large as in the larger of both; the fields are the same."""
         largest = np.maximum(self.cardinalities, other.cardinalities)
         return Schema.of(zip(self.names, largest.tolist(), strict=True))
+
+    def without_pads(self) -> Schema:
+        """Return the same fields with PAD as a category like any other."""
+        return replace(self, fields=tuple(replace(field, pad=None) for field in self.fields))
 
     def __len__(self) -> int:
         """Return the number of fields with tables of their own."""

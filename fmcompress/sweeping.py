@@ -21,13 +21,13 @@ from fmcompress.finetune.options import TuneOptions
 from fmcompress.methods import Auto, Method, default_tuning, method_of
 from fmcompress.pipeline import Groundwork, Quantization
 from fmcompress.progress import SILENT, Progress
-from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource
+from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource, scores_of
 from fmcompress.sizes import format_size, parse_size
 from fmcompress.tuning_data import DataOptions
 
 if TYPE_CHECKING:
     from fmcompress.baselines import BaselinePoint
-    from fmcompress.data.parquet import Match, Oov
+    from fmcompress.data_options import Match, Oov
     from fmcompress.evaluation import Model
 
 _RATIO = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*x", re.IGNORECASE | re.ASCII)
@@ -45,6 +45,7 @@ def sweep(
     label: str = "label",
     match: Match = "name",
     oov: Oov = "error",
+    first_index: int = 0,
     seed: int = 0,
     device: Device = "auto",
     tuning: TuneOptions | None = None,
@@ -63,14 +64,15 @@ def sweep(
         budgets: sizes of artifacts at most: bytes, texts such as ``10MB``, or ratios such as ``20x``, by which the
             checkpoint's fp32 bytes are divided; or all of them in one text, with commas. Their order does not matter.
         method: how to quantize, as for ``quantize``.
-        train: Parquet file, folder or glob of rows to tune on; None tunes nothing.
+        train: file, folder or glob of rows to tune on, Parquet or libsvm text; None tunes nothing.
         valid: validation rows; without them every 20th training row is held out.
         data: rows to measure on; without them the validation rows are, and without those only sizes are told.
         baselines: keys of ``fmcompress.baselines.BASELINES`` to compare with, which are trained and tuned on the
             same rows for as many epochs.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
-        oov: an id out of range is an ``error``, or counts as missing (``zero``).
+        oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
+        first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
         seed: of k-means, search, tuning and shuffling.
         device: where to tune.
         tuning: how to tune, as for ``quantize``.
@@ -88,7 +90,7 @@ def sweep(
     """
     sizes = parse_budgets(budgets, checkpoint.fp32_bytes)
     how = method_of(method)
-    opened = open_curve_data(checkpoint, train, valid, data, DataOptions(label, match, oov))
+    opened = open_curve_data(checkpoint, train, valid, data, DataOptions(label, match, oov, first_index))
     files = CurveFiles(_path(output_dir), stem_of(checkpoint), _path(plot), force)
     files.check(sizes, opened.files)
     options = tuning or default_tuning(how)
@@ -306,11 +308,12 @@ class Sweep:
         from fmcompress.evaluation import score_rows
 
         scores = score_rows(model, rows)
-        return Quality(scores.rows, scores.auc, scores.logloss)
+        return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse)
 
     def _tell(self, name: str, quality: Quality | None) -> None:
         if quality is not None:
-            name += f": {self._data.measured_on} AUC {quality.auc:.5f}, LogLoss {quality.logloss:.5f}"
+            figures = [f"{label} {getattr(quality, score):.5f}" for score, label in scores_of(quality).items()]
+            name += f": {self._data.measured_on} {', '.join(figures)}"
         self._progress.note(name)
 
 

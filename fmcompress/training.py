@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler, PolynomialLR
 
 from fmcompress.artifact import CompressedFM
 from fmcompress.course import Course, Log, Losses, Stage
-from fmcompress.data import ParquetRows, shuffled
+from fmcompress.data import Rows, shuffled
 from fmcompress.errors import UsageError
 from fmcompress.evaluation import Model, Scores, score_rows
 from fmcompress.progress import Progress, format_duration
@@ -85,8 +85,8 @@ class Fit(Generic[State]):
 
 def fit(
     run: Run[State],
-    rows: ParquetRows,
-    valid: ParquetRows,
+    rows: Rows,
+    valid: Rows,
     schedule: Schedule,
     *,
     title: str,
@@ -120,8 +120,8 @@ class _Fitting(Generic[State]):
     def __init__(
         self,
         run: Run[State],
-        rows: ParquetRows,
-        valid: ParquetRows,
+        rows: Rows,
+        valid: Rows,
         schedule: Schedule,
         title: str,
         progress: Progress,
@@ -214,7 +214,7 @@ class _Fitting(Generic[State]):
 
     def _bar_figures(self) -> str:
         course = self._course
-        best = [f"best AUC {course.best[1].auc:.5f}", *_size(course.best[0])] if course.best else []
+        best = [f"best {course.best[1]}", *_size(course.best[0])] if course.best else []
         return ", ".join([f"loss {course.losses.mean():.4f}", *best, *self._time_left()])
 
     def _time_left(self) -> list[str]:
@@ -241,6 +241,7 @@ class _Fitting(Generic[State]):
             "epoch": epoch,
             "auc": scores.auc,
             "logloss": scores.logloss,
+            "rmse": scores.rmse,
             "bytes": _file_bytes(state),
             "best": better,
         }

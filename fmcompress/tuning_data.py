@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.data_options import DataOptions
 from fmcompress.errors import UsageError
 
 if TYPE_CHECKING:
-    from fmcompress.data import ParquetRows
-    from fmcompress.data.parquet import Match, Oov
+    from fmcompress.data import Rows
 
-
-@dataclass(frozen=True)
-class DataOptions:
-    """How rows are read.
-
-    Attributes:
-        label: column of the labels.
-        match: columns belong to fields by ``name`` or by ``order``.
-        oov: an id out of range is an ``error``, or counts as missing (``zero``).
-    """
-
-    label: str = "label"
-    match: Match = "name"
-    oov: Oov = "error"
+__all__ = ["DataOptions", "TuningData", "open_tuning_data"]
 
 
 @dataclass(frozen=True)
 class TuningData:
     """Rows to tune on, rows to choose the best state by, and how they are read."""
 
-    rows: ParquetRows
-    valid: ParquetRows
-    options: DataOptions = DataOptions()
+    rows: Rows
+    valid: Rows
+    options: DataOptions = field(default_factory=DataOptions)
 
 
 def open_tuning_data(
@@ -56,8 +43,14 @@ def open_tuning_data(
             raise UsageError("validation data without training data", hint="give the training data with --train")
         return None
     from fmcompress.data import open_training_rows
+    from fmcompress.evaluation import labels_for
 
     rows, held_out = open_training_rows(
-        train, valid, schema=checkpoint.schema, label=options.label, match=options.match, oov=options.oov
+        train,
+        valid,
+        schema=checkpoint.schema,
+        options=options,
+        labels=labels_for(checkpoint),
+        vocabulary=checkpoint.vocabulary,
     )
     return TuningData(rows, held_out, options)

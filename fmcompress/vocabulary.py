@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +16,6 @@ from fmcompress.schema import MAX_CATEGORIES, Schema
 
 UNKNOWN = "__OOV__"
 """In a vocabulary file the token whose id all unknown tokens get."""
-
-_COMPRESSION = 9
-_MAX_EXPANSION = 1100
-"""zlib makes no data larger than 1032 times: what declares more is damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +39,17 @@ class FieldVocabulary:
         """Return the vocabulary that a mapping from token to id describes."""
         return cls(tuple(ids), np.fromiter(ids.values(), np.int32, len(ids)), oov, missing)
 
+    @property
+    def extreme_ids(self) -> list[int]:
+        """Least and largest id of a token, and the ids of what is no token."""
+        tokens = [int(self.ids.min()), int(self.ids.max())] if len(self.ids) else []
+        return tokens + [number for number in (self.oov, self.missing) if number is not None]
+
+    @cached_property
+    def known(self) -> Mapping[str, int]:
+        """The id of each token."""
+        return dict(zip(self.tokens, self.ids.tolist(), strict=True))
+
 
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
@@ -64,30 +70,21 @@ class Vocabulary:
 
     def check(self, schema: Schema) -> None:
         """Raise UsageError where the vocabulary is not one of these fields: another name, an id out of range."""
-        cardinalities = dict(zip(schema.id_names, schema.id_cardinalities.tolist(), strict=True))
-        for name, own in self.fields.items():
-            if name not in cardinalities:
-                raise UsageError(f"the vocabulary has a field {name!r}, the model has {_some(schema.id_names)}")
-            largest = cardinalities[name] - 1
-            special = [number for number in (own.oov, own.missing) if number is not None]
-            for token, number in [*zip(own.tokens, own.ids.tolist(), strict=True), *((UNKNOWN, n) for n in special)]:
-                if not 0 <= number <= largest:
-                    raise UsageError(
-                        f"the vocabulary of field {name!r} gives {token[:80]!r} id {number}, expected 0 to {largest}"
-                    )
+        check_ids({name: own.extreme_ids for name, own in self.fields.items()}, schema)
 
     def encode(self) -> bytes:
-        """Return the vocabulary as bytes, compressed; the same vocabulary gives the same bytes."""
-        text = json.dumps(
-            [
-                [name, own.oov, own.missing, own.ids[order].tolist(), [own.tokens[place] for place in order]]
-                for name, own in self.fields.items()
-                for order in [np.lexsort((np.array(own.tokens, dtype=object), own.ids)).tolist()]
-            ],
-            ensure_ascii=False,
-            separators=(",", ":"),
-        ).encode("utf-8", errors="surrogatepass")
-        return len(text).to_bytes(8, "little") + zlib.compress(text, _COMPRESSION)
+        """Return the vocabulary as bytes, compressed; the same vocabulary gives the same bytes.
+
+        Raises:
+            UsageError: a token is too long, or there are too many fields.
+        """
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        from fmcompress.vocabulary_bytes import encode_fields
+
+        return encode_fields(self.fields)
 
     @classmethod
     def decode(cls, data: bytes) -> Vocabulary:
@@ -96,30 +93,30 @@ class Vocabulary:
         Raises:
             ValueError: they are damaged, or claim to hold more than they can.
         """
-        size = int.from_bytes(data[:8], "little")
-        if len(data) < 8 or size > _MAX_EXPANSION * len(data):
-            raise ValueError("a vocabulary claims to be larger than it can be")
-        unpacker = zlib.decompressobj()
-        try:
-            text = unpacker.decompress(data[8:], size + 1)
-        except zlib.error as error:
-            raise ValueError(f"a vocabulary cannot be unpacked: {error}") from error
-        if len(text) != size or not unpacker.eof or unpacker.unused_data:
-            raise ValueError("a vocabulary has not the size that it claims")
-        try:
-            return cls(dict(_decoded(json.loads(text.decode("utf-8", errors="surrogatepass")))))
-        except (TypeError, OverflowError, RecursionError) as error:
-            raise ValueError(f"a vocabulary is damaged: {error}") from error
+        from fmcompress.vocabulary_bytes import decode_fields
+
+        return cls(decode_fields(data))
 
 
-def _decoded(rows: Any) -> Iterator[tuple[str, FieldVocabulary]]:
-    for name, oov, missing, ids, tokens in rows:
-        numbers = [*ids, *(number for number in (oov, missing) if number is not None)]
-        if not all(type(number) is int and 0 <= number < MAX_CATEGORIES for number in numbers):
-            raise ValueError("a vocabulary has an id that is none")
-        if not isinstance(name, str) or not all(isinstance(token, str) for token in tokens) or len(ids) != len(tokens):
-            raise ValueError("a vocabulary has a token that is none")
-        yield name, FieldVocabulary(tuple(tokens), np.array(ids, dtype=np.int32), oov, missing)
+def check_ids(fields: Mapping[str, Iterable[int]], schema: Schema) -> None:
+    """Check that ids are those of categories.
+
+    Args:
+        fields: ids by the name of their field.
+        schema: the fields of the model.
+
+    Raises:
+        UsageError: there is no such field, or an id is out of its range.
+    """
+    cardinalities = dict(zip(schema.id_names, schema.id_cardinalities.tolist(), strict=True))
+    for name, ids in fields.items():
+        if name not in cardinalities:
+            raise UsageError(f"the vocabulary has a field {name[:80]!r}, the model has {_some(schema.id_names)}")
+        for number in ids:
+            if not 0 <= number < cardinalities[name]:
+                raise UsageError(
+                    f"the vocabulary of field {name!r} has id {number}, expected 0 to {cardinalities[name] - 1}"
+                )
 
 
 def read_vocabulary(path: str | Path) -> Vocabulary:
@@ -144,4 +141,4 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
 
 
 def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return ", ".join(repr(name[:40]) for name in names[:8]) + (", …" if len(names) > 8 else "")

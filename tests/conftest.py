@@ -17,7 +17,7 @@ from fmcompress.schema import Schema
 
 FIELDS = (("user", 400), ("item", 250), ("city", 30), ("hour", 24))
 BUDGET = "6KB"
-REAL_DATA = Path(os.environ.get("FMCOMPRESS_DATA") or Path(__file__).parents[2] / "shared" / "data")
+REAL_DATA = Path(os.environ.get("FM_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 
 def console_script():
@@ -102,7 +102,7 @@ def real_data():
 
     def folder(name):
         if not (REAL_DATA / name).is_dir():
-            pytest.skip(f"no data set {name} in {REAL_DATA}; $FMCOMPRESS_DATA says where they are")
+            pytest.skip(f"no data set {name} in {REAL_DATA}; $FM_REAL_DATA says where they are")
         return REAL_DATA / name
 
     return folder

@@ -1,7 +1,10 @@
 """A reader of artifacts that was written from docs/format.md alone: slow, plain, and without fmcompress."""
 
 import hashlib
+import itertools
 import json
+import lzma
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,46 +43,125 @@ class Field:
 
 
 @dataclass
+class Numeric:
+    name: str
+    weight: float
+    embedding: np.ndarray  # zeros for a field that is linear only
+
+
+@dataclass
 class Model:
     bias: float
-    fields: list
+    tables: dict  # by name: the fields with tables of their own
+    ids: list  # of each id of a row: name of the field, name of its table, PAD or -1
+    numeric: list
+    link: str
     metadata: dict
+    vocabulary: dict  # by name: (ids by token, oov, missing)
 
-    def logit(self, ids):
-        pairs = [field.place(i) for field, i in zip(self.fields, ids, strict=True) if i != -1]
-        total = self.bias + sum(part.weight(i) for part, i in pairs)
-        vectors = [part.embedding(i) for part, i in pairs]
+    def logit(self, ids, values=()):
+        check(len(ids) == len(self.ids) and len(values) == len(self.numeric), "columns")
+        total, vectors = self.bias, [np.zeros(self.metadata["dim"])]
+        for i, (_, table, pad) in zip(ids, self.ids, strict=True):
+            if i not in (-1, pad):
+                part, row = self.tables[table].place(i)
+                total += part.weight(row)
+                vectors.append(part.embedding(row))
+        for x, field in zip(values, self.numeric, strict=True):
+            total += x * field.weight
+            vectors.append(x * field.embedding)
         return total + 0.5 * (np.sum(np.sum(vectors, axis=0) ** 2) - sum(np.sum(v**2) for v in vectors))
 
-    def predict(self, rows):
-        return np.array([1 / (1 + np.exp(-self.logit(ids))) for ids in rows])
+    def predict(self, rows, values=None):
+        values = np.zeros((len(rows), 0)) if values is None else values
+        return np.array([self.predicted(self.logit(*row)) for row in zip(rows, values, strict=True)])
+
+    def predicted(self, logit):
+        name, *limits = self.link.split(":")
+        if name == "sigmoid":
+            return 1 / (1 + np.exp(-logit))
+        if name == "probit":
+            return 0.5 * math.erfc(-logit / math.sqrt(2))
+        if name == "clip":
+            low, high = map(float, limits)
+            check(-math.inf < low < high < math.inf, "limits")
+            return min(max(logit, low), high)
+        check(name == "identity", "link")
+        return logit
+
+
+ITEM_BYTES = {"F32": 4, "F16": 2, "U8": 1}
 
 
 def read(data):
     """Return the model that the bytes of a file hold; ValueError where they are none."""
     length = int.from_bytes(data[:8], "little")
     layout = json.loads(data[8 : 8 + length])
-    metadata = json.loads(layout["__metadata__"]["fmcompress"])
+    metadata = json.loads(layout.pop("__metadata__")["fmcompress"])
     check(metadata["schema_version"] == 1, "version")
-    check(metadata.get("link", "sigmoid") == "sigmoid", "link")
     seal = metadata["sha256"].encode()
     check(hashlib.sha256(data.replace(seal, b"0" * 64)).hexdigest().encode() == seal, "seal")
 
     payload = data[8 + length :]
-    parts = {}
-    for name, dtype in (("bias", "F32"), ("values", "F16"), ("codes", "U8")):
-        check(layout[name]["dtype"] == dtype, "dtype")
-        start, end = layout[name]["data_offsets"]
-        parts[name] = payload[start:end]
-        check(end - start == layout[name]["shape"][0] * int(dtype[1:]) // 8, "offsets")
-    check(layout["codes"]["data_offsets"][1] == len(payload), "end")
+    parts = {"numeric": b"", "vocabulary": b""}
+    at = 0
+    dtypes = {"bias": "F32", "numeric": "F32", "values": "F16", "codes": "U8", "vocabulary": "U8"}
+    check(list(layout) == [name for name in dtypes if name in layout], "order")
+    for name, tensor in layout.items():
+        check(tensor["dtype"] == dtypes[name], "dtype")
+        end = at + tensor["shape"][0] * ITEM_BYTES[dtypes[name]]
+        check(tensor["data_offsets"] == [at, end], "offsets")
+        parts[name] = payload[at:end]
+        at = end
+    check(at == len(payload), "end")
 
     bias = float(np.frombuffer(parts["bias"], "<f4")[0])
     values = np.frombuffer(parts["values"], "<f2").astype(np.float64)
     streams = Stream(values, parts["codes"])
-    fields = [streams.field(entry, metadata["dim"]) for entry in metadata["fields"]]
+    entries = metadata["fields"]
+    tables = {entry[0]: streams.field(entry, metadata["dim"]) for entry in entries if entry[1] == "cat"}
     check(streams.value == len(values) and streams.byte == len(parts["codes"]), "sizes")
-    return Model(bias, fields, metadata)
+    pads = {entry[0]: entry[2][1] if isinstance(entry[2], list) else -1 for entry in entries if entry[1] == "cat"}
+    ids = [(name, name, pads[name]) for name in tables]
+    ids += [(name, *rest, pads[rest[0]]) for name, kind, *rest in entries if kind == "as"]
+    numeric = read_numeric(np.frombuffer(parts["numeric"], "<f4").astype(np.float64), entries, metadata["dim"])
+    check(len(ids) + len(numeric) == len({entry[0] for entry in entries}) == len(entries), "kinds")
+    vocabulary = read_vocabulary(parts["vocabulary"]) if "vocabulary" in layout else {}
+    return Model(bias, tables, ids, numeric, metadata.get("link", "sigmoid"), metadata, vocabulary)
+
+
+def read_numeric(numbers, entries, dim):
+    fields, at = [], 0
+    for name, kind, *_ in entries:
+        if kind in ("num", "lin"):
+            size = dim if kind == "num" else 0
+            embedding = numbers[at + 1 : at + 1 + size] if size else np.zeros(dim)
+            fields.append(Numeric(name, numbers[at], embedding))
+            at += 1 + size
+    check(at == len(numbers), "numeric")
+    return fields
+
+
+def read_vocabulary(data):
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**23}]
+    unpacked = lzma.decompress(data[8:], format=lzma.FORMAT_RAW, filters=filters)
+    check(len(unpacked) == int.from_bytes(data[:8], "little"), "vocabulary size")
+    at = 4 + int.from_bytes(unpacked[:4], "little")
+    found = {}
+    for name, oov, missing, tokens, a, b, c in json.loads(unpacked[4:at]):
+        columns = [unpacked[at : at + tokens * a], unpacked[at + tokens * a : at + tokens * (a + b)]]
+        text = unpacked[at + tokens * (a + b) : at + tokens * (a + b) + c].decode("utf-8", errors="surrogatepass")
+        steps, lengths = (
+            [int.from_bytes(column[k * w : (k + 1) * w], "little") for k in range(tokens)]
+            for column, w in zip(columns, (a, b), strict=True)
+        )
+        ends = np.cumsum([0, *lengths]).tolist()
+        check(ends[-1] == len(text), "lengths")
+        cut = [text[start:end] for start, end in itertools.pairwise(ends)]
+        found[name] = dict(zip(cut, np.cumsum(steps).tolist(), strict=True)), oov, missing
+        at += tokens * (a + b) + c
+    check(at == len(unpacked), "columns")
+    return found
 
 
 class Stream:
@@ -102,8 +184,8 @@ class Stream:
         return numbers.reshape(shape) * scale
 
     def field(self, entry, dim):
-        name, kind, cardinality, *stored = entry
-        check(kind == "cat", "kind")
+        name, _, cardinality, *stored = entry
+        cardinality, *_ = cardinality if isinstance(cardinality, list) else [cardinality]
         tiers = [[0] * cardinality]
         if len(stored) == 1:
             (stored,) = stored

@@ -1,14 +1,17 @@
-"""AUC, LogLoss and calibration are those of the plain formulas."""
+"""AUC, LogLoss, calibration and RMSE are those of the plain formulas."""
 
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
 from fmcompress.data import ParquetRows
 from fmcompress.evaluation import Scores, score_rows, scores_of
 from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
+from fmcompress.vocabulary import FieldVocabulary, Vocabulary
 from tests.conftest import FIELDS
 
 
@@ -47,6 +50,26 @@ def test_certain_and_wrong_is_finite():
     found = scores_of(np.array([0, 1], np.float32), np.array([1, 0], np.float32))
     assert np.isfinite(found.logloss)
     assert found.auc == 0
+
+
+def test_a_regression_has_an_rmse_alone():
+    found = scores_of(np.float32([1, 2, 3]), np.float32([1, 2, 5]), regression=True)
+    assert found.rmse == pytest.approx((4 / 3) ** 0.5)
+    assert found.selection == -found.rmse
+    assert np.isnan([found.auc, found.logloss, found.calibration]).all()
+    assert str(found) == "RMSE 1.15470"
+
+
+def test_tokens_of_a_vocabulary_that_is_given(files, tmp_path):
+    loaded = fc.load(files.tuned)
+    rows = pq.read_table(files.test)
+    cities = pa.array([f"city {number}" for number in rows["city"].to_pylist()])
+    pq.write_table(rows.set_column(rows.column_names.index("city"), "city", cities), tmp_path / "tokens.parquet")
+    vocabulary = Vocabulary({"city": FieldVocabulary.of({f"city {number}": number for number in range(30)})})
+    found = fc.evaluate(loaded, tmp_path / "tokens.parquet", vocabulary=vocabulary)
+    assert found == fc.evaluate(loaded, files.test)
+    with pytest.raises(fc.UsageError, match="'town'"):
+        fc.evaluate(loaded, files.test, vocabulary=Vocabulary({"town": FieldVocabulary.of({"a": 0})}))
 
 
 @pytest.mark.parametrize("model", ["fm", "tuned"])

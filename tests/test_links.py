@@ -38,19 +38,27 @@ def test_the_loss_of_a_probability_is_cross_entropy(text):
 @pytest.mark.parametrize("text", TEXTS)
 def test_slopes_and_curvatures_are_the_derivatives_of_the_loss(text):
     link, step = parse_link(text), 1e-5
-    up, down = link.losses(LOGITS + step, TARGETS), link.losses(LOGITS - step, TARGETS)
-    np.testing.assert_allclose(link.slopes(LOGITS, TARGETS), (up - down) / (2 * step), atol=1e-6)
+    logits = np.clip(LOGITS, 1.001, 4.999) if text == "clip:1:5" else LOGITS
+    up, down = link.losses(logits + step, TARGETS), link.losses(logits - step, TARGETS)
+    np.testing.assert_allclose(link.slopes(logits, TARGETS), (up - down) / (2 * step), atol=1e-6)
     if link.regression:
-        expected = np.ones(len(LOGITS))
+        expected = np.ones(len(logits))
     else:
         # The mean of the second derivative over labels drawn by the prediction itself.
-        p = link.predict(LOGITS).astype(np.float64)
+        p = link.predict(logits).astype(np.float64)
         ones, zeros = (
-            (link.slopes(LOGITS + step, label) - link.slopes(LOGITS - step, label)) / (2 * step)
+            (link.slopes(logits + step, label) - link.slopes(logits - step, label)) / (2 * step)
             for label in (np.ones(len(p)), np.zeros(len(p)))
         )
         expected = p * ones + (1 - p) * zeros
-    np.testing.assert_allclose(link.curvatures(LOGITS), expected, atol=1e-5)
+    np.testing.assert_allclose(link.curvatures(logits), expected, atol=1e-5)
+
+
+def test_beyond_the_range_of_a_clip_only_what_is_wrong_pulls():
+    link = parse_link("clip:1:5")
+    assert link.losses(np.array([9.0, 9.0]), np.array([5.0, 4.0])).tolist() == [0.0, 0.5]
+    assert link.slopes(np.array([9.0, 9.0]), np.array([5.0, 4.0])).tolist() == [0.0, 1.0]
+    assert link.curvatures(np.array([9.0])) < 0.1
 
 
 @pytest.mark.parametrize("text", TEXTS)

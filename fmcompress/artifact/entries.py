@@ -1,9 +1,13 @@
 """Entries of fields in the metadata: name, kind, cardinality, and how the categories are stored.
 
-    ["user","cat",6040,"4x256","16",12e-6]
+    ["user","cat",[6040,0],"4x256","16",12e-6]
     ["item","cat",3706,[[200,"8x256:8","16",45e-7],[3506,"1x64","shared",12e-6]]]
+    ["clicked","as","item"]
+    ["price","num"]
+    ["age","lin"]
 
-The second one has two tiers, of 200 and 3506 categories.
+The first one has PAD 0, the second one two tiers, of 200 and 3506 categories. The third shares the table of the
+second. The fourth is numeric, and so is the last one, which enters the linear term alone.
 """
 
 from __future__ import annotations
@@ -16,13 +20,16 @@ from typing import Any
 from fmcompress.artifact.container import canonical_json
 from fmcompress.artifact.origin import number, text, whole
 from fmcompress.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
-from fmcompress.schema import Field
+from fmcompress.schema import Field, NumericField, SharedField
 from fmcompress.tiers import MAX_TIERS
 
 LONGEST_ERROR = -1.2e-5
 """No error takes more room in the metadata."""
 
-_KIND = "cat"
+_CATEGORICAL, _SHARED = "cat", "as"
+_NUMERIC = {"num": False, "lin": True}
+"""Kinds of numeric fields, and whether they are linear only."""
+
 _MAX_ERROR = 1e5
 _ERROR_DECIMALS = 9
 
@@ -43,34 +50,54 @@ class Tier:
 
 
 def encode_entry(field: Field, tiers: Sequence[Tier]) -> str:
-    """Return the entry of a field as JSON; of one tier the quantizers stand in it, of several in a list."""
+    """Return the entry of a field with a table as JSON; of one tier its quantizers, of several a list of theirs."""
     stored = [
         f'"{embedding_spec(tier.quantizer)}","{linear_spec(tier.quantizer)}",{_figure(tier.error)}' for tier in tiers
     ]
     several = ",".join(f"[{tier.size},{names}]" for tier, names in zip(tiers, stored, strict=True))
+    cardinality = field.cardinality if field.pad is None else f"[{field.cardinality},{field.pad}]"
     return (
-        f'[{canonical_json(field.name)},"{_KIND}",{field.cardinality},'
+        f'[{canonical_json(field.name)},"{_CATEGORICAL}",{cardinality},'
         + (stored[0] if len(tiers) == 1 else f"[{several}]")
         + "]"
     )
 
 
-def decode_entry(name: Any, kind: Any, cardinality: Any, *stored: Any) -> tuple[Field, list[Tier]]:
-    """Return a field and its tiers: the inverse of ``encode_entry``.
+def encode_table_less(field: SharedField | NumericField) -> str:
+    """Return the entry of a field without a table of its own as JSON."""
+    if isinstance(field, SharedField):
+        return canonical_json([field.name, _SHARED, field.table])
+    (kind,) = (kind for kind, linear_only in _NUMERIC.items() if linear_only == field.linear_only)
+    return canonical_json([field.name, kind])
+
+
+def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField | NumericField, list[Tier]]:
+    """Return a field and its tiers, none where it has no table: the inverse of ``encode_entry`` and its sibling.
 
     Raises:
         ValueError, TypeError: they make no sense.
         UsageError: there is no such quantizer.
     """
-    field = Field(text(name), whole(cardinality))
+    if kind == _CATEGORICAL:
+        return _decode_table(text(name), *rest)
+    if kind == _SHARED:
+        (table,) = rest
+        return SharedField(text(name), text(table)), []
+    if kind not in _NUMERIC or rest:
+        raise ValueError(f"field {name!r}")
+    return NumericField(text(name), _NUMERIC[kind]), []
+
+
+def _decode_table(name: str, categories: Any, *stored: Any) -> tuple[Field, list[Tier]]:
+    cardinality, pad = map(whole, categories) if isinstance(categories, list) else (whole(categories), None)
     if len(stored) == 1:
         tiers = [_decode_tier(*tier) for tier in stored[0]]
         usual = 1 < len(tiers) <= MAX_TIERS and min(tier.size for tier in tiers) >= 1
     else:
         tiers, usual = [_decode_tier(cardinality, *stored)], True
-    if kind != _KIND or not usual or sum(tier.size for tier in tiers) != field.cardinality:
+    if not usual or sum(tier.size for tier in tiers) != cardinality:
         raise ValueError(f"field {name!r}")
-    return field, tiers
+    return Field(name, cardinality, pad), tiers
 
 
 def _decode_tier(size: Any, embedding: Any, linear: Any, error: Any) -> Tier:

@@ -11,13 +11,18 @@ import numpy.typing as npt
 
 from fmcompress.artifact.bitpack import unpack
 from fmcompress.artifact.container import decode_header, encode_header
-from fmcompress.artifact.header import BIAS_BYTES, UNSEALED, Header, decode, encode
+from fmcompress.artifact.header import Header, decode, encode
 from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
+from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.model import CompressedFM
+from fmcompress.artifact.numeric import decode_numeric, encode_numeric
 from fmcompress.artifact.tables import LARGEST_INT8
-from fmcompress.errors import ArtifactError
+from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.files import replacing
 from fmcompress.quantizer import code_bits
+from fmcompress.schema import Schema
+from fmcompress.vocabulary import check_ids
+from fmcompress.vocabulary_bytes import largest_ids
 
 _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1 << 14
@@ -34,13 +39,13 @@ def save(model: CompressedFM, path: str | Path, *, force: bool = False) -> None:
     Raises:
         OutputError: the file exists, its folder does not, or the disk is full.
     """
-    bias, values, codes = _payload(model)
+    payload = _payload(model)
     digest = hashlib.sha256(_header_bytes(model.header, UNSEALED))
-    for part in (bias, values, codes):
+    for part in payload:
         digest.update(part)
     with replacing(Path(path), force=force) as file:
         file.write(_header_bytes(model.header, digest.hexdigest()))
-        for part in (bias, values, codes):
+        for part in payload:
             file.write(part)
 
 
@@ -72,19 +77,28 @@ def _map(path: Path) -> npt.NDArray[np.uint8]:
 
 def _load(data: npt.NDArray[np.uint8]) -> CompressedFM:
     metadata, tensors, start = decode_header(data.data, len(data))
-    header, sha256 = decode(metadata)
+    vocabulary_bytes = sum(tensor.nbytes for tensor in tensors if tensor.name == "vocabulary")
+    header, sha256 = decode(metadata, vocabulary_bytes=vocabulary_bytes)
     if tensors != header.tensors:
         raise ArtifactError("is damaged: its tensors are not those that its fields need")
     _check_seal(data, start, sha256)
-    bias_end = start + BIAS_BYTES
-    values_end = bias_end + tensors[1].nbytes
+    parts: dict[str, npt.NDArray[np.uint8]] = {}
+    for tensor in tensors:
+        parts[tensor.name] = data[start : start + tensor.nbytes]
+        start += tensor.nbytes
+    numeric = parts.get("numeric", data[:0]).view("<f4")
+    _check_finite(numeric)
     model = CompressedFM(
         header=header,
-        bias=float(data[start:bias_end].view("<f4")[0]),
-        values=data[bias_end:values_end].view("<f2"),
-        codes=data[values_end:],
+        bias=float(parts["bias"].view("<f4")[0]),
+        values=parts["values"].view("<f2"),
+        codes=parts["codes"],
+        numeric=decode_numeric(numeric, header.frame),
+        vocabulary_data=parts.get("vocabulary"),
     )
     _check_numbers(model)
+    if model.vocabulary_data is not None:
+        _check_vocabulary(model.vocabulary_data, header.schema)
     return model
 
 
@@ -100,15 +114,20 @@ def _check_seal(data: npt.NDArray[np.uint8], start: int, sha256: str) -> None:
 
 def _check_numbers(model: CompressedFM) -> None:
     """Check what a correct seal does not promise: the file may have been written by anything."""
-    chunks = (model.values[at : at + _CHUNK_BYTES] for at in range(0, len(model.values), _CHUNK_BYTES))
-    if not (np.isfinite(model.bias) and all(np.isfinite(chunk).all() for chunk in chunks)):
-        raise ArtifactError("is damaged: it holds NaN or infinite weights")
+    _check_finite(np.array([model.bias]))
+    _check_finite(model.values)
     for field in field_layouts(model.header):
         if field.tier_bytes:
             _check_tiers(model.codes[field.tier_start :][: field.tier_bytes], field)
         for part in field.parts:
             _check_tables(model, part)
             _check_codes(model.codes[part.code_start :][: part.code_bytes], part)
+
+
+def _check_finite(numbers: npt.NDArray[np.floating]) -> None:
+    chunks = (numbers[at : at + _CHUNK_BYTES] for at in range(0, len(numbers), _CHUNK_BYTES))
+    if not all(np.isfinite(chunk).all() for chunk in chunks):
+        raise ArtifactError("is damaged: it holds NaN or infinite weights")
 
 
 def _check_tiers(stream: npt.NDArray[np.uint8], field: FieldLayout) -> None:
@@ -141,6 +160,14 @@ def _check_codes(stream: npt.NDArray[np.uint8], part: PartLayout) -> None:
             raise ArtifactError("is damaged: a code names a codeword that does not exist")
 
 
+def _check_vocabulary(data: npt.NDArray[np.uint8], schema: Schema) -> None:
+    """Check a vocabulary without holding its tokens: whoever scores ids has no use for them."""
+    try:
+        check_ids(largest_ids(data.data), schema)
+    except (ValueError, UsageError) as error:
+        raise ArtifactError(f"is damaged: {str(error)[:100]}") from error
+
+
 def _unpacked(stream: npt.NDArray[np.uint8], rows: int, widths: tuple[int, ...]) -> Iterator[npt.NDArray[np.uint16]]:
     """Yield the codes of a stream, not too many at a time."""
     for start in range(0, rows, _CHUNK_ROWS):  # a multiple of 8 rows begins where a byte does
@@ -151,7 +178,14 @@ def _header_bytes(header: Header, sha256: str) -> bytes:
     return encode_header(encode(header, sha256), header.tensors, header_bytes=header.header_bytes)
 
 
-def _payload(model: CompressedFM) -> tuple[bytes, memoryview, memoryview]:
-    bias = np.array(model.bias, dtype="<f4").tobytes()
-    values = np.ascontiguousarray(model.values, dtype="<f2")
-    return bias, values.view(np.uint8).data, np.ascontiguousarray(model.codes).data
+def _payload(model: CompressedFM) -> list[bytes | memoryview]:
+    """Return the bytes of the tensors."""
+    arrays = {
+        "bias": np.array([model.bias], dtype="<f4"),
+        "numeric": encode_numeric(model.numeric, model.header.frame),
+        "values": np.ascontiguousarray(model.values, dtype="<f2"),
+        "codes": np.ascontiguousarray(model.codes),
+        "vocabulary": model.vocabulary_data,
+    }
+    found = (arrays[tensor.name] for tensor in model.header.tensors)
+    return [array.view(np.uint8).data for array in found if array is not None]

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fmcompress.artifact.header import Header, tier_bits, tier_bytes
+from fmcompress.artifact.counting import tier_bits, tier_bytes
+from fmcompress.artifact.header import Header
 from fmcompress.quantized import table_shapes
 from fmcompress.quantizer import HALF, INT8, Quantizer
 from fmcompress.tiers import by_field

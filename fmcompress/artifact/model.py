@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fmcompress.artifact.bitpack import pack, unpack
-from fmcompress.artifact.header import BIAS_BYTES, Header, Origin
+from fmcompress.artifact.frame import Frame
+from fmcompress.artifact.header import Header
 from fmcompress.artifact.layout import field_layouts, part_layouts
+from fmcompress.artifact.origin import Origin
 from fmcompress.artifact.tables import read_table, write_table
+from fmcompress.numeric import NumericWeights
 from fmcompress.quantized import QuantizedField, QuantizedFM
 from fmcompress.schema import Schema
 from fmcompress.tiers import Tiers, by_field
+from fmcompress.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from fmcompress.serve.scorer import Scorer
@@ -31,12 +35,20 @@ class CompressedFM:
         bias: w_0.
         values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, part by part, float16.
         codes: tiers, what is stored in int8, and bit streams of codes, part by part, uint8.
+        numeric: weights of the numeric fields; None where there are none.
+        vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8; None where there is none.
     """
 
     header: Header
     bias: float
     values: npt.NDArray[np.float16]
     codes: npt.NDArray[np.uint8]
+    numeric: NumericWeights = None  # type: ignore[assignment]
+    vocabulary_data: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        if self.numeric is None:
+            object.__setattr__(self, "numeric", NumericWeights.none(self.header.dim))
 
     @property
     def schema(self) -> Schema:
@@ -46,18 +58,26 @@ class CompressedFM:
     @property
     def file_bytes(self) -> int:
         """Size of the artifact."""
-        return self.header.header_bytes + BIAS_BYTES + self.values.nbytes + self.codes.nbytes
+        return self.header.header_bytes + sum(tensor.nbytes for tensor in self.header.tensors)
 
-    def predict(self, ids: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Return the predicted probabilities of rows, float32 (rows,).
+    @cached_property
+    def vocabulary(self) -> Vocabulary | None:
+        """The tokens of the categories; None where the artifact carries none."""
+        return None if self.vocabulary_data is None else Vocabulary.decode(self.vocabulary_data.tobytes())
+
+    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
+        """Return the predictions of rows, float32 (rows,): probabilities, or numbers where the link is a regression's.
 
         Args:
-            ids: category ids counted from 0 in each field, -1 where a value is missing; integers (rows, fields).
+            ids: category ids counted from 0 in each field, -1 where one is missing; integers, in the order of
+                ``schema.id_names`` (rows, ids).
+            values: of the numeric fields, NaN where one is missing; (rows, numeric fields). None where there are no
+                such fields.
 
         Raises:
-            DataError: the shape is another, or an id is out of range.
+            DataError: a shape is another, an id is out of range, a value is infinite.
         """
-        return self._scorer.predict(ids)
+        return self._scorer.predict(ids, values)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the artifact; see ``fmcompress.artifact.save``."""
@@ -85,17 +105,14 @@ class CompressedFM:
 def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:
     """Return the packed form of a quantized factorization machine; its numbers are rounded as they are stored."""
     header = Header(
-        schema=model.schema,
-        dim=model.dim,
-        link=model.link,
+        frame=Frame.of(model),
         quantizers=tuple(part.quantizer for part in model.fields),
         errors=tuple(part.error for part in model.fields),
         origin=origin,
         tier_sizes=model.tiers.sizes,
     )
-    _, values, codes = header.tensors
-    packed_values = np.empty(values.size, dtype=np.float16)
-    packed_codes = np.empty(codes.size, dtype=np.uint8)
+    packed_values = np.empty(header.tensor("values").size, dtype=np.float16)
+    packed_codes = np.empty(header.tensor("codes").size, dtype=np.uint8)
     tiers, parts = model.schema.split(model.tiers.of), by_field(model.fields, header.tier_sizes)
     for field, of, own in zip(field_layouts(header), tiers, parts, strict=True):
         packed_codes[field.tier_start :][: field.tier_bytes] = pack(of[:, None].astype(np.uint16), field.tier_widths)
@@ -106,7 +123,7 @@ def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:
             packed_codes[place.code_start :][: place.code_bytes] = pack(_all_codes(part), place.quantizer.widths)
     largest = float(np.finfo(np.float32).max)
     bias = float(np.float32(min(max(model.bias, -largest), largest)))
-    return CompressedFM(header, bias, packed_values, packed_codes)
+    return CompressedFM(header, bias, packed_values, packed_codes, model.numeric)
 
 
 def unpack_model(model: CompressedFM) -> QuantizedFM:
@@ -127,7 +144,21 @@ def unpack_model(model: CompressedFM) -> QuantizedFM:
             )
         )
     header = model.header
-    return QuantizedFM(header.schema, header.dim, header.link, model.bias, tuple(fields), model.tiers)
+    return QuantizedFM(header.schema, header.dim, header.link, model.bias, tuple(fields), model.tiers, model.numeric)
+
+
+def with_vocabulary(model: CompressedFM, vocabulary: Vocabulary | None) -> CompressedFM:
+    """Return a model that carries a vocabulary, or none.
+
+    Raises:
+        UsageError: it is not one of the model's fields.
+    """
+    data = None
+    if vocabulary is not None:
+        vocabulary.check(model.schema)
+        data = np.frombuffer(vocabulary.encode(), dtype=np.uint8)
+    frame = replace(model.header.frame, vocabulary_bytes=0 if data is None else len(data))
+    return replace(model, header=replace(model.header, frame=frame), vocabulary_data=data)
 
 
 def _all_codes(field: QuantizedField) -> npt.NDArray[np.uint16]:

@@ -12,11 +12,10 @@ from typing import Any
 MEASURED = ("source", "untuned", "artifact")
 """Models with figures of quality, in the order in which they are written."""
 
-LONGEST_SCORE = 0.12345
-"""No AUC or LogLoss takes more room in the metadata."""
-
 _MAX_SCORE = 99_999.0
+_MAX_RMSE = 999_999_000.0
 _SCORE_DIGITS = 6
+_RMSE_DECIMALS = 9
 _MAX_WHOLE = 2**63 - 1
 _PLAIN = re.compile(r"[^\s,]+")
 
@@ -27,13 +26,24 @@ class Quality:
 
     Attributes:
         rows: number of rows.
-        auc: area under the ROC curve.
-        logloss: mean binary cross entropy, in nats.
+        auc: area under the ROC curve; NaN for regression.
+        logloss: mean binary cross entropy, in nats; NaN for regression.
+        rmse: root of the mean squared error; NaN for classification.
     """
 
     rows: int
     auc: float
     logloss: float
+    rmse: float = math.nan
+
+    @property
+    def regression(self) -> bool:
+        """Whether it is of a model that predicts numbers, not probabilities."""
+        return not math.isnan(self.rmse)
+
+
+LONGEST = Quality(0, 0.12345, 0.12345, 0.000123457)
+"""No scores take more room in the metadata."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +72,19 @@ DEFAULTS: Mapping[str, Any] = {"source": [], "libraries": "", "quality": {}}
 """What metadata mean that do not say it."""
 
 
-def encode_origin(origin: Origin) -> dict[str, Any]:
-    """Return the entries of the metadata."""
+def encode_origin(origin: Origin, *, regression: bool) -> dict[str, Any]:
+    """Return the entries of the metadata; the quality of a regression is its RMSE."""
     return {
         "budget": origin.budget_bytes,
         "method": origin.method,
         "seed": origin.seed,
         "source": [_writable(part) for part in origin.source],
         "libraries": _encode_libraries(origin.libraries),
-        "quality": _encode_quality(origin.quality),
+        "quality": _encode_quality(origin.quality, regression=regression),
     }
 
 
-def decode_origin(found: Mapping[str, Any]) -> Origin:
+def decode_origin(found: Mapping[str, Any], *, regression: bool) -> Origin:
     """Return what entries of metadata say: the inverse of ``encode_origin``.
 
     Raises:
@@ -86,7 +96,7 @@ def decode_origin(found: Mapping[str, Any]) -> Origin:
         seed=whole(found["seed"]),
         source=tuple(text(part) for part in found["source"]),
         libraries=_decode_libraries(found["libraries"]),
-        quality=_decode_quality(found["quality"]),
+        quality=_decode_quality(found["quality"], regression=regression),
     )
 
 
@@ -103,28 +113,48 @@ def _decode_libraries(found: Any) -> dict[str, str]:
     return {name: text(version) for name, version in found.items()}
 
 
-def _encode_quality(quality: Mapping[str, Quality]) -> Any:
-    """Return the rows, then AUC and LogLoss of each model in its order; an object where rows or models are odd."""
-    scores = {name: [_score(found.auc), _score(found.logloss)] for name, found in quality.items()}
+def _encode_quality(quality: Mapping[str, Quality], *, regression: bool) -> Any:
+    """Return the rows, then the scores of each model in its order; an object where rows or models are odd."""
+    scores = {name: _encode_scores(found, regression=regression) for name, found in quality.items()}
     rows = {found.rows for found in quality.values()}
     if len(rows) == 1 and scores.keys() <= set(MEASURED):
         return [*rows, *map(scores.get, MEASURED)]
     return {name: [quality[name].rows, *scores[name]] for name in scores}
 
 
-def _decode_quality(found: Any) -> dict[str, Quality]:
+def _decode_quality(found: Any, *, regression: bool) -> dict[str, Quality]:
     if isinstance(found, list):
-        rows, *scores = found
-        found = {name: [rows, *pair] for name, pair in zip(MEASURED, scores, strict=True) if pair is not None}
-    return {name: Quality(whole(rows), number(auc), number(logloss)) for name, (rows, auc, logloss) in found.items()}
+        rows, *each = found
+        found = {name: [rows, *scores] for name, scores in zip(MEASURED, each, strict=True) if scores is not None}
+    return {name: _decode_scores(whole(rows), scores, regression=regression) for name, (rows, *scores) in found.items()}
+
+
+def _encode_scores(quality: Quality, *, regression: bool) -> list[float | None]:
+    """Return the RMSE of a regression, AUC and LogLoss of anything else; None, JSON's null, for what is not there."""
+    return [_rmse(quality.rmse)] if regression else [_score(quality.auc), _score(quality.logloss)]
+
+
+def _decode_scores(rows: int, scores: list[Any], *, regression: bool) -> Quality:
+    if regression:
+        (rmse,) = scores
+        return Quality(rows, math.nan, math.nan, number(rmse))
+    auc, logloss = scores
+    return Quality(rows, number(auc), number(logloss))
 
 
 def _score(value: float) -> float | None:
-    """Return an AUC or a LogLoss with 5 decimals, fewer from 10 on; None, JSON's null, where it does not exist."""
+    """Return an AUC or a LogLoss with 5 decimals, fewer from 10 on."""
     if not math.isfinite(value):
         return None
     value = min(max(value, 0.0), _MAX_SCORE)
     return round(value, _SCORE_DIGITS - len(str(int(value))))
+
+
+def _rmse(value: float) -> float | None:
+    """Return an RMSE with 6 digits, from 1e-9 up to 10⁹: labels may have any size."""
+    if not math.isfinite(value):
+        return None
+    return float(f"{min(round(value, _RMSE_DECIMALS), _MAX_RMSE):.6g}")
 
 
 def _writable(name: str) -> str:

@@ -1,10 +1,9 @@
-"""Parquet files, found by a path, a folder or a glob, and read a row group at a time."""
+"""Parquet files, read a row group at a time."""
 
 from __future__ import annotations
 
-import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs
 
+from fmcompress.data.files import find_files, kind_of
 from fmcompress.errors import DataError
 
 CHUNK_ROWS = 65_536
@@ -50,8 +50,8 @@ class Slab:
             raise DataError(f"{self.file}: broken Parquet data ({_first_line(error)})") from error
 
 
-def open_files(path: str | Path) -> Iterator[tuple[str, ds.ParquetFileFragment]]:
-    """Yield name and handle of each file, in the order of their names.
+def open_files(path: str | Path) -> Iterator[tuple[Path, ds.ParquetFileFragment]]:
+    """Yield each file with its handle, in the order of their names.
 
     Args:
         path: a Parquet file, a folder of them, or a glob.
@@ -59,13 +59,31 @@ def open_files(path: str | Path) -> Iterator[tuple[str, ds.ParquetFileFragment]]
     Raises:
         DataError: there is none, or one cannot be read.
     """
-    for file in _files(path):
-        try:
-            fragment = ds.ParquetFileFormat().make_fragment(_source(file), pyarrow.fs.LocalFileSystem())
-            fragment.ensure_complete_metadata()
-        except _READ_ERRORS as error:
-            raise DataError(f"{file}: not a readable Parquet file ({_first_line(error)})") from error
-        yield str(file), fragment
+    for file in find_files(path):
+        yield file, open_file(file)
+
+
+def open_file(file: Path, tokens: Sequence[str] = ()) -> ds.ParquetFileFragment:
+    """Return the handle of a file.
+
+    Args:
+        file: the file.
+        tokens: columns of strings that are read as Parquet has them: each string once, and numbers for the rows.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    kind = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(dictionary_columns=set(tokens)))
+    try:
+        fragment = kind.make_fragment(_source(file), pyarrow.fs.LocalFileSystem())
+        fragment.ensure_complete_metadata()
+    except _READ_ERRORS as error:
+        other = "data are Parquet or libsvm text; binary files of libFM and xLearn are not read"
+        raise DataError(
+            f"{file}: not a readable Parquet file ({_first_line(error)})",
+            hint=other if kind_of(file) == "other" else None,
+        ) from error
+    return fragment
 
 
 def row_groups(file: str, fragment: ds.ParquetFileFragment, *, start: int) -> list[Slab]:
@@ -78,16 +96,6 @@ def row_groups(file: str, fragment: ds.ParquetFileFragment, *, start: int) -> li
             slabs.append(Slab(part, file, first_row, start + first_row))
         first_row += rows
     return slabs
-
-
-def _files(path: str | Path) -> list[Path]:
-    found = [Path(path)] if Path(path).exists() else sorted(Path(name) for name in glob.glob(str(path), recursive=True))
-    if not found:
-        raise DataError(f"{path}: no such file or folder")
-    files = [file for one in found for file in (sorted(one.rglob("*.parquet")) if one.is_dir() else [one])]
-    if not files:
-        raise DataError(f"{path}: the folder holds no .parquet file")
-    return files
 
 
 def _source(file: Path) -> str | pa.NativeFile:

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 import numpy as np
 
 from fmcompress.data.batch import Batch, concatenate
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.rows import Rows
 
 BUFFER_BYTES = 64 * 2**20
 
 
-def shuffled(rows: ParquetRows, batch_rows: int, *, seed: int, buffer_bytes: int = BUFFER_BYTES) -> Iterator[Batch]:
+def shuffled(rows: Rows, batch_rows: int, *, seed: int, buffer_bytes: int = BUFFER_BYTES) -> Iterator[Batch]:
     """Yield all rows once, in random order, in batches of ``batch_rows`` (the last one may be shorter).
 
-    Row groups are read in random order into a buffer; a full buffer is permuted and half of it goes out, so
-    that rows mix across row groups. Data that fit the buffer are permuted perfectly. Memory: at most some
+    Row groups, or chunks of text, are read in random order into a buffer; a full buffer is permuted and half of it
+    goes out, so that rows mix across row groups. Data that fit the buffer are permuted perfectly. Memory: at most some
     three times ``buffer_bytes``, however many rows there are.
 
     Args:
@@ -26,7 +26,7 @@ def shuffled(rows: ParquetRows, batch_rows: int, *, seed: int, buffer_bytes: int
         buffer_bytes: size of the buffer.
     """
     rng = np.random.default_rng(seed)
-    buffer_rows = max(2 * batch_rows, buffer_bytes // (4 * (len(rows.schema) + 1)))
+    buffer_rows = max(2 * batch_rows, buffer_bytes // (4 * (len(rows.schema.order) + 1)))
     held: list[Batch] = []
     held_rows = 0
     for chunk in rows.batches(order=rng):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fmcompress.artifact import CompressedFM, Header, Origin
+from fmcompress.artifact import CompressedFM, Frame, Header, Origin
 from fmcompress.quantized import QuantizedFM
 from fmcompress.quantizer import embedding_spec, linear_spec, parse_quantizer
 
@@ -33,5 +33,5 @@ def decode_model(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> 
     quantizers = tuple(parse_quantizer(embedding, linear) for embedding, linear in encoded["quantizers"])
     errors = tuple(part.error for part in like.fields)
     tier_sizes = tuple(tuple(sizes) for sizes in encoded["tiers"])
-    header = Header(like.schema, like.dim, like.link, quantizers, errors, origin, tier_sizes)
-    return CompressedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy())
+    header = Header(Frame.of(like), quantizers, errors, origin, tier_sizes)
+    return CompressedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy(), like.numeric)

@@ -17,12 +17,14 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def loss_by(link: Link) -> Loss:
     """Return the loss of a link: cross entropy in nats, or half the squared error."""
     if link.regression:
-        return _half_squared_error
+        return lambda logits, targets: _half_squared_error(logits, targets, link)
     return binary_cross_entropy_with_logits if link.name == "sigmoid" else _probit_cross_entropy
 
 
-def _half_squared_error(logits: Tensor, targets: Tensor) -> Tensor:
-    return 0.5 * torch.mean((logits - targets) ** 2)
+def _half_squared_error(logits: Tensor, targets: Tensor, link: Link) -> Tensor:
+    # Beyond the range of a clip the gradient goes on, as in ``Link.slopes``.
+    beyond = (logits.clamp(link.low, link.high) - logits).detach()
+    return 0.5 * torch.mean((logits + beyond - targets) ** 2)
 
 
 def _probit_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -106,7 +106,9 @@ class _Decoded:
         for part, field in enumerate(model.fields):
             own = self.rows_of(part)
             self.embeddings[own], self.linear[own] = field.embeddings(), field.linear()
-        decoded = replace(like, bias=model.bias, embeddings=self.embeddings, linear=self.linear)
+        # Decoded, a PAD's row is not zero; but it is in no row of the data.
+        schema = like.schema.without_pads()
+        decoded = replace(like, schema=schema, bias=model.bias, embeddings=self.embeddings, linear=self.linear)
         self._scorer = FMScorer(decoded)
         self.link = like.link_function
 

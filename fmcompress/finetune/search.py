@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fmcompress.artifact import CompressedFM, Origin, pack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import Batch, ParquetRows, shuffled
+from fmcompress.data import Batch, Rows, shuffled
 from fmcompress.finetune.candidates import CandidateCodes
 from fmcompress.finetune.encoding import decode_model, encode_model
 from fmcompress.finetune.gumbel import Architecture, WeightDescent, temperature
@@ -66,8 +66,8 @@ class SearchStart:
 
 def search(
     start: SearchStart,
-    rows: ParquetRows,
-    valid: ParquetRows,
+    rows: Rows,
+    valid: Rows,
     options: SearchOptions,
     *,
     tuning: TuneOptions,
@@ -120,7 +120,7 @@ class SearchRun(ResumableRun[CompressedFM]):
     def __init__(
         self,
         start: SearchStart,
-        valid: ParquetRows,
+        valid: Rows,
         options: SearchOptions,
         tuning: TuneOptions,
     ) -> None:
@@ -242,7 +242,7 @@ class _Endless:
         taken: number of batches taken so far.
     """
 
-    def __init__(self, rows: ParquetRows, batch_size: int, seed: int) -> None:
+    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
         self._rows, self._batch_size, self._seed = rows, batch_size, seed
         self._per_pass = -(-rows.rows // batch_size)
         self.skip_to(0)

@@ -12,7 +12,7 @@ import torch
 
 from fmcompress.artifact import CompressedFM, pack_model, unpack_model
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import Batch, ParquetRows, shuffled
+from fmcompress.data import Batch, Rows, shuffled
 from fmcompress.data.batch import concatenate
 from fmcompress.data.shuffle import BUFFER_BYTES
 from fmcompress.errors import UsageError
@@ -43,8 +43,8 @@ _CHUNK_ROWS = 65_536
 
 def tune(
     model: CompressedFM,
-    rows: ParquetRows,
-    valid: ParquetRows,
+    rows: Rows,
+    valid: Rows,
     *,
     teacher: FMCheckpoint,
     start: Scores,
@@ -134,7 +134,7 @@ class TuneRun(ResumableRun[CompressedFM]):
         distances = [part.distance for part in self.module.moving()]
         return entropy + self._distance_weight * sum(distances), entropy
 
-    def reassign(self, reassigner: Reassigner, rows: ParquetRows, share: float) -> None:
+    def reassign(self, reassigner: Reassigner, rows: Rows, share: float) -> None:
         """Let codes be chosen anew at the beginning of epochs.
 
         Args:
@@ -165,9 +165,9 @@ class TuneRun(ResumableRun[CompressedFM]):
         return decode_model(encoded, self._quantized, self._origin)
 
 
-def _sample(rows: ParquetRows, *, seed: int) -> Batch:
+def _sample(rows: Rows, *, seed: int) -> Batch:
     """Return as many rows, in random order, as fit the buffer that shuffles them, a million at most."""
-    most = min(_SAMPLE_ROWS, BUFFER_BYTES // (4 * (len(rows.schema) + 1)))
+    most = min(_SAMPLE_ROWS, BUFFER_BYTES // (4 * (len(rows.schema.order) + 1)))
     found: list[Batch] = []
     for batch in shuffled(rows, _CHUNK_ROWS, seed=seed):
         found.append(batch)

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import Batch, ParquetRows, count_categories
+from fmcompress.data import Batch, Rows, count_categories
 from fmcompress.errors import UsageError
 from fmcompress.evaluation import Scores
 from fmcompress.fm.model import RowNumbers, VanillaFM
@@ -74,7 +74,7 @@ class TrainedFM:
 
 
 def train(
-    rows: ParquetRows, valid: ParquetRows, options: TrainOptions | None = None, *, progress: Progress = SILENT
+    rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progress: Progress = SILENT
 ) -> TrainedFM:
     """Train a factorization machine; validation data choose its state, and its L2 weight where none is given.
 
@@ -114,7 +114,7 @@ def _climb(trial: Callable[[float], TrainedFM], progress: Progress) -> TrainedFM
     return best
 
 
-def _train(rows: ParquetRows, valid: ParquetRows, options: TrainOptions, l2: float, progress: Progress) -> TrainedFM:
+def _train(rows: Rows, valid: Rows, options: TrainOptions, l2: float, progress: Progress) -> TrainedFM:
     schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
     found = fit(TrainRun(rows, options, l2), rows, valid, schedule, title=f"FM with L2 {l2:.1e}", progress=progress)
     return TrainedFM(found.state, found.scores, l2, found.epochs)
@@ -125,7 +125,7 @@ class TrainRun(Run[FMCheckpoint]):
 
     module: VanillaFM
 
-    def __init__(self, rows: ParquetRows, options: TrainOptions, l2: float) -> None:
+    def __init__(self, rows: Rows, options: TrainOptions, l2: float) -> None:
         """Start from small random embeddings."""
         self._schema = rows.schema
         self._l2 = l2

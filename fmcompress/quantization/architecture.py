@@ -12,7 +12,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.artifact.header import Origin, artifact_bytes
+from fmcompress.artifact.counting import artifact_bytes
+from fmcompress.artifact.frame import Frame
+from fmcompress.artifact.origin import Origin
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.quantization.allocate import allocate
@@ -75,13 +77,16 @@ class SearchSpace:
         sizes: codewords of each candidate in each searched field, int64 (fields, candidates).
     """
 
-    def __init__(self, checkpoint: FMCheckpoint, options: SpaceOptions, origin: Origin) -> None:
+    def __init__(
+        self, checkpoint: FMCheckpoint, options: SpaceOptions, origin: Origin, *, vocabulary_bytes: int = 0
+    ) -> None:
         """Lay the space out.
 
         Args:
             checkpoint: the factorization machine.
             options: what to choose from.
             origin: what the artifact will say of itself; with the budget.
+            vocabulary_bytes: size of the vocabulary that it will carry.
 
         Raises:
             UsageError: there are more subspaces than coordinates.
@@ -90,7 +95,7 @@ class SearchSpace:
         check_subspaces(options.subspaces, checkpoint.dim)
         self.schema: Schema = checkpoint.schema
         self.subspaces = options.subspaces
-        self._dim, self._link, self._origin = checkpoint.dim, checkpoint.link, origin
+        self._frame, self._origin = Frame.of(checkpoint, vocabulary_bytes=vocabulary_bytes), origin
         self._linear_codewords = options.linear_codewords
         cardinalities = self.schema.cardinalities.tolist()
         self.columns = [c for c, n in enumerate(cardinalities) if n > options.candidates[0]]
@@ -145,7 +150,7 @@ class SearchSpace:
 
     def file_bytes(self, choices: Choices) -> int:
         """Return the exact size of the artifact of an architecture."""
-        return artifact_bytes(self.schema, self._dim, self._link, self._origin, self.quantizers(choices))
+        return artifact_bytes(self._frame, self._origin, self.quantizers(choices))
 
     def fits(self, choices: Choices) -> bool:
         """Return whether the artifact of an architecture is within the budget."""
@@ -196,7 +201,7 @@ class SearchSpace:
     @cached_property
     def _payloads(self) -> npt.NDArray[np.int64]:
         """Bytes of each candidate of each codebook; no codes for as many codewords as categories, as in raw fields."""
-        widths = [end - start for start, end in subspace_bounds(self._dim, self.subspaces)]
+        widths = [end - start for start, end in subspace_bounds(self._frame.dim, self.subspaces)]
         found = np.empty((len(self.columns), self.subspaces, self.sizes.shape[1]), dtype=np.int64)
         for field, column in enumerate(self.columns):
             cardinality = int(self.schema.cardinalities[column])

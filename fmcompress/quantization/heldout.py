@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import Batch, ParquetRows, shuffled
+from fmcompress.data import Batch, Rows, shuffled
 from fmcompress.data.batch import concatenate
 from fmcompress.links import Link
 from fmcompress.progress import Progress
@@ -42,7 +42,7 @@ _LEAST_OF_A_LABEL = 1_000
 _DOUBT = 1.0
 
 
-def draw_rows(rows: ParquetRows, *, seed: int) -> Batch:
+def draw_rows(rows: Rows, *, seed: int) -> Batch:
     """Return some 50,000 rows to price on, or all where there are fewer."""
     batches: list[Batch] = []
     for batch in shuffled(rows, _BATCH_ROWS, seed=seed):

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.artifact.header import entry_bytes, tier_bytes
+from fmcompress.artifact.counting import entry_bytes, tier_bytes
 from fmcompress.quantization.allocate import Priced
 from fmcompress.quantization.curves import Curve
 from fmcompress.quantization.sensitivity import Floats

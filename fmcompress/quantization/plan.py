@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from fmcompress.artifact.header import Origin, artifact_bytes
+from fmcompress.artifact.counting import artifact_bytes
+from fmcompress.artifact.frame import Frame
+from fmcompress.artifact.origin import Origin
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import BudgetError
 from fmcompress.progress import SILENT, Progress
@@ -43,20 +45,21 @@ class Plan:
     prices: tuple[float, ...] | None = None
 
 
-def plan_lightfm(checkpoint: FMCheckpoint, sizes: LightFM, origin: Origin) -> Plan:
+def plan_lightfm(checkpoint: FMCheckpoint, sizes: LightFM, origin: Origin, *, vocabulary_bytes: int = 0) -> Plan:
     """Return the plan of a LightFM; its budget, where there is one, must be large enough.
 
     Args:
         checkpoint: the factorization machine.
         sizes: numbers of subspaces and codewords.
         origin: what the artifact will say of itself; with the budget, or 0 where there is none.
+        vocabulary_bytes: size of the vocabulary that it will carry.
 
     Raises:
         UsageError: there are more subspaces than coordinates.
         BudgetError: the artifact would be larger than the budget.
     """
     quantizers = sizes.quantizers(checkpoint.schema.cardinalities.tolist(), checkpoint.dim)
-    file_bytes = artifact_bytes(checkpoint.schema, checkpoint.dim, checkpoint.link, origin, quantizers)
+    file_bytes = artifact_bytes(Frame.of(checkpoint, vocabulary_bytes=vocabulary_bytes), origin, quantizers)
     if 0 < origin.budget_bytes < file_bytes:
         raise BudgetError(
             f"budget of {format_size(origin.budget_bytes)} is too small: "
@@ -105,4 +108,12 @@ def carry_out(
     ]
     if prices is not None:
         fields = [replace(field, error=price) for field, price in zip(fields, prices, strict=True)]
-    return QuantizedFM(checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, tuple(fields), tiers)
+    return QuantizedFM(
+        checkpoint.schema,
+        checkpoint.dim,
+        checkpoint.link,
+        checkpoint.bias,
+        tuple(fields),
+        tiers,
+        checkpoint.numeric,
+    )

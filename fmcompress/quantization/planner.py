@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.artifact.header import Origin, fixed_bytes
+from fmcompress.artifact.counting import fixed_bytes
+from fmcompress.artifact.frame import Frame
+from fmcompress.artifact.origin import Origin
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import BudgetError
 from fmcompress.progress import SILENT, Progress
@@ -85,17 +87,17 @@ class Planner:
         shares = (1.0,) if held_out is None else _SHARES
         self._options = [self._options_of(self._blended(self._menus, share)) for share in shares]
 
-    def plan(self, origin: Origin) -> Plan:
+    def plan(self, origin: Origin, *, vocabulary_bytes: int = 0) -> Plan:
         """Choose how to store each field.
 
         Args:
             origin: what the artifact will say of itself; with the budget.
+            vocabulary_bytes: size of the vocabulary that it will carry.
 
         Raises:
             BudgetError: no artifact of this model fits the budget.
         """
-        checkpoint = self._checkpoint
-        fixed = fixed_bytes(checkpoint.schema, checkpoint.dim, checkpoint.link, origin)
+        fixed = fixed_bytes(Frame.of(self._checkpoint, vocabulary_bytes=vocabulary_bytes), origin)
         allowed = origin.budget_bytes - fixed
         starts = [allocate(options, allowed) for options in self._options]
         chosen = starts[0]

@@ -21,7 +21,7 @@ from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.schema import Schema
 
 if TYPE_CHECKING:
-    from fmcompress.data import ParquetRows
+    from fmcompress.data import Rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def from_moments(checkpoint: FMCheckpoint, counts: npt.NDArray[np.int64] | None)
     return Sensitivity(frequencies, _regular(hessians), np.full(len(schema), curvature))
 
 
-def from_rows(checkpoint: FMCheckpoint, rows: ParquetRows, counts: npt.NDArray[np.int64], *, seed: int) -> Sensitivity:
+def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: npt.NDArray[np.int64], *, seed: int) -> Sensitivity:
     """Return the sensitivity as it is on rows of data, of which some 262,144 are drawn.
 
     Args:

@@ -1,5 +1,6 @@
 """Memory reports of artifacts: from the header alone, without torch and faiss."""
 
-from fmcompress.reporting.report import FieldReport, Report, report
+from fmcompress.reporting.fields import FieldReport
+from fmcompress.reporting.report import Report, report
 
 __all__ = ["FieldReport", "Report", "report"]

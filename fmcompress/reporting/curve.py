@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,14 @@ MeasuredOn = Literal["test", "validation"]
 """The rows that figures of quality are of."""
 
 _NOTHING = "-"
+
+_PROBABILITIES = {"auc": "AUC", "logloss": "LogLoss"}
+_NUMBERS = {"rmse": "RMSE"}
+
+
+def scores_of(quality: Quality | None) -> Mapping[str, str]:
+    """Return the scores that a model is measured by, and what they are called: of a regression the RMSE."""
+    return _NUMBERS if quality is not None and quality.regression else _PROBABILITIES
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,7 @@ class Curve:
             **self._scores(point.quality),
             "delta_auc": change and change.auc,
             "delta_logloss": change and change.logloss,
+            "delta_rmse": change and change.rmse,
             "predicted_rise": point.predicted_rise,
             "seconds": round(point.seconds, 3),
         }
@@ -108,6 +118,7 @@ class Curve:
         return {
             "auc": quality and quality.auc,
             "logloss": quality and quality.logloss,
+            "rmse": quality and quality.rmse,
             "rows": quality and quality.rows,
             "measured_on": quality and self.measured_on,
         }
@@ -116,14 +127,17 @@ class Curve:
         return None if point.file_bytes is None else self.checkpoint.fp32_bytes / point.file_bytes
 
     def _change(self, quality: Quality | None) -> Quality | None:
-        """Return AUC and LogLoss less those of the checkpoint."""
+        """Return the scores less those of the checkpoint."""
         source = self.checkpoint.quality
         if quality is None or source is None:
             return None
-        return Quality(quality.rows, quality.auc - source.auc, quality.logloss - source.logloss)
+        return Quality(
+            quality.rows, quality.auc - source.auc, quality.logloss - source.logloss, quality.rmse - source.rmse
+        )
 
     def _table(self) -> Table:
-        measured = ("AUC", "ΔAUC", "LogLoss", "ΔLogLoss") if self.measured_on else ()
+        labels = self._measured_by.values()
+        measured = [head for label in labels for head in (label, f"Δ{label}")] if self.measured_on else ()
         source = self.checkpoint
         first = (f"{source.name}, in fp32", _NOTHING, f"{source.fp32_bytes:,}", "1.00", *self._cells(source.quality))
         rows = [(*first, _NOTHING, _NOTHING), *map(self._row, self.points)]
@@ -144,17 +158,25 @@ class Curve:
         )
 
     def _cells(self, quality: Quality | None) -> tuple[str, ...]:
-        """Return AUC and LogLoss with their changes; no cells at all without labelled data."""
+        """Return the scores with their changes; no cells at all without labelled data."""
         if self.measured_on is None:
             return ()
         change = self._change(quality)
         if quality is None or change is None:
-            return (_NOTHING,) * 4
-        return (f"{quality.auc:.5f}", f"{change.auc:+.5f}", f"{quality.logloss:.5f}", f"{change.logloss:+.5f}")
+            return (_NOTHING,) * 2 * len(self._measured_by)
+        pairs = [(getattr(quality, score), getattr(change, score)) for score in self._measured_by]
+        return tuple(cell for figure, moved in pairs for cell in (f"{figure:.5f}", f"{moved:+.5f}"))
+
+    @property
+    def _measured_by(self) -> Mapping[str, str]:
+        return scores_of(self.checkpoint.quality)
 
     def _caption(self) -> str:
         quality = self.checkpoint.quality
         if quality is None:
             return "AUC and LogLoss are not known without labelled data; the predicted rise is of LogLoss."
+        scores = " and ".join(self._measured_by.values())
+        loss = "half the squared error" if quality.regression else "LogLoss"
         rows = f"{quality.rows:,} rows of {self.measured_on} data"
-        return f"AUC and LogLoss are of {rows}; the predicted rise is of LogLoss, before tuning."
+        measured = f"{scores} {'is' if quality.regression else 'are'} of {rows}"
+        return f"{measured}; the predicted rise is of {loss}, before tuning."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from fmcompress.evaluation import Scores
@@ -20,6 +22,8 @@ class EvaluatedModel:
         auc: area under the ROC curve; NaN where all labels are the same.
         logloss: mean binary cross entropy, in nats.
         calibration: predicted over observed positives.
+        rmse: square root of the mean squared error of a regression, which has none of the others; NaN for
+            probabilities.
         bytes: size of its file.
     """
 
@@ -28,12 +32,16 @@ class EvaluatedModel:
     auc: float
     logloss: float
     calibration: float
+    rmse: float
     bytes: int
 
     @classmethod
     def of(cls, name: str, size_bytes: int, scores: Scores) -> EvaluatedModel:
         """Return the scores of a model with its name and size."""
-        return cls(name, scores.rows, scores.auc, scores.logloss, scores.calibration, size_bytes)
+        return cls(name, scores.rows, scores.auc, scores.logloss, scores.calibration, scores.rmse, size_bytes)
+
+
+Column = tuple[str, Callable[[EvaluatedModel], str]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Evaluation:
     models: tuple[EvaluatedModel, ...]
 
     def to_json(self) -> str:
-        """Return the scores as JSON; an AUC that does not exist is null."""
+        """Return the scores as JSON; a figure that does not exist is null."""
         return json.dumps(without_nan(asdict(self)), indent=2, ensure_ascii=False)
 
     def to_text(self) -> str:
@@ -55,18 +63,29 @@ class Evaluation:
         return markdown_table(self._table())
 
     def _table(self) -> Table:
-        first = self.models[0]
-        rows = [
-            (
-                model.name,
-                f"{model.bytes:,}",
-                f"{model.rows:,}",
-                f"{model.auc:.5f}",
-                f"{model.auc - first.auc:+.5f}",
-                f"{model.logloss:.5f}",
-                f"{model.logloss - first.logloss:+.5f}",
-                f"{model.calibration:.4f}",
-            )
-            for model in self.models
+        """Return the figures that there are: those of probabilities, of regressions, or both."""
+        regressions = [not math.isnan(model.rmse) for model in self.models]
+        columns: list[Column] = [
+            ("model", lambda model: model.name),
+            ("bytes", lambda model: f"{model.bytes:,}"),
+            ("rows", lambda model: f"{model.rows:,}"),
+            *(self._columns_of_probabilities() if not all(regressions) else []),
+            *(self._with_difference("RMSE", lambda model: model.rmse) if any(regressions) else []),
         ]
-        return Table(("model", "bytes", "rows", "AUC", "ΔAUC", "LogLoss", "ΔLogLoss", "calibration"), rows)
+        rows = [tuple(show(model) for _, show in columns) for model in self.models]
+        return Table(tuple(title for title, _ in columns), rows)
+
+    def _columns_of_probabilities(self) -> list[Column]:
+        return [
+            *self._with_difference("AUC", lambda model: model.auc),
+            *self._with_difference("LogLoss", lambda model: model.logloss),
+            ("calibration", lambda model: f"{model.calibration:.4f}"),
+        ]
+
+    def _with_difference(self, title: str, figure: Callable[[EvaluatedModel], float]) -> list[Column]:
+        """Return a figure, and its difference to that of the first model."""
+        first = figure(self.models[0])
+        return [
+            (title, lambda model: f"{figure(model):.5f}"),
+            (f"Δ{title}", lambda model: f"{figure(model) - first:+.5f}"),
+        ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmcompress.errors import DependencyError, UsageError
 from fmcompress.files import check_writable, replacing
-from fmcompress.reporting.curve import Curve, CurvePoint
+from fmcompress.reporting.curve import Curve, CurvePoint, scores_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,20 +126,15 @@ def _panels(curve: Curve) -> list[_Panel]:
     source = curve.checkpoint.quality
     if source is None:
         return [_Panel("predicted rise of LogLoss", lambda point: point.predicted_rise, 0.0)]
-    on = curve.measured_on
     panels = [
-        _Panel(f"AUC, {on} data", _auc, source.auc),
-        _Panel(f"LogLoss, {on} data", _logloss, source.logloss),
+        _Panel(f"{label}, {curve.measured_on} data", _score(name), getattr(source, name))
+        for name, label in scores_of(source).items()
     ]
     return [panel for panel in panels if math.isfinite(panel.source)]  # there is no AUC where all labels are the same
 
 
-def _auc(point: CurvePoint) -> float | None:
-    return None if point.quality is None else point.quality.auc
-
-
-def _logloss(point: CurvePoint) -> float | None:
-    return None if point.quality is None else point.quality.logloss
+def _score(name: str) -> Callable[[CurvePoint], float | None]:
+    return lambda point: None if point.quality is None else getattr(point.quality, name)
 
 
 def _lines(curve: Curve) -> dict[str, list[CurvePoint]]:

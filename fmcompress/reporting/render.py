@@ -6,11 +6,14 @@ import json
 import math
 from typing import Any
 
-from fmcompress.reporting.report import FieldReport, Report
+from fmcompress.reporting.fields import FieldReport
+from fmcompress.reporting.report import Report
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 from fmcompress.sizes import format_size
 from fmcompress.text import printable
 
+_OPTIONAL = ("numeric fields", "vocabulary")
+_NOTHING = "–"
 _QUALITY_NAMES = {"source": "checkpoint", "untuned": "quantized", "artifact": "artifact"}
 
 
@@ -54,8 +57,9 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         ("in memory, scoring", format_size(report.resident_bytes)),
         ("in memory, decoded", format_size(report.decoded_bytes)),
         ("paper's Params", f"{report.paper_params_mib:.4f} MiB, of the FM {report.paper_fm_mib:.4f} MiB"),
-        ("rise of LogLoss", _rises(report)),
+        (f"rise of {'half the squared error' if report.regression else 'LogLoss'}", _rises(report)),
         ("embedding size", str(report.dim)),
+        ("link", report.link),
         ("method", f"{report.method}, seed {report.seed}"),
         ("source", f"{name} of {tool}, SHA-256 {sha256}" if name else "a model in memory"),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
@@ -63,12 +67,13 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 
 def _rises(report: Report) -> str:
-    """Return the expected rise beside the measured ones."""
-    found = [f"predicted {report.predicted_rise:+.5f}"]
+    """Return the expected rise beside the measured ones; squared errors may have any size."""
+    digits = "+.3g" if report.regression else "+.5f"
+    found = [f"predicted {report.predicted_rise:{digits}}"]
     if report.measured_rise_untuned is not None:
-        found.append(f"measured before tuning {report.measured_rise_untuned:+.5f}")
+        found.append(f"measured before tuning {report.measured_rise_untuned:{digits}}")
     if report.measured_rise is not None:
-        found.append(f"after {report.measured_rise:+.5f}")
+        found.append(f"after {report.measured_rise:{digits}}")
     return ", ".join(found)
 
 
@@ -83,10 +88,14 @@ def _parts(report: Report) -> Table:
         ("codebooks", report.codebook_bytes),
         ("raw embeddings", report.raw_bytes),
         ("linear part and bias", report.linear_bytes),
+        ("numeric fields", report.numeric_bytes),
+        ("vocabulary", report.vocabulary_bytes),
         ("header", report.header_bytes),
         ("total", report.file_bytes),
     ]
-    rows = [(name, f"{size:,}", f"{size / report.file_bytes:.1%}") for name, size in parts]
+    rows = [
+        (name, f"{size:,}", f"{size / report.file_bytes:.1%}") for name, size in parts if size or name not in _OPTIONAL
+    ]
     return Table(("part", "bytes", "share"), rows)
 
 
@@ -100,11 +109,12 @@ def _fields(report: Report) -> Table:
 
 
 def _stored(part: FieldReport) -> tuple[str, ...]:
+    embedding, linear, categories = _how(part)
     return (
         part.name,
-        part.quantizer,
-        part.linear_quantizer,
-        f"{part.cardinality:,}",
+        embedding,
+        linear,
+        categories,
         str(part.code_bits),
         f"{part.codes_bytes:,}",
         f"{part.codebook_bytes:,}",
@@ -116,10 +126,22 @@ def _stored(part: FieldReport) -> tuple[str, ...]:
     )
 
 
+def _how(part: FieldReport) -> tuple[str, str, str]:
+    """Return how embeddings and linear weights are stored, and of how many categories."""
+    if part.kind in ("numeric", "linear"):
+        return f"numeric, {part.quantizer}", part.linear_quantizer, _NOTHING
+    categories = f"{part.cardinality:,}" if part.pad is None else f"{part.cardinality:,}, PAD {part.pad}"
+    if part.table is not None:
+        return f"shares the table of {part.table}", _NOTHING, categories
+    return part.quantizer, part.linear_quantizer, categories
+
+
 def _quality(report: Report) -> Table:
+    scores = {"rmse": "RMSE"} if report.regression else {"auc": "AUC", "logloss": "LogLoss"}
+    digits = ".6g" if report.regression else ".5f"
     rows = [
-        (shown, f"{quality.rows:,}", f"{quality.auc:.5f}", f"{quality.logloss:.5f}")
+        (shown, f"{quality.rows:,}", *(f"{getattr(quality, score):{digits}}" for score in scores))
         for key, shown in _QUALITY_NAMES.items()
         if (quality := report.quality.get(key))
     ]
-    return Table(("on validation data", "rows", "AUC", "LogLoss"), rows)
+    return Table(("on validation data", "rows", *scores.values()), rows)

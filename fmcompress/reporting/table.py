@@ -42,10 +42,11 @@ def plain_table(table: Table) -> str:
 def markdown_table(table: Table) -> str:
     """Return the table as GitHub-flavoured Markdown; cells show as they are, whatever they hold."""
     rule = ["---" if column < table.left else "---:" for column in range(len(table.head))]
-    rows = [[_escaped(cell) for cell in row] for row in (table.head, *table.rows)]
+    rows = [[markdown_text(cell) for cell in row] for row in (table.head, *table.rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
 
 
-def _escaped(cell: str) -> str:
-    text = printable(cell).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def markdown_text(text: str) -> str:
+    """Return a text as Markdown that shows it as it is, on one line, whatever it holds."""
+    text = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{c}" if c in r"\`*_[]|~#$" else c for c in text)

@@ -1,4 +1,4 @@
-"""Predictions for many rows, from Parquet to Parquet."""
+"""Predictions for many rows, streamed into a Parquet file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fmcompress.data import ParquetRows
-from fmcompress.evaluation import Model, predictor
+from fmcompress.data import Rows
+from fmcompress.evaluation import Model, predictions_of, predictor
 from fmcompress.files import replacing
 from fmcompress.progress import SILENT, Progress
 
@@ -16,9 +16,9 @@ _SCHEMA = pa.schema([pa.field("prediction", pa.float32(), nullable=False)])
 
 
 def write_predictions(
-    model: Model, rows: ParquetRows, path: Path, *, force: bool = False, progress: Progress = SILENT
+    model: Model, rows: Rows, path: Path, *, force: bool = False, progress: Progress = SILENT
 ) -> None:
-    """Write the predicted probability of each row, as a column ``prediction`` of a Parquet file.
+    """Write the prediction of each row, as a column ``prediction`` of a Parquet file.
 
     Args:
         model: a compressed factorization machine, or a checkpoint.
@@ -35,6 +35,6 @@ def write_predictions(
     with replacing(path, force=force) as file, pq.ParquetWriter(file, _SCHEMA) as writer:
         progress.start("scoring", rows.rows)
         for batch in rows.batches():
-            writer.write_batch(pa.record_batch([pa.array(scorer.predict(batch.ids))], schema=_SCHEMA))
+            writer.write_batch(pa.record_batch([pa.array(predictions_of(scorer, batch))], schema=_SCHEMA))
             progress.advance(len(batch))
         progress.finish()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fmcompress.artifact.header import Header, tier_bits
+from fmcompress.artifact.counting import tier_bits
+from fmcompress.artifact.header import Header
 from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
 from fmcompress.quantizer import HALF
 
@@ -18,9 +19,11 @@ def resident_bytes(header: Header) -> int:
 
     Codes and tiers stay packed, with a directory beside the tiers. Codebooks, small raw tables and linear weights are
     kept in fp32, codewords as wide as in the part's largest subspace and with one more column for their norm. Large
-    raw tables are read from where they lie: in fp16 mapped from the file, in int8 among the codes.
+    raw tables are read from where they lie: in fp16 mapped from the file, in int8 among the codes. What fields share
+    is kept once. Numeric weights are kept in fp32; the vocabulary stays in the file.
     """
-    total = _FLOAT_BYTES + header.tensors[2].nbytes
+    numeric = _FLOAT_BYTES * len(header.schema.numeric) * (header.dim + 1)
+    total = _FLOAT_BYTES + numeric + header.tensor("codes").nbytes
     for field in field_layouts(header):
         total += directory_bytes(field) + sum(map(_part_bytes, field.parts))
     return total

@@ -8,11 +8,12 @@ category in its word are counted by bit tricks. So a directory takes half a byte
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.artifact.header import tier_bits
+from fmcompress.artifact.counting import tier_bits
 from fmcompress.artifact.layout import FieldLayout
 from fmcompress.serve.memory import words_of_tiers
 from fmcompress.serve.windows import U64
@@ -43,11 +44,16 @@ class TierRanks:
         self._lanes = np.array([_LANES[int(width)] for width in self._widths], dtype=np.uint64)
         self._masks = (_ONE << self._widths) - _ONE
         self._tiers = np.array([len(field.sizes) for field in layouts], dtype=np.int64)
-        counts = [_counts(words, field) for field in layouts]
-        starts = np.cumsum([0] + [len(count) for count in counts])[:-1]
+        # Fields that share a table share its counts.
+        counts = {field.tier_start: _counts(words, field) for field in layouts}
+        ends = accumulate((len(count) for count in counts.values()), initial=0)
+        starts = dict(zip(counts, ends, strict=False))
         # Where the counts of word 0 would stand, if the stream began there.
-        self._count_starts = starts - (self._start_bits >> np.uint64(6)).view(np.int64) * self._tiers
-        self._counts = np.concatenate(counts)
+        self._count_starts = (
+            np.array([starts[field.tier_start] for field in layouts])
+            - (self._start_bits >> np.uint64(6)).view(np.int64) * self._tiers
+        )
+        self._counts = np.concatenate(list(counts.values()))
 
     def find(self, ids: Ids) -> tuple[Ids, Ids]:
         """Return tier of categories, and their places in them, int64 (rows, fields) each.

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import Origin, load, pack_model, unpack_model
+from fmcompress.numeric import NumericWeights
 from fmcompress.quantized import QuantizedField, QuantizedFM
 from fmcompress.quantizer import INT8, Quantizer
-from fmcompress.schema import Schema
+from fmcompress.schema import Field, NumericField, Schema, SharedField
 from fmcompress.tiers import Tiers
 from tests import format_reader
 from tests.models import EVERY_SHAPE, ODD_NAMES, packed, random_ids
@@ -24,9 +25,9 @@ def assert_read_alike(model, path):
     model.save(path)
     read = format_reader.read(path.read_bytes())
     working = unpack_model(load(path))
-    assert [field.name for field in read.fields] == list(model.schema.names)
+    assert list(read.tables) == list(model.schema.names)
     parts = iter(working.fields)
-    for one, of in zip(read.fields, working.schema.split(working.tiers.of), strict=True):
+    for one, of in zip(read.tables.values(), working.schema.split(working.tiers.of), strict=True):
         assert one.tiers == of.tolist()
         for mine, other in zip(one.parts, parts, strict=False):
             for table, expected in zip(mine.tables, other.tables, strict=True):
@@ -61,21 +62,22 @@ def test_the_reader_knows_nothing_of_this_package():
     assert "fmcompress" not in re.findall(r"^(?:from|import) (\w+)", Path(format_reader.__file__).read_text(), re.M)
 
 
-def example(part):
-    """Return the lines of a block of the example."""
+def example(part, which="example"):
+    """Return the lines of a block of an example."""
     text = FORMAT.read_text(encoding="utf-8")
-    block = text.split(f"<!-- example: {part} -->\n\n")[1].split("\n\n")[0]
+    block = text.split(f"<!-- {which}: {part} -->\n\n")[1].split("\n\n")[0]
     return [line.removeprefix("    ") for line in block.splitlines()]
 
 
-def example_file():
-    """Return the bytes of the example's file, put together from the page."""
+def example_file(which="example"):
+    """Return the bytes of an example's file, put together from the page."""
 
     def in_hex(part):
-        return b"".join(bytes.fromhex(re.match(r"(?:[0-9a-f]{2} ?)+", line)[0]) for line in example(part))
+        lines = example(part, which)
+        return b"".join(bytes.fromhex(re.match(r"(?:[0-9a-f]{2} ?)+", line)[0]) for line in lines)
 
     length = in_hex("length")
-    (header,) = example("header")
+    (header,) = example("header", which)
     return length + header.encode().ljust(int.from_bytes(length, "little"), b" ") + in_hex("tensors")
 
 
@@ -104,21 +106,36 @@ def example_model():
     return pack_model(model, Origin(budget_bytes=1000, method="auto", seed=0))
 
 
-def test_the_example_is_what_this_package_writes(tmp_path):
-    example_model().save(tmp_path / "a")
-    assert (tmp_path / "a").read_bytes() == example_file()
-    assert f"The file has {len(example_file())} bytes." in FORMAT.read_text(encoding="utf-8")
+def second_model():
+    user = part(Quantizer(), ([[0, 0], [1, 0.5], [-1, 0.5]],), np.empty((3, 0)), [0, 0.5, -0.25], [], error=0.0001)
+    price, friend, age = NumericField("price"), SharedField("friend", "user"), NumericField("age", linear_only=True)
+    schema = Schema.in_order([price, Field("user", 3, pad=0), friend, age])
+    numeric = NumericWeights(np.array([0.5, -0.25], np.float32), np.array([[1, -0.5], [0, 0]], np.float32))
+    model = QuantizedFM(schema, 2, "clip:1:5", 3.0, (user,), numeric=numeric)
+    return pack_model(model, Origin(budget_bytes=1000, method="auto", seed=0))
 
 
-def test_the_example_predicts_what_it_says(tmp_path):
-    (tmp_path / "a").write_bytes(example_file())
-    _, *rows = example("predictions")
-    for row in rows:
-        *ids, logit, prediction = row.split()
-        ids = [int(i) for i in ids]
-        read = format_reader.read(example_file())
-        assert f"{read.logit(ids):.2f} {read.predict([ids])[0]:.6f}" == f"{logit} {prediction}"
-        assert load(tmp_path / "a").predict([ids])[0] == pytest.approx(float(prediction), abs=1e-6)
+EXAMPLES = {"example": example_model, "second example": second_model}
+
+
+@pytest.mark.parametrize("which", EXAMPLES)
+def test_the_examples_are_what_this_package_writes(tmp_path, which):
+    EXAMPLES[which]().save(tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == example_file(which)
+    assert f"file has {len(example_file(which))} bytes." in FORMAT.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("which", EXAMPLES)
+def test_the_examples_predict_what_they_say(tmp_path, which):
+    (tmp_path / "a").write_bytes(example_file(which))
+    model, read = load(tmp_path / "a"), format_reader.read(example_file(which))
+    names, *rows = map(str.split, example("predictions", which))
+    schema = model.schema
+    for *cells, logit, prediction in rows:
+        row = dict(zip(names, map(float, cells), strict=False))
+        ids, values = [int(row[name]) for name in schema.id_names], [row[name] for name in schema.numeric_names]
+        assert f"{read.logit(ids, values):.2f} {read.predict([ids], [values])[0]:.6f}" == f"{logit} {prediction}"
+        assert model.predict([ids], [values])[0] == pytest.approx(float(prediction), abs=1e-6)
 
 
 def test_the_example_shows_its_bits():

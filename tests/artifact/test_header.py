@@ -9,19 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact import Header, Quality, pack_model
+from fmcompress.artifact import Frame, Header, Quality, pack_model
+from fmcompress.artifact.counting import artifact_bytes, entry_bytes, fixed_bytes, header_bytes, tier_bytes
 from fmcompress.artifact.entries import Tier, encode_entry
-from fmcompress.artifact.header import (
-    UNSEALED,
-    artifact_bytes,
-    decode,
-    encode,
-    entry_bytes,
-    fixed_bytes,
-    header_bytes,
-    tier_bytes,
-)
+from fmcompress.artifact.header import decode, encode
 from fmcompress.artifact.io import _header_bytes
+from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.errors import ArtifactError
 from fmcompress.quantizer import INT8, Quantizer
 from fmcompress.schema import Field, Schema
@@ -132,12 +125,12 @@ def test_the_size_of_the_file_is_known_beforehand(tmp_path_factory, dim, seed, d
     path = tmp_path_factory.mktemp("sizes") / "a"
     packed_model = pack_model(model, about)
     packed_model.save(path)
-    counted = artifact_bytes(model.schema, dim, model.link, about, quantizers, sizes)
+    counted = artifact_bytes(Frame.of(model), about, quantizers, sizes)
     assert path.stat().st_size == packed_model.file_bytes == counted
-    header = header_bytes(model.schema, dim, model.link, about, quantizers, sizes)
+    header = header_bytes(Frame.of(model), about, quantizers, sizes)
     assert packed_model.header.header_bytes == header
     parts = iter(quantizers)
-    total = fixed_bytes(model.schema, dim, model.link, about)
+    total = fixed_bytes(Frame.of(model), about)
     for field, own in zip(model.schema.fields, sizes, strict=True):
         tiers = list(itertools.islice(parts, len(own)))
         payloads = [quantizer.payload_bytes(size, dim) for quantizer, size in zip(tiers, own, strict=True)]
@@ -150,8 +143,8 @@ def test_the_size_of_the_file_is_known_beforehand(tmp_path_factory, dim, seed, d
 def test_a_field_costs_its_entry_its_tiers_and_its_payload():
     quantizers = [Quantizer((16, 4), 4), Quantizer((), 2, INT8), Quantizer((1,), 1)]
     schema, about = Schema.of([("größe", 500), ("b", 40)]), origin()
-    one = artifact_bytes(schema, 4, "sigmoid", about, quantizers[1:])
-    two = artifact_bytes(schema, 4, "sigmoid", about, quantizers, [(200, 300), (40,)])
+    one = artifact_bytes(Frame(schema, 4, "sigmoid"), about, quantizers[1:])
+    two = artifact_bytes(Frame(schema, 4, "sigmoid"), about, quantizers, [(200, 300), (40,)])
     entries = [
         entry_bytes(schema.fields[0], quantizers[1:2], [500]),
         entry_bytes(schema.fields[0], quantizers[:2], [200, 300]),
@@ -164,12 +157,12 @@ def test_a_field_costs_its_entry_its_tiers_and_its_payload():
 
 def test_one_tier_each_goes_without_saying():
     header = packed(4, "9 2x4 4", "5 raw raw").header
-    plain = Header(header.schema, 4, "sigmoid", header.quantizers, header.errors, header.origin)
+    plain = Header(header.frame, header.quantizers, header.errors, header.origin)
     assert plain == header
     assert plain.tier_sizes == ((9,), (5,))
     assert plain.parts.cardinalities.tolist() == [9, 5]
-    size = artifact_bytes(header.schema, 4, "sigmoid", header.origin, header.quantizers)
-    assert size == artifact_bytes(header.schema, 4, "sigmoid", header.origin, header.quantizers, header.tier_sizes)
+    size = artifact_bytes(header.frame, header.origin, header.quantizers)
+    assert size == artifact_bytes(header.frame, header.origin, header.quantizers, header.tier_sizes)
 
 
 @pytest.mark.parametrize("libraries", LIBRARIES, ids=str)
@@ -198,7 +191,7 @@ def test_quality_goes_there_and_back(quality):
 def test_small_models_have_small_headers(sizes, letters):
     schema = Schema.of((f"{number:0{letters}}", size) for number, size in enumerate(sizes))
     widest = [Quantizer((1024,) * 16, 256, INT8)] * len(schema)
-    assert header_bytes(schema, 32, "sigmoid", origin(), widest) <= 768 + 64 * len(sizes)
+    assert header_bytes(Frame(schema, 32, "sigmoid"), origin(), widest) <= 768 + 64 * len(sizes)
 
 
 def changed(**entries):

@@ -9,7 +9,8 @@ import pytest
 
 import fmcompress as fc
 from fmcompress.artifact import Quality, load, save
-from fmcompress.artifact.header import UNSEALED, encode
+from fmcompress.artifact.header import encode
+from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.errors import ArtifactError, OutputError
 from tests.models import EVERY_SHAPE, ODD_NAMES, SHAPES, TIERED_SHAPES, packed, random_ids
 

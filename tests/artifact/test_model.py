@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import pack_model, unpack_model
-from fmcompress.artifact.header import tier_bytes
+from fmcompress.artifact.counting import tier_bytes
 from fmcompress.artifact.layout import field_layouts, part_layouts
 from fmcompress.quantized import QuantizedFM
 from fmcompress.quantizer import HALF

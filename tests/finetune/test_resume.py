@@ -78,7 +78,7 @@ def at_most(steps):
 
 
 def content(found):
-    return found.state.values.tobytes(), found.state.bias, found.scores, found.epochs, found.best_epoch
+    return found.state.values.tobytes(), found.state.bias, repr(found.scores), found.epochs, found.best_epoch
 
 
 def history(path):
@@ -165,7 +165,7 @@ def test_promised_keys(unbroken):
     assert start == {"event": "start", "seed": 0}
     shared = {"event", "stage", "epoch", "step", "loss", "lr"}
     for line in steps:
-        scored = {"auc", "logloss", "bytes", "best"} if line["event"] == "epoch" else set()
+        scored = {"auc", "logloss", "rmse", "bytes", "best"} if line["event"] == "epoch" else set()
         assert set(line) == shared | scored
     epochs = [line for line in steps if line["event"] == "epoch"]
     assert [line["epoch"] for line in epochs] == list(range(unbroken[0].epochs + 1))
@@ -283,7 +283,7 @@ def test_the_lines_of_progress(job):
     for line in told.lines[:-1]:
         assert re.search(rf"validation AUC {number}, LogLoss {number}( \*)?, {bytes_}, at most 1 min left$", line)
     assert told.lines[-1].endswith(bytes_)
-    assert re.fullmatch(rf"loss {number}, best AUC {number}, {bytes_}, at most 1 min left", told.bars[-1])
+    assert re.fullmatch(rf"loss {number}, best AUC {number}, LogLoss {number}, {bytes_}, at most 1 min left", told.bars[-1])
 
 
 def test_durations():

@@ -85,9 +85,5 @@ def test_prices_are_what_options_do_to_the_loss_of_the_link(link):
         for choice in menu.embeddings[1::4]:
             embeddings = ckpt.embeddings.copy()
             embeddings[ckpt.schema.offsets[table] + occurring] = priced.decoded(choice)
-            change = loss(replace(ckpt, embeddings=embeddings, schema=without_pad(ckpt.schema)), batch) - before
+            change = loss(replace(ckpt, embeddings=embeddings, schema=ckpt.schema.without_pads()), batch) - before
             assert choice.error == pytest.approx(change, abs=1e-6)
-
-
-def without_pad(schema):
-    return replace(schema, fields=tuple(replace(field, pad=None) for field in schema.fields))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fmcompress.artifact import load, pack_model
-from fmcompress.artifact.header import artifact_bytes, header_bytes
+from fmcompress.artifact.counting import artifact_bytes, header_bytes
+from fmcompress.artifact.frame import Frame
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.methods import Auto, LightFM, XLightFM, method_of
 from fmcompress.quantization.plan import carry_out, plan_lightfm
@@ -71,9 +72,9 @@ def test_headers_with_unequal_codebooks_are_counted_to_the_byte(tmp_path, quanti
     begun = origin(quality=False)
     packed = pack_model(model, begun)
     packed.save(tmp_path / "a")
-    counted = header_bytes(model.schema, model.dim, model.link, begun, chosen)
+    counted = header_bytes(Frame.of(model), begun, chosen)
     assert packed.header.header_bytes == counted
-    total = artifact_bytes(model.schema, model.dim, model.link, begun, chosen)
+    total = artifact_bytes(Frame.of(model), begun, chosen)
     assert (tmp_path / "a").stat().st_size == total
     assert list(load(tmp_path / "a").header.quantizers) == chosen
 

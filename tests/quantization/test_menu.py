@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact.header import entry_bytes, tier_bytes
+from fmcompress.artifact.counting import entry_bytes, tier_bytes
 from fmcompress.quantization.curves import LARGEST_CODEBOOKS, LARGEST_LINEAR_CODEBOOK, Curve
 from fmcompress.quantization.menu import Layout, PartOption, field_options, pareto, sized, thinned
 from fmcompress.quantizer import HALF, Quantizer, code_bits, embedding_spec, linear_spec

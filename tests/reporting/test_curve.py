@@ -31,6 +31,13 @@ ONE_CLASS = Curve(
 )
 
 
+NUMBERS = Curve(
+    CurveSource("fm.txt", 40_000, Quality(20, math.nan, math.nan, 1.5)),
+    (CurvePoint("auto", None, 2000, 1999, Quality(20, math.nan, math.nan, 1.6), 0.008, 1.25),),
+    "test",
+)
+
+
 def parsed(curve):
     return json.loads(curve.to_json(), parse_constant=lambda constant: constant / 0)
 
@@ -38,13 +45,14 @@ def parsed(curve):
 def test_json():
     found = parsed(CURVE)
     assert found["checkpoint"] == {
-        "name": "f$m$|.pt", "fp32_bytes": 40_000, "auc": 0.75, "logloss": 0.5, "rows": 20, "measured_on": "test",
+        "name": "f$m$|.pt", "fp32_bytes": 40_000, "auc": 0.75, "logloss": 0.5, "rmse": None, "rows": 20,
+        "measured_on": "test",
     }  # fmt: skip
     too_small, ours, _, baseline = found["points"]
     assert ours == {
         "name": "auto", "baseline": None, "budget_bytes": 2000, "file_bytes": 1999, "smallest_bytes": None,
-        "ratio": 40_000 / 1999, "auc": 0.74, "logloss": 0.51, "rows": 20, "measured_on": "test",
-        "delta_auc": pytest.approx(-0.01), "delta_logloss": pytest.approx(0.01),
+        "ratio": 40_000 / 1999, "auc": 0.74, "logloss": 0.51, "rmse": None, "rows": 20, "measured_on": "test",
+        "delta_auc": pytest.approx(-0.01), "delta_logloss": pytest.approx(0.01), "delta_rmse": None,
         "predicted_rise": 0.008, "seconds": 1.25,
     }  # fmt: skip
     assert too_small["smallest_bytes"] == 845
@@ -59,6 +67,18 @@ def test_figures_that_do_not_exist_are_null():
     point = parsed(UNMEASURED)["points"][0]
     assert all(point[key] is None for key in ("auc", "logloss", "rows", "measured_on", "delta_auc", "delta_logloss"))
     assert point["predicted_rise"] == 0.008
+
+
+def test_regressions_are_measured_by_their_rmse(tmp_path):
+    point = parsed(NUMBERS)["points"][0]
+    assert (point["rmse"], point["delta_rmse"]) == (1.6, pytest.approx(0.1))
+    assert point["auc"] is point["delta_logloss"] is None
+    head, _, _, ours, *_, caption = NUMBERS.to_text().splitlines()
+    assert "RMSE" in head
+    assert "AUC" not in head
+    assert ours.split()[4:6] == ["1.60000", "+0.10000"]
+    assert "half the squared error" in caption
+    assert "<!-- RMSE, test data -->" in svg_of(NUMBERS, tmp_path / "a.svg")
 
 
 def test_text():

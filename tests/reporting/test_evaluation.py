@@ -18,7 +18,7 @@ EVALUATION = Evaluation(
 def test_json_has_the_keys_of_pipelines_and_no_nan():
     found = json.loads(EVALUATION.to_json(), parse_constant=lambda constant: constant / 0)
     assert found["models"][0] == {
-        "name": "fm.pt", "rows": 20, "auc": 0.75, "logloss": 0.5, "calibration": 1.0, "bytes": 1000,
+        "name": "fm.pt", "rows": 20, "auc": 0.75, "logloss": 0.5, "calibration": 1.0, "rmse": None, "bytes": 1000,
     }  # fmt: skip
     assert found["models"][2]["auc"] is None
 
@@ -28,6 +28,29 @@ def test_differences_are_to_the_first_model():
     assert first.split() == ["fm.pt", "1,000", "20", "0.75000", "+0.00000", "0.50000", "+0.00000", "1.0000"]
     assert "-0.01000" in second
     assert "+0.01000" in second
+
+
+def test_regressions_show_their_own_figure():
+    found = Evaluation(
+        tuple(
+            EvaluatedModel.of(name, 10, Scores(20, math.nan, math.nan, math.nan, rmse))
+            for name, rmse in (("fm", 0.9), ("small", 0.95))
+        )
+    )
+    head, _, first, second = found.to_text().splitlines()
+    assert head.split() == ["model", "bytes", "rows", "RMSE", "ΔRMSE"]
+    assert first.split() == ["fm", "10", "20", "0.90000", "+0.00000"]
+    assert second.split() == ["small", "10", "20", "0.95000", "+0.05000"]
+    shown = json.loads(found.to_json())["models"][1]
+    assert (shown["rmse"], shown["auc"], shown["logloss"]) == (0.95, None, None)
+
+
+def test_regressions_beside_probabilities_show_both():
+    models = (*EVALUATION.models[:1], EvaluatedModel.of("fm", 10, Scores(20, math.nan, math.nan, math.nan, 0.9)))
+    head, _, first, second = Evaluation(models).to_text().splitlines()
+    assert head.split()[3:] == ["AUC", "ΔAUC", "LogLoss", "ΔLogLoss", "calibration", "RMSE", "ΔRMSE"]
+    assert first.split()[-2:] == ["nan", "+nan"]
+    assert second.split()[3:] == ["nan", "+nan", "nan", "+nan", "nan", "0.90000", "+nan"]
 
 
 def test_names_stay_in_their_cells():

@@ -1,17 +1,23 @@
-"""Batch predictions, from Parquet to Parquet."""
+"""Batch predictions, streamed into a Parquet file."""
+
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from fmcompress.checkpoints import load_checkpoint
 from fmcompress.data import ParquetRows
 from fmcompress.data.batch import Batch
 from fmcompress.data.generate import write_rows
 from fmcompress.errors import DataError, OutputError
+from fmcompress.evaluation import open_rows_for
+from fmcompress.field_specs import parse_fields
 from fmcompress.serve.batch import write_predictions
 from tests.models import SHAPES, packed, random_ids
 
 MODEL = packed(*SHAPES["mixed"])
+LIBFM = Path(__file__).parents[1] / "checkpoints" / "files" / "libfm"
 
 
 @pytest.fixture
@@ -45,3 +51,12 @@ def test_a_bad_row_leaves_nothing_behind(tmp_path, data):
     with pytest.raises(DataError, match="out of range"):
         write_predictions(small, rows, tmp_path / "out.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]
+
+
+@pytest.mark.parametrize(("model", "link"), [("clf_sgd", "sigmoid"), ("reg_als", "clip:0:1")])
+def test_text_is_scored_as_the_tool_does(tmp_path, model, link):
+    loaded = load_checkpoint(LIBFM / f"model_{model}.txt", fields=parse_fields("user:7,item:5,cat:11"), link=link)
+    rows = open_rows_for(loaded, LIBFM / "test.libfm", labelled=False)
+    write_predictions(loaded, rows, tmp_path / "out.parquet")
+    found = pq.read_table(tmp_path / "out.parquet")["prediction"].to_numpy()
+    np.testing.assert_allclose(found, np.loadtxt(LIBFM / f"pred_{model}.txt"), atol=1e-5)

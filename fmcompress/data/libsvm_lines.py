@@ -1,0 +1,143 @@
+"""Lines of text, ``label index:value …``, taken apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv
+
+from fmcompress.errors import DataError
+
+_BLANK, _COLON, _BREAK = b" "[0], b":"[0], b"\n"[0]
+_APART = bytes(_BREAK if byte <= _BLANK or byte == _COLON else byte for byte in range(256))
+_COMMENT = re.compile(rb"#[^\n]*")
+_QUERY = re.compile(rb"(?m)^([^\S\n]*\S+[^\S\n]+)qid:\S+")
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_LABEL = re.compile(_NUMBER)
+_PAIR = re.compile(rf"\d{{1,15}}:{_NUMBER}")
+_LARGEST_INDEX = 2**53
+_SHOWN_CHARACTERS = 40
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of text, taken apart.
+
+    Attributes:
+        file: name of the file.
+        numbers: of the lines in the file, counted from 1, int64 (rows,).
+        labels: float64 (rows,).
+        rows: row that each pair belongs to, int64 (pairs,).
+        indices: of the pairs, int64 (pairs,).
+        values: of the pairs, float64 (pairs,).
+    """
+
+    file: str
+    numbers: Places
+    labels: npt.NDArray[np.float64]
+    rows: Places
+    indices: Places
+    values: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, row: int) -> str:
+        """Return where a row is, for messages."""
+        return f"{self.file}: line {self.numbers[row]}"
+
+
+def parse_lines(text: bytes, file: str, first_line: int) -> Lines:
+    """Take lines apart; comments, ``qid:`` and lines that are empty are left out.
+
+    All numbers are converted at once, and the breaks between them tell where each belongs.
+
+    Args:
+        text: whole lines.
+        file: name of the file.
+        first_line: number of the first line.
+
+    Raises:
+        DataError: a line is not ``label index:value …``.
+    """
+    plain = b"\n" + _without_extras(text)
+    raw = np.frombuffer(plain, dtype=np.uint8)
+    solid = (raw > _BLANK) & (raw != _COLON)
+    starts = np.flatnonzero(solid[1:] > solid[:-1]) + 1
+    firsts = np.searchsorted(starts, np.flatnonzero(raw == _BREAK))  # of the numbers of each line
+    counts = np.diff(firsts, append=len(starts))
+    filled = counts > 0
+    firsts, counts = firsts[filled], counts[filled]
+    numbers = _converted(plain)
+    if len(numbers) != len(starts) or (counts % 2 == 0).any() or not _colons_fit(raw, starts, firsts):
+        raise _error(text, file, first_line)
+    pairs = np.delete(numbers, firsts).reshape(-1, 2)
+    if not (np.abs(pairs[:, 0]) < _LARGEST_INDEX).all() or (pairs[:, 0] % 1).any():
+        raise _error(text, file, first_line)
+    return Lines(
+        file,
+        np.flatnonzero(filled) + first_line,
+        numbers[firsts],
+        np.repeat(np.arange(len(counts)), counts // 2),
+        pairs[:, 0].astype(np.int64),
+        pairs[:, 1],
+    )
+
+
+def _colons_fit(raw: npt.NDArray[np.uint8], starts: Places, firsts: Places) -> bool:
+    """Return whether a colon stands before each value, and nowhere else.
+
+    Args:
+        raw: the text.
+        starts: where its numbers start, int64 (numbers,).
+        firsts: which of them are labels, int64 (rows,).
+    """
+    colons = np.delete(raw[starts - 1] == _COLON, firsts)
+    values = colons[1::2]
+    return bool(values.all() and not colons[0::2].any() and np.count_nonzero(raw == _COLON) == len(values))
+
+
+def _without_extras(text: bytes) -> bytes:
+    """Return a text without comments and ``qid:``, line by line as it was."""
+    if b"#" in text:
+        text = _COMMENT.sub(b"", text)
+    return _QUERY.sub(rb"\1", text) if b"qid:" in text else text
+
+
+def _converted(plain: bytes) -> npt.NDArray[np.float64]:
+    """Return all numbers of a text, as many as can be read; none where one cannot."""
+    kinds = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
+    try:
+        table = pa.csv.read_csv(
+            pa.BufferReader(plain.translate(_APART)),
+            read_options=pa.csv.ReadOptions(column_names=["number"]),
+            parse_options=pa.csv.ParseOptions(quote_char=False),
+            convert_options=kinds,
+        )
+    except pa.ArrowInvalid:
+        return np.empty(0)
+    numbers: npt.NDArray[Any] = table.column(0).to_numpy()
+    return numbers
+
+
+def _error(text: bytes, file: str, first_line: int) -> DataError:
+    """Return the error for the first line that cannot be used."""
+    for number, line in enumerate(text.split(b"\n"), start=first_line):
+        tokens = line.partition(b"#")[0].decode(errors="backslashreplace").split()
+        for place, token in enumerate(tokens):
+            expected = _LABEL if place == 0 else _PAIR
+            if not expected.fullmatch(token) and not (place == 1 and token.startswith("qid:")):
+                shown = token if len(token) <= _SHOWN_CHARACTERS else f"{token[:_SHOWN_CHARACTERS]}…"
+                wanted = "a label" if place == 0 else "index:value"
+                return DataError(
+                    f"{file}: line {number}: found {shown!r}, expected {wanted}",
+                    hint="data are Parquet, or text with lines such as 1 17:1 42:1",
+                )
+    return DataError(f"{file}: the lines from {first_line} on are not label index:value …")

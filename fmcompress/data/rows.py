@@ -1,0 +1,137 @@
+"""Rows of data, whatever files hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from fmcompress.data.batch import Batch
+from fmcompress.data.files import find_files, kind_of
+from fmcompress.data.libsvm import LibsvmRows
+from fmcompress.data.numbers import Labels
+from fmcompress.data.parquet import ParquetRows, infer_schema
+from fmcompress.data.parts import Part
+from fmcompress.data_options import DataOptions
+from fmcompress.errors import DataError
+from fmcompress.schema import Schema
+from fmcompress.vocabulary import Vocabulary
+
+
+class Rows(Protocol):
+    """The rows of one or more files, for the fields of a schema.
+
+    Attributes:
+        schema: the fields that are read.
+        rows: number of rows.
+        out_of_range: ids out of range and unknown tokens that the last pass counted and skipped, with ``oov="zero"``.
+        files: the files, in the order of their rows.
+    """
+
+    schema: Schema
+    rows: int
+    out_of_range: int
+    files: list[str]
+
+    def batches(self, *, order: np.random.Generator | None = None) -> Iterator[Batch]:
+        """Yield all rows in batches of up to 65,536.
+
+        Args:
+            order: draws the order of what is read at a time; without it rows come as they stand in the files.
+
+        Raises:
+            DataError: the rows cannot be used.
+        """
+
+
+def open_rows(
+    path: str | Path,
+    schema: Schema,
+    options: DataOptions | None = None,
+    *,
+    labels: Labels | None = "binary",
+    vocabulary: Vocabulary | None = None,
+    part: Part = "all",
+) -> Rows:
+    """Open rows of Parquet or of libsvm text, which the files' content decides.
+
+    Args:
+        path: a file, a folder of them, or a glob.
+        schema: the fields.
+        options: how the rows are read.
+        labels: what labels are; None where they are not wanted.
+        vocabulary: tokens of the fields that may have columns of strings.
+        part: which of the rows.
+
+    Raises:
+        DataError: the files cannot be used.
+    """
+    options = options or DataOptions()
+    if _all_text(path):
+        return LibsvmRows(path, schema, labels=labels, oov=options.oov, first_index=options.first_index, part=part)
+    return ParquetRows(
+        path,
+        schema,
+        label=options.label if labels else None,
+        labels=labels or "binary",
+        match=options.match,
+        oov=options.oov,
+        skip=options.label,
+        part=part,
+        vocabulary=vocabulary,
+    )
+
+
+def open_training_rows(
+    train: str | Path,
+    valid: str | Path | None,
+    *,
+    schema: Schema | None = None,
+    options: DataOptions | None = None,
+    labels: Labels = "binary",
+    vocabulary: Vocabulary | None = None,
+) -> tuple[Rows, Rows]:
+    """Open training and validation rows; without validation data every 20th training row is held out.
+
+    Args:
+        train: a file, a folder or a glob.
+        valid: the same, for validation.
+        schema: the fields; None takes those of the data, as large as the largest ids in either.
+        options: how the rows are read.
+        labels: what labels are.
+        vocabulary: tokens of the fields that may have columns of strings.
+
+    Raises:
+        DataError: the files cannot be used.
+    """
+    options = options or DataOptions()
+    if schema is None:
+        schema = _fields_of(train, valid, options.label)
+    rows = partial(open_rows, schema=schema, options=options, labels=labels, vocabulary=vocabulary)
+    if valid is not None:
+        return rows(train), rows(valid)
+    return rows(train, part="most"), rows(train, part="held-out")
+
+
+def _fields_of(train: str | Path, valid: str | Path | None, label: str) -> Schema:
+    """Return the fields that the columns of data without a model are."""
+    for path in (train, valid):
+        if path is not None and _all_text(path):
+            raise DataError(f"{path}: text does not say which fields its indices belong to", hint="pass --fields")
+    schema = infer_schema(train, label=label)
+    return schema if valid is None else schema.union(infer_schema(valid, label=label, names=schema.names))
+
+
+def _all_text(path: str | Path) -> bool:
+    """Return whether files are text; all must be of one kind."""
+    files = find_files(path)
+    texts = [kind_of(file) == "text" for file in files]
+    if any(texts) and not all(texts):
+        raise DataError(
+            f"{path}: {files[texts.index(True)].name} is text and {files[texts.index(False)].name} is not, "
+            f"expected files of one kind"
+        )
+    return all(texts)

@@ -1,0 +1,67 @@
+"""What a checkpoint holds, as text, JSON and Markdown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from fmcompress.inspection import InspectedField, Inspection
+from fmcompress.reporting.table import Table, markdown_table, plain_table
+from fmcompress.sizes import format_size
+from fmcompress.text import printable
+
+_NONE = "–"
+
+
+def to_json(found: Inspection) -> str:
+    """Return what a checkpoint holds as JSON, two spaces a level."""
+    return json.dumps(asdict(found), indent=2, ensure_ascii=False)
+
+
+def to_text(found: Inspection) -> str:
+    """Return what a checkpoint holds as plain text."""
+    facts = _facts(found)
+    width = max(len(name) for name, _ in facts)
+    lines = [f"{name.ljust(width)}  {printable(value)}" for name, value in facts]
+    return "\n".join([*lines, "", plain_table(_fields(found))])
+
+
+def to_markdown(found: Inspection) -> str:
+    """Return what a checkpoint holds as Markdown."""
+    return "\n\n".join([markdown_table(Table(("", ""), _facts(found), left=2)), markdown_table(_fields(found))])
+
+
+def _facts(found: Inspection) -> list[tuple[str, str]]:
+    return [
+        ("tool", found.tool),
+        ("file", f"{found.name}, {format_size(found.file_bytes)}, SHA-256 {found.sha256}"),
+        ("fields", f"{len(found.fields)}, with {found.categories:,} categories"),
+        ("embedding size", str(found.dim)),
+        ("weights", f"{found.parameters:,}, in fp32 {format_size(found.fp32_bytes)}"),
+        ("link", found.link),
+        ("vocabulary", _vocabulary(found)),
+        ("counts", "yes" if found.counts else "no: without --train all categories count the same"),
+    ]
+
+
+def _vocabulary(found: Inspection) -> str:
+    if not found.vocabulary:
+        return "no: data must hold category ids, or --vocab gives one"
+    return f"yes: {sum(field.tokens or 0 for field in found.fields if field.table is None):,} tokens"
+
+
+def _fields(found: Inspection) -> Table:
+    head = ("field", "kind", "categories", "PAD", "tokens", "unknown token", "null")
+    return Table(head, [_row(field) for field in found.fields], left=2)
+
+
+def _row(field: InspectedField) -> tuple[str, ...]:
+    return (
+        field.name,
+        field.kind if field.table is None else f"shares {field.table}",
+        _NONE if field.cardinality is None else f"{field.cardinality:,}",
+        _NONE if field.pad is None else f"id {field.pad}",
+        _NONE if field.tokens is None else f"{field.tokens:,}",
+        _NONE if field.tokens is None else "error" if field.oov is None else f"id {field.oov}",
+        "nothing" if field.null is None else f"id {field.null}",
+    )

@@ -1,0 +1,221 @@
+"""Fields of a scorer in groups: those that are stored in the same way are looked up together.
+
+A field that shares the table of another one is a column of its own, but its tables and codes are kept once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import embedding_bag
+
+from fmcompress.artifact.layout import PartLayout, TableLayout
+from fmcompress.artifact.tables import read_table
+from fmcompress.quantizer import subspace_bounds
+from fmcompress.serve.memory import folds_linear, stays_packed
+from fmcompress.serve.ranks import Ids, Mask
+from fmcompress.serve.windows import U64, CodeReader
+
+if TYPE_CHECKING:
+    from fmcompress.artifact.model import CompressedFM
+
+
+class Group(Protocol):
+    """Some columns of ids that are stored in the same way."""
+
+    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+        """Add what they contribute; ids of missing values are 0."""
+
+
+@dataclass
+class Sums:
+    """Σ_i q_i, float32 (rows, dim), and Σ_i (w_i − ½‖q_i‖²), float32 (rows,), of a chunk of rows."""
+
+    vectors: npt.NDArray[np.float32]
+    scalars: npt.NDArray[np.float32]
+
+
+def groups_of(model: CompressedFM, words: U64, parts: Sequence[PartLayout]) -> list[Group]:
+    """Return groups of columns, by the way in which embedding and linear weight are found.
+
+    Args:
+        model: the model.
+        words: its codes, see ``as_words``.
+        parts: where what each column of ids looks up lies; a part may stand here several times.
+    """
+    folded: dict[int, PartLayout] = {}
+    plain: dict[int, PartLayout] = {}
+    linear: dict[int, PartLayout] = {}
+    coded: dict[tuple[int, int], dict[int, PartLayout]] = {}
+    groups: list[Group] = []
+    for column, part in enumerate(parts):
+        kind = part.quantizer
+        if folds_linear(part):
+            folded[column] = part
+        elif kind.row_bits or len(kind.codewords) > 1:
+            coded.setdefault((len(kind.codewords), len(kind.widths)), {})[column] = part
+        else:
+            linear[column] = part
+        if column in folded or (column not in linear and not kind.raw):
+            continue
+        if stays_packed(part):
+            groups.append(_MappedPart(model, words, column, part))
+        else:
+            plain[column] = part
+    if folded:
+        groups.append(_PlainFields(model, folded, with_linear=True))
+    if plain:
+        groups.append(_PlainFields(model, plain, with_linear=False))
+    if linear:
+        groups.append(_LinearFields(model, linear))
+    groups.extend(_CodedFields(model, words, columns) for columns in coded.values())
+    return groups
+
+
+class _Bags:
+    """Tables of vectors with −½‖vector‖² in one more column, summed by ``embedding_bag``."""
+
+    def __init__(self, tables: Sequence[npt.NDArray[np.float32]], extra: Sequence[npt.NDArray[np.float32]]) -> None:
+        """Join tables into one, with a row of zeros for missing values at its end.
+
+        Args:
+            tables: float32 (rows, columns) each; narrower ones are filled up with zeros.
+            extra: what is added to −½‖vector‖², float32 (rows,) or (1,) each.
+        """
+        width = max(table.shape[1] for table in tables)
+        self.starts = np.cumsum([0] + [len(table) for table in tables])
+        self.null = int(self.starts[-1])
+        joined = np.zeros((self.null + 1, width + 1), dtype=np.float32)
+        for start, table, more in zip(self.starts, tables, extra, strict=False):
+            joined[start : start + len(table), : table.shape[1]] = table
+            joined[start : start + len(table), -1] = more - 0.5 * np.einsum("kl,kl->k", table, table)
+        self._table = torch.from_numpy(joined)
+
+    def sum(self, rows: Ids) -> npt.NDArray[np.float32]:
+        """Return the sums over the last axis of ``rows``, float32 (…, columns + 1)."""
+        bags = embedding_bag(torch.from_numpy(rows.reshape(-1, rows.shape[-1])), self._table, mode="sum")
+        return bags.numpy().reshape(*rows.shape[:-1], -1)
+
+
+class _PlainFields:
+    """Fields whose embedding is found by the id itself, or is shared by all ids."""
+
+    def __init__(self, model: CompressedFM, columns: Mapping[int, PartLayout], *, with_linear: bool) -> None:
+        self._columns = list(columns)
+        parts, places = _once(columns.values())
+        tables = [_table(model, part.tables[0]) for part in parts]
+        extra = [_table(model, part.linear) if with_linear else np.zeros(1, np.float32) for part in parts]
+        self._bags = _Bags(tables, extra)
+        self._starts = self._bags.starts[places]
+        self._steps = _steps(tables)[places]
+
+    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+        rows = ids[:, self._columns] * self._steps + self._starts
+        if missing is not None:
+            rows[missing[:, self._columns]] = self._bags.null
+        bags = self._bags.sum(rows)
+        sums.vectors += bags[:, :-1]
+        sums.scalars += bags[:, -1]
+
+
+class _MappedPart:
+    """A part with many raw embeddings: in fp16 they stay in the file, in int8 among the codes."""
+
+    def __init__(self, model: CompressedFM, words: U64, column: int, part: PartLayout) -> None:
+        self._column = column
+        (place,) = part.tables
+        stored = model.values if place.scale is None else words.view(np.int8)
+        self._table = stored[place.rows].reshape(place.shape)
+        self._scale = np.float32(1 if place.scale is None else model.values[place.scale])
+
+    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+        vectors = self._table[ids[:, self._column]] * self._scale
+        if missing is not None:
+            vectors[missing[:, self._column]] = 0
+        sums.vectors += vectors
+        sums.scalars -= 0.5 * np.einsum("rl,rl->r", vectors, vectors)
+
+
+class _CodedFields:
+    """Fields with the same number of codes, which name codewords, or linear weights, or both."""
+
+    def __init__(self, model: CompressedFM, words: U64, columns: Mapping[int, PartLayout]) -> None:
+        self._columns = list(columns)
+        self._reader = CodeReader(words, list(columns.values()))
+        parts, places = _once(columns.values())
+        self._codes = len(parts[0].quantizer.widths)
+        self._subspaces = len(parts[0].quantizer.codewords)
+        self._linear = _LinearTable(model, columns.values())
+        if self._subspaces:
+            self._sizes = [end - start for start, end in subspace_bounds(model.header.dim, self._subspaces)]
+            tables = [_table(model, part.tables[d]) for d in range(self._subspaces) for part in parts]
+            self._bags = _Bags(tables, [np.zeros(1, np.float32)] * len(tables))
+            self._starts = self._bags.starts[:-1].reshape(self._subspaces, 1, len(parts))[:, :, places]
+
+    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+        own = ids[:, self._columns]
+        absent = None if missing is None else missing[:, self._columns]
+        codes = self._reader.read(own.view(np.uint64)).view(np.int64)
+        self._linear.add(own if self._codes == self._subspaces else codes[-1], absent, sums)
+        if self._subspaces:
+            self._add_codewords(codes[: self._subspaces], absent, sums)
+
+    def _add_codewords(self, codes: Ids, absent: Mask | None, sums: Sums) -> None:
+        codes += self._starts
+        if absent is not None:
+            codes[:, absent] = self._bags.null
+        bags = self._bags.sum(codes)
+        sums.scalars += bags[:, :, -1].sum(axis=0)
+        start = 0
+        for d, size in enumerate(self._sizes):
+            sums.vectors[:, start : start + size] += bags[d, :, :size]
+            start += size
+
+
+class _LinearFields:
+    """Fields whose linear weight is found by the id itself, and not along with the embedding."""
+
+    def __init__(self, model: CompressedFM, columns: Mapping[int, PartLayout]) -> None:
+        self._columns = list(columns)
+        self._linear = _LinearTable(model, columns.values())
+
+    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+        self._linear.add(ids[:, self._columns], None if missing is None else missing[:, self._columns], sums)
+
+
+class _LinearTable:
+    """Linear weights of some fields, or their codebooks; the last one, 0, is that of missing values."""
+
+    def __init__(self, model: CompressedFM, columns: Iterable[PartLayout]) -> None:
+        parts, places = _once(columns)
+        tables = [_table(model, part.linear) for part in parts]
+        self._starts = np.cumsum([0] + [len(table) for table in tables])[places]
+        self._steps = _steps(tables)[places]
+        self._table = np.concatenate([*tables, np.zeros(1, np.float32)])
+
+    def add(self, codes: Ids, absent: Mask | None, sums: Sums) -> None:
+        rows = codes * self._steps + self._starts
+        if absent is not None:
+            rows[absent] = len(self._table) - 1
+        sums.scalars += self._table.take(rows).sum(axis=1)
+
+
+def _once(parts: Iterable[PartLayout]) -> tuple[list[PartLayout], list[int]]:
+    """Return parts, each once, and the place among them of each of those given."""
+    places: dict[PartLayout, int] = {}
+    of = [places.setdefault(part, len(places)) for part in parts]
+    return list(places), of
+
+
+def _steps(tables: Sequence[npt.NDArray[np.float32]]) -> Ids:
+    """Return from one id to the next how many rows there are: a shared vector has one row only, whatever the id."""
+    return np.array([0 if len(table) == 1 else 1 for table in tables], dtype=np.int64)
+
+
+def _table(model: CompressedFM, place: TableLayout) -> npt.NDArray[np.float32]:
+    return read_table(place, model.values, model.codes)

@@ -1,0 +1,241 @@
+"""Lines of libFM and libsvm text come out as rows of the fields, or with an error that says which line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import load_svmlight_file
+
+from fmcompress.data import LibsvmRows, ParquetRows, open_rows, open_training_rows, shuffled
+from fmcompress.data.libsvm_chunks import chunks_of
+from fmcompress.data.libsvm_lines import parse_lines
+from fmcompress.data_options import DataOptions
+from fmcompress.errors import DataError
+from fmcompress.field_specs import parse_fields
+from tests.data.rows import AB, collected, write
+
+GENUINE = Path(__file__).parents[1] / "checkpoints" / "files" / "libfm" / "test.libfm"
+TOY = parse_fields("user:7,item:5,cat:11")
+
+
+@pytest.fixture
+def text(tmp_path):
+    """Return a function that writes lines as a file, and returns its path."""
+
+    def written(lines, name="x.libfm"):
+        path = tmp_path / name
+        path.write_bytes(lines.encode() if isinstance(lines, str) else lines)
+        return path
+
+    return written
+
+
+def test_libfms_own_data(text):
+    rows = open_rows(GENUINE, TOY)
+    ids, labels = collected(rows.batches())
+    expected, targets = load_svmlight_file(str(GENUINE), n_features=TOY.categories, zero_based=True)
+    dense = np.zeros((100, TOY.categories))
+    for row, own in enumerate(ids):
+        dense[row, TOY.offsets + own] = 1
+    assert rows.rows == 100
+    np.testing.assert_array_equal(dense, expected.toarray())
+    assert labels == targets.tolist()
+
+
+def test_all_that_lines_can_be(text):
+    path = text(
+        "# a comment\n+1 0:1 10:1\r\n\n-1 qid:7 13:1\t9:1.0 # why\n   \n1\n0 3:0 12:1e0 \n1 qid:3 9:1", name="x.svm"
+    )
+    rows = LibsvmRows(path, AB)
+    assert rows.rows == 5
+    assert collected(rows.batches()) == ([[0, 0], [9, 3], [-1, -1], [-1, 2], [9, -1]], [1, 0, 1, 0, 1])
+    assert np.isnan(collected(LibsvmRows(path, AB, labels=None).batches())[1]).all()
+
+
+def test_indices_from_1(text):
+    path = text("1 1:1 14:1\n")
+    assert collected(open_rows(path, AB, DataOptions(first_index=1)).batches())[0] == [[0, 3]]
+    with pytest.raises(DataError, match="line 1: index 14 is out of range, expected 0 to 13") as error:
+        collected(open_rows(path, AB).batches())
+    assert "--first-index" in error.value.hint
+
+
+def test_numeric_fields_stand_where_the_tool_has_them(text):
+    schema = parse_fields("price:numeric,a:3,age:linear,b:2")
+    (batch,) = LibsvmRows(text("4.5 0:-2.5 1:1 4:30 6:1\n-2 5:1\n"), schema, labels="number").batches()
+    assert batch.labels.tolist() == [4.5, -2]
+    assert batch.ids.tolist() == [[0, 1], [-1, 0]]
+    assert batch.values.tolist() == [[-2.5, 30], [0, 0]]
+
+
+def test_pad_is_missing(text):
+    fields = parse_fields("a:10,b:4").fields
+    schema = type(AB)((type(fields[0])("a", 10, pad=2), fields[1]))
+    assert collected(LibsvmRows(text("1 2:1 10:1\n"), schema).batches())[0] == [[-1, 0]]
+
+
+WRONG_LINES = {
+    "no number": ("1 0:1\n1 x:1\n", "line 2: found 'x:1', expected index:value"),
+    "no value": ("1 0:1\n\n# c\n1 3\n", "line 4: found '3', expected index:value"),
+    "value twice": ("1 0:1:1\n1 3\n", "line 1: found '0:1:1'"),
+    "stray colon": ("1 0: 1\n", "line 1: found '0:'"),
+    "label alone": ("click 0:1\n", "line 1: found 'click', expected a label"),
+    "quotes": ('1 "0":1\n', "line 1: found '\"0\":1'"),
+    "fractional index": ("1 0.5:1\n", "line 1: found '0.5:1'"),
+    "huge index": ("1 99999999999999999999:1\n", "line 1: found '9+:1'"),
+    "negative index": ("1 0:1\n1 -1:1\n", "line 2: index -1 is out of range, expected 0 to 13"),
+    "csv": ("label,a,b\n1,0,0\n", "line 1: found 'label,a,b'"),
+    "two categories": ("1 0:1\n0 1:1 10:1 2:1\n", "line 2, field 'a': is there twice"),
+    "half a category": ("1 0:1\n0 1:1 10:0.5\n", "line 2, field 'b': index 10 has value 0.5, expected 1"),
+    "no finite value": ("1 0:nan\n", "line 1, field 'a': index 0 has value nan"),
+    "label 2": ("1 0:1\n2 0:1\n", "line 2: label is 2, expected 0 or 1"),
+    "label nan": ("nan 0:1\n", "line 1: label is nan"),
+}
+
+
+@pytest.mark.parametrize(("lines", "says"), WRONG_LINES.values(), ids=WRONG_LINES)
+def test_errors_name_file_and_line(text, lines, says):
+    path = text(lines)
+    with pytest.raises(DataError, match=says) as error:
+        collected(LibsvmRows(path, AB).batches())
+    assert str(error.value).startswith(f"{path}: line")
+
+
+def test_values_of_numeric_fields_are_finite(text):
+    for wrong in ("nan", "inf", "1e39"):
+        with pytest.raises(DataError, match=r"line 2, field 'n': value is (nan|inf|1e\+39)"):
+            collected(LibsvmRows(text(f"1 0:1\n1 10:{wrong}\n"), parse_fields("a:10,n:numeric")).batches())
+
+
+def test_indices_out_of_range_can_be_skipped(text):
+    rows = LibsvmRows(text("1 0:1 14:1\n0 1:1 99999:0.5\n"), AB, oov="zero")
+    for _ in range(2):
+        assert collected(rows.batches())[0] == [[0, -1], [1, -1]]
+        assert rows.out_of_range == 2
+
+
+def test_shared_tables_have_no_place_in_text():
+    with pytest.raises(DataError, match=r"test\.libfm: its indices do not tell fields 'clicked' and 'item' apart"):
+        open_rows(GENUINE, parse_fields("item:5,clicked=item"))
+
+
+def lines_of(pairs):
+    return b"".join(b"%d %s\n" % (label, b" ".join(b"%d:%d" % pair for pair in row)) for label, row in pairs)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 1), st.lists(st.tuples(st.integers(0, 99), st.integers(1, 9)), max_size=5)),
+        max_size=30,
+    ),
+    empty=st.lists(st.tuples(st.integers(0, 30), st.sampled_from([b"", b" \r", b"# 1 2:3", b"\t#"])), max_size=5),
+    ends=st.booleans(),
+)
+def test_lines_are_those_of_a_plain_reader(tmp_path_factory, rows, empty, ends):
+    """Whatever lines are empty, rows and their lines are counted right before they are parsed, and after."""
+    lines = lines_of(rows).split(b"\n")[:-1]
+    for place, line in empty:
+        lines.insert(place, line)
+    path = tmp_path_factory.mktemp("lines") / "x"
+    path.write_bytes(b"\n".join(lines) + (b"\n" if ends else b""))
+    counted = list(chunks_of(path, start=0))
+    found = parse_lines(path.read_bytes(), "x", 1)
+    assert sum(chunk.rows for chunk in counted) == len(found) == len(rows)
+    assert found.labels.tolist() == [label for label, _ in rows]
+    pairs = [(row, *pair) for row, (_, own) in enumerate(rows) for pair in own]
+    assert list(zip(found.rows, found.indices, found.values, strict=True)) == pairs
+    assert all(not lines[number - 1].strip().startswith(b"#") for number in found.numbers)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("01 :.\n#-xe", max_size=40).map(str.encode))
+def test_anything_is_lines_or_an_error(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("lines") / "x"
+    path.write_bytes(text)
+    counted = sum(chunk.rows for chunk in chunks_of(path, start=0))
+    try:
+        found = parse_lines(text, "x", 1)
+    except DataError:
+        return
+    comments = sum(line.partition(b"#")[2].count(b":") for line in text.split(b"\n"))
+    assert len(found) == counted
+    assert len(found.rows) == len(found.values) == text.count(b":") - comments
+
+
+@pytest.fixture
+def many(tmp_path, monkeypatch):
+    """A folder of two files in small chunks; row n has label n % 2 and category n of one field."""
+    monkeypatch.setattr("fmcompress.data.libsvm_chunks._CHUNK_BYTES", 100)
+    (tmp_path / "data").mkdir()
+    for name, first, last in (("a.libfm", 0, 700), ("b.svm", 700, 1000)):
+        lines = "".join(f"{n % 2} {n}:1\n" + ("\n# more\n" if n % 10 == 0 else "") for n in range(first, last))
+        (tmp_path / "data" / name).write_text(lines)
+    (tmp_path / "data" / "README.txt").write_text("what these are")
+    return tmp_path / "data"
+
+
+def test_chunks_come_in_order_or_shuffled(many):
+    rows = open_rows(many, parse_fields("n:1000"))
+    assert rows.rows == 1000
+    assert [Path(file).name for file in rows.files] == ["a.libfm", "b.svm"]
+    ids, labels = collected(rows.batches())
+    assert [n for (n,) in ids] == list(range(1000))
+    assert labels == [n % 2 for n in range(1000)]
+    drawn = np.concatenate([batch.ids[:, 0] for batch in shuffled(rows, 64, seed=0)])
+    assert sorted(drawn) == list(range(1000)) != drawn.tolist()
+
+
+def test_held_out_rows_part_the_rows(many):
+    most, held_out = open_training_rows(many, None, schema=parse_fields("n:1000"))
+    assert [n for (n,) in collected(held_out.batches())[0]] == list(range(19, 1000, 20))
+    assert (most.rows, held_out.rows) == (950, 50)
+    assert len(collected(most.batches())[0]) == 950
+
+
+def test_lines_are_counted_over_chunks(many):
+    path = many / "b.svm"
+    path.write_text(path.read_text() + "1 x\n")
+    last = path.read_text().count("\n")
+    with pytest.raises(DataError, match=f"b.svm: line {last}: found 'x'"):
+        collected(open_rows(many, parse_fields("n:1000")).batches())
+
+
+def test_a_file_that_changes(many):
+    rows = open_rows(many, parse_fields("n:1000"))
+    (many / "b.svm").write_text("1 0:1\n")
+    with pytest.raises(DataError, match=r"b\.svm: has changed while it was read"):
+        collected(rows.batches())
+
+
+def test_content_tells_text_from_parquet(tmp_path, text):
+    parquet = write(tmp_path / "x.libfm", label=[1], a=[1], b=[0])
+    assert isinstance(open_rows(parquet, AB), ParquetRows)
+    path = text("1 1:1\n", name="x.parquet")
+    assert isinstance(open_rows(path, AB), LibsvmRows)
+    with pytest.raises(DataError, match=r"x\.parquet is text and x\.libfm is not, expected files of one kind"):
+        open_rows(f"{tmp_path}/x.*", AB)
+
+
+def test_binary_files_of_the_tools(text):
+    path = text(b"\x02\0\0\0\x04\0\0\0" + bytes(range(200)))
+    with pytest.raises(DataError, match=r"x\.libfm: not a readable Parquet file") as error:
+        open_rows(path, AB)
+    assert "binary files of libFM and xLearn are not read" in error.value.hint
+
+
+def test_text_without_rows_and_without_fields(text):
+    with pytest.raises(DataError, match="holds no rows"):
+        open_rows(text("# nothing\n\n"), AB)
+    with pytest.raises(DataError, match="does not say which fields") as error:
+        open_training_rows(GENUINE, None)
+    assert "--fields" in error.value.hint
+
+
+def test_a_line_without_end(text, monkeypatch):
+    monkeypatch.setattr("fmcompress.data.libsvm_chunks._CHUNK_BYTES", 10)
+    monkeypatch.setattr("fmcompress.data.libsvm_chunks._LONGEST_LINE_BYTES", 100)
+    with pytest.raises(DataError, match=r"x\.libfm: a line is longer than 100 bytes"):
+        open_rows(text("1" * 200), AB)

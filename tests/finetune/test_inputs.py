@@ -1,0 +1,62 @@
+"""Models in training see shared tables, numeric fields and tiers as the formula has them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fmcompress.finetune.inputs import InputsOf
+from fmcompress.finetune.model import QuantizedModule
+from fmcompress.finetune.options import ReassignOptions
+from fmcompress.finetune.reassign import Reassigner
+from fmcompress.fm.scorer import FMScorer
+from fmcompress.quantization.plan import carry_out
+from fmcompress.quantization.sensitivity import from_moments
+from fmcompress.quantizer import parse_quantizer
+from fmcompress.tiers import Tiers
+from tests import kinds
+
+SPECS = [("2x8", "4"), ("raw", "raw"), ("3x16", "8"), ("shared", "2")]
+
+
+def quantized(ckpt):
+    """Return the checkpoint quantized, with the items in two tiers, and the same decoded."""
+    of = np.zeros(ckpt.schema.categories, np.uint8)
+    of[ckpt.schema.rows(1)] = np.arange(60) % 2
+    quantizers = [parse_quantizer(*spec) for spec in SPECS]
+    tiers = Tiers(ckpt.schema, of)
+    model = carry_out(ckpt, from_moments(ckpt, ckpt.counts), quantizers, seed=0, tiers=tiers)
+    return model, decoded(ckpt, model)
+
+
+def decoded(ckpt, model):
+    embeddings, linear = np.empty_like(ckpt.embeddings), np.empty_like(ckpt.linear)
+    embeddings[model.tiers.order] = np.concatenate([field.embeddings() for field in model.fields])
+    linear[model.tiers.order] = np.concatenate([field.linear() for field in model.fields])
+    return replace(ckpt, schema=ckpt.schema.without_pads(), embeddings=embeddings, linear=linear)
+
+
+def test_the_module_has_the_logits_of_the_decoded_model():
+    ckpt = kinds.checkpoint()
+    model, plain = quantized(ckpt)
+    rows = kinds.batch(ckpt, 50)
+    with torch.no_grad():
+        found = QuantizedModule(model, sparse=False)(InputsOf(model.tiers, ckpt.numeric, "cpu")(rows))
+    np.testing.assert_allclose(found.numpy(), kinds.logits(plain, rows.ids, rows.values), atol=1e-5)
+
+
+@pytest.mark.parametrize("link", ["sigmoid", "probit", "identity"])
+def test_codes_chosen_anew_lower_the_loss(link):
+    ckpt = kinds.checkpoint(link)
+    model, before = quantized(ckpt)
+    rows = kinds.batch(ckpt, 4000)
+    targets = FMScorer(ckpt).predict(rows.ids, rows.values)
+
+    def loss(plain):
+        logits, _ = FMScorer(plain).logits_and_sums(rows.ids, rows.values)
+        return ckpt.link_function.losses(logits.astype(np.float64), targets.astype(np.float64)).mean()
+
+    reassigner = Reassigner(ckpt, from_moments(ckpt, ckpt.counts), model.tiers, ReassignOptions(prior=1.0))
+    after = decoded(ckpt, reassigner(model, rows, targets))
+    assert loss(after) < loss(before)
