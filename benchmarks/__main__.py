@@ -9,7 +9,7 @@ from pathlib import Path
 import faiss
 import torch
 
-from benchmarks import quantizing, scoring, tuning
+from benchmarks import quantizing, reading, scoring, tuning
 
 _PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
@@ -18,6 +18,8 @@ _BEGIN, _END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
 def main() -> None:
     """Measure, print and write."""
     sections = [
+        ("Reading a checkpoint", ("", "median", "ratio to torch.load"), reading.run),
+        ("Peak memory of reading", ("", "peak", "ratio to the tensors"), reading.memory),
         ("Quantization without data", ("", "median", "ratio to faiss"), quantizing.run),
         ("Peak memory of quantization", ("", "peak", "ratio to the embeddings"), quantizing.memory),
         ("Tuning, batch 2048, two threads", ("", "median", "ratio to the FM"), tuning.run),

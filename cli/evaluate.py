@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from .options import FieldsOption, Format, FormatOption, LabelOption, Match, MatchOption, Oov, OovOption
+from .options import (
+    DatasetOption,
+    FieldsOption,
+    FirstIndexOption,
+    Format,
+    FormatOption,
+    InstanceNormOption,
+    LabelOption,
+    LinkOption,
+    MapOption,
+    Match,
+    MatchOption,
+    Oov,
+    OovOption,
+    VocabOption,
+    reading,
+)
 from .state import progress_of
 
 
@@ -16,29 +32,35 @@ def evaluate(
     models: Annotated[
         list[Path], typer.Argument(metavar="MODEL…", help="Checkpoints and artifacts.", show_default=False)
     ],
-    data: Annotated[str, typer.Option("--data", metavar="DATA", help="Parquet file, folder or glob of labelled rows.")],
+    data: Annotated[str, typer.Option("--data", metavar="DATA", help="File, folder or glob of labelled rows.")],
     fields: FieldsOption = None,
+    link: LinkOption = None,
+    map_: MapOption = None,
+    vocab: VocabOption = None,
+    instance_norm: InstanceNormOption = None,
+    dataset: DatasetOption = None,
     label: LabelOption = "label",
     match: MatchOption = Match.NAME,
     oov: OovOption = Oov.ERROR,
+    first_index: FirstIndexOption = 0,
     format_: FormatOption = Format.TEXT,
 ) -> None:
-    """Show AUC, LogLoss and calibration of MODELs on DATA; differences are to the first one."""
-    from fmcompress.data import ParquetRows
-    from fmcompress.evaluation import score_rows
-    from fmcompress.field_specs import parse_fields
+    """Show AUC, LogLoss and calibration of MODELs on DATA, or RMSE; differences are to the first one."""
+    from fmcompress.data_options import DataOptions
+    from fmcompress.evaluation import open_rows_for, score_rows
     from fmcompress.models import load_model, stored_bytes
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
-    schema = parse_fields(fields) if fields else None
+    given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
     progress = progress_of(context)
-    loaded = [(path, load_model(path, fields=schema)) for path in models]
+    loaded = [(path, load_model(path, **given)) for path in models]
+    options = DataOptions(label, match.value, oov.value, first_index)
     results = []
     for path, model in loaded:
-        rows = ParquetRows(data, model.schema, label=label, match=match.value, oov=oov.value)
+        rows = open_rows_for(model, data, options, vocabulary=given["vocabulary"])
         scores = score_rows(model, rows)
         if rows.out_of_range:
-            progress.note(f"{path}: {rows.out_of_range:,} ids out of range contribute nothing")
+            progress.note(f"{path}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
         results.append(EvaluatedModel.of(str(path), stored_bytes(path), scores))
     found = Evaluation(tuple(results))
     text = {Format.TEXT: found.to_text, Format.JSON: found.to_json, Format.MARKDOWN: found.to_markdown}[format_]()

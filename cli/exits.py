@@ -15,14 +15,13 @@ import typer
 from fmcompress.errors import BudgetError, FMCompressError
 from fmcompress.text import printable
 
+from .usage import ParseError, usage_message
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
-
-# typer has click inside in some versions and beside it in others; their base of usage errors is found here.
-_ParseError: type[Exception] = typer.BadParameter.__mro__[1]
 
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -99,20 +98,13 @@ def _verdict(error: BaseException) -> tuple[str, int]:
         return f"interrupted: no output was written{hint}", error.code
     if isinstance(error, FMCompressError):
         return f"error: {error}{hint}", EXIT_FAILED if isinstance(error, BudgetError) else EXIT_USAGE
-    if isinstance(error, _ParseError):
-        return _parse_message(error), EXIT_USAGE
+    if isinstance(error, ParseError):
+        return usage_message(error), EXIT_USAGE
     if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
         return "error: there is not enough memory for a model of this size (are the ids 0, 1, 2, …?)", EXIT_USAGE
     if isinstance(error, OSError):
         return f"error: the system refuses: {error}", EXIT_USAGE
     return f"error: a bug in fmcompress: {error!r} (add --debug to see where, and report it)", EXIT_BUG
-
-
-def _parse_message(error: Exception) -> str:
-    """Return one line for a usage error; none where the help has been shown instead."""
-    message = str(getattr(error, "format_message", error.__str__)()).strip()
-    path = getattr(getattr(error, "ctx", None), "command_path", "fmcompress")
-    return f"error: {message} ({path} --help shows the usage)" if message else ""
 
 
 def _tell(message: str) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional, TypedDict
 
 import typer
+
+if TYPE_CHECKING:
+    from fmcompress.schema import Schema
+    from fmcompress.vocabulary import Vocabulary
 
 
 class Match(str, Enum):
@@ -44,21 +48,35 @@ CheckpointArgument = Annotated[
 ]
 TrainOption = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads these on Python 3.10 too
-    typer.Option("--train", metavar="DATA", help="Parquet file, folder or glob to tune on."),
+    typer.Option("--train", metavar="DATA", help="File, folder or glob of rows to tune on: Parquet, or libsvm text."),
 ]
 ValidOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--valid", metavar="DATA", help="Data to choose the best state by; else a part of --train."),
 ]
 EpochsOption = Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.")]
-LabelOption = Annotated[str, typer.Option("--label", metavar="COLUMN", help="Column of the labels, 0 and 1.")]
+LabelOption = Annotated[
+    str, typer.Option("--label", metavar="COLUMN", help="Column of the labels, 0 and 1; numbers for a regression.")
+]
 MatchOption = Annotated[
     Match,
     typer.Option("--match", help="Find the columns of fields by name, or take them as they stand, in order."),
 ]
 OovOption = Annotated[
     Oov,
-    typer.Option("--oov", help="An id out of range is an error, or is counted and contributes nothing (zero)."),
+    typer.Option(
+        "--oov", help="Ids out of range and unknown tokens are errors, or are counted and contribute nothing (zero)."
+    ),
+]
+FirstIndexOption = Annotated[
+    int,
+    typer.Option(
+        "--first-index",
+        metavar="N",
+        min=0,
+        max=1,
+        help="Where indices in libsvm text begin: 0 as libFM counts, or 1.",
+    ),
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train: auto is a GPU where there is one.")]
 SeedOption = Annotated[
@@ -71,3 +89,83 @@ FieldsOption = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads it on Python 3.10 too
     typer.Option("--fields", metavar="NAME:SIZE,…", help="Fields and cardinalities, where the file does not say."),
 ]
+LinkOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--link",
+        metavar="LINK",
+        help="From logit to prediction, where the file does not say: sigmoid, probit, identity, clip:LOW:HIGH.",
+    ),
+]
+MapOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--map",
+        metavar="v=KEY,w=KEY,b=KEY",
+        help="Keys of embeddings, linear weights and bias of a model of your own; ignore=KEY is no part of it.",
+    ),
+]
+VocabOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--vocab", metavar="FILE", help="Ids of tokens, as JSON: {field: {token: id}}."),
+]
+InstanceNormOption = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option(
+        "--instance-norm/--no-instance-norm",
+        help="Whether an xLearn model was trained with instance-wise normalisation, which is xLearn's default.",
+    ),
+]
+DatasetOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--dataset",
+        metavar="FILE",
+        help="What tells the fields of a RecBole or FuxiCTR model, where it does not lie beside it.",
+    ),
+]
+
+
+class Reading(TypedDict):
+    """What the command line says about a checkpoint: arguments of ``load_checkpoint``."""
+
+    fields: Schema | None
+    link: str | None
+    keys: dict[str, str] | None
+    vocabulary: Vocabulary | None
+    instance_norm: bool | None
+    dataset: Path | None
+
+
+def reading(
+    *,
+    fields: str | None,
+    link: str | None,
+    keys: str | None,
+    vocab: Path | None,
+    instance_norm: bool | None,
+    dataset: Path | None,
+) -> Reading:
+    """Return the arguments of ``load_checkpoint`` that the options for checkpoints name.
+
+    Raises:
+        UsageError: an option makes no sense.
+        DataError: the vocabulary cannot be read.
+    """
+    if all(text is None for text in (fields, link, keys, vocab)):  # the modules below take longer than a small job
+        return Reading(
+            fields=None, link=None, keys=None, vocabulary=None, instance_norm=instance_norm, dataset=dataset
+        )
+    from fmcompress.checkpoints.by_keys import parse_keys
+    from fmcompress.field_specs import parse_fields
+    from fmcompress.links import parse_link
+    from fmcompress.vocabulary import read_vocabulary
+
+    return Reading(
+        fields=None if fields is None else parse_fields(fields),
+        link=None if link is None else str(parse_link(link)),
+        keys=None if keys is None else parse_keys(keys),
+        vocabulary=None if vocab is None else read_vocabulary(vocab),
+        instance_norm=instance_norm,
+        dataset=dataset,
+    )

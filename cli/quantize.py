@@ -30,12 +30,17 @@ from .methods import (
 )
 from .options import (
     CheckpointArgument,
+    DatasetOption,
     Device,
     DeviceOption,
     EpochsOption,
     FieldsOption,
+    FirstIndexOption,
     ForceOption,
+    InstanceNormOption,
     LabelOption,
+    LinkOption,
+    MapOption,
     Match,
     MatchOption,
     Oov,
@@ -43,6 +48,8 @@ from .options import (
     SeedOption,
     TrainOption,
     ValidOption,
+    VocabOption,
+    reading,
 )
 from .state import progress_of
 
@@ -76,9 +83,18 @@ def quantize(
     train: TrainOption = None,
     valid: ValidOption = None,
     fields: FieldsOption = None,
+    link: LinkOption = None,
+    map_: MapOption = None,
+    vocab: VocabOption = None,
+    instance_norm: InstanceNormOption = None,
+    dataset: DatasetOption = None,
+    with_vocab: Annotated[
+        bool, typer.Option("--with-vocab", help="Put the vocabulary into the artifact; its bytes count in the budget.")
+    ] = False,
     label: LabelOption = "label",
     match: MatchOption = Match.NAME,
     oov: OovOption = Oov.ERROR,
+    first_index: FirstIndexOption = 0,
     method: MethodOption = MethodName.AUTO,
     epochs: EpochsOption = 15,
     lr: Annotated[
@@ -142,18 +158,18 @@ def quantize(
         },
     )
     from fmcompress.checkpoints import load_checkpoint
-    from fmcompress.field_specs import parse_fields
     from fmcompress.files import check_apart, check_writable
     from fmcompress.sizes import parse_size
 
     budget_bytes = None if budget is None else parse_size(budget)
     target = output or default_output(checkpoint)
-    check_apart(target, [checkpoint])
+    check_apart(target, [checkpoint, *filter(None, (vocab, dataset))])
     if history is not None:
         _check_history(history, checkpoint, target)
     if not dry_run:
         check_writable(target, force=force)
-    source = load_checkpoint(checkpoint, fields=parse_fields(fields) if fields else None)
+    given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
+    source = load_checkpoint(checkpoint, **given)
 
     from fmcompress.device import resolve_device
     from fmcompress.finetune.options import TuneOptions
@@ -173,14 +189,18 @@ def quantize(
         moving=moving,
         reassign=reassign,
     )
-    data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value))
+    data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value, first_index))
     if data is not None:
         check_apart(target, [*data.rows.files, *data.valid.files])
     progress = progress_of(context)
     kept = RunFiles() if dry_run else RunFiles(state_of(target), history, resume=resume, force=force)
-    journal = open_journal(source, budget_bytes, data, options, kept, method=how, seed=seed, progress=progress)
+    journal = open_journal(
+        source, budget_bytes, data, options, kept, method=how, seed=seed, progress=progress, carry_vocabulary=with_vocab
+    )
     with interruptible(lambda: journal.position and f"--resume goes on from {journal.position}"):
-        job = Quantization(source, budget_bytes, data, method=how, seed=seed, progress=progress)
+        job = Quantization(
+            source, budget_bytes, data, method=how, seed=seed, progress=progress, carry_vocabulary=with_vocab
+        )
         _note_surplus(progress, budget_bytes, job.largest_bytes)
         if dry_run:
             print(f"{target} would have {_planned(job, budget_bytes, source.fp32_bytes)}")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from fmcompress.progress import Progress
 
 from .progress import make_progress
+
+if TYPE_CHECKING:
+    from .config import Setting
 
 
 @dataclass
@@ -18,10 +24,16 @@ class State:
     Attributes:
         quiet: whether progress is kept silent.
         debug: whether errors show where they come from.
+        config: file of configuration, in place of the nearest one, or None.
+        no_config: whether no file of configuration is read.
+        settings: what configuration says for the command that runs, by parameter.
     """
 
     quiet: bool = False
     debug: bool = False
+    config: Path | None = None
+    no_config: bool = False
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
 
 def progress_of(context: typer.Context) -> Progress:

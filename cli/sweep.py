@@ -11,13 +11,18 @@ import typer
 from .methods import MethodName, MethodOption
 from .options import (
     CheckpointArgument,
+    DatasetOption,
     Device,
     DeviceOption,
     EpochsOption,
     FieldsOption,
+    FirstIndexOption,
     Format,
     FormatOption,
+    InstanceNormOption,
     LabelOption,
+    LinkOption,
+    MapOption,
     Match,
     MatchOption,
     Oov,
@@ -25,6 +30,8 @@ from .options import (
     SeedOption,
     TrainOption,
     ValidOption,
+    VocabOption,
+    reading,
 )
 from .state import progress_of
 
@@ -62,9 +69,15 @@ def sweep(
         ),
     ] = None,
     fields: FieldsOption = None,
+    link: LinkOption = None,
+    map_: MapOption = None,
+    vocab: VocabOption = None,
+    instance_norm: InstanceNormOption = None,
+    dataset: DatasetOption = None,
     label: LabelOption = "label",
     match: MatchOption = Match.NAME,
     oov: OovOption = Oov.ERROR,
+    first_index: FirstIndexOption = 0,
     method: MethodOption = MethodName.AUTO,
     epochs: EpochsOption = 15,
     device: DeviceOption = Device.AUTO,
@@ -87,12 +100,12 @@ def sweep(
     """Compress CHECKPOINT to several SIZEs, and show how well each file predicts; with --train, each is tuned."""
     from fmcompress.checkpoints import load_checkpoint
     from fmcompress.curve_files import CurveFiles
-    from fmcompress.field_specs import parse_fields
     from fmcompress.methods import default_tuning, method_of
     from fmcompress.sweeping import parse_budgets, stem_of
     from fmcompress.sweeping import sweep as make_curve
 
-    source = load_checkpoint(checkpoint, fields=parse_fields(fields) if fields else None)
+    given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
+    source = load_checkpoint(checkpoint, **given)
     sizes = parse_budgets(budgets, source.fp32_bytes)
     CurveFiles(output_dir, stem_of(source), plot, force).check(sizes, [checkpoint])
     curve = make_curve(
@@ -106,6 +119,7 @@ def sweep(
         label=label,
         match=match.value,
         oov=oov.value,
+        first_index=first_index,
         seed=seed,
         device=device.value,
         tuning=replace(default_tuning(method_of(method.value)), epochs=epochs),

@@ -9,7 +9,7 @@ import typer
 
 from fmcompress.errors import UsageError
 
-from .options import Device, DeviceOption, FieldsOption, ForceOption, LabelOption, SeedOption
+from .options import Device, DeviceOption, FieldsOption, FirstIndexOption, ForceOption, LabelOption, SeedOption
 from .state import progress_of
 
 _MAX_DIM = 65_536
@@ -18,7 +18,7 @@ _MAX_DIM = 65_536
 def train(
     context: typer.Context,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="Parquet file, folder or glob of training rows.", show_default=False)
+        str, typer.Argument(metavar="DATA", help="File, folder or glob of training rows.", show_default=False)
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Checkpoint to write, .pt or .safetensors.")
@@ -29,6 +29,7 @@ def train(
     ] = None,
     fields: FieldsOption = None,
     label: LabelOption = "label",
+    first_index: FirstIndexOption = 0,
     dim: Annotated[int, typer.Option("--dim", metavar="N", min=1, max=_MAX_DIM, help="Embedding size l.")] = 32,
     l2: Annotated[
         str,
@@ -47,12 +48,13 @@ def train(
     """Train a factorization machine on DATA; validation chooses its state and its L2 weight."""
     from fmcompress.checkpoints import check_saveable, save_checkpoint
     from fmcompress.data import open_training_rows
+    from fmcompress.data_options import DataOptions
     from fmcompress.field_specs import parse_fields
 
     check_saveable(output, force=force)
     weight = _l2(l2)
     schema = parse_fields(fields) if fields else None
-    rows, held_out = open_training_rows(data, valid, schema=schema, label=label)
+    rows, held_out = open_training_rows(data, valid, schema=schema, options=DataOptions(label, first_index=first_index))
 
     from fmcompress.device import resolve_device
     from fmcompress.fm.trainer import TrainOptions

@@ -5,6 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from fmcompress.checkpoints.inert import Stub
+from fmcompress.checkpoints.modules import model_of
+from fmcompress.checkpoints.pickle_file import PickleFile
 from fmcompress.checkpoints.safetensors_file import SafetensorsFile, is_safetensors
 from fmcompress.checkpoints.tensor import TensorFile, Weights
 from fmcompress.checkpoints.torch_file import MAGIC, TorchFile
@@ -42,10 +45,25 @@ class Candidate:
             return SafetensorsFile(self.path)
         return None
 
+    @cached_property
+    def pickle(self) -> PickleFile:
+        """The plain pickle that it may be."""
+        return PickleFile(self.path)
+
     @property
     def weights(self) -> Weights:
         """Its weights; none where it is no file of tensors."""
         return Weights({}) if self.tensors is None else self.tensors.weights
+
+    @property
+    def root(self) -> object:
+        """The object that a torch file holds; None of anything else."""
+        return self.tensors.root if isinstance(self.tensors, TorchFile) else None
+
+    @property
+    def model(self) -> Stub | None:
+        """The whole model that a torch file holds, with all its attributes; None of anything else."""
+        return model_of(self.root)
 
     def text(self, key: str) -> str | None:
         """Return a string that stands beside its tensors, or None."""

@@ -27,10 +27,11 @@ class Given:
     Attributes:
         fields: names and sizes of its fields, in the order of its rows.
         link: from logit to prediction; it replaces the file's own.
-        keys: names of the embeddings ``v``, the linear weights ``w`` and the bias ``b`` in a model of a user's own.
+        keys: names of the embeddings ``v``, the linear weights ``w`` and the bias ``b`` in a model of a user's own, and
+            of weights that are no part of it, ``ignore``: see ``by_keys``.
         vocabulary: tokens of its categories; it replaces the file's own.
         instance_norm: whether an xLearn model was trained with instance-wise normalisation.
-        dataset: the file beside a RecBole checkpoint that tells its fields, where it is not found by itself.
+        dataset: the file beside a RecBole or FuxiCTR checkpoint that tells its fields, where it is not found by itself.
     """
 
     fields: Schema | None = None

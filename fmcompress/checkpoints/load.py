@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fmcompress.checkpoints import native, pytorch_fm
+from fmcompress.checkpoints import (
+    by_keys,
+    deepctr_torch,
+    fastfm,
+    fuxictr,
+    libfm,
+    myfm,
+    native,
+    pytorch_fm,
+    recbole,
+    spark,
+    xlearn,
+)
 from fmcompress.checkpoints.candidate import Candidate
-from fmcompress.checkpoints.checkpoint import FMCheckpoint, Source
+from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.checkpoints.damage import quoted
 from fmcompress.checkpoints.dialect import Dialect, Given, listed
+from fmcompress.checkpoints.source import Source, state_of
 from fmcompress.errors import CheckpointError
 from fmcompress.schema import Schema
 from fmcompress.vocabulary import Vocabulary
@@ -19,10 +33,19 @@ from fmcompress.vocabulary import Vocabulary
 DIALECTS = (
     Dialect("fmcompress", native.recognises, native.read),
     Dialect("pytorch-fm", pytorch_fm.recognises, pytorch_fm.read),
+    Dialect("RecBole", recbole.recognises, recbole.read),
+    Dialect("FuxiCTR", fuxictr.recognises, fuxictr.read),
+    Dialect("DeepCTR-Torch", deepctr_torch.recognises, deepctr_torch.read),
+    Dialect("fastFM", fastfm.recognises, fastfm.read),
+    Dialect("myFM", myfm.recognises, myfm.read),
+    Dialect("libFM", libfm.recognises, libfm.read),
+    Dialect("xLearn", xlearn.recognises, xlearn.read),
+    Dialect("Spark MLlib", spark.recognises, spark.read),
 )
 """One row per tool; the first that recognises a file reads it."""
 
-_CHUNK_BYTES = 2**20
+_BY_KEYS = Dialect("own model", by_keys.recognises, by_keys.read)
+"""The only one where the caller names the keys: a file of any tool can be read so."""
 
 
 def load_checkpoint(
@@ -46,10 +69,12 @@ def load_checkpoint(
             them; elsewhere its sizes must be the file's, and its names replace the file's.
         link: from logit to prediction, ``sigmoid``, ``probit``, ``identity`` or ``clip:LOW:HIGH``. Needed where the
             file does not tell it; elsewhere it replaces the file's.
-        keys: names of embeddings ``v``, linear weights ``w`` and bias ``b`` in a model of your own.
+        keys: names of embeddings ``v``, linear weights ``w`` and bias ``b`` in a model of your own; ``{field}`` in one
+            stands for the name of each field, and weights named ``ignore`` are no part of the model.
         vocabulary: tokens of its categories, in place of the file's.
         instance_norm: whether an xLearn model was trained with instance-wise normalisation, which is its default.
-        dataset: RecBole's file that tells the fields, where it does not lie beside the checkpoint.
+        dataset: the file that tells the fields of RecBole's and FuxiCTR's models, where it does not lie beside the
+            checkpoint.
 
     Raises:
         CheckpointError: it cannot be read, is damaged or no factorization machine, or what is given does not
@@ -71,14 +96,15 @@ def _load(path: Path, given: Given) -> FMCheckpoint:
     if not path.is_file() and not path.is_dir():
         raise CheckpointError("it is a device or a pipe, expected a file")
     with closing(Candidate(path)) as candidate:
-        for dialect in DIALECTS:
+        for dialect in DIALECTS if given.keys is None else (_BY_KEYS,):
             if dialect.recognises(candidate):
+                state = state_of(path)
                 found = dialect.read(candidate, given)
                 return replace(
                     found,
                     link=given.link or found.link,
                     vocabulary=given.vocabulary or found.vocabulary,
-                    source=Source(dialect.tool, path.name, _sha256(path)),
+                    source=Source.of(dialect.tool, path, state),
                 )
         raise _unknown(candidate)
 
@@ -87,21 +113,9 @@ def _printable(path: Path) -> str:
     return path.name if path.name.isprintable() else repr(path.name)
 
 
-def _sha256(path: Path) -> str:
-    """Return the SHA-256 of a file; of a directory, of the names and bytes of all its files."""
-    digest = hashlib.sha256()
-    for part in sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]:
-        if path.is_dir():
-            digest.update(part.relative_to(path).as_posix().encode(errors="surrogateescape") + b"\0")
-        with part.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
 @dataclass(frozen=True)
 class _Foreign:
-    """A kind of file that is often given by mistake: how it starts, what to say, what to try."""
+    """A kind of file that is often given by mistake: how it starts, as a pattern, what to say, what to try."""
 
     start: bytes
     message: str
@@ -121,6 +135,11 @@ _FOREIGN = (
     _Foreign(b"PAR1", "it is a Parquet file: data, not a model"),
     _Foreign(b"\x93NUMPY", "it is a single numpy array"),
     _Foreign(b"\x1f\x8b", "it is compressed with gzip", "unpack it first"),
+    _Foreign(
+        rb".\0\0\0\d+\.\d+\.\d+\0|Version \d+\.\d+\.\d+\s",
+        "it is a model of Vowpal Wabbit, whose features are hashed together; expected fields with categories",
+    ),
+    _Foreign(rb"n \d+\nm \d+\nk \d+\nnormalization ", "it is a field-aware model (FFM) of libffm"),
 )
 
 
@@ -128,14 +147,22 @@ def _unknown(candidate: Candidate) -> CheckpointError:
     """Return the error for a file that no dialect recognises."""
     tools = ", ".join(dialect.tool for dialect in DIALECTS)
     if candidate.path.is_dir():
-        return CheckpointError("it is a directory, expected a file")
+        return CheckpointError("it is a directory, but no model that Spark MLlib saved")
     if not candidate.head:
         return CheckpointError("it is empty")
     if candidate.tensors is not None:
         keys = [*candidate.weights.tensors, *candidate.weights.others]
         found = f"found keys {listed(keys)}" if keys else "found no tensors"
-        return CheckpointError(f"it is no factorization machine of a known tool: {found}", hint=f"known are {tools}")
+        return CheckpointError(
+            f"it is no factorization machine of a known tool: {found}",
+            hint=f"known are {tools}; of a model of your own, say where its weights are: --map v=KEY,w=KEY,b=KEY",
+        )
+    if candidate.pickle.class_name:
+        return CheckpointError(
+            f"it is a pickle of {quoted(candidate.pickle.class_name)}, expected a model of fastFM or myFM",
+            hint="pickle the estimator itself; of RecBole, pass FM-….pth; of torch, save model.state_dict()",
+        )
     for foreign in _FOREIGN:
-        if candidate.head.startswith(foreign.start):
+        if re.match(foreign.start, candidate.head, re.DOTALL):
             return CheckpointError(foreign.message, hint=foreign.hint)
     return CheckpointError("it is in no known format", hint=f"checkpoints of these tools can be read: {tools}")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from fmcompress.checkpoints.stand_ins import NumpyArray, StridedTensor
+from fmcompress.checkpoints.arrays import NumpyArray
+from fmcompress.checkpoints.inert import Stub
+from fmcompress.checkpoints.stand_ins import StridedTensor
 from fmcompress.checkpoints.tensor import Weights
-from fmcompress.checkpoints.unpickle import Stub
 from fmcompress.errors import CheckpointError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -39,6 +40,18 @@ def weights_of(root: object) -> Weights:
     keyed = {key: value for key, value in model.items() if isinstance(key, str) and len(key) <= _MAX_KEY}
     tensors = {key: value for key, value in keyed.items() if isinstance(value, StridedTensor)}
     return Weights(_stripped(tensors), others=tuple(key for key in keyed if key not in tensors))
+
+
+def model_of(root: object) -> Stub | None:
+    """Return the whole model in the object that a torch file holds, or None."""
+    model = _unwrapped(root)
+    return model if isinstance(model, Stub) else None
+
+
+def submodule(model: Stub, name: str) -> Stub | None:
+    """Return a module of a whole model by its attribute, or None."""
+    child = _Module(model).part("_modules").get(name)
+    return child if isinstance(child, Stub) else None
 
 
 def _weights_of_model(model: Stub) -> Weights:

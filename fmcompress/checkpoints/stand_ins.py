@@ -1,4 +1,4 @@
-"""Stand-ins for the functions that torch and numpy call to rebuild tensors and arrays from a pickle.
+"""Stand-ins for the functions that pickles of models call: to rebuild torch's tensors, and plain values.
 
 Each row of ``CALLS`` takes the arguments of the real function and checks all of them.
 """
@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.damage import damaged, quoted
-from fmcompress.checkpoints.unpickle import Buildable, Call, Name, Stub, checked_key
-from fmcompress.errors import CheckpointError
+from fmcompress.checkpoints import arrays
+from fmcompress.checkpoints.arrays import checked_sizes
+from fmcompress.checkpoints.damage import damaged
+from fmcompress.checkpoints.inert import Name, Stub, Unique, checked_key
+from fmcompress.checkpoints.unpickle import Call, refusal
 
 _ENCODING = "latin1"
-_NUMPY_TYPES = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Storage:
     read_bytes: Callable[[], npt.NDArray[np.uint8]]
 
 
-@dataclass(frozen=True)
-class StridedTensor:
+@dataclass(frozen=True, eq=False)
+class StridedTensor(Unique):
     """A view of a storage; see ``tensor.Tensor``."""
 
     storage: Storage
@@ -94,8 +95,8 @@ def _rebuild_tensor(args: tuple[object, ...]) -> StridedTensor:
     storage, offset, shape, strides = args[:4]
     if not isinstance(storage, Storage):
         raise TypeError("a tensor has no storage")
-    sizes, steps = _counts(shape), _counts(strides)
-    (start,) = _counts((offset,))
+    sizes, steps = checked_sizes(shape), checked_sizes(strides)
+    (start,) = checked_sizes((offset,))
     if len(sizes) != len(steps):
         raise ValueError("a tensor has more dimensions than strides")
     used = math.prod(sizes)
@@ -104,14 +105,6 @@ def _rebuild_tensor(args: tuple[object, ...]) -> StridedTensor:
     if used > storage.elements or (used and end > storage.elements) or (not used and start > storage.elements):
         raise ValueError("a tensor reaches beyond its storage")
     return StridedTensor(storage, start, sizes, steps)
-
-
-def _counts(values: object) -> tuple[int, ...]:
-    if not isinstance(values, tuple) or len(values) > 32:
-        raise TypeError("the shape of a tensor is no short tuple")
-    if not all(type(value) is int and 0 <= value < 2**62 for value in values):
-        raise ValueError("the shape of a tensor has numbers that it cannot have")
-    return values
 
 
 def _rebuild_parameter(args: tuple[object, ...]) -> object:
@@ -133,57 +126,7 @@ def _no_bytes(args: tuple[object, ...]) -> bytes:
     return b""
 
 
-class _Dtype(Buildable):
-    """numpy.dtype: its code, and its byte order once it is built."""
-
-    def __init__(self, args: tuple[object, ...]) -> None:
-        code = args[0]
-        if code not in _NUMPY_TYPES:
-            kind = quoted(code) if isinstance(code, str) else "unknown"
-            raise CheckpointError(f"it holds a numpy array of type {kind}, expected plain numbers")
-        self.dtype: np.dtype[Any] = np.dtype(str(code))
-
-    def build(self, state: object) -> None:
-        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
-        if order not in ("<", ">", "|", "="):
-            raise ValueError("a numpy type has no byte order")
-        self.dtype = self.dtype.newbyteorder(order)
-
-
-class NumpyArray(Buildable):
-    """numpy.ndarray: empty until it is built from (version, shape, dtype, is it Fortran order, bytes)."""
-
-    def __init__(self) -> None:
-        self.values: npt.NDArray[Any] = np.empty(0)
-
-    def build(self, state: object) -> None:
-        """Take the array's state."""
-        if not isinstance(state, tuple) or len(state) != 5:
-            raise ValueError("a numpy array has no state")
-        _, shape, dtype, fortran, data = state
-        if not isinstance(dtype, _Dtype) or not isinstance(data, bytes):
-            raise TypeError("a numpy array has no type or no bytes")
-        sizes = _counts(shape)
-        if math.prod(sizes) * dtype.dtype.itemsize != len(data):
-            raise ValueError("a numpy array has more values than bytes")
-        values = np.frombuffer(bytearray(data), dtype.dtype) if data else np.empty(0, dtype.dtype)
-        self.values = _native(values).reshape(sizes, order="F" if fortran is True else "C")
-
-
-def _reconstruct(args: tuple[object, ...]) -> NumpyArray:
-    if args[0] != Name("numpy.ndarray"):
-        raise TypeError("a numpy array is of a class of its own")
-    return NumpyArray()
-
-
-def _scalar(args: tuple[object, ...]) -> object:
-    dtype, data = args
-    if not isinstance(dtype, _Dtype) or not isinstance(data, bytes) or len(data) != dtype.dtype.itemsize:
-        raise TypeError("a number of numpy has no type or no bytes")
-    return np.frombuffer(data, dtype.dtype)[0].item()
-
-
-def _set(args: tuple[object, ...]) -> object:
+def _set(args: tuple[object, ...]) -> set[object]:
     (items,) = args
     if not isinstance(items, list | tuple):
         raise TypeError("a set is made of something that is no list")
@@ -198,7 +141,7 @@ def _ordered_dict(args: tuple[object, ...]) -> object:
 
 
 def _size(args: tuple[object, ...]) -> object:
-    return _counts(args[0])
+    return checked_sizes(args[0])
 
 
 def _reconstructor(args: tuple[object, ...]) -> object:
@@ -207,22 +150,51 @@ def _reconstructor(args: tuple[object, ...]) -> object:
     return Stub(args[0].dotted, args[1:])
 
 
+def _default_dict(args: tuple[object, ...]) -> object:
+    if len(args) > 1 or not all(isinstance(arg, Name) for arg in args):
+        raise TypeError("a dict is made of something that is no name of a default")
+    return {}
+
+
+def _bound_method(args: tuple[object, ...]) -> object:
+    """Stand for a method of an object, as an optimizer's loss: nothing is looked up, nothing can be called."""
+    owner, name = args
+    if not isinstance(name, str):
+        raise refusal("builtins.getattr")
+    if isinstance(owner, Name) and owner.dotted in _ENUMS:  # how Python 3.11.0 to 3.11.3 have members of an Enum
+        return Stub(owner.dotted, (name,))
+    if not isinstance(owner, Stub):
+        raise refusal("builtins.getattr")
+    return Stub("builtins.getattr", args)
+
+
+_ENUMS = tuple(
+    f"recbole.utils.enum_type.{name}"
+    for name in ("ModelType", "InputType", "EvaluatorType", "FeatureType", "FeatureSource")
+)
+_INERT = ("torch.device", "logging.getLogger", *_ENUMS)
+"""Calls whose results nobody looks into: each becomes a stub that keeps its arguments."""
+
+
+def _inert(dotted: str) -> Call:
+    return lambda args: Stub(dotted, args)
+
+
 CALLS: dict[str, Call] = {
+    **arrays.CALLS,
+    **{dotted: _inert(dotted) for dotted in _INERT},
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch.Size": _size,
-    "torch.device": lambda args: Stub("torch.device", args),
-    "numpy.dtype": _Dtype,
-    "numpy.core.multiarray._reconstruct": _reconstruct,
-    "numpy._core.multiarray._reconstruct": _reconstruct,
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy._core.multiarray.scalar": _scalar,
     "_codecs.encode": _encode,
     "collections.OrderedDict": _ordered_dict,
+    "collections.defaultdict": _default_dict,
+    "builtins.getattr": _bound_method,
     "builtins.bytes": _no_bytes,  # how protocol 2 spells b""
     "builtins.set": _set,
+    "builtins.frozenset": lambda args: frozenset(_set(args)),
     "copyreg._reconstructor": _reconstructor,
     "copyreg.__newobj__": _reconstructor,
 }

@@ -7,25 +7,26 @@ NAME/data/0 …      one entry per storage, not compressed
 
 from __future__ import annotations
 
-import zipfile
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.damage import damaged, quoted
+from fmcompress.checkpoints.inert import Name
 from fmcompress.checkpoints.modules import weights_of
 from fmcompress.checkpoints.stand_ins import CALLS, STORAGE_TYPES, Storage
+from fmcompress.checkpoints.stored_zip import StoredZip
 from fmcompress.checkpoints.tensor import Weights
-from fmcompress.checkpoints.unpickle import Name, unpickle
+from fmcompress.checkpoints.unpickle import unpickle
 from fmcompress.errors import CheckpointError
 
 MAGIC = b"PK\x03\x04"
 MAX_PICKLE_BYTES = 2**25
-_CHUNK_BYTES = 2**20
-_ENCRYPTED = 0x1
+_MAX_NUMBERS_PER_BYTE = 4
+"""Several tensors may have the same bytes: with this, each byte of a file of float32 is in 16 tensors at most."""
 
 
 class TorchFile:
@@ -36,11 +37,8 @@ class TorchFile:
     """
 
     def __init__(self, path: Path) -> None:
-        with damaged("the torch file cannot be read"):
-            self._zip = zipfile.ZipFile(path)
+        self._zip = StoredZip(path)
         try:
-            self._bytes = path.stat().st_size
-            self._entries = self._index()
             self._folder = self._only_folder()
             self._check_byte_order()
             self.root = self._unpickle()
@@ -50,8 +48,15 @@ class TorchFile:
 
     @cached_property
     def weights(self) -> Weights:
-        """The tensors of its state_dict or its whole model."""
-        return weights_of(self.root)
+        """The tensors of its state_dict or its whole model.
+
+        Raises:
+            CheckpointError: the modules of a whole model contain each other, or the tensors share all their bytes.
+        """
+        found = weights_of(self.root)
+        if sum(math.prod(tensor.shape) for tensor in found.tensors.values()) > _MAX_NUMBERS_PER_BYTE * self._zip.size:
+            raise CheckpointError("it has far more numbers than bytes: its tensors are the same ones again and again")
+        return found
 
     @property
     def texts(self) -> Mapping[str, str]:
@@ -64,16 +69,10 @@ class TorchFile:
         """Close the file; tensors can no longer be read."""
         self._zip.close()
 
-    def _index(self) -> dict[str, zipfile.ZipInfo]:
-        infos = self._zip.infolist()
-        entries = {info.filename: info for info in infos}
-        if len(entries) != len(infos):
-            raise CheckpointError("it is a zip file with two entries of one name, as no torch file is")
-        return entries
-
     def _only_folder(self) -> str:
-        folders = [name[: -len("data.pkl")] for name in self._entries if name.endswith("/data.pkl")]
-        if any(name.startswith("code/") or "/code/" in name for name in self._entries):
+        names = self._zip.names
+        folders = [name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl")]
+        if any(name.startswith("code/") or "/code/" in name for name in names):
             raise CheckpointError("it is a TorchScript program", hint="save model.state_dict() with torch.save")
         if len(folders) != 1 or folders[0].count("/") != 1:
             raise CheckpointError("it is a zip file, but no torch file: it has no data.pkl of its own")
@@ -81,14 +80,14 @@ class TorchFile:
 
     def _check_byte_order(self) -> None:
         name = f"{self._folder}byteorder"
-        if name in self._entries and self._read(name, at_most=16).tobytes() != b"little":
+        if name in self._zip.names and self._zip.read(name, at_most=16).tobytes() != b"little":
             raise CheckpointError(
                 "it was written on a big-endian machine, expected little-endian",
                 hint="load it with torch and save it again on a little-endian machine",
             )
 
     def _unpickle(self) -> object:
-        pickle = self._read(f"{self._folder}data.pkl", at_most=MAX_PICKLE_BYTES).tobytes()
+        pickle = self._zip.read(f"{self._folder}data.pkl", at_most=MAX_PICKLE_BYTES).tobytes()
         with damaged("its pickle cannot be read"):
             return unpickle(pickle, calls=CALLS, persistent=self._storage)
 
@@ -100,25 +99,7 @@ class TorchFile:
         if storage_type is None:
             raise CheckpointError(f"it holds tensors of type {quoted(kind.dotted)}, expected plain numbers")
         name = f"{self._folder}data/{key}"
-        size_bytes = self._entries[name].file_size
+        size_bytes = self._zip.entry_size(name)
         if elements * np.dtype(storage_type.stored).itemsize != size_bytes:
             raise ValueError(f"storage {quoted(key)} has {size_bytes:,} bytes, expected another number")
-        return Storage(storage_type, elements, lambda: self._read(name, at_most=size_bytes))
-
-    def _read(self, name: str, *, at_most: int) -> npt.NDArray[np.uint8]:
-        """Return the bytes of an entry; the zip's checksum of them is checked on the way."""
-        info = self._entries[name]
-        size = info.file_size
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != size or info.flag_bits & _ENCRYPTED:
-            raise CheckpointError(f"its entry {quoted(name)} is compressed or encrypted, as no torch file's is")
-        if size > at_most or info.header_offset + size > self._bytes:
-            raise CheckpointError(f"its entry {quoted(name)} has {size:,} bytes, more than it can have")
-        values = np.empty(size, dtype=np.uint8)
-        with damaged(f"its entry {quoted(name)} cannot be read"), self._zip.open(info) as entry:
-            for start in range(0, size, _CHUNK_BYTES):
-                chunk = entry.read(min(_CHUNK_BYTES, size - start))
-                values[start : start + len(chunk)] = np.frombuffer(chunk, np.uint8)
-                if not chunk:
-                    raise EOFError("it ends in the middle")
-            entry.read(1)  # past the end: checks the checksum of an empty entry too
-        return values
+        return Storage(storage_type, elements, lambda: self._zip.read(name, at_most=size_bytes))

@@ -28,13 +28,16 @@ def small_checkpoint(*, counts=True, seed=0):
     )
 
 
-def predict(ckpt, ids):
-    """Return the probabilities of rows of ids by the textbook formula."""
-    rows = ids + ckpt.schema.offsets
+def predict(ckpt, ids, values=None):
+    """Return the predictions of rows of ids, and of values of numeric fields, by the textbook formula."""
+    rows = ids + ckpt.schema.id_offsets
+    linear = ckpt.linear.astype(np.float64)[rows]
     vectors = ckpt.embeddings.astype(np.float64)[rows]
+    if values is not None:
+        linear = np.concatenate([linear, values * ckpt.numeric.linear], axis=1)
+        vectors = np.concatenate([vectors, values[:, :, None] * ckpt.numeric.embeddings], axis=1)
     pairs = 0.5 * (vectors.sum(axis=1) ** 2 - (vectors**2).sum(axis=1)).sum(axis=1)
-    logits = ckpt.bias + ckpt.linear.astype(np.float64)[rows].sum(axis=1) + pairs
-    return 1 / (1 + np.exp(-logits))
+    return ckpt.link_function.predict(ckpt.bias + linear.sum(axis=1) + pairs)
 
 
 def write_torch_zip(path, pickle, storages=(), *, compression=zipfile.ZIP_STORED, byteorder=b"little"):

@@ -1,0 +1,190 @@
+"""``fmcompress check``: the gate in a release pipeline."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from fmcompress.text import printable
+
+from .exits import EXIT_FAILED, EXIT_USAGE
+from .options import (
+    DatasetOption,
+    FieldsOption,
+    FirstIndexOption,
+    InstanceNormOption,
+    LabelOption,
+    LinkOption,
+    MapOption,
+    Match,
+    MatchOption,
+    Oov,
+    OovOption,
+    VocabOption,
+    reading,
+)
+from .state import progress_of
+
+if TYPE_CHECKING:
+    from fmcompress.gates import Verdict
+
+
+class CheckFormat(str, Enum):
+    """How the verdict is shown."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
+def check(
+    context: typer.Context,
+    artifacts: Annotated[
+        list[Path], typer.Argument(metavar="ARTIFACT…", help="Files that quantize wrote.", show_default=False)
+    ],
+    max_size: Annotated[
+        Optional[str],  # noqa: UP045 -- typer reads these on Python 3.10 too
+        typer.Option("--max-size", metavar="SIZE", help="Size at most, such as 10MB."),
+    ] = None,
+    baseline: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--baseline", metavar="FILE", help="An artifact, or a checkpoint of any tool, that limits compare with."
+        ),
+    ] = None,
+    max_growth: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--max-growth", metavar="SIZE|%", help="How much larger than the baseline's file at most: 100KB, or 5%."
+        ),
+    ] = None,
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--data", metavar="DATA", help="File, folder or glob of labelled rows to score."),
+    ] = None,
+    min_auc: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--min-auc", metavar="AUC", help="AUC at least."),
+    ] = None,
+    max_auc_drop: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--max-auc-drop", metavar="AUC", help="How far the AUC may be below the baseline's: 0.001."),
+    ] = None,
+    max_logloss_rise: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--max-logloss-rise",
+            metavar="NATS|%",
+            help="How far the LogLoss may be above the baseline's: 0.001, or 1%.",
+        ),
+    ] = None,
+    max_rmse: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--max-rmse", metavar="RMSE", help="RMSE of a regression at most."),
+    ] = None,
+    max_rmse_rise: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--max-rmse-rise", metavar="RMSE|%", help="How far the RMSE may be above the baseline's: 0.01, or 1%."
+        ),
+    ] = None,
+    fields: FieldsOption = None,
+    link: LinkOption = None,
+    map_: MapOption = None,
+    vocab: VocabOption = None,
+    instance_norm: InstanceNormOption = None,
+    dataset: DatasetOption = None,
+    label: LabelOption = "label",
+    match: MatchOption = Match.NAME,
+    oov: OovOption = Oov.ERROR,
+    first_index: FirstIndexOption = 0,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="End with 0 where a limit is broken; not where one cannot be judged.")
+    ] = False,
+    format_: Annotated[
+        CheckFormat, typer.Option("--format", help="How to report, to standard output; github makes annotations.")
+    ] = CheckFormat.TEXT,
+    summary: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--summary", metavar="FILE", help="Add the verdict to the end of this file too, as Markdown."),
+    ] = None,
+) -> int:
+    """Check that each ARTIFACT keeps limits of size and quality: exit code 0, 1 if one is broken, 2 if not judged."""
+    from fmcompress.gates import check as judge
+
+    given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
+    _check_summary(summary, [*artifacts, *filter(None, (baseline, data, vocab, dataset))])
+    verdict = judge(
+        artifacts,
+        max_size=max_size,
+        baseline=baseline,
+        max_growth=max_growth,
+        data=data,
+        min_auc=min_auc,
+        max_auc_drop=max_auc_drop,
+        max_logloss_rise=max_logloss_rise,
+        max_rmse=max_rmse,
+        max_rmse_rise=max_rmse_rise,
+        label=label,
+        match=match.value,
+        oov=oov.value,
+        first_index=first_index,
+        **given,
+        progress=progress_of(context),
+    )
+    print(_text(verdict, format_))
+    if summary is not None:
+        _append(summary, verdict.to_markdown())
+    return _ended(verdict, exit_zero=exit_zero)
+
+
+def _text(verdict: Verdict, format_: CheckFormat) -> str:
+    texts = {
+        CheckFormat.TEXT: verdict.to_text,
+        CheckFormat.JSON: verdict.to_json,
+        CheckFormat.MARKDOWN: verdict.to_markdown,
+        CheckFormat.GITHUB: verdict.to_github,
+    }
+    return texts[format_]().rstrip("\n")
+
+
+def _check_summary(summary: Path | None, inputs: list[Path | str]) -> None:
+    if summary is not None:
+        from fmcompress.files import check_apart, check_writable
+
+        check_apart(summary, inputs)
+        check_writable(summary, force=True)
+
+
+def _append(summary: Path, text: str) -> None:
+    with summary.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(f"{text}\n")
+
+
+def _ended(verdict: Verdict, *, exit_zero: bool) -> int:
+    """Say on standard error what is wrong, and return the exit code.
+
+    What could not be judged weighs more than a limit that is broken: the pipeline is, and has to be mended first.
+    """
+    if verdict.not_judged:
+        first = verdict.not_judged[0]
+        _tell(f"error: {_count(verdict.not_judged, verdict)} could not be judged: {first.name}: {first.reason}")
+        return EXIT_USAGE
+    if verdict.failed:
+        names = ", ".join(f"{check.name} of {check.artifact}" for check in verdict.failed)
+        _tell(f"failed: {_count(verdict.failed, verdict)}: {names}")
+        return 0 if exit_zero else EXIT_FAILED
+    return 0
+
+
+def _count(some: tuple[object, ...], verdict: Verdict) -> str:
+    return f"{len(some)} of {len(verdict.checks)} checks"
+
+
+def _tell(line: str) -> None:
+    print(printable(line), file=sys.stderr)

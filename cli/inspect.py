@@ -1,0 +1,44 @@
+"""``fmcompress inspect``: what a checkpoint holds."""
+
+from __future__ import annotations
+
+from fmcompress.errors import CheckpointError
+
+from .options import (
+    CheckpointArgument,
+    DatasetOption,
+    FieldsOption,
+    Format,
+    FormatOption,
+    InstanceNormOption,
+    LinkOption,
+    MapOption,
+    VocabOption,
+    reading,
+)
+
+
+def inspect(
+    checkpoint: CheckpointArgument,
+    fields: FieldsOption = None,
+    link: LinkOption = None,
+    map_: MapOption = None,
+    vocab: VocabOption = None,
+    instance_norm: InstanceNormOption = None,
+    dataset: DatasetOption = None,
+    format_: FormatOption = Format.TEXT,
+) -> None:
+    """Show which tool wrote CHECKPOINT, its fields and sizes, its link and vocabulary, and what it does not tell."""
+    from fmcompress.checkpoints import load_checkpoint
+    from fmcompress.inspection import inspect as find_out
+    from fmcompress.models import is_artifact, stored_bytes
+    from fmcompress.reporting.inspection import to_json, to_markdown, to_text
+
+    given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
+    if is_artifact(checkpoint):
+        raise CheckpointError(
+            f"{checkpoint.name}: it is an artifact of fmcompress, expected a checkpoint",
+            hint="fmcompress report shows what is in it",
+        )
+    found = find_out(load_checkpoint(checkpoint, **given), stored_bytes(checkpoint))
+    print({Format.TEXT: to_text, Format.JSON: to_json, Format.MARKDOWN: to_markdown}[format_](found))
