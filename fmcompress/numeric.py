@@ -44,7 +44,7 @@ class NumericWeights:
         return values @ self.embeddings, values @ self.linear - np.float32(0.5) * (np.square(values) @ norms)
 
     def added(self, values: npt.NDArray[np.floating], sums: Array) -> Array:
-        """Return what they add to the logits of rows, float32 (rows,):
+        """Return what they add to the logits of rows, float32 (rows,).
 
             Σ_j x_j w_j + S·S_n + ½ (‖S_n‖² − Σ_j x_j² ‖v_j‖²)
 

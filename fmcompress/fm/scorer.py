@@ -8,6 +8,7 @@ import torch
 from torch.nn.functional import embedding_bag
 
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.errors import DataError
 
 
 class FMScorer:
@@ -51,17 +52,22 @@ class FMScorer:
     def logits_and_sums(
         self, ids: npt.NDArray[np.int32], values: npt.NDArray[np.float32] | None = None
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Return logits, float32 (rows,), and the sums S = Σ_i v_i x_i, float32 (rows, dim)."""
+        """Return logits, float32 (rows,), and the sums S = Σ_i v_i x_i, float32 (rows, dim).
+
+        Raises:
+            DataError: there are numeric fields, but no values.
+        """
         present = ids >= 0
         rows = np.where(present, ids + self._offsets, 0)
         weights = None if present.all() else torch.from_numpy(present.astype(np.float32))
         bags = embedding_bag(torch.from_numpy(rows), self._embeddings, mode="sum", per_sample_weights=weights)
         sums = bags.numpy()
         scalars = (self._scalars[rows] * present).sum(axis=1, dtype=np.float32)
-        if len(self._numeric) and values is not None:
-            vectors, more = self._numeric.contributions(values)
-            sums, scalars = sums + vectors, scalars + more
         logits = self._bias + scalars + 0.5 * np.einsum("rl,rl->r", sums, sums)
+        if len(self._numeric):
+            if values is None:
+                raise DataError(f"values of {len(self._numeric)} numeric fields are missing")
+            logits, sums = logits + self._numeric.added(values, sums), sums + values @ self._numeric.embeddings
         return logits.astype(np.float32), sums
 
 

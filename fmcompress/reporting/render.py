@@ -14,6 +14,7 @@ from fmcompress.text import printable
 
 _OPTIONAL = ("numeric fields", "vocabulary")
 _NOTHING = "–"
+_NUMERIC = {"numeric": "numeric, fp32", "linear": "numeric, linear only"}
 _QUALITY_NAMES = {"source": "checkpoint", "untuned": "quantized", "artifact": "artifact"}
 
 
@@ -128,8 +129,8 @@ def _stored(part: FieldReport) -> tuple[str, ...]:
 
 def _how(part: FieldReport) -> tuple[str, str, str]:
     """Return how embeddings and linear weights are stored, and of how many categories."""
-    if part.kind in ("numeric", "linear"):
-        return f"numeric, {part.quantizer}", part.linear_quantizer, _NOTHING
+    if part.kind in _NUMERIC:
+        return _NUMERIC[part.kind], part.linear_quantizer, _NOTHING
     categories = f"{part.cardinality:,}" if part.pad is None else f"{part.cardinality:,}, PAD {part.pad}"
     if part.table is not None:
         return f"shares the table of {part.table}", _NOTHING, categories

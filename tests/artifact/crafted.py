@@ -5,7 +5,10 @@ import json
 
 import numpy as np
 
-from tests.models import packed
+from fmcompress.artifact import pack_model, with_vocabulary
+from fmcompress.vocabulary import FieldVocabulary, Vocabulary
+from tests.mixed import mixed, vocabulary_of
+from tests.models import origin, packed
 
 METADATA = {
     "schema_version": 1,
@@ -26,29 +29,58 @@ TIERED = {
 }
 """Metadata of ten bits of tiers, six numbers in int8 with two scales, and nine numbers in fp16."""
 
+KINDS = (
+    ["price", "num"],
+    ["a", "cat", [9, 0], "2x3", "4", 0.0],
+    ["c", "as", "a"],
+    ["b", "cat", 2, "raw", "raw", 0.0],
+    ["age", "lin"],
+)
+"""Entries of fields of every kind, with the same tables as ``METADATA``, and six numeric weights."""
+
 VALUES = 3 * 4 + 4 + 2 * 4 + 2
 CODES = (9 * 6 + 7) // 8
 
 
-def craft(*, metadata=None, layout=None, bias=b"\0" * 4, values=b"\0\0" * VALUES, codes=b"\0" * CODES, more=None):
+ITEM_BYTES = {"F32": 4, "F16": 2, "U8": 1}
+
+
+def craft(*, metadata=None, layout=None, more=None, **tensors):
     """Return the bytes of a file whose seal fits.
 
     Args:
         metadata: entries to replace.
         layout: what becomes of the header; a function from dict to dict.
-        bias: bytes of the tensor, as ``values`` and ``codes``.
         more: text of the whole metadata, in place of ``METADATA``.
+        tensors: bytes of tensors; ``numeric`` and ``vocabulary`` are left out where they are not given.
     """
     text = json.dumps({**METADATA, **(metadata or {})}) if more is None else more
-    ends = np.cumsum([0, len(bias), len(values), len(codes)]).tolist()
-    header = {
-        "__metadata__": {"fmcompress": text},
-        "bias": {"dtype": "F32", "shape": [1], "data_offsets": ends[:2]},
-        "values": {"dtype": "F16", "shape": [len(values) // 2], "data_offsets": ends[1:3]},
-        "codes": {"dtype": "U8", "shape": [len(codes)], "data_offsets": ends[2:]},
-    }
+    usual = {"bias": b"\0" * 4, "numeric": None, "values": b"\0\0" * VALUES, "codes": b"\0" * CODES, "vocabulary": None}
+    given = {name: data for name, data in (usual | tensors).items() if data is not None}
+    dtypes = {"bias": "F32", "numeric": "F32", "values": "F16"}
+    header, start = {"__metadata__": {"fmcompress": text}}, 0
+    for name, data in given.items():
+        dtype, end = dtypes.get(name, "U8"), start + len(data)
+        header[name] = {"dtype": dtype, "shape": [len(data) // ITEM_BYTES[dtype]], "data_offsets": [start, end]}
+        start = end
     raw = json.dumps(layout(header) if layout else header).encode()
-    return sealed(len(raw).to_bytes(8, "little") + raw + bias + values + codes)
+    return sealed(len(raw).to_bytes(8, "little") + raw + b"".join(given.values()))
+
+
+def craft_kinds(*, fields=KINDS, numeric=(0.5, 1, 0, 0, 2, -0.25), vocabulary=None, **entries):
+    """Return the bytes of a file with fields of every kind, whose seal fits.
+
+    Args:
+        fields: entries of the fields.
+        numeric: numbers of the tensor.
+        vocabulary: bytes of the tensor; those of a vocabulary of the fields a and c where nothing is said.
+        entries: of the metadata.
+    """
+    if vocabulary is None:
+        tokens = {"a": FieldVocabulary.of({"x": 1, "y": 8}, oov=0), "c": FieldVocabulary.of({"z": 8}, missing=3)}
+        vocabulary = Vocabulary(tokens).encode()
+    numbers = np.array(numeric, dtype="<f4").tobytes()
+    return craft(metadata={"fields": list(fields), **entries}, numeric=numbers, vocabulary=vocabulary)
 
 
 def craft_tiered(*, tiers=(0, 0, 1, 1, 2), numbers=(127, 0, -127, 1, 2, 3), scales=(1.0, 0.5), metadata=None):
@@ -66,9 +98,11 @@ def sealed(data, seal=b"0" * 64):
 
 
 def small_artifacts():
-    """Return models whose artifacts are small: with codes and raw rows, tiers, int8, and names of more than ASCII."""
-    origin = {"quality": False, "libraries": {}, "source": ()}
+    """Return models whose artifacts are small: with codes and raw rows, tiers, int8, all kinds of fields."""
+    about = {"quality": False, "libraries": {}, "source": ()}
+    kinds = mixed(3, "7 2x3 2", "2 raw raw", pads=(0,), shared=(0,), numeric=(False, True), link="clip:1:5")
     return {
-        "fp16": packed(3, "7 2x3 2", "2 raw raw", names=("größe", "b"), **origin),
-        "tiers": packed(3, "3 2x3 2 | 4 raw:8 raw | 2 1x2:8 shared", "2 raw raw | 1 raw raw", **origin),
+        "fp16": packed(3, "7 2x3 2", "2 raw raw", names=("größe", "b"), **about),
+        "tiers": packed(3, "3 2x3 2 | 4 raw:8 raw | 2 1x2:8 shared", "2 raw raw | 1 raw raw", **about),
+        "kinds": with_vocabulary(pack_model(kinds, origin(**about)), vocabulary_of(kinds.schema)),
     }

@@ -8,8 +8,9 @@ import pytest
 
 from fmcompress.artifact import load
 from fmcompress.errors import ArtifactError
+from fmcompress.vocabulary import FieldVocabulary, Vocabulary
 
-from .crafted import CODES, METADATA, TIERED, VALUES, craft, craft_tiered, sealed, small_artifacts
+from .crafted import CODES, KINDS, METADATA, TIERED, VALUES, craft, craft_kinds, craft_tiered, sealed, small_artifacts
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def path(tmp_path):
     return tmp_path / "a.safetensors"
 
 
-@pytest.fixture(params=["fp16", "tiers"])
+@pytest.fixture(params=["fp16", "tiers", "kinds"])
 def sound(path, request):
     small_artifacts()[request.param].save(path)
     load(path)
@@ -86,6 +87,16 @@ def test_what_the_hostile_ones_are_made_of_is_sound(path):
     np.testing.assert_allclose(load(path).predict([[0], [1], [2], [4]]), 1 / (1 + np.exp([-1, -1.5, -0.25, -0.25])))
 
 
+def test_what_the_hostile_ones_of_every_kind_are_made_of_is_sound(path):
+    path.write_bytes(craft_kinds())
+    model = load(path)
+    assert model.schema.order == ("price", "a", "c", "b", "age")
+    assert model.schema.pads.tolist() == [0, -1, 0]
+    assert model.vocabulary.fields["c"].known == {"z": 8}
+    logits = 0.5 * 2 - 0.25 * 4  # a single vector has no products
+    np.testing.assert_allclose(model.predict([[8, 1, -1]], [[2, 4]]), 1 / (1 + np.exp(-logits)))
+
+
 def test_unknown_keys_are_ignored(path):
     path.write_bytes(craft(metadata={"remark": "from a later minor version"}))
     load(path)
@@ -119,6 +130,25 @@ def tiered(sizes):
 
 
 TIERS = TIERED["fields"][0][3]
+
+
+def kinds_with(place, entry):
+    """Return the entries of fields of every kind with another one in place of one of them."""
+    return [*KINDS[:place], entry, *KINDS[place + 1 :]]
+
+
+def numbers_with(place, number):
+    return [number if at == place else 0.0 for at in range(6)]
+
+
+def carrying(**fields):
+    return craft_kinds(vocabulary=Vocabulary(fields).encode())
+
+
+def spoiled(change):
+    """Return a file whose vocabulary is changed; the seal fits."""
+    sound = Vocabulary({"a": FieldVocabulary.of({"x": 1, "y": 8})}).encode()
+    return craft_kinds(vocabulary=change(sound))
 
 
 def resized(name, size):
@@ -188,6 +218,55 @@ HOSTILE = {
     "a seal of nothing": craft(metadata={"sha256": ""}),
     "a seal of one letter": craft(metadata={"sha256": "0"}),
     "a seal in capitals": craft(more=json.dumps(METADATA).replace("0" * 64, "A" * 64)),
+    "a numeric weight of NaN": craft_kinds(numeric=numbers_with(0, np.nan)),
+    "an infinite numeric weight, the last": craft_kinds(numeric=numbers_with(5, -np.inf)),
+    "a numeric weight less": craft_kinds(numeric=(0,) * 5),
+    "a numeric weight more": craft_kinds(numeric=(0,) * 7),
+    "no numeric weights": craft(metadata={"fields": list(KINDS)}),
+    "numeric weights of no field": craft(numeric=b"\0" * 4),
+    "numeric weights of nothing": craft(numeric=b""),
+    "a numeric field of another kind": craft_kinds(fields=kinds_with(4, ["age", "log"])),
+    "a numeric field with more": craft_kinds(fields=kinds_with(4, ["age", "lin", 3])),
+    "a numeric field without kind": craft_kinds(fields=kinds_with(4, ["age"])),
+    "a kind that is a list": craft_kinds(fields=kinds_with(4, ["age", ["lin"]])),
+    "a numeric field's name twice": craft_kinds(fields=kinds_with(4, ["a", "lin"])),
+    "a numeric field without name": craft_kinds(fields=kinds_with(4, ["", "lin"])),
+    "many numeric fields of a large dim": craft(
+        metadata={"dim": 65_536, "fields": [*([str(n), "lin"] for n in range(1025)), line(9)]},
+        numeric=b"\0" * 4 * 1025, values=b"\0\0" * 65_537, codes=b"",
+    ),
+    "only numeric fields": craft(metadata={"fields": [KINDS[0], KINDS[4]]}, numeric=b"\0" * 24, values=b"", codes=b""),
+    "a shared table that does not exist": craft_kinds(fields=kinds_with(2, ["c", "as", "z"])),
+    "a shared table of a shared one": craft_kinds(fields=[*KINDS, ["d", "as", "c"]]),
+    "a shared table of a number": craft_kinds(fields=kinds_with(2, ["c", "as", "price"])),
+    "a shared table of its own": craft_kinds(fields=kinds_with(2, ["c", "as", "c"])),
+    "a shared table that is no name": craft_kinds(fields=kinds_with(2, ["c", "as", 1])),
+    "no shared table": craft_kinds(fields=kinds_with(2, ["c", "as"])),
+    "two shared tables": craft_kinds(fields=kinds_with(2, ["c", "as", "a", "b"])),
+    "a PAD that is no category": craft_kinds(fields=kinds_with(1, ["a", "cat", [9, 9], *KINDS[1][3:]])),
+    "a negative PAD": craft_kinds(fields=kinds_with(1, ["a", "cat", [9, -1], *KINDS[1][3:]])),
+    "a PAD that is no number": craft_kinds(fields=kinds_with(1, ["a", "cat", [9, None], *KINDS[1][3:]])),
+    "two PADs": craft_kinds(fields=kinds_with(1, ["a", "cat", [9, 0, 1], *KINDS[1][3:]])),
+    "a PAD without cardinality": craft_kinds(fields=kinds_with(1, ["a", "cat", [9], *KINDS[1][3:]])),
+    **{f"link {link}": craft_kinds(link=link) for link in (
+        "logit", "clip", "clip:", "clip:1", "clip:5:1", "clip:1:1", "clip:nan:5", "clip:1:inf", "clip:1.0:5",
+        "clip:1:5 ", "clip:1:5:6", "clip:1_0:50", "identity:", "Probit", "", None, 1, ["sigmoid"],
+    )},
+    "a vocabulary of nothing": craft_kinds(vocabulary=b""),
+    "a vocabulary of noise": craft_kinds(vocabulary=b"\x93" * 100),
+    "a vocabulary cut short": spoiled(lambda data: data[:-1]),
+    "a vocabulary with more": spoiled(lambda data: data + b"\0"),
+    "a vocabulary of a huge size": spoiled(lambda data: (2**62).to_bytes(8, "little") + data[8:]),
+    "a vocabulary of another field": carrying(z=FieldVocabulary.of({"x": 0})),
+    "a vocabulary of a number": carrying(price=FieldVocabulary.of({"x": 0})),
+    "a token's id out of range": carrying(b=FieldVocabulary.of({"x": 0, "y": 2})),
+    "a token's id out of range of the shared table": carrying(c=FieldVocabulary.of({"x": 9})),
+    "an id of unknown tokens out of range": carrying(b=FieldVocabulary.of({}, oov=2)),
+    "an id of missing values out of range": carrying(b=FieldVocabulary.of({}, missing=2)),
+    "a vocabulary before the codes": craft(
+        layout=lambda h: {key: h[key] for key in ("__metadata__", "bias", "values", "vocabulary", "codes")},
+        vocabulary=Vocabulary().encode(),
+    ),
     "other dtypes": craft(layout=retyped),
     "another name of a tensor": craft(layout=renamed),
     "a tensor more": craft(layout=lambda h: {**h, "more": {"dtype": "U8", "shape": [0], "data_offsets": [73, 73]}}),

@@ -17,7 +17,8 @@ from fmcompress.artifact.io import _header_bytes
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.errors import ArtifactError
 from fmcompress.quantizer import INT8, Quantizer
-from fmcompress.schema import Field, Schema
+from fmcompress.schema import Field, NumericField, Schema, SharedField
+from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, ODD_NAMES, TIERED_SHAPES, origin, packed, quantized
 from tests.strategies import fields
 
@@ -104,6 +105,52 @@ def test_errors_have_two_digits_and_a_power_of_ten(error, text):
 def test_scores_have_five_decimals_or_fewer(score, text):
     header = packed(2, "3 raw raw", quality={"artifact": Quality(10, score, math.nan)}).header
     assert f'"quality":[10,null,null,[{text},null]]' in encode(header, SEAL)
+
+
+@pytest.mark.parametrize(
+    ("rmse", "text"),
+    [
+        (0.8012345, "0.801234"), (0.0, "0.0"), (1e-12, "0.0"), (1.234567e-8, "1.2e-08"), (1.2345678e-4, "0.000123457"),
+        (12.3456789, "12.3457"), (1e6, "1000000.0"), (1e12, "999999000.0"), (math.inf, "null"), (math.nan, "null"),
+    ],
+)  # fmt: skip
+def test_a_regression_has_an_rmse_of_six_digits(rmse, text):
+    quality = dict.fromkeys(("source", "untuned", "artifact"), Quality(10, math.nan, math.nan, rmse))
+    header = packed_mixed(2, "3 raw raw", link="identity").header
+    header = dataclasses.replace(header, origin=origin(quality=quality))
+    assert f'"quality":[10,[{text}],[{text}],[{text}]]' in encode(header, SEAL)
+    (found,) = {quality.rmse for quality in decode(encode(header, SEAL))[0].origin.quality.values()}
+    assert found == pytest.approx(rmse, rel=1e-5, abs=1e-9) or text in ("null", "999999000.0", "1.2e-08")
+    assert len(_header_bytes(header, SEAL)) == header.header_bytes
+    unknown = dict.fromkeys(quality, Quality(10, 0.0, 0.0))
+    assert header.header_bytes == dataclasses.replace(header, origin=origin(quality=unknown)).header_bytes
+
+
+@pytest.mark.parametrize(
+    ("link", "quality"),
+    [
+        ("identity", [1, None, None, [0.5, 0.5]]), ("identity", {"a": [1, 0.5, 0.5]}),
+        ("clip:1:5", [1, None, None, []]), ("sigmoid", [1, None, None, [0.5]]), ("probit", {"a": [1, 0.5]}),
+    ],
+)  # fmt: skip
+def test_scores_of_another_link_are_refused(link, quality):
+    with pytest.raises(ArtifactError, match="is damaged: its metadata cannot be used"):
+        decode(changed(link=link, quality=quality))
+
+
+def test_fields_stand_in_the_order_of_the_tool():
+    schema = Schema.in_order(
+        [
+            NumericField("price"), Field("user", 3, pad=2), SharedField("fan", "item"), Field("item", 4),
+            SharedField("x", "user"),
+        ]
+    )  # fmt: skip
+    header = Header(Frame(schema, 2, "probit"), (Quantizer(), Quantizer((1,), 1)), (0.0, 0.0), origin())
+    assert json.loads(encode(header, SEAL))["fields"] == [
+        ["price", "num"], ["user", "cat", [3, 2], "raw", "raw", 0], ["fan", "as", "item"],
+        ["item", "cat", 4, "shared", "shared", 0], ["x", "as", "user"],
+    ]  # fmt: skip
+    assert decode(encode(header, SEAL))[0].schema == schema
 
 
 def test_what_goes_without_saying_is_left_out():

@@ -17,6 +17,7 @@ from fmcompress.errors import ArtifactError
 from fmcompress.reporting import report
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 from fmcompress.text import printable
+from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, SHAPES, origin, packed
 
 HOSTILE = [
@@ -149,6 +150,79 @@ def test_the_keys_that_pipelines_lean_on():
     assert found["source"] == ["pytorch-fm", "fm.pt", "0123456789abcdef" * 4]
 
 
+KINDS = {"pads": (0,), "shared": (1, 1), "numeric": (False, True, False), "vocabulary": True}
+
+
+def test_every_kind_of_field_adds_up_to_the_file(tmp_path):
+    model = packed_mixed(4, "9 2x4 4", "5 raw raw | 3 1x2 shared", **KINDS)
+    model.save(tmp_path / "a")
+    found = report(tmp_path / "a")
+    assert found == report(model)
+    assert found.numeric_bytes == 4 * (5 + 1 + 5)
+    assert found.vocabulary_bytes == len(model.vocabulary.encode())
+    parts = found.codes_bytes + found.codebook_bytes + found.raw_bytes + found.linear_bytes + found.header_bytes
+    assert parts + found.numeric_bytes + found.vocabulary_bytes == found.file_bytes == (tmp_path / "a").stat().st_size
+    assert found.header_bytes + 4 + sum(f.bytes for f in found.fields) + found.vocabulary_bytes == found.file_bytes
+    assert sum(field.bytes for field in found.fields if field.kind in ("numeric", "linear")) == found.numeric_bytes
+    for field in found.fields:
+        assert field.bytes == field.codes_bytes + field.codebook_bytes + field.raw_bytes + field.linear_bytes
+    weights = (9 + 8 + 3) * 5
+    assert (found.source_fp32_bytes, found.decoded_bytes) == (4 * weights, 4 * (weights + 1))
+    assert found.paper_fm_mib == pytest.approx(4 * 4 * (9 + 8 + 2) / 2**20)
+
+
+def test_each_kind_of_field_says_what_it_is():
+    model = packed_mixed(4, "9 2x4 4", "5 raw raw | 3 1x2 shared", **KINDS)
+    fields = json.loads(report(model).to_json())["fields"]
+    assert [field["name"] for field in fields] == list(model.schema.order)
+    named = {field["name"]: field for field in fields}
+    keys = ("kind", "cardinality", "table", "pad", "quantizer", "linear_quantizer", "bytes")
+    assert [named["f0"][key] for key in keys][:-1] == ["categorical", 9, None, 0, "2x4", "4"]
+    assert [named["f1"][key] for key in keys[:4]] == ["categorical", 8, None, None]
+    assert [named["s1"][key] for key in keys] == ["shared", 8, "f1", None, "raw + 1x2", "raw + shared", 0]
+    assert [named["n0"][key] for key in keys] == ["numeric", 0, None, None, "fp32", "fp32", 4 * 5]
+    assert [named["n1"][key] for key in keys] == ["linear", 0, None, None, "none", "fp32", 4]
+    assert named["s1"]["tiers"] == []
+
+
+def test_all_formats_tell_of_links_numbers_shared_tables_and_tokens():
+    model = packed_mixed(4, "9 2x4 4", "5 raw raw", link="probit", **KINDS)
+    found = report(model)
+    for text in (found.to_text(), found.to_markdown()):
+        lines = [re.split(r" *\| *|  +", line.strip("| ")) for line in text.splitlines()]
+        cells = {line[0]: line[1:] for line in lines if line[0]}
+        assert cells["link"] == ["probit"]
+        assert cells["numeric fields"][0] == f"{found.numeric_bytes:,}"
+        assert cells["vocabulary"][0] == f"{found.vocabulary_bytes:,}"
+        assert cells["f0"][:3] == ["2x4", "4", "9, PAD 0"]
+        assert cells["s0"][:3] == ["shares the table of f1", "–", "5"]
+        assert cells["n0"][:3] == ["numeric, fp32", "fp32", "–"]
+        assert cells["n1"][:3] == ["numeric, linear only", "fp32", "–"]
+    shown = json.loads(found.to_json())
+    assert (shown["link"], shown["numeric_bytes"], shown["vocabulary_bytes"]) == (
+        "probit", found.numeric_bytes, found.vocabulary_bytes,
+    )  # fmt: skip
+
+
+def test_what_a_model_does_not_have_is_not_told_of():
+    text = report(packed(*SHAPES["mixed"])).to_text()
+    assert "numeric" not in text
+    assert "vocabulary" not in text
+
+
+def test_a_regression_is_reported_by_its_rmse():
+    model = packed_mixed(4, "9 2x4 4", link="clip:1:5")
+    quality = {name: Quality(50, math.nan, math.nan, r) for name, r in (("source", 1.0), ("artifact", 1.2))}
+    header = dataclasses.replace(model.header, origin=origin(quality=quality))
+    found = report(dataclasses.replace(model, header=header))
+    assert found.measured_rise == pytest.approx((1.44 - 1) / 2)
+    assert found.measured_rise_untuned is None
+    text = found.to_text()
+    assert f"rise of half the squared error  predicted {found.predicted_rise:+.3g}, after +0.22" in text
+    assert "LogLoss" not in text
+    assert re.search(r"on validation data +rows +RMSE\n.*\ncheckpoint +50 +1\nartifact +50 +1.2", text)
+
+
 def strict(text):
     def refuse(constant):
         raise AssertionError(constant)
@@ -241,7 +315,8 @@ def test_tables_line_up():
 
 
 def test_reports_need_none_of_the_heavy_packages(tmp_path):
-    packed(*EVERY_SHAPE["many tiers"]).save(tmp_path / "a")
+    dim, *fields = EVERY_SHAPE["many tiers"]
+    packed_mixed(dim, *fields, link="clip:1:5", **KINDS).save(tmp_path / "a")
     program = """
 import sys
 import fmcompress as fc

@@ -139,17 +139,21 @@ def test_an_unsigned_id_out_of_range_is_no_missing_value(wrong):
 
 def held_bytes(found):
     """Return the bytes of all arrays and tensors of floats, fp16 and counts of tiers that an object holds."""
+    return sum(dict(_held(found)).values())
+
+
+def _held(found):
+    """Yield place in memory and bytes of arrays and tensors; what several look at has one place."""
     if isinstance(found, torch.Tensor):
-        return found.numel() * found.element_size()
-    if isinstance(found, np.ndarray):
-        return found.nbytes if found.dtype.kind == "f" or found.dtype == np.int32 else 0
-    if isinstance(found, dict):
-        return sum(held_bytes(value) for value in found.values())
-    if isinstance(found, list | tuple):
-        return sum(held_bytes(value) for value in found)
-    if hasattr(found, "__dict__") and type(found).__module__.startswith("fmcompress.serve"):
-        return held_bytes(vars(found))
-    return 0
+        yield found.data_ptr(), found.numel() * found.element_size()
+    elif isinstance(found, np.ndarray):
+        if found.dtype.kind == "f" or found.dtype == np.int32:
+            yield found.__array_interface__["data"][0], found.nbytes
+    elif isinstance(found, dict | list | tuple):
+        for value in found.values() if isinstance(found, dict) else found:
+            yield from _held(value)
+    elif hasattr(found, "__dict__") and type(found).__module__.startswith("fmcompress.serve"):
+        yield from _held(vars(found))
 
 
 @pytest.mark.parametrize("shape", EVERY_SHAPE)
