@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fmcompress.artifact import CompressedFM, Origin, pack_model
@@ -9,6 +11,7 @@ from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.generate import random_click_model, zipf_ids
 from fmcompress.quantization.lightfm import LightFM
 from fmcompress.quantized import QuantizedField, QuantizedFM, table_shapes
+from fmcompress.quantizer import Quantizer
 from fmcompress.schema import Schema
 
 CARDINALITIES = [
@@ -42,11 +45,11 @@ def ids(rows: int, *, seed: int) -> np.ndarray:
     return zipf_ids(SCHEMA, rows, np.random.default_rng(seed))
 
 
-def lightfm(*, seed: int = 0) -> CompressedFM:
+def lightfm(*, seed: int = 0, quantizers: Sequence[Quantizer] = LIGHTFM) -> CompressedFM:
     """Return the paper's LightFM, 4 subspaces of 1024 codewords, with random codes; linear weights of 8 bits."""
     rng = np.random.default_rng(seed)
     fields = []
-    for cardinality, quantizer in zip(CARDINALITIES, LIGHTFM, strict=True):
+    for cardinality, quantizer in zip(CARDINALITIES, quantizers, strict=True):
         shapes = table_shapes(quantizer, cardinality, DIM)
         codes = [rng.integers(0, k, cardinality) for k in quantizer.codewords]
         fields.append(

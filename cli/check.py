@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -27,10 +28,13 @@ from .options import (
     VocabOption,
     reading,
 )
-from .state import progress_of
+from .state import is_configured, progress_of
 
 if TYPE_CHECKING:
     from fmcompress.gates import Verdict
+
+
+_LIMITS = "Limits"
 
 
 class CheckFormat(str, Enum):
@@ -45,11 +49,11 @@ class CheckFormat(str, Enum):
 def check(
     context: typer.Context,
     artifacts: Annotated[
-        list[Path], typer.Argument(metavar="ARTIFACT…", help="Files that quantize wrote.", show_default=False)
+        list[Path], typer.Argument(metavar="ARTIFACT", help="Files that quantize wrote.", show_default=False)
     ],
     max_size: Annotated[
         Optional[str],  # noqa: UP045 -- typer reads these on Python 3.10 too
-        typer.Option("--max-size", metavar="SIZE", help="Size at most, such as 10MB."),
+        typer.Option("--max-size", metavar="SIZE", help="Size at most, such as 10MB.", rich_help_panel=_LIMITS),
     ] = None,
     baseline: Annotated[
         Optional[Path],  # noqa: UP045
@@ -60,7 +64,10 @@ def check(
     max_growth: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--max-growth", metavar="SIZE|%", help="How much larger than the baseline's file at most: 100KB, or 5%."
+            "--max-growth",
+            metavar="SIZE|%",
+            help="How much larger than the baseline's file at most: 100KB, or 5%.",
+            rich_help_panel=_LIMITS,
         ),
     ] = None,
     data: Annotated[
@@ -68,12 +75,17 @@ def check(
         typer.Option("--data", metavar="DATA", help="File, folder or glob of labelled rows to score."),
     ] = None,
     min_auc: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--min-auc", metavar="AUC", help="AUC at least."),
+        Optional[float],  # noqa: UP045
+        typer.Option("--min-auc", metavar="AUC", help="AUC at least.", rich_help_panel=_LIMITS),
     ] = None,
     max_auc_drop: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--max-auc-drop", metavar="AUC", help="How far the AUC may be below the baseline's: 0.001."),
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            "--max-auc-drop",
+            metavar="AUC",
+            help="How far the AUC may be below the baseline's, such as 0.001.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = None,
     max_logloss_rise: Annotated[
         Optional[str],  # noqa: UP045
@@ -81,16 +93,20 @@ def check(
             "--max-logloss-rise",
             metavar="NATS|%",
             help="How far the LogLoss may be above the baseline's: 0.001, or 1%.",
+            rich_help_panel=_LIMITS,
         ),
     ] = None,
     max_rmse: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--max-rmse", metavar="RMSE", help="RMSE of a regression at most."),
+        Optional[float],  # noqa: UP045
+        typer.Option("--max-rmse", metavar="RMSE", help="RMSE of a regression at most.", rich_help_panel=_LIMITS),
     ] = None,
     max_rmse_rise: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--max-rmse-rise", metavar="RMSE|%", help="How far the RMSE may be above the baseline's: 0.01, or 1%."
+            "--max-rmse-rise",
+            metavar="RMSE|%",
+            help="How far the RMSE may be above the baseline's: 0.01, or 1%.",
+            rich_help_panel=_LIMITS,
         ),
     ] = None,
     fields: FieldsOption = None,
@@ -114,22 +130,34 @@ def check(
         typer.Option("--summary", metavar="FILE", help="Add the verdict to the end of this file too, as Markdown."),
     ] = None,
 ) -> int:
-    """Check that each ARTIFACT keeps limits of size and quality: exit code 0, 1 if one is broken, 2 if not judged."""
+    """Check that artifacts keep limits of size and quality.
+
+    Exit code 0: all limits hold; 1: one is broken; 2: one could not be judged.
+    """
     from fmcompress.gates import check as judge
 
+    limits: dict[str, Any] = {
+        "max_size": max_size,
+        "max_growth": max_growth,
+        "min_auc": min_auc,
+        "max_auc_drop": max_auc_drop,
+        "max_logloss_rise": max_logloss_rise,
+        "max_rmse": max_rmse,
+        "max_rmse_rise": max_rmse_rise,
+    }
+    scored, compared = _needs(limits)
+    if not scored and is_configured(context, "data"):
+        data = None
+    if not compared and is_configured(context, "baseline"):
+        baseline = None
     given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
-    _check_summary(summary, [*artifacts, *filter(None, (baseline, data, vocab, dataset))])
+    inputs = [*artifacts, baseline, data, vocab, dataset]
+    _check_summary(summary, [path for path in inputs if path is not None])
     verdict = judge(
         artifacts,
-        max_size=max_size,
         baseline=baseline,
-        max_growth=max_growth,
         data=data,
-        min_auc=min_auc,
-        max_auc_drop=max_auc_drop,
-        max_logloss_rise=max_logloss_rise,
-        max_rmse=max_rmse,
-        max_rmse_rise=max_rmse_rise,
+        **limits,
         label=label,
         match=match.value,
         oov=oov.value,
@@ -143,6 +171,14 @@ def check(
     return _ended(verdict, exit_zero=exit_zero)
 
 
+def _needs(limits: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Return whether limits need data, and whether they need a baseline: configuration may have them for others."""
+    from fmcompress.gates.gate import GATES
+
+    gates = [gate for gate in GATES if limits[gate.name.replace("-", "_")] is not None]
+    return any(gate.scores for gate in gates), any(gate.compares for gate in gates)
+
+
 def _text(verdict: Verdict, format_: CheckFormat) -> str:
     texts = {
         CheckFormat.TEXT: verdict.to_text,
@@ -153,7 +189,7 @@ def _text(verdict: Verdict, format_: CheckFormat) -> str:
     return texts[format_]().rstrip("\n")
 
 
-def _check_summary(summary: Path | None, inputs: list[Path | str]) -> None:
+def _check_summary(summary: Path | None, inputs: Sequence[Path | str]) -> None:
     if summary is not None:
         from fmcompress.files import check_apart, check_writable
 

@@ -11,13 +11,15 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from fmcompress.errors import FMCompressError
+from fmcompress.errors import FMCompressError, UsageError
 from fmcompress.text import printable
 
 from .config import Configuration, Setting, configure
 from .config_files import shown_path
-from .state import State
-from .usage import ParseError
+from .examples import EXAMPLES
+from .plain_values import read_plainly
+from .state import State, is_configured
+from .usage import ParseError, one_dash_too_few
 
 
 class Command(TyperCommand):
@@ -25,6 +27,10 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line; every error knows the command, whose help its hint names."""
+        read_plainly(self.get_params(ctx))
+        short = one_dash_too_few(args, [option for one in self.get_params(ctx) for option in one.opts])
+        if short is not None and not ctx.resilient_parsing:
+            raise UsageError(f"No such option: {short}", hint=f"did you mean -{short}?")
         try:
             return super().parse_args(ctx, args)
         except ParseError as error:
@@ -37,11 +43,21 @@ class Command(TyperCommand):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            if record is not None and kind == "Arguments":
+                record = (parameter.metavar or record[0], record[1])  # typer adds a type of Python's
             if record is not None:
                 sections.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
         for name, records in sections.items():
             with formatter.section(name):
                 formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write examples, each on a line of its own, whole."""
+        examples = EXAMPLES.get(ctx.info_name, ())
+        if examples:
+            with formatter.section("Examples"):
+                indent = " " * formatter.current_indent
+                formatter.write("".join(f"{indent}{example}\n" for example in examples))
 
 
 class ConfiguredCommand(Command):
@@ -112,8 +128,7 @@ def _causes(error: FMCompressError, ctx: Any, settings: Mapping[str, Setting]) -
     """Yield where the settings stand that an error is about."""
     said = f"{error} {error.hint or ''}"
     for name, setting in settings.items():
-        source = ctx.get_parameter_source(name)
-        if source is not None and source.name == "DEFAULT_MAP" and _is_about(said, setting):
+        if is_configured(ctx, name) and _is_about(said, setting):
             yield f"{setting.key.name} is set in {setting.place}"
 
 

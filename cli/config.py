@@ -92,10 +92,10 @@ def configure(
         return Configuration()
     keys = {name: keys_of(command) for name, command in commands.items()}
     layers = [*(_of_file(found, keys, start) if found else ()), *_of_environment(named, keys)]
-    settings: dict[str, dict[str, Setting]] = {}
+    settings: dict[str, dict[str, Setting]] = {command: {} for command in ("", *keys)}
     for command, setting in layers:
-        settings.setdefault(command, {})[setting.key.parameter] = setting
-    quiet = settings.pop("", {}).get("quiet")
+        settings[command][setting.key.parameter] = setting
+    quiet = settings.pop("").get("quiet")
     return Configuration(found.path if found else None, settings, quiet)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _FIELDS = (("user", 8000), ("item", 4000), ("city", 400), ("category", 60), ("hour", 24), ("device", 4))
 _ROWS = {"train": 300_000, "valid": 40_000, "test": 40_000}
+_MODELS = ("fm.pt", "ptq.safetensors", "tuned.safetensors")
 _TRUE_DIM = 4
 _L2 = 1e-3
 _RATIO = 20
@@ -30,15 +31,32 @@ def demo(
             "--folder", metavar="FOLDER", help="Keep data, checkpoint and artifacts here; else they are thrown away."
         ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace files of FOLDER that exist.")] = False,
 ) -> None:
-    """Generate click data, train an FM, compress it with and without data, evaluate all, show the report."""
+    """Show the whole way on generated data, in about a minute.
+
+    Generates click data, trains a factorization machine, compresses it without data and with data, evaluates all
+    three, and shows the report.
+    """
     progress = progress_of(context)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+        _prepare(folder, force=force)
         _run(folder, progress)
         return
     with tempfile.TemporaryDirectory(prefix="fmcompress-demo-") as scratch:
         _run(Path(scratch), progress)
+
+
+def _prepare(folder: Path, *, force: bool) -> None:
+    """Make the folder, and see that nothing in it is lost."""
+    from fmcompress.errors import OutputError
+    from fmcompress.files import check_writable
+
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, expected a folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*_MODELS, *(f"{part}.parquet" for part in _ROWS)):
+        check_writable(folder / name, force=force)
 
 
 def _run(folder: Path, progress: Progress) -> None:

@@ -30,7 +30,7 @@ from .state import progress_of
 def evaluate(
     context: typer.Context,
     models: Annotated[
-        list[Path], typer.Argument(metavar="MODEL…", help="Checkpoints and artifacts.", show_default=False)
+        list[Path], typer.Argument(metavar="MODEL", help="Checkpoints and artifacts.", show_default=False)
     ],
     data: Annotated[str, typer.Option("--data", metavar="DATA", help="File, folder or glob of labelled rows.")],
     fields: FieldsOption = None,
@@ -45,7 +45,10 @@ def evaluate(
     first_index: FirstIndexOption = 0,
     format_: FormatOption = Format.TEXT,
 ) -> None:
-    """Show AUC, LogLoss and calibration of MODELs on DATA, or RMSE; differences are to the first one."""
+    """Show how well models predict, side by side.
+
+    AUC, LogLoss and calibration, or the RMSE of a regression. Differences are to the first MODEL.
+    """
     from fmcompress.data_options import DataOptions
     from fmcompress.evaluation import open_rows_for, score_rows
     from fmcompress.models import load_model, stored_bytes

@@ -103,7 +103,8 @@ def _verdict(error: BaseException) -> tuple[str, int]:
     if isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY):
         return "error: there is not enough memory for a model of this size (are the ids 0, 1, 2, …?)", EXIT_USAGE
     if isinstance(error, OSError):
-        return f"error: the system refuses: {error}", EXIT_USAGE
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        return f"error: the system refuses: {what}", EXIT_USAGE
     return f"error: a bug in fmcompress: {error!r} (add --debug to see where, and report it)", EXIT_BUG
 
 

@@ -28,7 +28,10 @@ def inspect(
     dataset: DatasetOption = None,
     format_: FormatOption = Format.TEXT,
 ) -> None:
-    """Show which tool wrote CHECKPOINT, its fields and sizes, its link and vocabulary, and what it does not tell."""
+    """Show what a checkpoint holds: its tool, fields, sizes, link.
+
+    It also says what the checkpoint does not tell. No code in it is run.
+    """
     from fmcompress.checkpoints import load_checkpoint
     from fmcompress.inspection import inspect as find_out
     from fmcompress.models import is_artifact, stored_bytes

@@ -11,12 +11,14 @@ import typer
 from fmcompress.version import __version__
 
 from .check import check
-from .command import ConfiguredCommand
+from .command import Command, ConfiguredCommand
 from .config import CONFIG_VARIABLE
 from .demo import demo
+from .doctor import doctor
 from .evaluate import evaluate
 from .exits import EXIT_USAGE, exit_code_of
 from .inspect import inspect
+from .plain_values import Group
 from .quantize import quantize
 from .report import report
 from .score import score
@@ -29,6 +31,7 @@ _ANYWHERE_WITH_VALUE = "--config"
 
 app = typer.Typer(
     name="fmcompress",
+    cls=Group,
     help="Compress a trained factorization machine into one file of a given size.",
     epilog="The options above may stand behind the command too. Exit codes: 0 fine; 1 a gate failed, or the budget "
     "cannot be met; 2 wrong usage, configuration or input; 70 a bug of fmcompress; 130 interrupted.",
@@ -38,6 +41,7 @@ app = typer.Typer(
 )
 for command in (train, inspect, quantize, sweep, report, evaluate, check, score, demo):
     app.command(cls=ConfiguredCommand)(command)
+app.command(cls=Command)(doctor)  # it tells of configuration, and must not stumble over it
 
 
 def _version(wanted: bool) -> None:

@@ -126,7 +126,7 @@ DistanceOption = Annotated[
     Optional[Distance],  # noqa: UP045
     typer.Option(
         "--distance",
-        help="What categories count for in the distance loss.  [default: popularity]",
+        help="Weights of categories in the distance loss; none leaves it out.  [default: popularity]",
         rich_help_panel=_MOVING,
     ),
 ]
@@ -141,7 +141,7 @@ TemperatureOption = Annotated[
     typer.Option(
         "--temperature",
         metavar="T",
-        help="Of the softmax that gradients pass through, in units of the mean squared distance to a codeword.  "
+        help="Temperature of the softmax that gradients pass, in units of the mean squared distance to a codeword.  "
         "[default: 0.3]",
         rich_help_panel=_MOVING,
     ),

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from fmcompress.vocabulary import Vocabulary
 
 
+_DATA = "Data"
+_CHECKPOINT = "Checkpoints of other tools"
+TUNING = "Tuning, with --train"
+
+
 class Match(str, Enum):
     """How columns of the data find their fields."""
 
@@ -52,20 +57,36 @@ TrainOption = Annotated[
 ]
 ValidOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--valid", metavar="DATA", help="Data to choose the best state by; else a part of --train."),
+    typer.Option(
+        "--valid", metavar="DATA", help="Rows to choose the best state by. Default: every 20th row of --train."
+    ),
 ]
-EpochsOption = Annotated[int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.")]
+EpochsOption = Annotated[
+    int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.", rich_help_panel=TUNING)
+]
 LabelOption = Annotated[
-    str, typer.Option("--label", metavar="COLUMN", help="Column of the labels, 0 and 1; numbers for a regression.")
+    str,
+    typer.Option(
+        "--label",
+        metavar="COLUMN",
+        help="Column of the labels, 0 and 1; numbers for a regression.",
+        rich_help_panel=_DATA,
+    ),
 ]
 MatchOption = Annotated[
     Match,
-    typer.Option("--match", help="Find the columns of fields by name, or take them as they stand, in order."),
+    typer.Option(
+        "--match",
+        help="Find the columns of fields by name, or take them as they stand, in order.",
+        rich_help_panel=_DATA,
+    ),
 ]
 OovOption = Annotated[
     Oov,
     typer.Option(
-        "--oov", help="Ids out of range and unknown tokens are errors, or are counted and contribute nothing (zero)."
+        "--oov",
+        help="Ids out of range and unknown tokens are errors, or are counted and contribute nothing (zero).",
+        rich_help_panel=_DATA,
     ),
 ]
 FirstIndexOption = Annotated[
@@ -76,6 +97,7 @@ FirstIndexOption = Annotated[
         min=0,
         max=1,
         help="Where indices in libsvm text begin: 0 as libFM counts, or 1.",
+        rich_help_panel=_DATA,
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train: auto is a GPU where there is one.")]
@@ -87,7 +109,12 @@ ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an out
 FormatOption = Annotated[Format, typer.Option("--format", help="How to report, to standard output.")]
 FieldsOption = Annotated[
     Optional[str],  # noqa: UP045 -- typer reads it on Python 3.10 too
-    typer.Option("--fields", metavar="NAME:SIZE,…", help="Fields and cardinalities, where the file does not say."),
+    typer.Option(
+        "--fields",
+        metavar="NAME:SIZE,…",
+        help="Fields and cardinalities, where the file does not say.",
+        rich_help_panel=_CHECKPOINT,
+    ),
 ]
 LinkOption = Annotated[
     Optional[str],  # noqa: UP045
@@ -95,6 +122,7 @@ LinkOption = Annotated[
         "--link",
         metavar="LINK",
         help="From logit to prediction, where the file does not say: sigmoid, probit, identity, clip:LOW:HIGH.",
+        rich_help_panel=_CHECKPOINT,
     ),
 ]
 MapOption = Annotated[
@@ -103,17 +131,24 @@ MapOption = Annotated[
         "--map",
         metavar="v=KEY,w=KEY,b=KEY",
         help="Keys of embeddings, linear weights and bias of a model of your own; ignore=KEY is no part of it.",
+        rich_help_panel=_CHECKPOINT,
     ),
 ]
 VocabOption = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--vocab", metavar="FILE", help="Ids of tokens, as JSON: {field: {token: id}}."),
+    typer.Option(
+        "--vocab",
+        metavar="FILE",
+        help="Ids of tokens, as JSON: {field: {token: id}}.",
+        rich_help_panel=_CHECKPOINT,
+    ),
 ]
 InstanceNormOption = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option(
         "--instance-norm/--no-instance-norm",
         help="Whether an xLearn model was trained with instance-wise normalisation, which is xLearn's default.",
+        rich_help_panel=_CHECKPOINT,
     ),
 ]
 DatasetOption = Annotated[
@@ -121,7 +156,8 @@ DatasetOption = Annotated[
     typer.Option(
         "--dataset",
         metavar="FILE",
-        help="What tells the fields of a RecBole or FuxiCTR model, where it does not lie beside it.",
+        help="File that tells the fields of a RecBole or FuxiCTR model, where it is not beside it.",
+        rich_help_panel=_CHECKPOINT,
     ),
 ]
 
@@ -153,9 +189,7 @@ def reading(
         DataError: the vocabulary cannot be read.
     """
     if all(text is None for text in (fields, link, keys, vocab)):  # the modules below take longer than a small job
-        return Reading(
-            fields=None, link=None, keys=None, vocabulary=None, instance_norm=instance_norm, dataset=dataset
-        )
+        return Reading(fields=None, link=None, keys=None, vocabulary=None, instance_norm=instance_norm, dataset=dataset)
     from fmcompress.checkpoints.by_keys import parse_keys
     from fmcompress.field_specs import parse_fields
     from fmcompress.links import parse_link

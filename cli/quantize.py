@@ -29,6 +29,7 @@ from .methods import (
     method_from,
 )
 from .options import (
+    TUNING,
     CheckpointArgument,
     DatasetOption,
     Device,
@@ -98,15 +99,19 @@ def quantize(
     method: MethodOption = MethodName.AUTO,
     epochs: EpochsOption = 15,
     lr: Annotated[
-        float, typer.Option("--lr", metavar="RATE", help="Learning rate of the tuning; it falls to 0.")
+        float,
+        typer.Option("--lr", metavar="RATE", help="Learning rate at the start; it falls to 0.", rich_help_panel=TUNING),
     ] = 5e-3,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Rows of a tuning step.")] = 2048,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", metavar="N", min=1, help="Rows of a step.", rich_help_panel=TUNING)
+    ] = 2048,
     distillation: Annotated[
         float,
         typer.Option(
             "--distillation",
             metavar="SHARE",
-            help="Share of the checkpoint's predictions in the tuning's targets, 0 to 1.",
+            help="Share of the checkpoint's predictions in the targets, 0 to 1.",
+            rich_help_panel=TUNING,
         ),
     ] = 1.0,
     device: DeviceOption = Device.AUTO,
@@ -114,11 +119,20 @@ def quantize(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only: print the exact size, write nothing.")] = False,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with a run that was broken off; its state is in FILE.resume of --output."),
+        typer.Option(
+            "--resume",
+            help="Go on with a run that was broken off; its state is in FILE.resume of --output.",
+            rich_help_panel=TUNING,
+        ),
     ] = False,
     history: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--history", metavar="FILE", help="Write JSON lines that tell how the tuning goes."),
+        typer.Option(
+            "--history",
+            metavar="FILE",
+            help="Write JSON lines that tell how the tuning goes.",
+            rich_help_panel=TUNING,
+        ),
     ] = None,
     force: ForceOption = False,
     subspaces: SubspacesOption = None,
@@ -134,7 +148,10 @@ def quantize(
     temperature: TemperatureOption = None,
     latent_lr: LatentLrOption = None,
 ) -> None:
-    """Compress CHECKPOINT into one file of at most SIZE bytes; with --train, tune it on data."""
+    """Compress CHECKPOINT into one file of at most SIZE bytes.
+
+    With --train, it is tuned on rows, and predicts better for the same size.
+    """
     how = method_from(
         method,
         {

@@ -16,7 +16,10 @@ def report(
     ],
     format_: FormatOption = Format.TEXT,
 ) -> None:
-    """Show the memory report of ARTIFACT: its parts, its fields, the paper's accounting."""
+    """Show where the bytes of ARTIFACT are.
+
+    The memory report: its parts, its fields, and the accounting of the paper.
+    """
     from fmcompress.reporting import report as make_report
 
     found = make_report(artifact)

@@ -45,7 +45,10 @@ def score(
     first_index: FirstIndexOption = 0,
     force: ForceOption = False,
 ) -> None:
-    """Write the prediction for each row of DATA, in the order of its rows; labels are not needed."""
+    """Write the prediction for each row of DATA.
+
+    Predictions have the order of the rows. Labels are not needed.
+    """
     from fmcompress.data_options import DataOptions
     from fmcompress.evaluation import open_rows_for
     from fmcompress.files import check_apart, check_writable

@@ -36,6 +36,12 @@ class State:
     settings: Mapping[str, Setting] = field(default_factory=dict)
 
 
+def is_configured(context: typer.Context, parameter: str) -> bool:
+    """Return whether an option has its value from configuration, not from the command line."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "DEFAULT_MAP"
+
+
 def progress_of(context: typer.Context) -> Progress:
     """Return where a command tells of its progress; however it ends, the terminal is put in order."""
     state = context.find_object(State)

@@ -97,7 +97,10 @@ def sweep(
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace artifacts and a plot that exist.")] = False,
 ) -> None:
-    """Compress CHECKPOINT to several SIZEs, and show how well each file predicts; with --train, each is tuned."""
+    """Compress CHECKPOINT to several sizes, and compare them.
+
+    With --train, each is tuned as quantize tunes it. Without labelled rows, the predicted rise of LogLoss is shown.
+    """
     from fmcompress.checkpoints import load_checkpoint
     from fmcompress.curve_files import CurveFiles
     from fmcompress.methods import default_tuning, method_of

@@ -9,7 +9,7 @@ import typer
 
 from fmcompress.errors import UsageError
 
-from .options import Device, DeviceOption, FieldsOption, FirstIndexOption, ForceOption, LabelOption, SeedOption
+from .options import Device, DeviceOption, FirstIndexOption, ForceOption, LabelOption, SeedOption
 from .state import progress_of
 
 _MAX_DIM = 65_536
@@ -27,7 +27,12 @@ def train(
         Optional[str],  # noqa: UP045
         typer.Option("--valid", metavar="DATA", help="Validation rows. Default: every 20th row of DATA is held out."),
     ] = None,
-    fields: FieldsOption = None,
+    fields: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--fields", metavar="NAME:SIZE,…", help="Fields and cardinalities. Default: columns, and what occurs."
+        ),
+    ] = None,
     label: LabelOption = "label",
     first_index: FirstIndexOption = 0,
     dim: Annotated[int, typer.Option("--dim", metavar="N", min=1, max=_MAX_DIM, help="Embedding size l.")] = 32,
@@ -45,7 +50,11 @@ def train(
     seed: SeedOption = 0,
     force: ForceOption = False,
 ) -> None:
-    """Train a factorization machine on DATA; validation chooses its state and its L2 weight."""
+    """Train a factorization machine on DATA.
+
+    Validation rows choose the state that is kept and, unless --l2 is given, the L2 weight. A checkpoint of another tool
+    serves as well: see inspect.
+    """
     from fmcompress.checkpoints import check_saveable, save_checkpoint
     from fmcompress.data import open_training_rows
     from fmcompress.data_options import DataOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import typer
@@ -19,11 +20,18 @@ def usage_message(error: Any) -> str:
         error: of typer.
     """
     context = getattr(error, "ctx", None)
-    message = _wrong_value(error, context) or _unknown_option(error, context) or _plain(error)
+    message = _wrong_value(error, context) or _unknown_option(error, context) or _missing(error) or _plain(error)
     if not message:
         return ""
     path = getattr(context, "command_path", "fmcompress")
     return f"error: {message} ({path} --help shows the usage)"
+
+
+def one_dash_too_few(args: Sequence[str], options: Collection[str]) -> str | None:
+    """Return an option that is written with one dash, ``-budget``: typer would read ``-b udget``."""
+    end = args.index("--") if "--" in args else len(args)
+    names = (arg.partition("=")[0] for arg in args[:end])
+    return next((name for name in names if len(name) > 2 and f"-{name}" in options), None)
 
 
 def _plain(error: Any) -> str:
@@ -41,15 +49,24 @@ def _wrong_value(error: Any, context: Any) -> str:
     return "" if key is None else f"--{key.name} is {str(errors()[0]['input'])!r}, expected {key.expected}"
 
 
+def _missing(error: Any) -> str:
+    """Say what is missing, and what it is."""
+    parameter = getattr(error, "param", None)
+    if parameter is None or not hasattr(error, "param_type"):
+        return ""
+    help_ = getattr(parameter, "help", None) or ""
+    return f"{_plain(error)}: {help_[:1].lower()}{help_[1:].split('. ')[0].removesuffix('.')}" if help_ else ""
+
+
 def _unknown_option(error: Any, context: Any) -> str:
     name = getattr(error, "option_name", "")
     if not hasattr(error, "possibilities") or context is None:
         return ""
     message = f"No such option: {name}"
-    if error.possibilities:
-        return f"{message}. Did you mean {' or '.join(sorted(error.possibilities))}?"
     others = _commands_with(name, context)
-    return f"{message}; {', '.join(others)} {'has' if len(others) == 1 else 'have'} it" if others else message
+    if others:
+        return f"{message}; {' and '.join(others)} {'has' if len(others) == 1 else 'have'} it"
+    return f"{message}. Did you mean {' or '.join(sorted(error.possibilities))}?" if error.possibilities else message
 
 
 def _commands_with(option: str, context: Any) -> list[str]:

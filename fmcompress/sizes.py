@@ -42,6 +42,14 @@ def parse_size(text: str | int) -> int:
     return size_bytes
 
 
+def short_size(size_bytes: float) -> str:
+    """Return a size in three digits and a unit, as on axes: ``139 KB``."""
+    for name in ("GB", "MB", "KB"):
+        if size_bytes >= 0.9995 * _UNITS[name]:  # 999.7 KB would be 1e+03 KB
+            return f"{size_bytes / _UNITS[name]:.3g} {name}"
+    return f"{size_bytes:.3g} B"
+
+
 def format_size(size_bytes: int) -> str:
     """Return a size with its exact bytes beside: ``139.0 KB (139,000 bytes)``."""
     exact = f"{size_bytes:,} bytes"

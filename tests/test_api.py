@@ -17,8 +17,8 @@ SURFACE = {
     "ArtifactError", "Auto", "BudgetError", "CheckpointError", "CompressedFM", "Curve", "DataError", "DependencyError",
     "FMCheckpoint", "FMCompressError", "Field", "LightFM", "MovingOptions", "OutputError", "ReassignOptions", "Report",
     "Schema", "Scores",
-    "SearchOptions", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "XLightFM", "__version__", "evaluate",
-    "load", "load_checkpoint", "quantize", "report", "save_checkpoint", "sweep",
+    "SearchOptions", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "Verdict", "XLightFM", "__version__",
+    "check", "evaluate", "load", "load_checkpoint", "quantize", "report", "save_checkpoint", "sweep",
 }  # fmt: skip
 
 

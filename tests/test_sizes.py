@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.errors import UsageError
-from fmcompress.sizes import format_size, parse_size
+from fmcompress.sizes import format_size, parse_size, short_size
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,8 @@ def test_sizes_are_shown_in_powers_of_ten():
     assert format_size(139_000) == "139.0 KB (139,000 bytes)"
     assert format_size(10_000_000) == "10.0 MB (10,000,000 bytes)"
     assert format_size(2_500_000_000) == "2.5 GB (2,500,000,000 bytes)"
+
+
+def test_sizes_on_axes_are_short():
+    sizes = (7, 999, 20_000, 999_499, 999_501, 1_500_000, 2e9)
+    assert [*map(short_size, sizes)] == ["7 B", "999 B", "20 KB", "999 KB", "1 MB", "1.5 MB", "2 GB"]

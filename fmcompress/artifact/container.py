@@ -19,6 +19,7 @@ LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
 """What the safetensors library accepts."""
 
+_ARTIFACTS = "an artifact is a file that quantize wrote; inspect shows checkpoints"
 _DTYPE_BYTES = {"F32": 4, "F16": 2, "U8": 1}
 
 
@@ -101,15 +102,15 @@ def decode_header(data: memoryview, file_bytes: int) -> tuple[str, tuple[Tensor,
     """
     length = int.from_bytes(data[:LENGTH_BYTES], "little")
     if file_bytes < LENGTH_BYTES or not 2 <= length <= min(MAX_HEADER_BYTES, file_bytes - LENGTH_BYTES):
-        raise ArtifactError("is not a safetensors file, or is cut short")
+        raise ArtifactError("is not a safetensors file, or is cut short", hint=_ARTIFACTS)
     try:
         layout = parse_json(str(data[LENGTH_BYTES : LENGTH_BYTES + length], "utf-8"))
         metadata = layout.pop("__metadata__")["fmcompress"]
         tensors = [_tensor(name, entry, file_bytes) for name, entry in layout.items()]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtifactError("is not a safetensors file written by fmcompress") from error
+        raise ArtifactError("is not a safetensors file written by fmcompress", hint=_ARTIFACTS) from error
     if not isinstance(metadata, str):
-        raise ArtifactError("is not a safetensors file written by fmcompress")
+        raise ArtifactError("is not a safetensors file written by fmcompress", hint=_ARTIFACTS)
     start = 0
     for tensor, offsets in tensors:
         if offsets != [start, start + tensor.nbytes]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,10 @@ def _view(data: object, dtype: object, shape: object, order: str) -> npt.NDArray
     sizes = checked_sizes(shape)
     if math.prod(sizes) * dtype.dtype.itemsize != len(data):
         raise ValueError("a numpy array has more values than bytes")
-    return np.frombuffer(data, dtype.dtype).reshape(sizes, order="F" if order == "F" else "C")
+    values = np.frombuffer(data, dtype.dtype)
+    if dtype.dtype.kind == "U" and values.view(dtype.dtype.byteorder + "u4").max(initial=0) > sys.maxunicode:
+        raise ValueError("a text of numpy has characters that there are not")
+    return values.reshape(sizes, order="F" if order == "F" else "C")
 
 
 def _reconstruct(args: tuple[object, ...]) -> NumpyArray:
@@ -99,9 +103,7 @@ def _scalar(args: tuple[object, ...]) -> object:
     dtype, data = args
     if isinstance(data, str):
         data = data.encode("latin1")
-    if not isinstance(dtype, _Dtype) or not isinstance(data, bytes) or len(data) != dtype.dtype.itemsize:
-        raise TypeError("a number of numpy has no type or no bytes")
-    return np.frombuffer(data, dtype.dtype)[0].item()
+    return _view(data, dtype, (), "C").item()
 
 
 _NUMPY_1 = "numpy.core."

@@ -199,6 +199,7 @@ def padded(schema: Schema, linear: _Array, embeddings: _Array, pads: Mapping[str
         if not isinstance(field, Field) or pad is None or pad >= field.cardinality:
             return field
         row = first_rows[field.name] + pad
-        return field if linear[row] or embeddings[row].any() else replace(field, pad=pad)
+        # Not any(), which warns of NaNs of some kind.
+        return field if linear[row] or np.count_nonzero(embeddings[row]) else replace(field, pad=pad)
 
     return Schema.in_order(with_pad(field) for field in schema.all_fields)

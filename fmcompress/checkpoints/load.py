@@ -136,6 +136,11 @@ _FOREIGN = (
     _Foreign(b"\x93NUMPY", "it is a single numpy array"),
     _Foreign(b"\x1f\x8b", "it is compressed with gzip", "unpack it first"),
     _Foreign(
+        rb"BZh|\xfd7zXZ\0|\x28\xb5\x2f\xfd|x[\x01\x5e\x9c\xda]",
+        "it is compressed",
+        "unpack it first; what joblib wrote, load with joblib and save again with pickle.dump",
+    ),
+    _Foreign(
         rb".\0\0\0\d+\.\d+\.\d+\0|Version \d+\.\d+\.\d+\s",
         "it is a model of Vowpal Wabbit, whose features are hashed together; expected fields with categories",
     ),

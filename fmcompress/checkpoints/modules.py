@@ -19,8 +19,8 @@ _PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every key."""
 
 _MAX_DEPTH = 100
-_MAX_KEY = 1024
-_MAX_PARTS = 1_000_000
+_MAX_KEY = 512
+_MAX_PARTS = 200_000
 """Parts of modules looked at; a few bytes of pickle can nest shared modules without end."""
 
 
@@ -91,23 +91,29 @@ class _Module:
         part = self.stub.attributes.get(name)
         return {key: value for key, value in part.items() if isinstance(key, str)} if isinstance(part, dict) else {}
 
+    def key(self, name: str) -> str:
+        # Checked before it is made: one long name in many modules would fill the memory.
+        if len(self.prefix) + len(name) > _MAX_KEY:
+            raise CheckpointError("its modules contain each other, or have names that no module has")
+        return self.prefix + name
+
     def tensors(self) -> Iterator[tuple[str, StridedTensor]]:
         transient = self.stub.attributes.get("_non_persistent_buffers_set")
         skipped = transient if isinstance(transient, set) else set()
         for name in ("_parameters", "_buffers"):
             for key, value in self.part(name).items():
                 if isinstance(value, StridedTensor) and key not in skipped:
-                    yield f"{self.prefix}{key}", value
+                    yield self.key(key), value
 
     def arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         for key, value in self.stub.attributes.items():
             if isinstance(value, NumpyArray) and isinstance(key, str):
-                yield f"{self.prefix}{key}", value.values
+                yield self.key(key), value.values
 
     def children(self) -> list[_Module]:
         children = self.part("_modules").items()
         return [
-            _Module(child, f"{self.prefix}{name}.", self.depth + 1)
+            _Module(child, self.key(f"{name[: _MAX_KEY + 1]}."), self.depth + 1)
             for name, child in children
             if isinstance(child, Stub)
         ]
@@ -123,7 +129,7 @@ def _modules(model: Stub) -> Iterator[_Module]:
     while waiting:
         module = waiting.pop()
         parts += module.parts() + len(module.stub.attributes)
-        if parts > _MAX_PARTS or module.depth > _MAX_DEPTH or len(module.prefix) > _MAX_KEY:
+        if parts > _MAX_PARTS or module.depth > _MAX_DEPTH:
             raise CheckpointError("its modules contain each other, or are too many for a factorization machine")
         yield module
         waiting.extend(reversed(module.children()))

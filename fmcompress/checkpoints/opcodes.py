@@ -16,7 +16,9 @@ from typing import BinaryIO
 MAX_OPERATIONS = 1_000_000
 """Operations in one pickle: the largest real models have some tens of thousands."""
 
-_MAX_NAME = 1024
+MAX_NAME = 512
+"""Characters of the dotted name of a class or a function."""
+
 _MAX_NUMBER = 100
 """Characters of a number in text: reading a long one takes time that is quadratic in its length."""
 
@@ -25,25 +27,24 @@ _ESCAPED = {b"\\": b"\\", b"'": b"'", b'"': b'"', b"n": b"\n", b"r": b"\r", b"t"
 
 
 class _Reader:
-    """The bytes of a pickle that have not been read yet."""
+    """The file of a pickle, at the place where reading goes on."""
 
     def __init__(self, file: BinaryIO) -> None:
+        self._read = file.read
+        self._readline = file.readline
         start = file.tell()
-        self._left = file.seek(0, io.SEEK_END) - start
+        self._size = file.seek(0, io.SEEK_END)
         file.seek(start)
-        self._file = file
 
     def take(self, length: int) -> bytes:
         # Checked before any memory is taken: a few bytes can claim to be followed by exabytes.
-        taken = self._file.read(length) if length <= self._left else b""
+        taken = self._read(length) if length <= self._size else b""
         if len(taken) != length:
             raise ValueError("the pickle ends in the middle")
-        self._left -= length
         return taken
 
     def line(self, at_most: int | None = None) -> bytes:
-        text = self._file.readline(self._left if at_most is None else min(at_most, self._left))
-        self._left -= len(text)
+        text = self._readline(self._size if at_most is None else at_most)
         if not text.endswith(b"\n"):
             raise ValueError("a line of the pickle is cut off or too long")
         return text[:-1]
@@ -52,8 +53,8 @@ class _Reader:
 _Argument = Callable[[_Reader], object]
 
 
-def _nothing(_: _Reader) -> object:
-    return None
+def _byte(reader: _Reader) -> int:
+    return reader.take(1)[0]
 
 
 def _number(layout: str) -> _Argument:
@@ -73,11 +74,11 @@ def _text(layout: str, encoding: str = "utf-8") -> _Argument:
 
 
 def _long(reader: _Reader) -> object:
-    return int.from_bytes(reader.take(reader.take(1)[0]), "little", signed=True)
+    return int.from_bytes(reader.take(_byte(reader)), "little", signed=True)
 
 
 def _dotted_name(reader: _Reader) -> object:
-    return reader.line(_MAX_NAME).decode(), reader.line(_MAX_NAME).decode()
+    return reader.line(MAX_NAME).decode(), reader.line(MAX_NAME).decode()
 
 
 def _whole_line(reader: _Reader) -> object:
@@ -112,76 +113,77 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
     return bytes([int(found[1], 16)]) if found[1] else _ESCAPED[found[2]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Opcode:
     name: str
-    argument: _Argument = _nothing
+    argument: _Argument | None = None
 
 
+_STOP = b"."
 _OPCODES = {
-    ord("\x80"): _Opcode("PROTO", _number("<B")),
-    ord("\x95"): _Opcode("FRAME", _number("<Q")),
-    ord("."): _Opcode("STOP"),
+    b"\x80": _Opcode("PROTO", _byte),
+    b"\x95": _Opcode("FRAME", _number("<Q")),
+    b".": _Opcode("STOP"),
     # values
-    ord("N"): _Opcode("NONE"),
-    ord("\x88"): _Opcode("NEWTRUE"),
-    ord("\x89"): _Opcode("NEWFALSE"),
-    ord("K"): _Opcode("CONSTANT", _number("<B")),
-    ord("M"): _Opcode("CONSTANT", _number("<H")),
-    ord("J"): _Opcode("CONSTANT", _number("<i")),
-    ord("\x8a"): _Opcode("CONSTANT", _long),
-    ord("G"): _Opcode("CONSTANT", _number(">d")),
-    ord("\x8c"): _Opcode("CONSTANT", _text("<B")),
-    ord("X"): _Opcode("CONSTANT", _text("<I")),
-    ord("\x8d"): _Opcode("CONSTANT", _text("<Q")),
-    ord("C"): _Opcode("CONSTANT", _bytes("<B")),
-    ord("B"): _Opcode("CONSTANT", _bytes("<I")),
-    ord("\x8e"): _Opcode("CONSTANT", _bytes("<Q")),
-    ord("\x96"): _Opcode("CONSTANT", _bytes("<Q")),  # a bytearray, which nobody here needs to change
+    b"N": _Opcode("NONE"),
+    b"\x88": _Opcode("NEWTRUE"),
+    b"\x89": _Opcode("NEWFALSE"),
+    b"K": _Opcode("CONSTANT", _byte),
+    b"M": _Opcode("CONSTANT", _number("<H")),
+    b"J": _Opcode("CONSTANT", _number("<i")),
+    b"\x8a": _Opcode("CONSTANT", _long),
+    b"G": _Opcode("CONSTANT", _number(">d")),
+    b"\x8c": _Opcode("CONSTANT", _text("<B")),
+    b"X": _Opcode("CONSTANT", _text("<I")),
+    b"\x8d": _Opcode("CONSTANT", _text("<Q")),
+    b"C": _Opcode("CONSTANT", _bytes("<B")),
+    b"B": _Opcode("CONSTANT", _bytes("<I")),
+    b"\x8e": _Opcode("CONSTANT", _bytes("<Q")),
+    b"\x96": _Opcode("CONSTANT", _bytes("<Q")),  # a bytearray, which nobody here needs to change
     # values of protocols 0 and 1, most of them in text
-    ord("I"): _Opcode("CONSTANT", _whole_line),
-    ord("L"): _Opcode("CONSTANT", _whole_line),
-    ord("F"): _Opcode("CONSTANT", _float_line),
-    ord("S"): _Opcode("CONSTANT", _string_line),
-    ord("V"): _Opcode("CONSTANT", _unicode_line),
-    ord("U"): _Opcode("CONSTANT", _text("<B", "latin1")),
-    ord("T"): _Opcode("CONSTANT", _text("<I", "latin1")),
+    b"I": _Opcode("CONSTANT", _whole_line),
+    b"L": _Opcode("CONSTANT", _whole_line),
+    b"F": _Opcode("CONSTANT", _float_line),
+    b"S": _Opcode("CONSTANT", _string_line),
+    b"V": _Opcode("CONSTANT", _unicode_line),
+    b"U": _Opcode("CONSTANT", _text("<B", "latin1")),
+    b"T": _Opcode("CONSTANT", _text("<I", "latin1")),
     # containers
-    ord("("): _Opcode("MARK"),
-    ord("0"): _Opcode("POP"),
-    ord("1"): _Opcode("POP_MARK"),
-    ord(")"): _Opcode("EMPTY_TUPLE"),
-    ord("t"): _Opcode("TUPLE"),
-    ord("\x85"): _Opcode("TUPLE1"),
-    ord("\x86"): _Opcode("TUPLE2"),
-    ord("\x87"): _Opcode("TUPLE3"),
-    ord("]"): _Opcode("EMPTY_LIST"),
-    ord("l"): _Opcode("LIST"),
-    ord("a"): _Opcode("APPEND"),
-    ord("e"): _Opcode("APPENDS"),
-    ord("}"): _Opcode("EMPTY_DICT"),
-    ord("d"): _Opcode("DICT"),
-    ord("s"): _Opcode("SETITEM"),
-    ord("u"): _Opcode("SETITEMS"),
-    ord("\x8f"): _Opcode("EMPTY_SET"),
-    ord("\x90"): _Opcode("ADDITEMS"),
-    ord("\x91"): _Opcode("FROZENSET"),
+    b"(": _Opcode("MARK"),
+    b"0": _Opcode("POP"),
+    b"1": _Opcode("POP_MARK"),
+    b")": _Opcode("EMPTY_TUPLE"),
+    b"t": _Opcode("TUPLE"),
+    b"\x85": _Opcode("TUPLE1"),
+    b"\x86": _Opcode("TUPLE2"),
+    b"\x87": _Opcode("TUPLE3"),
+    b"]": _Opcode("EMPTY_LIST"),
+    b"l": _Opcode("LIST"),
+    b"a": _Opcode("APPEND"),
+    b"e": _Opcode("APPENDS"),
+    b"}": _Opcode("EMPTY_DICT"),
+    b"d": _Opcode("DICT"),
+    b"s": _Opcode("SETITEM"),
+    b"u": _Opcode("SETITEMS"),
+    b"\x8f": _Opcode("EMPTY_SET"),
+    b"\x90": _Opcode("ADDITEMS"),
+    b"\x91": _Opcode("FROZENSET"),
     # the memo
-    ord("p"): _Opcode("PUT", _index_line),
-    ord("q"): _Opcode("PUT", _number("<B")),
-    ord("r"): _Opcode("PUT", _number("<I")),
-    ord("\x94"): _Opcode("MEMOIZE"),
-    ord("g"): _Opcode("GET", _index_line),
-    ord("h"): _Opcode("GET", _number("<B")),
-    ord("j"): _Opcode("GET", _number("<I")),
+    b"p": _Opcode("PUT", _index_line),
+    b"q": _Opcode("PUT", _byte),
+    b"r": _Opcode("PUT", _number("<I")),
+    b"\x94": _Opcode("MEMOIZE"),
+    b"g": _Opcode("GET", _index_line),
+    b"h": _Opcode("GET", _byte),
+    b"j": _Opcode("GET", _number("<I")),
     # objects
-    ord("c"): _Opcode("GLOBAL", _dotted_name),
-    ord("\x93"): _Opcode("STACK_GLOBAL"),
-    ord("Q"): _Opcode("BINPERSID"),
-    ord("R"): _Opcode("REDUCE"),
-    ord("\x81"): _Opcode("NEWOBJ"),
-    ord("\x92"): _Opcode("NEWOBJ_EX"),
-    ord("b"): _Opcode("BUILD"),
+    b"c": _Opcode("GLOBAL", _dotted_name),
+    b"\x93": _Opcode("STACK_GLOBAL"),
+    b"Q": _Opcode("BINPERSID"),
+    b"R": _Opcode("REDUCE"),
+    b"\x81": _Opcode("NEWOBJ"),
+    b"\x92": _Opcode("NEWOBJ_EX"),
+    b"b": _Opcode("BUILD"),
 }
 
 
@@ -193,11 +195,11 @@ def operations(file: BinaryIO) -> Iterator[tuple[str, object]]:
     """
     reader = _Reader(file)
     for _ in range(MAX_OPERATIONS):
-        code = reader.take(1)[0]
+        code = reader.take(1)
         opcode = _OPCODES.get(code)
         if opcode is None:
-            raise ValueError(f"the pickle has an operation that is not allowed, 0x{code:02x}")
-        yield opcode.name, opcode.argument(reader)
-        if opcode.name == "STOP":
+            raise ValueError(f"the pickle has an operation that is not allowed, 0x{code.hex()}")
+        yield opcode.name, None if opcode.argument is None else opcode.argument(reader)
+        if code == _STOP:
             return
     raise ValueError(f"the pickle has more than {MAX_OPERATIONS:,} operations")

@@ -69,7 +69,7 @@ def float32_array(name: str, value: object, dimensions: int) -> npt.NDArray[np.f
     """
     if not isinstance(value, NumpyArray) or value.values.dtype.kind != "f" or value.values.ndim != dimensions:
         raise CheckpointError(f"{name} is missing or no array of floats with {dimensions} dimensions")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return np.ascontiguousarray(value.values, dtype=np.float32)
 
 

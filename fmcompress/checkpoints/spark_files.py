@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fmcompress.checkpoints.damage import damaged, quoted
+from fmcompress.checkpoints.dialect import listed
 from fmcompress.checkpoints.parquet_pages import check_expansion
 from fmcompress.errors import CheckpointError
 
@@ -75,7 +76,7 @@ def read_stage(path: Path) -> SavedStage:
     Raises:
         CheckpointError: there is no metadata, or it is damaged.
     """
-    with damaged(f"the metadata of {path.name!r} cannot be read"):
+    with damaged(f"the metadata of {listed([path.name])} cannot be read"):
         parts = [part for part in _parts(path, "metadata", "") if part.stat().st_size]
         if len(parts) != 1:
             raise ValueError(f"found {len(parts)} files metadata/part-* that are not empty, expected one")

@@ -97,7 +97,7 @@ def _from_sparse(
 
 
 def _float32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused as such
         return values.astype(np.float32, order="C")
 
 

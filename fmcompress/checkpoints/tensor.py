@@ -68,5 +68,5 @@ def read_float32(key: str, tensor: Tensor) -> npt.NDArray[np.float32]:
     values = tensor.read()
     if values.dtype.kind != "f":
         raise CheckpointError(f"{key!r} has type {values.dtype}, expected floating-point weights")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float32, copy=False)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from fmcompress.checkpoints.damage import quoted
 from fmcompress.checkpoints.inert import Buildable, Name, Stub, checked_key
-from fmcompress.checkpoints.opcodes import MAX_OPERATIONS, operations
+from fmcompress.checkpoints.opcodes import MAX_NAME, MAX_OPERATIONS, operations
 from fmcompress.errors import CheckpointError
 
 _OLD_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
@@ -23,7 +23,7 @@ _OLD_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _JOBLIB = "joblib.numpy_pickle."
 _CONTAINERS = (str, bytes, list, tuple, dict)
 _MAX_USES = 2
-_MIN_WORK = 2**20
+_MIN_WORK = 2**17
 
 _ABSENT = object()
 
@@ -143,6 +143,9 @@ class _Machine:
             self.memo.extend([_ABSENT] * (index + 1 - len(self.memo)))
         self.memo[index] = self.stack[-1]
 
+    def memoize_next(self, _: object) -> None:
+        self.memo.append(self.stack[-1])
+
     def recall(self, index: int) -> None:
         value = self.memo[index]
         if value is _ABSENT:
@@ -152,6 +155,8 @@ class _Machine:
     def name(self, module: object, name: object) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise TypeError("a name is no text")
+        if len(module) + len(name) > MAX_NAME:  # checked before they are joined: both may be used again and again
+            raise ValueError("a name is longer than any is")
         self.push(Name(f"{_OLD_NAMES.get(module, module)}.{name}"))
 
     def call(self) -> None:
@@ -241,7 +246,7 @@ _OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "ADDITEMS": lambda machine, _: machine.add(machine.pop_to_mark()),
     "FROZENSET": lambda machine, _: machine.push(frozenset(map(checked_key, machine.pop_to_mark()))),
     "PUT": _Machine.memoize,
-    "MEMOIZE": lambda machine, _: machine.memoize(len(machine.memo)),
+    "MEMOIZE": _Machine.memoize_next,
     "GET": _Machine.recall,
     "GLOBAL": lambda machine, names: machine.name(*names),
     "STACK_GLOBAL": lambda machine, _: machine.name(*machine.pop_many(2)),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from fmcompress.gates.verdict import Check, Verdict
+from fmcompress.reporting.github import Level, workflow_command
 from fmcompress.reporting.verdict import figures, summary
-from fmcompress.text import printable
 
-_LEVELS = {"pass": "notice", "FAIL": "error", "not judged": "error"}
-_IN_MESSAGES = {"%": "%25", "\r": "%0D", "\n": "%0A"}
-_IN_PROPERTIES = {**_IN_MESSAGES, ":": "%3A", ",": "%2C"}
+_LEVELS: dict[str, Level] = {"pass": "notice", "FAIL": "error", "not judged": "error"}
 
 
 def to_github(verdict: Verdict) -> str:
@@ -20,8 +18,7 @@ def to_github(verdict: Verdict) -> str:
 
 
 def _command(check: Check) -> str:
-    title = f"{check.name}: {check.outcome}"
-    return f"::{_LEVELS[check.outcome]} title={_escaped(title, _IN_PROPERTIES)}::{_escaped(_message(check))}"
+    return workflow_command(_LEVELS[check.outcome], f"{check.name}: {check.outcome}", _message(check))
 
 
 def _message(check: Check) -> str:
@@ -29,8 +26,3 @@ def _message(check: Check) -> str:
     if check.passed is None:
         return f"{check.artifact}: {check.reason}; the limit is {limit}"
     return f"{check.artifact}: {actual}, the limit is {limit}"
-
-
-def _escaped(text: str, escapes: dict[str, str] = _IN_MESSAGES) -> str:
-    """Return a text that ends neither its property nor its command, whatever it holds."""
-    return "".join(escapes.get(c, c) for c in printable(text))

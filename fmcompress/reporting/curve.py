@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fmcompress.artifact import Quality
-from fmcompress.reporting.render import without_nan
+from fmcompress.reporting.schema import json_document
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 
 MeasuredOn = Literal["test", "validation"]
@@ -87,7 +86,7 @@ class Curve:
             "checkpoint": {"name": source.name, "fp32_bytes": source.fp32_bytes, **self._scores(source.quality)},
             "points": [self._entry(point) for point in self.points],
         }
-        return json.dumps(without_nan(found), indent=2, ensure_ascii=False)
+        return json_document("sweep", found)
 
     def to_text(self) -> str:
         """Return the curve as plain text."""

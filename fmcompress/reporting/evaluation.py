@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from fmcompress.evaluation import Scores
-from fmcompress.reporting.render import without_nan
+from fmcompress.reporting.schema import json_document
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 
 
@@ -52,7 +51,7 @@ class Evaluation:
 
     def to_json(self) -> str:
         """Return the scores as JSON; a figure that does not exist is null."""
-        return json.dumps(without_nan(asdict(self)), indent=2, ensure_ascii=False)
+        return json_document("evaluate", asdict(self))
 
     def to_text(self) -> str:
         """Return the scores as plain text."""

@@ -41,6 +41,7 @@ class FieldReport:
         kind: ``categorical``, ``shared``, ``numeric``, or ``linear`` for a numeric field without embedding.
         table: the field whose table it shares, and whose bytes are counted there; None for all other kinds.
         pad: id that stands for no value; None where there is none.
+        source_fp32_bytes: what it takes in the checkpoint, in fp32.
     """
 
     name: str
@@ -59,6 +60,7 @@ class FieldReport:
     kind: Kind = "categorical"
     table: str | None = None
     pad: int | None = None
+    source_fp32_bytes: int = 0
 
 
 def field_reports(header: Header, file_bytes: int) -> Iterator[FieldReport]:
@@ -66,7 +68,7 @@ def field_reports(header: Header, file_bytes: int) -> Iterator[FieldReport]:
     schema = header.schema
     errors = by_field(header.errors, header.tier_sizes)
     tables = {
-        field.name: _table_report(layout, field, own, file_bytes)
+        field.name: _with_source(_table_report(layout, field, own, file_bytes), header.dim)
         for layout, field, own in zip(field_layouts(header), schema.fields, errors, strict=True)
     }
     for field in schema.all_fields:
@@ -76,6 +78,13 @@ def field_reports(header: Header, file_bytes: int) -> Iterator[FieldReport]:
             yield _shared_report(field, tables[field.table])
         else:
             yield _numeric_report(field, header.dim, file_bytes)
+
+
+def _with_source(table: FieldReport, dim: int) -> FieldReport:
+    """Return the report of a field, and of its tiers, with the bytes of the checkpoint."""
+    row_bytes = FLOAT_BYTES * (dim + 1)
+    tiers = tuple(replace(tier, source_fp32_bytes=row_bytes * tier.cardinality) for tier in table.tiers)
+    return replace(table, source_fp32_bytes=row_bytes * table.cardinality, tiers=tiers)
 
 
 def _shared_report(field: SharedField, table: FieldReport) -> FieldReport:
@@ -93,6 +102,7 @@ def _shared_report(field: SharedField, table: FieldReport) -> FieldReport:
         share=0.0,
         error=0.0,
         tiers=(),
+        source_fp32_bytes=0,
     )
 
 
@@ -112,6 +122,7 @@ def _numeric_report(field: NumericField, dim: int, file_bytes: int) -> FieldRepo
         share=(embedding_bytes + FLOAT_BYTES) / file_bytes,
         error=0.0,
         kind="linear" if field.linear_only else "numeric",
+        source_fp32_bytes=FLOAT_BYTES * (dim + 1),
     )
 
 

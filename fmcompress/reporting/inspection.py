@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 from fmcompress.inspection import InspectedField, Inspection
+from fmcompress.reporting.schema import json_document
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 from fmcompress.sizes import format_size
 from fmcompress.text import printable
@@ -15,7 +15,7 @@ _NONE = "–"
 
 def to_json(found: Inspection) -> str:
     """Return what a checkpoint holds as JSON, two spaces a level."""
-    return json.dumps(asdict(found), indent=2, ensure_ascii=False)
+    return json_document("inspect", asdict(found))
 
 
 def to_text(found: Inspection) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fmcompress.errors import DependencyError, UsageError
 from fmcompress.files import check_writable, replacing
 from fmcompress.reporting.curve import Curve, CurvePoint, scores_of
+from fmcompress.sizes import short_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -173,12 +174,4 @@ def _mark_bytes(axes: Axes, sizes: Sequence[int]) -> None:
     else:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(lambda size, _: _short(size))
-
-
-def _short(size_bytes: float) -> str:
-    """Return three digits and a unit."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
-        if size_bytes >= unit:
-            return f"{size_bytes / unit:.3g} {name}"
-    return f"{size_bytes:.3g} B"
+    axes.xaxis.set_major_formatter(lambda size, _: short_size(size))

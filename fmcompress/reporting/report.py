@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmcompress.artifact import CompressedFM, Header, Quality, load
 from fmcompress.artifact.counting import BIAS_BYTES, tier_bytes
@@ -14,6 +14,23 @@ from fmcompress.quantizer import Quantizer
 from fmcompress.reporting.fields import FLOAT_BYTES, FieldReport, field_reports
 from fmcompress.reporting.paper import MIB, paper_params_mib
 from fmcompress.serve.memory import resident_bytes
+
+if TYPE_CHECKING:
+    from fmcompress.reporting.curve import Curve
+
+TOP = 20
+"""Fields that Markdown and pictures show: the largest ones."""
+
+PARTS = {
+    "codes_bytes": "codes",
+    "codebook_bytes": "codebooks",
+    "raw_bytes": "raw embeddings",
+    "linear_bytes": "linear part and bias",
+    "numeric_bytes": "numeric fields",
+    "vocabulary_bytes": "vocabulary",
+    "header_bytes": "header",
+}
+"""Figures of the parts of a file, and what the parts are called."""
 
 _DECIMALS = 5
 """Of LogLoss, as it is written in the header: a difference of two has no more."""
@@ -53,6 +70,7 @@ class Report:
         fields: the fields, in the order in which the model's tool takes them.
         numeric_bytes: of the file, the weights of the numeric fields.
         vocabulary_bytes: of the file, the vocabulary.
+        source_linear_bytes: of source_fp32_bytes, the linear weights.
     """
 
     file_bytes: int
@@ -82,11 +100,17 @@ class Report:
     fields: tuple[FieldReport, ...]
     numeric_bytes: int = 0
     vocabulary_bytes: int = 0
+    source_linear_bytes: int = 0
 
     @property
     def regression(self) -> bool:
         """Whether predictions are numbers of any size, not probabilities."""
         return parse_link(self.link).regression
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes of the parts of the file, by the names of their figures; they add up to the file."""
+        return {name: getattr(self, name) for name in PARTS}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, ready for JSON."""
@@ -98,17 +122,48 @@ class Report:
 
         return to_json(self)
 
-    def to_markdown(self) -> str:
-        """Return the report as Markdown."""
+    def to_markdown(self, *, top: int | None = TOP) -> str:
+        """Return the report as Markdown, with the ``top`` largest fields; None shows all."""
         from fmcompress.reporting.render import to_markdown
 
-        return to_markdown(self)
+        return to_markdown(self, top=top)
 
     def to_text(self) -> str:
         """Return the report as plain text."""
         from fmcompress.reporting.render import to_text
 
         return to_text(self)
+
+    def to_html(self, *, name: str = "", curve: Curve | None = None) -> str:
+        """Return the report as a page of HTML that needs nothing else: no network, no scripts.
+
+        Args:
+            name: what the artifact is called.
+            curve: sizes and quality of the same model, for a picture.
+        """
+        from fmcompress.reporting.html import to_html
+
+        return to_html(self, name=name, curve=curve)
+
+    def to_github(self, *, name: str = "") -> str:
+        """Return the report as a workflow command of GitHub, which shows it as an annotation.
+
+        Args:
+            name: what the artifact is called.
+        """
+        from fmcompress.reporting.render import to_github
+
+        return to_github(self, name=name)
+
+    def to_card(self, *, name: str = "artifact.safetensors") -> str:
+        """Return a model card: a README with a block of metadata, as model hubs take it.
+
+        Args:
+            name: file name of the artifact.
+        """
+        from fmcompress.reporting.card import to_card
+
+        return to_card(self, name=name)
 
 
 def report(artifact: str | Path | CompressedFM) -> Report:
@@ -153,6 +208,7 @@ def report(artifact: str | Path | CompressedFM) -> Report:
         fields=fields,
         numeric_bytes=header.frame.numeric.nbytes,
         vocabulary_bytes=header.frame.vocabulary.nbytes,
+        source_linear_bytes=fp32_bytes // (header.dim + 1),
     )
 
 

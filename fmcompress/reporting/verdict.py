@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
 from math import floor
 
 from fmcompress.gates.verdict import Check, JudgedModel, Verdict
-from fmcompress.reporting.render import without_nan
+from fmcompress.reporting.schema import json_document
 from fmcompress.reporting.table import Table, markdown_table, markdown_text, plain_table
 from fmcompress.sizes import format_size
 from fmcompress.text import printable
@@ -27,7 +26,7 @@ def to_json(verdict: Verdict) -> str:
         "not_judged": len(verdict.not_judged),
         **asdict(verdict),
     }
-    return json.dumps(without_nan(found), indent=2, ensure_ascii=False)
+    return json_document("check", found)
 
 
 def to_text(verdict: Verdict) -> str:

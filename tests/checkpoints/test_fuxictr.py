@@ -193,7 +193,7 @@ def test_files_of_another_data_set_are_refused(load, tmp_path):
 @pytest.mark.parametrize(
     ("vocabulary", "message"),
     [
-        ('{"a": {"x": 5}}', "gives 'x' id 5, expected 0 to 4"),
+        ('{"a": {"x": 5}}', "has id 5, expected 0 to 4"),
         ('{"a": {"x": -1}}', "cannot be read"),
         ('{"a": {"x": "1"}}', "cannot be read"),
         ('{"a": 3}', "cannot be read"),

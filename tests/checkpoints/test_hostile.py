@@ -6,10 +6,12 @@ import io
 import os
 import pickle
 import struct
+import threading
 import time
 import tracemalloc
 import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -192,7 +194,9 @@ def test_arrays_that_lie_are_refused(tmp_path, shape, kind):
     both_ways(tmp_path, b"\x80\x02" + array + b"(K\x01" + state + dtype + b"\x89C\x08abcdefght" + b"b.")
 
 
-NESTED = 100_000
+NESTED = 20_000
+STACK_BYTES = 2**19
+"""So small that nested values of a short file overflow it, as those of a long one overflow the usual stack."""
 TUPLES = b")" + b"\x85" * NESTED
 
 
@@ -220,8 +224,12 @@ TUPLES = b")" + b"\x85" * NESTED
 )
 def test_deep_nesting_does_no_harm(tmp_path, data):
     """Python hashes, compares and prints nested tuples by recursion without a limit."""
-    refused(write_torch_zip(tmp_path / "fm.pt", b"\x80\x02" + data + b"."))
-    gc.collect()
+    path = write_torch_zip(tmp_path / "fm.pt", b"\x80\x02" + data + b".")
+    before = threading.stack_size(STACK_BYTES)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(refused, path).result()
+        pool.submit(gc.collect).result()
+    threading.stack_size(before)
 
 
 def doubling(levels):
@@ -264,7 +272,12 @@ PAIRS = b"](" + b"".join(b"K%bN\x86" % bytes([number % 256]) for number in range
 )
 def test_calls_on_one_long_value_again_and_again_are_refused(tmp_path, function, argument, more):
     body = b"\x80\x02]" + function + b"q\x00" + argument + more + b"q\x01R"
-    both_ways(tmp_path, body + b"h\x00h\x01R" * 10_000 + b".", seconds=1, mebibytes=32)
+    both_ways(tmp_path, body + b"h\x00h\x01R" * 10_000 + b".", mebibytes=32)
+
+
+def test_long_names_again_and_again_are_refused(tmp_path):
+    data = b"\x80\x02]" + LONG + b"q\x00q\x01" + b"h\x00h\x01\x93" * 10_000 + b"."
+    both_ways(tmp_path, data, message="longer than any", mebibytes=16)
 
 
 def test_arrays_of_the_same_bytes_take_no_memory_of_their_own(tmp_path):
@@ -397,12 +410,13 @@ def test_tensors_that_share_all_bytes_are_refused(tmp_path):
 
 
 def test_long_names_of_shared_modules_do_not_multiply(tmp_path):
-    """Ten thousand modules that are one, with a name of a megabyte."""
-    parameters = b"}" + LONG + b"Ns"
-    child = b"cm\nM\n)\x81q\x00}X\x0b\x00\x00\x00_parameters" + parameters + b"sb0"
-    modules = b"".join(b"X\x05\x00\x00\x00%05dh\x00" % number for number in range(10_000))
-    data = b"\x80\x02" + child + b"cm\nM\n)\x81}X\x08\x00\x00\x00_modules}(" + modules + b"usb."
-    refused(write_torch_zip(tmp_path / "fm.pt", data), mebibytes=32)
+    """Ten thousand modules that are one, with a tensor that has a name of a megabyte."""
+    whole = tensor_pickle()
+    tensor = whole[whole.index(b"ctorch._utils") : whole.rindex(b"s.")]
+    child = b"cm\nM\nq\x08)\x81q\x09}X\x0b\x00\x00\x00_parameters}" + LONG + tensor + b"ssb0"
+    modules = b"".join(b"X\x05\x00\x00\x00%05dh\x09" % number for number in range(10_000))
+    data = b"\x80\x02" + child + b"h\x08)\x81}X\x08\x00\x00\x00_modules}(" + modules + b"usb."
+    refused(write_torch_zip(tmp_path / "fm.pt", data, [bytes(4 * 92)]), message="names that no module", mebibytes=32)
 
 
 def test_pickles_inside_files_are_limited(tmp_path):
@@ -416,3 +430,9 @@ def test_plain_pickle_with_parts_outside_is_refused(tmp_path):
     pickler.persistent_id = lambda thing: ("storage", 1) if thing is Ellipsis else None
     (tmp_path / "fm.pkl").write_bytes(FASTFM + b")Qb.")
     refused(tmp_path / "fm.pkl", message="parts outside")
+
+
+def test_characters_that_there_are_not_are_refused():
+    dtype = b"cnumpy\ndtype\nX\x02\x00\x00\x00U1\x85R"
+    with pytest.raises(ValueError, match="characters that there are not"):
+        read(b"cnumpy.core.multiarray\nscalar\n" + dtype + b"C\x04\x00\x00\x11\x00\x86R.")

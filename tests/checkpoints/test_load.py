@@ -35,6 +35,8 @@ def test_public_names():
         (b"\x80\x02\x8a\x0alp\x9cF\xf9 j\xa8P\x19.", "format of before version 1.6"),
         (b"\x80\x04]\x94.", "it is a pickle, but not in a torch file"),
         (b"PAR1" * 10, "Parquet"),
+        (b"x\x9cabc", "it is compressed"),
+        (b"\x28\xb5\x2f\xfdabc", "it is compressed"),
         (b"\x06\x00\x00\x008.8.0\x00\x01\x00\x00\x00\x00m\x00\x00\x80\xbf", "Vowpal Wabbit"),
         (b"Version 9.11.2\nId \nMin label:0\nMax label:2\nbits:18\n", "Vowpal Wabbit"),
         (b"n 23\nm 3\nk 4\nnormalization 1\nw0,0 0.5 0.1\n", "field-aware"),

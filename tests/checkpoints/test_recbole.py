@@ -6,11 +6,14 @@ import sys
 import zipfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
+from fmcompress.evaluation import open_rows_for, predictions_of, predictor
 from fmcompress.field_specs import parse_fields
 from fmcompress.schema import Field, NumericField
 
@@ -59,6 +62,19 @@ def test_dataset_tells_the_tokens():
         assert list(own.tokens) == found[f"vocab_{name}"].tolist()
         assert own.ids.tolist() == list(range(len(own.tokens)))
         assert (own.oov, own.missing) == (None, 0)
+
+
+def test_raw_tokens_and_nulls_give_the_same_predictions(tmp_path):
+    ckpt = load_checkpoint(NUMERIC)
+    ids, values, probabilities = expected("num")
+    tokens_of = [ckpt.vocabulary.fields[name].tokens for name in FIELDS.names]
+    columns = {name: [tokens_of[place][number] for number in ids[:, place]] for place, name in enumerate(FIELDS.names)}
+    columns["ctx"][0] = None
+    pq.write_table(pa.table({**columns, "price": values[:, 0]}), tmp_path / "rows.parquet")
+    (batch,) = open_rows_for(ckpt, tmp_path / "rows.parquet", labelled=False).batches()
+    assert batch.ids[0, 2] == 0
+    np.testing.assert_array_equal(batch.ids[1:], ids[1:])
+    np.testing.assert_allclose(predictions_of(predictor(ckpt), batch)[1:], probabilities[1:], atol=1e-5)
 
 
 def test_given_names_replace_those_of_the_dataset():

@@ -1,13 +1,12 @@
 """Torch files that lie about their sizes, and damage of every kind."""
 
 import pickle
-import random
 import zipfile
 
 import numpy as np
 import pytest
 
-from fmcompress.checkpoints import FMCheckpoint, load_checkpoint, save_checkpoint
+from fmcompress.checkpoints import load_checkpoint, save_checkpoint
 from fmcompress.checkpoints.stand_ins import CALLS, STORAGE_TYPES, Storage
 from fmcompress.checkpoints.unpickle import unpickle
 from fmcompress.errors import CheckpointError
@@ -140,16 +139,6 @@ def test_torchscript_is_refused(tmp_path):
         load_checkpoint(path)
 
 
-def test_two_entries_of_one_name_are_refused(tmp_path):
-    path = tmp_path / "fm.pt"
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("fm/data.pkl", b"\x80\x02}.")
-        with pytest.warns(UserWarning, match="Duplicate"):
-            file.writestr("fm/data.pkl", b"\x80\x02N.")
-    with pytest.raises(CheckpointError, match="two entries"):
-        load_checkpoint(path)
-
-
 def module_pickle(body):
     """Return the pickle of a module memoized as 0 whose ``_modules`` are ``body``."""
     name = pickle.dumps("_modules", 2)[2:-3]  # without its own memo
@@ -182,15 +171,6 @@ def test_numpy_arrays_of_objects_are_refused(tmp_path, dtype):
         load_checkpoint(write_torch_zip(tmp_path / "fm.pt", data))
 
 
-def loads_or_refuses(path):
-    try:
-        ckpt = load_checkpoint(path, fields=None if "state_dict" not in path.name else FIELDS)
-    except CheckpointError as error:
-        message = str(error)
-        return message.startswith(f"{path.name}: ") and message.isprintable()
-    return isinstance(ckpt, FMCheckpoint)
-
-
 def originals(tmp_path):
     for suffix in (".pt", ".safetensors"):
         save_checkpoint(small_checkpoint(), tmp_path / f"native{suffix}")
@@ -205,33 +185,3 @@ def test_truncated_files_are_refused(tmp_path):
             path.write_bytes(data[:size])
             with pytest.raises(CheckpointError, match=f"^{path.name}: "):
                 load_checkpoint(path, fields=FIELDS)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_damaged_files_never_crash(tmp_path, seed):
-    rng = random.Random(seed)
-    for original in originals(tmp_path):
-        data = original.read_bytes()
-        path = tmp_path / f"bad-{original.name}"
-        for _ in range(100):
-            changed = bytearray(data)
-            for _ in range(rng.choice([1, 1, 2, 8])):
-                changed[rng.randrange(len(data))] = rng.randrange(256)
-            path.write_bytes(changed)
-            assert loads_or_refuses(path)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_damaged_pickles_never_crash(tmp_path, seed):
-    """The zip's checksum hides most damage from the unpickler; so here it is right."""
-    rng = random.Random(seed)
-    for original in (WHOLE_MODEL, STATE_DICT):
-        with zipfile.ZipFile(original) as file:
-            data = file.read(f"{original.stem}/data.pkl")
-        path = tmp_path / f"bad-{original.name}"
-        for _ in range(150):
-            changed = bytearray(data)
-            for _ in range(rng.choice([1, 2, 4])):
-                changed[rng.randrange(len(data))] = rng.randrange(256)
-            rewritten(original, path, **{"data.pkl": bytes(changed)})
-            assert loads_or_refuses(path)

@@ -76,6 +76,7 @@ def test_python_2_is_read(data, value):
         np.zeros((0, 4)),
         np.array([True, False]),
         np.array(["größe", "a"]),
+        np.array(["\U0001f600", ""], ">U2"),
     ],
 )
 def test_numpy_arrays_are_rebuilt(array, protocol):

@@ -142,12 +142,6 @@ def test_plot_panels(tmp_path):
     assert "AUC" not in shown
 
 
-def test_sizes_on_the_axis_are_short():
-    assert [plot._short(size) for size in (7, 999, 20_000, 1_500_000, 2e9)] == [
-        "7 B", "999 B", "20 KB", "1.5 MB", "2 GB",
-    ]  # fmt: skip
-
-
 def test_plots_are_refused_early(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"curve.jpg is no name for a plot, expected .*\.svg, \.png, \.pdf"):
         plot.check_plot(tmp_path / "curve.jpg")

@@ -1,0 +1,147 @@
+"""Whether artifacts keep their limits of size and quality: the gate in a release pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmcompress.artifact import load
+from fmcompress.data_options import DataOptions
+from fmcompress.errors import UsageError
+from fmcompress.gates.gate import Limit, parse_limits
+from fmcompress.gates.judging import judge
+from fmcompress.gates.measuring import Measured, Measuring
+from fmcompress.gates.verdict import Verdict
+from fmcompress.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from fmcompress.data_options import Match, Oov
+    from fmcompress.evaluation import Model
+    from fmcompress.schema import Schema
+    from fmcompress.vocabulary import Vocabulary
+
+
+def check(
+    artifacts: str | Path | Sequence[str | Path],
+    *,
+    max_size: str | int | None = None,
+    baseline: str | Path | None = None,
+    max_growth: str | int | None = None,
+    data: str | Path | None = None,
+    min_auc: str | float | None = None,
+    max_auc_drop: str | float | None = None,
+    max_logloss_rise: str | float | None = None,
+    max_rmse: str | float | None = None,
+    max_rmse_rise: str | float | None = None,
+    label: str = "label",
+    match: Match = "name",
+    oov: Oov = "error",
+    first_index: int = 0,
+    fields: Schema | None = None,
+    link: str | None = None,
+    keys: Mapping[str, str] | None = None,
+    vocabulary: Vocabulary | None = None,
+    instance_norm: bool | None = None,
+    dataset: str | Path | None = None,
+    progress: Progress = SILENT,
+) -> Verdict:
+    """Hold artifacts against limits, and say of each whether it is kept, broken, or cannot be judged.
+
+    What cannot be judged (a file that is missing or damaged, data of another kind) is told in the verdict and stops
+    none of the other checks.
+
+    Args:
+        artifacts: one file or several.
+        max_size: size at most: bytes, or a text such as ``10MB``.
+        baseline: an artifact, or a checkpoint of any tool, to compare with.
+        max_growth: how much larger than the baseline's file at most: bytes, ``100KB`` or ``5%``.
+        data: labelled rows to score: file, folder or glob.
+        min_auc: AUC at least.
+        max_auc_drop: how far the AUC may be below the baseline's.
+        max_logloss_rise: how far the LogLoss may be above the baseline's: nats, or ``1%``.
+        max_rmse: RMSE of a regression at most.
+        max_rmse_rise: how far the RMSE may be above the baseline's, or ``1%``.
+        label: column of the labels.
+        match: columns belong to fields by ``name`` or by ``order``.
+        oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
+        first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
+        fields: what the baseline's checkpoint does not tell, as all that follow: see ``load_checkpoint``.
+        link: from logit to prediction.
+        keys: names of the weights of a model of your own.
+        vocabulary: tokens of the categories, for the data too.
+        instance_norm: whether an xLearn model was trained with instance-wise normalisation.
+        dataset: the file that tells the fields.
+        progress: told of ids that are out of range.
+
+    Raises:
+        UsageError: a limit makes no sense, there is none, one has not what it needs, or nothing needs what is given.
+    """
+    limits = parse_limits(
+        {
+            "max-size": max_size,
+            "max-growth": max_growth,
+            "min-auc": min_auc,
+            "max-auc-drop": max_auc_drop,
+            "max-logloss-rise": max_logloss_rise,
+            "max-rmse": max_rmse,
+            "max-rmse-rise": max_rmse_rise,
+        }
+    )
+    paths = [artifacts] if isinstance(artifacts, str | Path) else list(artifacts)
+    _check_given(paths, limits, baseline, data)
+    measuring = Measuring(data, DataOptions(label, match, oov, first_index), vocabulary, progress)
+    loader = partial(
+        _load,
+        fields=fields,
+        link=link,
+        keys=keys,
+        vocabulary=vocabulary,
+        instance_norm=instance_norm,
+        dataset=dataset,
+    )
+    compared = None
+    if baseline is not None:
+        scored = any(limit.gate.scores and limit.gate.compares for limit in limits)
+        compared = measuring.measure(baseline, loader, scored=scored)
+    return _verdict(paths, limits, measuring, compared)
+
+
+def _load(path: str | Path, **given: Any) -> Model:
+    from fmcompress.models import load_model
+
+    return load_model(path, **given)
+
+
+def _check_given(
+    paths: Sequence[str | Path], limits: Sequence[Limit], baseline: str | Path | None, data: str | Path | None
+) -> None:
+    """Raise where a limit has not what it needs, or something is given that no limit needs."""
+    if not paths:
+        raise UsageError("there is no artifact to check")
+    scored = [limit.gate.name for limit in limits if limit.gate.scores]
+    compared = [limit.gate.name for limit in limits if limit.gate.compares]
+    if scored and data is None:
+        raise UsageError(f"{scored[0]} needs labelled rows", hint="give them with --data")
+    if compared and baseline is None:
+        raise UsageError(f"{compared[0]} needs something to compare with", hint="give it with --baseline")
+    if data is not None and not scored:
+        raise UsageError(f"there are data ({data}), and no limit that needs them", hint="add one such as --min-auc 0.8")
+    if baseline is not None and not compared:
+        raise UsageError(
+            f"there is a baseline ({baseline}), and no limit that compares with it",
+            hint="add one such as --max-growth 5%",
+        )
+
+
+def _verdict(
+    paths: Sequence[str | Path], limits: Sequence[Limit], measuring: Measuring, baseline: Measured | None
+) -> Verdict:
+    scored = any(limit.gate.scores for limit in limits)
+    artifacts = [measuring.measure(path, load, scored=scored) for path in paths]
+    return Verdict(
+        tuple(judge(limit, artifact, baseline) for artifact in artifacts for limit in limits),
+        tuple(artifact.model for artifact in artifacts),
+        baseline.model if baseline else None,
+    )

@@ -1,0 +1,139 @@
+"""Artifacts and the baseline, measured; what cannot be is told, and stops nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmcompress.artifact import CompressedFM
+from fmcompress.data_options import DataOptions
+from fmcompress.errors import FMCompressError
+from fmcompress.gates.gate import Figure
+from fmcompress.gates.verdict import JudgedModel
+from fmcompress.progress import Progress
+
+if TYPE_CHECKING:
+    from fmcompress.evaluation import Model, Scores
+    from fmcompress.vocabulary import Vocabulary
+
+Loader = Callable[["str | Path"], "Model"]
+
+_LABELS = {
+    "auc": "the labels are all the same, so there is no AUC",
+    "logloss": "its predictions and these labels have no LogLoss",
+    "rmse": "its predictions and these labels have no RMSE",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model, as far as it could be measured.
+
+    Attributes:
+        model: its figures.
+        unreadable: why the file cannot be read; empty where it can.
+        unscored: why there are no scores; empty where there are, or nobody asked for them.
+    """
+
+    model: JudgedModel
+    unreadable: str = ""
+    unscored: str = ""
+
+    def lacks(self, figure: Figure) -> str:
+        """Return why a figure is not known; nothing where it is."""
+        if self.unreadable or figure == "bytes":
+            return self.unreadable
+        scores = self.model.scores
+        if scores is None:
+            return self.unscored
+        if not math.isnan(getattr(scores, figure)):
+            return ""
+        if scores.regression or figure == "rmse":
+            return f"{self.model.name}: {_other_scores(figure)}"
+        return f"{self.model.name}: {_LABELS[figure]}"
+
+    def figure(self, figure: Figure) -> float | None:
+        """Return the size or a score; None where it is not known."""
+        if self.lacks(figure):
+            return None
+        if figure == "bytes":
+            return self.model.file_bytes
+        return float(getattr(self.model.scores, figure))
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """How models are measured.
+
+    Attributes:
+        data: labelled rows to score, or None.
+        options: how they are read.
+        vocabulary: tokens of the categories, in place of those of the models.
+        progress: told of ids that are out of range.
+    """
+
+    data: str | Path | None
+    options: DataOptions
+    vocabulary: Vocabulary | None
+    progress: Progress
+
+    def measure(self, path: str | Path, loader: Loader, *, scored: bool) -> Measured:
+        """Return the figures of a model.
+
+        Args:
+            path: its file, or its folder.
+            loader: what loads it from there.
+            scored: whether scores are wanted.
+        """
+        name = str(path)
+        try:
+            model = loader(path)
+            file_bytes = _stored_bytes(model, Path(path))
+        except (FMCompressError, OSError) as error:
+            return Measured(JudgedModel(name, "", None, None), unreadable=_reason(error))
+        scores, unscored = self._scores(model, name) if scored else (None, "")
+        return Measured(JudgedModel(name, _kind(model), file_bytes, scores), unscored=unscored)
+
+    def _scores(self, model: Model, name: str) -> tuple[Scores | None, str]:
+        """Return the scores of a model, or why there are none."""
+        from fmcompress.evaluation import open_rows_for, score_rows
+
+        if self.data is None:
+            return None, "there are no data"
+        try:
+            rows = open_rows_for(model, self.data, self.options, vocabulary=self.vocabulary)
+            scores = score_rows(model, rows)
+        except (FMCompressError, OSError) as error:
+            return None, _reason(error)
+        if rows.out_of_range:
+            self.progress.note(f"{name}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
+        return scores, ""
+
+
+def _stored_bytes(model: Model, path: Path) -> int:
+    if isinstance(model, CompressedFM):
+        return model.file_bytes
+    from fmcompress.models import stored_bytes
+
+    return stored_bytes(path)
+
+
+def _kind(model: Model) -> str:
+    if isinstance(model, CompressedFM):
+        return "artifact"
+    return f"checkpoint of {model.source.tool}" if model.source else "checkpoint"
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong, with the hint."""
+    hint = getattr(error, "hint", None)
+    return f"{error} ({hint})" if hint else str(error)
+
+
+def _other_scores(figure: Figure) -> str:
+    if figure == "rmse":
+        return "predicts probabilities, which min-auc, max-auc-drop and max-logloss-rise judge, not RMSE"
+    return "predicts numbers, which max-rmse and max-rmse-rise judge, not AUC and LogLoss"

@@ -1,0 +1,160 @@
+"""``fmcompress inspect``, and what all commands that read a checkpoint can be told about it."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fmcompress_cli.main import run
+
+from fmcompress.checkpoints import load_checkpoint
+from tests.checkpoints.samples import FILES, STATE_DICT
+from tests.conftest import console_script
+
+FUXICTR = FILES / "fuxictr" / "tiny_num" / "FM_tiny_num.model"
+DEEPCTR = FILES / "deepctr-torch" / "deepfm_dense_weights.h5"
+OWN = (
+    *("--map", "v=embedding.embedding.weight,w=linear.fc.weight,b=linear.bias"),
+    *("--fields", "user:7,item:5,cat:11", "--link", "probit"),
+)
+
+
+def inspected(fmcompress, *arguments):
+    return json.loads(fmcompress("inspect", *arguments, "--format", "json").stdout)
+
+
+def test_json(fmcompress):
+    found = inspected(fmcompress, FUXICTR)
+    fields = found.pop("fields")
+    assert found.pop("sha256").startswith("9056fda4808584cd")
+    assert found.pop("bias") == load_checkpoint(FUXICTR).bias
+    assert found == {
+        "tool": "FuxiCTR",
+        "name": "FM_tiny_num.model",
+        "file_bytes": FUXICTR.stat().st_size,
+        "dim": 4,
+        "link": "sigmoid",
+        "categories": 29,
+        "parameters": 30 * 5 + 1,
+        "fp32_bytes": 30 * 5 * 4,
+        "vocabulary": True,
+        "counts": False,
+        "missing": ["counts"],
+    }
+    user = {"name": "user", "kind": "categorical", "cardinality": 9, "pad": 0, "table": None}
+    assert fields[0] == {**user, "tokens": 8, "oov": 8, "null": 8}
+    assert [(field["name"], field["kind"]) for field in fields[1:]] == [
+        ("item", "categorical"),
+        ("ctx", "categorical"),
+        ("price", "numeric"),
+    ]
+
+
+def test_text_and_markdown(fmcompress, files):
+    text = fmcompress("inspect", files.fm).stdout
+    assert text.startswith("tool            fmcompress\n")
+    assert "counts          yes" in text
+    assert "vocabulary      no: data must hold category ids, or --vocab gives one" in text
+    assert "user   categorical         400" in text
+    assert "| user | categorical | 400 |" in fmcompress("inspect", files.fm, "--format", "markdown").stdout
+
+
+def test_what_the_file_does_not_tell(fmcompress):
+    stderr = fmcompress("inspect", STATE_DICT, rc=2).stderr
+    assert "fields its 23 categories belong to (pass --fields name:size" in stderr
+    given = ("--fields", "user:7,price:linear,cat:11,item:5,clicked=item", "--link", "clip:1:5")
+    found = inspected(fmcompress, DEEPCTR, *given)
+    assert found["link"] == "clip:1:5"
+    assert [(field["name"], field["kind"], field["table"]) for field in found["fields"]] == [
+        ("user", "categorical", None),
+        ("price", "linear", None),
+        ("cat", "categorical", None),
+        ("item", "categorical", None),
+        ("clicked", "shared", "item"),
+    ]
+
+
+def test_model_of_ones_own_with_a_vocabulary(fmcompress):
+    (fmcompress.folder / "vocab.json").write_text('{"user": {"alice": 0, "bob": 1, "__OOV__": 6}}')
+    found = inspected(fmcompress, STATE_DICT, *OWN, "--vocab", "vocab.json")
+    assert (found["tool"], found["link"], found["missing"]) == ("own model", "probit", ["counts"])
+    assert found["fields"][0]["oov"] == 6
+    assert found["fields"][1]["tokens"] is None
+
+
+def test_artifact_is_pointed_to_report(fmcompress, files):
+    stderr = fmcompress("inspect", files.ptq, rc=2).stderr
+    assert stderr == (
+        "error: ptq.safetensors: it is an artifact of fmcompress, expected a checkpoint "
+        "(fmcompress report shows what is in it)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--link", "tanh"), "link is 'tanh', expected sigmoid"),
+        (("--fields", "user"), "field 'user' is not name:size"),
+        (("--map", "w=linear.fc.weight"), "where the embeddings are"),
+        (("--vocab", "none.json"), "none.json: cannot be read: No such file"),
+        (("--dataset", "none.json"), "none.json cannot be read"),
+    ],
+)
+def test_options_that_make_no_sense(monkeypatch, capsys, arguments, says):
+    """What the console script calls, in this process: imports take longer than any of these."""
+    monkeypatch.setattr(sys, "argv", ["fmcompress", "inspect", str(FUXICTR), *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as caught:
+        run()
+    stderr = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert says in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_neither_torch_nor_faiss_is_imported():
+    code = (
+        "import sys; from fmcompress_cli.main import run\n"
+        "try: run()\n"
+        "finally: print([name for name in ('torch', 'faiss') if name in sys.modules])"
+    )
+    argv = [console_script().replace("fmcompress", "python"), "-c", code, "inspect", FUXICTR]
+    done = subprocess.run(argv, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.endswith("\n[]\n")
+
+
+def rows_of(path):
+    """Write the rows that FuxiCTR scored, tokens and numbers as they were, and return its predictions."""
+    with FUXICTR.with_name("expected_test.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    columns = {name: [row[name] for row in rows] for name in ("user", "item", "ctx")}
+    numbers = {name: [float(row[name]) for row in rows] for name in ("price", "label")}
+    pq.write_table(pa.table({**columns, **numbers}), path)
+    return np.array([float(row["prob"]) for row in rows])
+
+
+def test_raw_rows_are_scored_as_the_tool_scores_them(fmcompress):
+    expected = rows_of(fmcompress.folder / "rows.parquet")
+    fmcompress("score", FUXICTR, "rows.parquet", "-o", "scores.parquet")
+    found = pq.read_table(fmcompress.folder / "scores.parquet")["prediction"].to_numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("quantize", STATE_DICT, "--budget", "10KB", "-o", "out.safetensors"),
+        ("evaluate", STATE_DICT, "--data", "rows.parquet"),
+        ("score", STATE_DICT, "rows.parquet", "-o", "out.parquet"),
+        ("sweep", STATE_DICT, "--budgets", "10KB", "--data", "rows.parquet"),
+    ],
+)
+def test_all_commands_can_be_told_the_same(fmcompress, command):
+    columns = {"user": [0, 1, 2], "item": [0, 1, 2], "cat": [0, 1, 2], "label": [0, 1, 1]}
+    pq.write_table(pa.table(columns), fmcompress.folder / "rows.parquet")
+    fmcompress(*command, *OWN)
