@@ -10,8 +10,6 @@ while it draws samples, and keeps but the last one.
 
 from __future__ import annotations
 
-import numpy as np
-
 from fmcompress.checkpoints.candidate import Candidate
 from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.checkpoints.damage import quoted
@@ -50,12 +48,11 @@ def read(candidate: Candidate, given: Given) -> FMCheckpoint:
     found = model.attributes
     bias = number("w0_", found.get("w0_"))
     linear = float32_array("w_", found.get("w_"), 1)
-    embeddings = float32_array("V_", found.get("V_"), 2)
-    if embeddings.shape[1] != len(linear):
-        raise CheckpointError(
-            f"w_ has shape {linear.shape} and V_ {embeddings.shape}, expected (rows,) and (dim, rows)"
-        )
-    if not len(embeddings):
+    embeddings = float32_array("V_", found.get("V_"), 2, transposed=True)
+    if len(embeddings) != len(linear):
+        shape = embeddings.T.shape
+        raise CheckpointError(f"w_ has shape {linear.shape} and V_ {shape}, expected (rows,) and (dim, rows)")
+    if not embeddings.shape[1]:
         raise CheckpointError("it has no embeddings: it is a linear model, of rank 0")
     schema = agreed_fields(None, given.fields, len(linear))
-    return from_flat(schema, bias, linear, np.ascontiguousarray(embeddings.T), link=_LINKS[model.class_name])
+    return from_flat(schema, bias, linear, embeddings, link=_LINKS[model.class_name])

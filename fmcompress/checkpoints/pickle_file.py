@@ -61,8 +61,8 @@ class PickleFile:
         return root
 
 
-def float32_array(name: str, value: object, dimensions: int) -> npt.NDArray[np.float32]:
-    """Return weights of a pickled model as float32; a value too large becomes infinite.
+def float32_array(name: str, value: object, dimensions: int, *, transposed: bool = False) -> npt.NDArray[np.float32]:
+    """Return weights of a pickled model as float32, transposed if asked for; a value too large becomes infinite.
 
     Raises:
         CheckpointError: they are no array of floats, or have another number of dimensions.
@@ -70,7 +70,7 @@ def float32_array(name: str, value: object, dimensions: int) -> npt.NDArray[np.f
     if not isinstance(value, NumpyArray) or value.values.dtype.kind != "f" or value.values.ndim != dimensions:
         raise CheckpointError(f"{name} is missing or no array of floats with {dimensions} dimensions")
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.ascontiguousarray(value.values, dtype=np.float32)
+        return np.ascontiguousarray(value.values.T if transposed else value.values, dtype=np.float32)
 
 
 def number(name: str, value: object) -> float:

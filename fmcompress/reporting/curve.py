@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,6 +67,21 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class CurvePanel:
+    """What is drawn over bytes.
+
+    Attributes:
+        label: of the axis.
+        of: the figure of a point.
+        source: the figure of the checkpoint, drawn across.
+    """
+
+    label: str
+    of: Callable[[CurvePoint], float | None]
+    source: float
+
+
+@dataclass(frozen=True)
 class Curve:
     """Sizes and how well a model of that size predicts; differences are to the checkpoint.
 
@@ -90,11 +106,48 @@ class Curve:
 
     def to_text(self) -> str:
         """Return the curve as plain text."""
-        return f"{plain_table(self._table())}\n\n{self._caption()}"
+        return f"{plain_table(self.table())}\n\n{self.caption()}"
 
     def to_markdown(self) -> str:
         """Return the curve as Markdown."""
-        return f"{markdown_table(self._table())}\n\n{self._caption()}"
+        return f"{markdown_table(self.table())}\n\n{self.caption()}"
+
+    def table(self) -> Table:
+        """Return the curve as a table."""
+        measured = [head for label in self._measured_by.values() for head in (label, f"Δ{label}")]
+        source = self.checkpoint
+        first = (f"{source.name}, in fp32", _NOTHING, f"{source.fp32_bytes:,}", "1.00", *self._cells(source.quality))
+        rows = [(*first, _NOTHING, _NOTHING), *map(self._row, self.points)]
+        head = ("model", "budget", "bytes", "ratio", *(measured if self.measured_on else ()))
+        return Table((*head, "predicted rise", "seconds"), rows)
+
+    def caption(self) -> str:
+        """Return what the scores are of."""
+        quality = self.checkpoint.quality
+        if quality is None:
+            return "AUC and LogLoss are not known without labelled data; the predicted rise is of LogLoss."
+        scores = " and ".join(self._measured_by.values())
+        loss = "half the squared error" if quality.regression else "LogLoss"
+        rows = f"{quality.rows:,} rows of {self.measured_on} data"
+        measured = f"{scores} {'is' if quality.regression else 'are'} of {rows}"
+        return f"{measured}; the predicted rise is of {loss}, before tuning."
+
+    def panels(self) -> list[CurvePanel]:
+        """Return what can be drawn over bytes: the scores, or without labelled data the predicted rise."""
+        source = self.checkpoint.quality
+        if source is None:
+            return [CurvePanel("predicted rise of LogLoss", lambda point: point.predicted_rise, 0.0)]
+        panels = [
+            CurvePanel(f"{label}, {self.measured_on} data", _score(name), getattr(source, name))
+            for name, label in scores_of(source).items()
+        ]
+        return [panel for panel in panels if math.isfinite(panel.source)]  # no AUC where all labels are the same
+
+    def lines(self) -> dict[str, list[CurvePoint]]:
+        """Return the points that have a file, by what makes them, our own first; each from small to large."""
+        points = sorted((p for p in self.points if p.file_bytes is not None), key=lambda p: p.file_bytes or 0)
+        names = dict.fromkeys(point.baseline or point.name for point in self.points)
+        return {name: found for name in names if (found := [p for p in points if (p.baseline or p.name) == name])}
 
     def _entry(self, point: CurvePoint) -> dict[str, Any]:
         change = self._change(point.quality)
@@ -134,14 +187,6 @@ class Curve:
             quality.rows, quality.auc - source.auc, quality.logloss - source.logloss, quality.rmse - source.rmse
         )
 
-    def _table(self) -> Table:
-        labels = self._measured_by.values()
-        measured = [head for label in labels for head in (label, f"Δ{label}")] if self.measured_on else ()
-        source = self.checkpoint
-        first = (f"{source.name}, in fp32", _NOTHING, f"{source.fp32_bytes:,}", "1.00", *self._cells(source.quality))
-        rows = [(*first, _NOTHING, _NOTHING), *map(self._row, self.points)]
-        return Table(("model", "budget", "bytes", "ratio", *measured, "predicted rise", "seconds"), rows)
-
     def _row(self, point: CurvePoint) -> tuple[str, ...]:
         ratio = self._ratio(point)
         least = point.smallest_bytes
@@ -170,12 +215,6 @@ class Curve:
     def _measured_by(self) -> Mapping[str, str]:
         return scores_of(self.checkpoint.quality)
 
-    def _caption(self) -> str:
-        quality = self.checkpoint.quality
-        if quality is None:
-            return "AUC and LogLoss are not known without labelled data; the predicted rise is of LogLoss."
-        scores = " and ".join(self._measured_by.values())
-        loss = "half the squared error" if quality.regression else "LogLoss"
-        rows = f"{quality.rows:,} rows of {self.measured_on} data"
-        measured = f"{scores} {'is' if quality.regression else 'are'} of {rows}"
-        return f"{measured}; the predicted rise is of {loss}, before tuning."
+
+def _score(name: str) -> Callable[[CurvePoint], float | None]:
+    return lambda point: None if point.quality is None else getattr(point.quality, name)

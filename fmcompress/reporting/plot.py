@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcompress.errors import DependencyError, UsageError
 from fmcompress.files import check_writable, replacing
-from fmcompress.reporting.curve import Curve, CurvePoint, scores_of
+from fmcompress.reporting.curve import Curve, CurvePanel, CurvePoint
 from fmcompress.sizes import short_size
 
 if TYPE_CHECKING:
@@ -40,21 +39,6 @@ _BASELINES = (
     ("#56B4E9", "P", "--"), ("#000000", "X", "--"), ("#8C564B", "<", "--"), ("#7F7F00", ">", "--"),
     ("#5D3A9B", "*", "--"),
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Panel:
-    """What is drawn over bytes.
-
-    Attributes:
-        label: of the axis.
-        of: the figure of a point.
-        source: the figure of the checkpoint, drawn across.
-    """
-
-    label: str
-    of: Callable[[CurvePoint], float | None]
-    source: float
 
 
 def check_plot(path: Path, *, force: bool = False) -> None:
@@ -111,11 +95,11 @@ def _own_settings() -> Iterator[None]:
 def _figure(curve: Curve) -> Figure:
     from matplotlib.figure import Figure
 
-    panels = _panels(curve)
+    panels = curve.panels()
     width, height = _PANEL_INCHES
     figure = Figure(figsize=(width * len(panels), height), layout="constrained")
     figure.suptitle(curve.checkpoint.name.replace("$", r"\$"))
-    lines = _lines(curve)
+    lines = curve.lines()
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw(axes, panel, lines)
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -123,29 +107,7 @@ def _figure(curve: Curve) -> Figure:
     return figure
 
 
-def _panels(curve: Curve) -> list[_Panel]:
-    source = curve.checkpoint.quality
-    if source is None:
-        return [_Panel("predicted rise of LogLoss", lambda point: point.predicted_rise, 0.0)]
-    panels = [
-        _Panel(f"{label}, {curve.measured_on} data", _score(name), getattr(source, name))
-        for name, label in scores_of(source).items()
-    ]
-    return [panel for panel in panels if math.isfinite(panel.source)]  # there is no AUC where all labels are the same
-
-
-def _score(name: str) -> Callable[[CurvePoint], float | None]:
-    return lambda point: None if point.quality is None else getattr(point.quality, name)
-
-
-def _lines(curve: Curve) -> dict[str, list[CurvePoint]]:
-    """Return the points that have a file, by what makes them, our own first; each from small to large."""
-    points = sorted((p for p in curve.points if p.file_bytes is not None), key=lambda p: p.file_bytes or 0)
-    names = dict.fromkeys(point.baseline or point.name for point in curve.points)
-    return {name: found for name in names if (found := [p for p in points if (p.baseline or p.name) == name])}
-
-
-def _draw(axes: Axes, panel: _Panel, lines: dict[str, list[CurvePoint]]) -> None:
+def _draw(axes: Axes, panel: CurvePanel, lines: dict[str, list[CurvePoint]]) -> None:
     colour, name = _SOURCE
     axes.axhline(panel.source, color=colour, linestyle=":", label=name)
     of_baselines = 0

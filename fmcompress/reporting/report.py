@@ -141,7 +141,7 @@ class Report:
             name: what the artifact is called.
             curve: sizes and quality of the same model, for a picture.
         """
-        from fmcompress.reporting.html import to_html
+        from fmcompress.reporting.page import to_html
 
         return to_html(self, name=name, curve=curve)
 

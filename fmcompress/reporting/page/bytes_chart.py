@@ -30,7 +30,16 @@ def parts_chart(report: Report) -> Markup:
         text("checkpoint in fp32", "0", 14),
         text(short_size(source), "100%", 14, end=True),
         *_source(report, longest),
-        bar("whole", 0, file / longest, 50, 8, f"the artifact, as long as it is beside: {file:,} bytes", "file_bytes", file),
+        bar(
+            "whole",
+            0,
+            file / longest,
+            50,
+            8,
+            f"the artifact, as long as it is beside: {file:,} bytes",
+            "file_bytes",
+            file,
+        ),
         _zoom(file / longest),
         text("artifact, enlarged", "0", 84),
         text(f"{short_size(file)}, {report.ratio:.1f} times smaller", "100%", 84, end=True),
@@ -38,7 +47,16 @@ def parts_chart(report: Report) -> Markup:
         text(f"budget {short_size(budget)}", "0", 146),
         text(left, "100%", 146, end=True),
         element("rect", y=154, width="100%", height=8, class_="track"),
-        bar("whole", 0, min(file / budget, 1), 154, 8, f"the artifact takes {file / budget:.2%} of the budget", "file_bytes", file),
+        bar(
+            "whole",
+            0,
+            min(file / budget, 1),
+            154,
+            8,
+            f"the artifact takes {file / budget:.2%} of the budget",
+            "file_bytes",
+            file,
+        ),
         bar("limit", 0.997, 0.003, 149, 18, f"the budget: {budget:,} bytes", "budget_bytes", budget),
     ]
     told = ", ".join(f"{name} {size:,}" for _, name, size in shown_parts(report))
@@ -63,7 +81,7 @@ def fields_chart(report: Report, fields: Sequence[FieldReport]) -> Markup:
 def _source(report: Report, longest: int) -> Iterator[Markup]:
     linear, source = report.source_linear_bytes, report.source_fp32_bytes
     embeddings = (source - linear) / longest
-    yield bar("before", 0, embeddings, 22, 24, f"embeddings in fp32: {source - linear:,} bytes", "source_fp32_bytes", source)
+    yield bar("before", 0, embeddings, 22, 24, f"embeddings in fp32: {source - linear:,} bytes", None, source - linear)
     yield bar("linear", embeddings, linear / longest, 22, 24, f"linear weights in fp32: {linear:,} bytes",
               "source_linear_bytes", linear)  # fmt: skip
 

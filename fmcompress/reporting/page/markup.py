@@ -24,7 +24,9 @@ def element(tag: str, /, *children: str, **attributes: str | float | None) -> Ma
         attributes: its attributes; ``_`` stands for ``-``, one at the end is dropped, and those that are None are not
             there.
     """
-    known = "".join(f' {_attribute(name)}="{_escaped(value)}"' for name, value in attributes.items() if value is not None)
+    known = "".join(
+        f' {_attribute(name)}="{_escaped(value)}"' for name, value in attributes.items() if value is not None
+    )
     if tag in _WITHOUT_END:
         return Markup(f"<{tag}{known}/>")
     return Markup(f"<{tag}{known}>{joined(children)}</{tag}>")

@@ -11,7 +11,9 @@ from fmcompress.sizes import short_size
 _THINNEST_OUTLINED = 0.006
 
 
-def picture(key: str, title: str, description: str, height: int, shapes: Iterable[Markup], *, plot: bool = False) -> Markup:
+def picture(
+    key: str, title: str, description: str, height: int, shapes: Iterable[Markup], *, plot: bool = False
+) -> Markup:
     """Return a picture that says what it shows to those who cannot see it.
 
     Args:
@@ -35,7 +37,9 @@ def picture(key: str, title: str, description: str, height: int, shapes: Iterabl
     )
 
 
-def bar(kind: str, start: float, share: float, y: float, height: float, title: str, key: str, value: float) -> Markup:
+def bar(
+    kind: str, start: float, share: float, y: float, height: float, title: str, key: str | None, value: float
+) -> Markup:
     """Return a bar, or a part of one, that shows a figure of the report.
 
     Args:
@@ -45,7 +49,7 @@ def bar(kind: str, start: float, share: float, y: float, height: float, title: s
         y: its upper edge.
         height: its height.
         title: what it says where the pointer rests.
-        key: place of its figure in the report's JSON.
+        key: place of its figure in the report's JSON; None where it is not there.
         value: the figure.
     """
     thin = " thin" if share < _THINNEST_OUTLINED else ""
@@ -57,7 +61,7 @@ def bar(kind: str, start: float, share: float, y: float, height: float, title: s
         width=percent(share),
         height=height,
         class_=f"{kind}{thin}",
-        **marked(key, value),
+        **({} if key is None else marked(key, value)),
     )
 
 
@@ -93,7 +97,12 @@ def size_ticks(axis: Axis, height: float) -> Markup:
 def number_ticks(axis: Axis, height: float) -> Markup:
     """Return the numbers at the left of a plot, with lines across."""
     return joined(
-        joined([_across(axis, tick, height), text(_number(axis, tick), "-8", down(axis, tick, height) + 4, "tick", end=True)])
+        joined(
+            [
+                _across(axis, tick, height),
+                text(_number(axis, tick), "-8", down(axis, tick, height) + 4, "tick", end=True),
+            ]
+        )
         for tick in axis.ticks
     )
 

@@ -38,9 +38,16 @@ def spread_chart(report: Report) -> Markup | None:
     shapes += _dots(found, sizes, errors)
     height = (_FLOOR if exact else _HEIGHT) + 44
     shapes += [text("bytes in the file", "100%", height - 6, "tick", end=True)]
-    told = "; ".join(f"{short_name(field.name)}: {field.bytes:,} bytes, {field.error:.1e}" for _, field in found[:NUMBERED])
+    told = "; ".join(
+        f"{short_name(field.name)}: {field.bytes:,} bytes, {field.error:.1e}" for _, field in found[:NUMBERED]
+    )
     return picture(
-        "spread", "Bytes and expected rise of the loss, field by field", f"Largest errors: {told}.", height, shapes, plot=True
+        "spread",
+        "Bytes and expected rise of the loss, field by field",
+        f"Largest errors: {told}.",
+        height,
+        shapes,
+        plot=True,
     )
 
 
