@@ -21,12 +21,6 @@ if TYPE_CHECKING:
 
 Loader = Callable[["str | Path"], "Model"]
 
-_LABELS = {
-    "auc": "the labels are all the same, so there is no AUC",
-    "logloss": "its predictions and these labels have no LogLoss",
-    "rmse": "its predictions and these labels have no RMSE",
-}
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -51,9 +45,7 @@ class Measured:
             return self.unscored
         if not math.isnan(getattr(scores, figure)):
             return ""
-        if scores.regression or figure == "rmse":
-            return f"{self.model.name}: {_other_scores(figure)}"
-        return f"{self.model.name}: {_LABELS[figure]}"
+        return f"{self.model.name}: {_why_none(figure, scores)}"
 
     def figure(self, figure: Figure) -> float | None:
         """Return the size or a score; None where it is not known."""
@@ -133,7 +125,9 @@ def _reason(error: Exception) -> str:
     return f"{error} ({hint})" if hint else str(error)
 
 
-def _other_scores(figure: Figure) -> str:
+def _why_none(figure: Figure, scores: Scores) -> str:
+    if scores.regression:
+        return "predicts numbers, which max-rmse and max-rmse-rise judge, not AUC and LogLoss"
     if figure == "rmse":
         return "predicts probabilities, which min-auc, max-auc-drop and max-logloss-rise judge, not RMSE"
-    return "predicts numbers, which max-rmse and max-rmse-rise judge, not AUC and LogLoss"
+    return "the labels are all the same, so there is no AUC"

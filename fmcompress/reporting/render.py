@@ -52,7 +52,7 @@ def to_github(report: Report, *, name: str) -> str:
     """Return the report as a workflow command of GitHub, which shows it as an annotation."""
     left = report.budget_bytes - report.file_bytes
     size = f"{format_size(report.file_bytes)}, {left:,} bytes left of the budget"
-    sentences = [size, f"{report.ratio:.2f} times smaller than in fp32", *_scores_in_words(report)]
+    sentences = [size, f"{times_smaller(report)} than in fp32", *_scores_in_words(report)]
     return workflow_command("notice", f"Memory report{f' of {shortened(name, 200)}' if name else ''}",
                             "; ".join(sentences))  # fmt: skip
 
@@ -89,6 +89,11 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("source", source(report)),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
     ]
+
+
+def times_smaller(report: Report) -> str:
+    """Return how much smaller the file is than the checkpoint in fp32, in words; tiny models become larger."""
+    return f"{report.ratio:.1f} times smaller" if report.ratio >= 1 else f"{1 / report.ratio:.1f} times larger"
 
 
 def source(report: Report) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fmcompress.reporting.fields import FieldReport
-from fmcompress.reporting.page.markup import Markup, element, percent, short_name
+from fmcompress.reporting.page.markup import Markup, element, short_name
 from fmcompress.reporting.page.picture import bar, clipped, picture, text
-from fmcompress.reporting.render import shown_parts
+from fmcompress.reporting.render import shown_parts, times_smaller
 from fmcompress.reporting.report import PARTS, Report
 from fmcompress.sizes import short_size
 
-_ROW = 44
+_ROW = 50
 _NAMES = "62%"
 _FIELD_PARTS = ("codes_bytes", "codebook_bytes", "raw_bytes", "linear_bytes")
 
@@ -27,8 +27,8 @@ def parts_chart(report: Report) -> Markup:
     longest = max(file, source)
     left = f"{budget - file:,} bytes left"
     shapes = [
-        text("checkpoint in fp32", "0", 14),
-        text(short_size(source), "100%", 14, end=True),
+        text("checkpoint: embeddings, linear part", "0", 14),
+        text(f"{short_size(source)} in fp32", "100%", 14, end=True),
         *_source(report, longest),
         bar(
             "whole",
@@ -42,7 +42,7 @@ def parts_chart(report: Report) -> Markup:
         ),
         _zoom(file / longest),
         text("artifact, enlarged", "0", 84),
-        text(f"{short_size(file)}, {report.ratio:.1f} times smaller", "100%", 84, end=True),
+        text(f"{short_size(file)}, {times_smaller(report)}", "100%", 84, end=True),
         *_stacked(((kind_of(key), key, name, size) for key, name, size in shown_parts(report)), file, 92, 28),
         text(f"budget {short_size(budget)}", "0", 146),
         text(left, "100%", 146, end=True),

@@ -81,6 +81,7 @@ def facts_of(report: Report) -> Markup:
     pairs = [
         element("div", element("dt", name), element("dd", shortened(value, _LONGEST_CELL)))
         for name, value in facts(report)
+        if value
     ]
     return element("dl", *pairs)
 
@@ -127,14 +128,14 @@ def _swatch(kind: str, name: str) -> Markup:
 def _table(
     caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, wide: bool = True
 ) -> Markup:
-    """Return a table; a wide one moves within its box, never the page.
+    """Return a table, which moves within its box where it is wider than that.
 
     Args:
         caption: what it is.
         head: titles of the columns.
         rows: the cells: markup, and text.
         left: how many of the first columns are texts.
-        wide: whether it may be wider than a phone.
+        wide: whether it is wider than a phone, so that the keys must reach it.
     """
     table = element(
         "table",
@@ -143,7 +144,7 @@ def _table(
         element("tbody", *(_row("td", row, left) for row in rows)),
     )
     if not wide:
-        return table
+        return element("div", table, class_="scroll")
     return element("div", table, class_="scroll", role="region", aria_label=caption, tabindex=0)
 
 

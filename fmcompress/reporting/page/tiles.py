@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from fmcompress.reporting.page.markup import Markup, element, figure, joined, named
-from fmcompress.reporting.render import score_text, scores
+from fmcompress.reporting.render import score_text, scores, times_smaller
 from fmcompress.reporting.report import Report
 from fmcompress.sizes import short_size
 
@@ -16,7 +16,7 @@ def summary(report: Report) -> Markup:
     source = [named(report.source[1])] if len(report.source) == 3 and report.source[1] else ["A model in memory"]
     words = (
         f", {short_size(report.source_fp32_bytes)} in fp32, became one file of {short_size(report.file_bytes)}: "
-        f"{report.ratio:.1f} times smaller. It has {len(report.fields):,} field{'s' if len(report.fields) > 1 else ''} "
+        f"{times_smaller(report)}. It has {len(report.fields):,} field{'s' if len(report.fields) > 1 else ''} "
         f"and embeddings of {report.dim}."
     )
     return element("p", *source, words, class_="lead")
@@ -28,12 +28,11 @@ def tiles(report: Report) -> Markup:
 
 
 def _tiles(report: Report) -> Iterator[Markup]:
-    left = report.budget_bytes - report.file_bytes
     yield _tile("File", _bytes("file_bytes", report.file_bytes), f"{report.file_bytes:,} bytes")
     yield _tile(
         "Budget",
         _bytes("budget_bytes", report.budget_bytes),
-        f"{left:,} bytes left, {report.file_bytes / report.budget_bytes:.1%} used",
+        f"{report.file_bytes / report.budget_bytes:.1%} used",
     )
     yield _tile(
         "Ratio",

@@ -1,0 +1,186 @@
+"""A model card: the README of a compressed model, with a block of metadata as model hubs read it."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterator
+
+from fmcompress.reporting.render import (
+    LONGEST_NAME,
+    fields_table,
+    largest,
+    left_out,
+    parts_table,
+    quality_tables,
+    rises,
+    scores,
+    source,
+    times_smaller,
+)
+from fmcompress.reporting.report import TOP, Report
+from fmcompress.reporting.table import Table, markdown_table, markdown_text
+from fmcompress.sizes import format_size
+from fmcompress.text import printable, shortened
+
+_TAGS = ("fmcompress", "factorization-machine", "click-through-rate", "model-compression", "product-quantization")
+_METRICS = {"auc": "roc_auc", "logloss": "log_loss", "rmse": "rmse"}
+_CATEGORIES, _NUMBERS = "0", "0.0"
+_LONGEST = 200
+
+
+def to_card(report: Report, *, name: str) -> str:
+    """Return a model card.
+
+    Args:
+        report: the report of the artifact.
+        name: its file name.
+    """
+    sections = [_front_matter(report, name), *_body(report, name)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(report: Report, name: str) -> str:
+    """Return the metadata: YAML in which all texts are quoted as JSON quotes them, which YAML understands."""
+    task = "tabular-regression" if report.regression else "tabular-classification"
+    tags = [f"- {tag}" for tag in _TAGS]
+    measured = list(_measured(report))
+    lines = ["library_name: fmcompress", f"pipeline_tag: {task}", "tags:", *tags]
+    if measured:
+        lines += ["metrics:", *(f"- {metric}" for metric, _, _ in measured), *_index(report, name, task, measured)]
+    return "\n".join(["---", *lines, "---"])
+
+
+def _index(report: Report, name: str, task: str, measured: list[tuple[str, str, float]]) -> Iterator[str]:
+    """Yield the lines that tell the scores to machines."""
+    yield "model-index:"
+    yield f"- name: {_quoted(name)}"
+    yield "  results:"
+    yield "  - task:"
+    yield f"      type: {task}"
+    yield "    dataset:"
+    yield "      type: validation"
+    yield f"      name: validation data, {report.quality['artifact'].rows:,} rows"
+    yield "    metrics:"
+    for metric, label, value in measured:
+        yield f"    - type: {metric}"
+        yield f"      name: {label}"
+        yield f"      value: {value!r}"
+
+
+def _measured(report: Report) -> Iterator[tuple[str, str, float]]:
+    """Yield the scores of the artifact: names for machines and for people, and the figures."""
+    found = report.quality.get("artifact")
+    for score, label in scores(report).items():
+        value = math.nan if found is None else float(getattr(found, score))
+        if math.isfinite(value):
+            yield _METRICS[score], label, value
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(shortened(text, _LONGEST), ensure_ascii=False)
+
+
+def _body(report: Report, name: str) -> Iterator[str]:
+    shown, left = largest(report.fields, TOP)
+    predicts = "numbers" if report.regression else "probabilities"
+    yield f"# {_text(name)}"
+    yield (
+        f"A factorization machine that predicts {predicts}, compressed to {format_size(report.file_bytes)}: "
+        f"{times_smaller(report)} than its weights in fp32."
+    )
+    yield "## Size"
+    yield markdown_table(Table(("", ""), _sizes(report), left=2))
+    yield markdown_table(parts_table(report))
+    yield "## Quality"
+    yield from _quality(report)
+    yield "## How to use it"
+    yield from _use(report, name)
+    yield "## Fields"
+    yield markdown_table(fields_table(shown, longest=LONGEST_NAME))
+    yield from [left_out(left)] if left else []
+    yield "## How it was made"
+    yield markdown_table(Table(("", ""), _making(report), left=2))
+    yield "## Limits"
+    yield _limits(report)
+
+
+def _sizes(report: Report) -> list[tuple[str, str]]:
+    return [
+        ("file", format_size(report.file_bytes)),
+        ("budget", format_size(report.budget_bytes)),
+        ("weights in fp32", format_size(report.source_fp32_bytes)),
+        ("bits per weight", f"{report.bits_per_weight:.3f}"),
+        ("memory while scoring", format_size(report.resident_bytes)),
+    ]
+
+
+def _quality(report: Report) -> Iterator[str]:
+    yield from map(markdown_table, quality_tables(report))
+    loss = "half the squared error" if report.regression else "LogLoss"
+    yield f"Rise of {loss} against the checkpoint: {rises(report)}."
+    if not report.quality:
+        yield "It was made without data, so nothing was measured: `fmcompress evaluate` measures it on yours."
+
+
+def _use(report: Report, name: str) -> Iterator[str]:
+    """Yield how the file is used, on the command line and in Python."""
+    categories = [field.name for kind in ("categorical", "shared") for field in report.fields if field.kind == kind]
+    numbers = [field.name for field in report.fields if field.kind in ("numeric", "linear")]
+    file = shortened(name, _LONGEST)
+    command = f"fmcompress score {shlex.quote(file)} rows.parquet -o scores.parquet"
+    arguments = f"ids, {_rows_of(numbers, _NUMBERS)}" if numbers else "ids"
+    code = [
+        "import fmcompress as fc",
+        "",
+        f"model = fc.load({json.dumps(file, ensure_ascii=False)})",
+        f"ids = {_rows_of(categories, _CATEGORIES)}  # a row of category ids, -1 where one is missing",
+        f"predictions = model.predict({arguments})",
+    ]
+    yield "On the command line, for a file with a column for each field:"
+    yield _block("console", f"$ {command}")
+    yield "In Python:"
+    yield _block("python", *code)
+    yield f"The ids of a row are those of {_listed(categories)}, in this order, counted from 0."
+    if numbers:
+        yield f"Its numbers are those of {_listed(numbers)}, NaN where one is missing."
+
+
+def _rows_of(names: list[str], one: str) -> str:
+    return f"[[{', '.join([one] * len(names))}]]" if len(names) <= TOP else f"[[{one}] * {len(names)}]"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(_text(name) for name in names[:TOP])
+    return f"{shown} and {len(names) - TOP:,} more" if len(names) > TOP else shown
+
+
+def _block(language: str, *lines: str) -> str:
+    return "\n".join([f"```{language}", *map(printable, lines), "```"])
+
+
+def _making(report: Report) -> list[tuple[str, str]]:
+    return [
+        ("method", f"{report.method}, seed {report.seed}"),
+        ("source", source(report)),
+        ("link", report.link),
+        ("embedding size", str(report.dim)),
+        ("made with", ", ".join(f"{library} {version}" for library, version in sorted(report.libraries.items()))),
+    ]
+
+
+def _limits(report: Report) -> str:
+    parts = [
+        "- It predicts what its factorization machine predicts, up to the errors above, and has that model's biases.",
+        "- Ids that the model was not trained on are refused; `--oov zero` lets them contribute nothing.",
+    ]
+    if report.vocabulary_bytes:
+        parts.append("- It carries its vocabulary: `fmcompress score` takes raw tokens; `predict` takes ids.")
+    else:
+        parts.append("- It carries no vocabulary: rows must hold category ids, not raw tokens.")
+    return "\n".join(parts)
+
+
+def _text(name: str) -> str:
+    return markdown_text(shortened(name, LONGEST_NAME))
