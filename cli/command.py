@@ -134,5 +134,7 @@ def _causes(error: FMCompressError, ctx: Any, settings: Mapping[str, Setting]) -
 
 def _is_about(said: str, setting: Setting) -> bool:
     key = setting.key
-    value = re.escape(str(setting.value)) if key.path else re.escape(repr(setting.value))
-    return bool(re.search(rf"(?<![\w-])(--{key.name}|the {key.name}|{key.parameter} is|{value})(?![\w-])", said))
+    names = [f"--{key.name}", f"the {key.name}", f"{key.parameter} is"]
+    if isinstance(setting.value, str):  # errors are full of numbers that have nothing to do with the setting
+        names.append(re.escape(setting.value if key.path else repr(setting.value)))
+    return bool(re.search(rf"(?<![\w-])({'|'.join(names)})(?![\w-])", said))

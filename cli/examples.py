@@ -21,7 +21,15 @@ EXAMPLES = {
         "fmcompress sweep fm.pt --budgets 10x,20x,40x --data test.parquet",
         "fmcompress sweep fm.pt --budgets 100KB,1MB --data test.parquet --plot a.svg",
     ),
-    "report": ("fmcompress report artifact.safetensors",),
+    "report": (
+        "fmcompress report artifact.safetensors",
+        "fmcompress report artifact.safetensors --format html -o report.html",
+        "fmcompress report artifact.safetensors --card -o README.md",
+    ),
+    "compare": (
+        "fmcompress compare old.safetensors new.safetensors",
+        "fmcompress compare old.safetensors new.safetensors --data test.parquet",
+    ),
     "evaluate": ("fmcompress evaluate fm.pt artifact.safetensors --data test.parquet",),
     "check": (
         "fmcompress check artifact.safetensors --max-size 10MB",

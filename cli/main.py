@@ -12,6 +12,7 @@ from fmcompress.version import __version__
 
 from .check import check
 from .command import Command, ConfiguredCommand
+from .compare import compare
 from .config import CONFIG_VARIABLE
 from .demo import demo
 from .doctor import doctor
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, inspect, quantize, sweep, report, evaluate, check, score, demo):
+for command in (train, inspect, quantize, sweep, report, compare, evaluate, check, score, demo):
     app.command(cls=ConfiguredCommand)(command)
 app.command(cls=Command)(doctor)  # it tells of configuration, and must not stumble over it
 

@@ -35,7 +35,8 @@ def report(
         ReportFormat,
         typer.Option(
             "--format",
-            help="text has all fields, markdown the largest; html is a page with pictures, github an annotation.",
+            help="How to report: text has all fields, markdown the largest ones, html is a page with pictures, github "
+            "an annotation.",
         ),
     ] = ReportFormat.TEXT,
     card: Annotated[

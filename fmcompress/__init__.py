@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from fmcompress.quantization.architecture import SpaceOptions as SpaceOptions
     from fmcompress.reporting import Report as Report
     from fmcompress.reporting import report as report
+    from fmcompress.reporting.compare import compare as compare
+    from fmcompress.reporting.comparison import Comparison as Comparison
     from fmcompress.reporting.curve import Curve as Curve
     from fmcompress.schema import Field as Field
     from fmcompress.schema import Schema as Schema
@@ -56,6 +58,7 @@ _HOMES = {
     "Auto": "methods",
     "BudgetError": "errors",
     "CheckpointError": "errors",
+    "Comparison": "reporting.comparison",
     "CompressedFM": "artifact",
     "Curve": "reporting.curve",
     "DataError": "errors",
@@ -78,6 +81,7 @@ _HOMES = {
     "Verdict": "gates",
     "XLightFM": "methods",
     "check": "gates",
+    "compare": "reporting.compare",
     "evaluate": "api",
     "load": "artifact",
     "load_checkpoint": "checkpoints",

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ def console_script():
     return found
 
 
+def heed_interrupts():
+    """Let Ctrl-C end this process: tests that run in the background are told to ignore it, and would hand that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class CommandLine:
     """Runs the installed console script in a folder of its own."""
@@ -50,7 +56,7 @@ class CommandLine:
         return done
 
     def start(self, *args, **options):
-        """Start it in a process group of its own, and return the running process."""
+        """Start it in a process group of its own, and return the running process; Ctrl-C reaches it."""
         return subprocess.Popen(
             [console_script(), *map(os.fspath, args)],
             cwd=self.folder,
@@ -58,6 +64,7 @@ class CommandLine:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             start_new_session=True,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509
             **options,
         )
 

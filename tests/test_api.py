@@ -14,11 +14,11 @@ from fmcompress.progress import Progress
 from tests.conftest import BUDGET
 
 SURFACE = {
-    "ArtifactError", "Auto", "BudgetError", "CheckpointError", "CompressedFM", "Curve", "DataError", "DependencyError",
-    "FMCheckpoint", "FMCompressError", "Field", "LightFM", "MovingOptions", "OutputError", "ReassignOptions", "Report",
+    "ArtifactError", "Auto", "BudgetError", "CheckpointError", "Comparison", "CompressedFM", "Curve", "DataError",
+    "DependencyError", "FMCheckpoint", "FMCompressError", "Field", "LightFM", "MovingOptions", "OutputError", "ReassignOptions", "Report",
     "Schema", "Scores",
     "SearchOptions", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "Verdict", "XLightFM", "__version__",
-    "check", "evaluate", "load", "load_checkpoint", "quantize", "report", "save_checkpoint", "sweep",
+    "check", "compare", "evaluate", "load", "load_checkpoint", "quantize", "report", "save_checkpoint", "sweep",
 }  # fmt: skip
 
 

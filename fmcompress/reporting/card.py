@@ -44,29 +44,29 @@ def to_card(report: Report, *, name: str) -> str:
 def _front_matter(report: Report, name: str) -> str:
     """Return the metadata: YAML in which all texts are quoted as JSON quotes them, which YAML understands."""
     task = "tabular-regression" if report.regression else "tabular-classification"
-    tags = [f"- {tag}" for tag in _TAGS]
+    tags = [f"  - {tag}" for tag in _TAGS]
     measured = list(_measured(report))
     lines = ["library_name: fmcompress", f"pipeline_tag: {task}", "tags:", *tags]
     if measured:
-        lines += ["metrics:", *(f"- {metric}" for metric, _, _ in measured), *_index(report, name, task, measured)]
+        lines += ["metrics:", *(f"  - {metric}" for metric, _, _ in measured), *_index(report, name, task, measured)]
     return "\n".join(["---", *lines, "---"])
 
 
 def _index(report: Report, name: str, task: str, measured: list[tuple[str, str, float]]) -> Iterator[str]:
     """Yield the lines that tell the scores to machines."""
     yield "model-index:"
-    yield f"- name: {_quoted(name)}"
-    yield "  results:"
-    yield "  - task:"
-    yield f"      type: {task}"
-    yield "    dataset:"
-    yield "      type: validation"
-    yield f"      name: validation data, {report.quality['artifact'].rows:,} rows"
-    yield "    metrics:"
+    yield f"  - name: {_quoted(name)}"
+    yield "    results:"
+    yield "      - task:"
+    yield f"          type: {task}"
+    yield "        dataset:"
+    yield "          type: validation"
+    yield f"          name: validation data, {report.quality['artifact'].rows:,} rows"
+    yield "        metrics:"
     for metric, label, value in measured:
-        yield f"    - type: {metric}"
-        yield f"      name: {label}"
-        yield f"      value: {value!r}"
+        yield f"          - type: {metric}"
+        yield f"            name: {label}"
+        yield f"            value: {value!r}"
 
 
 def _measured(report: Report) -> Iterator[tuple[str, str, float]]:

@@ -13,7 +13,7 @@ import fmcompress as fc
 from fmcompress.pipeline import Quantization
 from tests.conftest import BUDGET, FIELDS, console_script
 
-COMMANDS = ("train", "inspect", "quantize", "sweep", "report", "evaluate", "check", "score", "demo")
+COMMANDS = ("train", "inspect", "quantize", "sweep", "report", "compare", "evaluate", "check", "score", "demo")
 HEAVY = ("torch", "faiss", "pyarrow", "sklearn", "scipy", "numpy")
 
 

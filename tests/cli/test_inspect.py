@@ -34,6 +34,7 @@ def test_json(fmcompress):
     assert found.pop("sha256").startswith("9056fda4808584cd")
     assert found.pop("bias") == load_checkpoint(FUXICTR).bias
     assert found == {
+        "schema": "fmcompress/inspect/1",
         "tool": "FuxiCTR",
         "name": "FM_tiny_num.model",
         "file_bytes": FUXICTR.stat().st_size,

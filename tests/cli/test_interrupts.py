@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import console_script
+from tests.conftest import console_script, heed_interrupts
 
 OLD = b"the old file"
 
@@ -73,7 +73,7 @@ def test_interrupted_on_a_terminal(fmcompress, files):
     argv = [console_script(), *map(str, jobs(files)["train"]), "-o", "out.pt", "--batch-size", "64"]
     with subprocess.Popen(
         argv, cwd=fmcompress.folder, stdout=terminal, stderr=terminal, start_new_session=True,
-        env={**os.environ, "TERM": "xterm"},
+        env={**os.environ, "TERM": "xterm"}, preexec_fn=heed_interrupts,  # noqa: PLW1509
     ) as process:  # fmt: skip
         os.close(terminal)
         shown, sent = b"", False

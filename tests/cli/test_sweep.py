@@ -13,7 +13,7 @@ import fmcompress as fc
 from fmcompress.baselines import BASELINES
 from tests.conftest import BUDGET
 
-NULLS = ("auc", "logloss", "rows", "measured_on", "delta_auc", "delta_logloss")
+NULLS = ("auc", "logloss", "rmse", "rows", "measured_on", "delta_auc", "delta_logloss", "delta_rmse")
 KEYS = {
     "name", "baseline", "budget_bytes", "file_bytes", "smallest_bytes", "ratio", "predicted_rise", "seconds", *NULLS,
 }  # fmt: skip
@@ -67,7 +67,7 @@ def test_json_with_data_and_baselines(fmcompress, files):
     )
     assert done.stderr == ""
     found = json.loads(done.stdout)
-    assert found.keys() == {"checkpoint", "points"}
+    assert found.keys() == {"schema", "checkpoint", "points"}
     assert all(point.keys() == KEYS for point in found["points"])
     assert [point["baseline"] for point in found["points"]] == [None, None, *["rowwise-int4"], *["uniform-pq"] * 2]
     fm = fc.evaluate(fc.load_checkpoint(files.fm), files.test)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,7 @@ class Browser:
 
     def _read(self):
         while b"\0" not in self._rest:
+            assert select.select([self._in], [], [], _SECONDS)[0], f"Chromium has said nothing for {_SECONDS} seconds"
             piece = os.read(self._in, 1 << 16)
             assert piece, "Chromium has gone"
             self._rest += piece

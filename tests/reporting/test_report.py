@@ -16,12 +16,13 @@ from fmcompress.artifact import Quality
 from fmcompress.errors import ArtifactError
 from fmcompress.reporting import report
 from fmcompress.reporting.table import Table, markdown_table, plain_table
-from fmcompress.text import printable
+from fmcompress.text import shortened
 from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, SHAPES, origin, packed
 
 HOSTILE = [
     *("a|b", "| x | y |\n|---|---|", "<script>alert(1)</script>", "![x](http://x.y/z.png)", "[a](javascript:b)"),
+    *("::error title=x::y", "##[error]", "www.x.y"),
     *("`code`", "**bold** _it_ ~~no~~ # head", "&amp;"),
     *("\x1b[31mred\x1b[0m", "bell\a", "line\nbreak", "tab\there", "back\\slash"),
     *("\u202eright to left", "\u2028", "zero\u200bwidth", "n" * 10_000, "=cmd|' /C calc'!A0", "$x^2$", " ", "nul\0"),
@@ -132,6 +133,8 @@ def test_ratios_are_to_all_weights_of_the_checkpoint():
     found = report(model)
     weights = model.schema.categories * 9
     assert found.source_fp32_bytes == 4 * weights
+    assert found.source_linear_bytes == 4 * model.schema.categories
+    assert sum(field.source_fp32_bytes for field in found.fields) == found.source_fp32_bytes
     assert found.ratio == found.source_fp32_bytes / found.file_bytes
     assert found.bits_per_weight == pytest.approx(8 * found.file_bytes / (weights + 1))
     assert found.decoded_bytes == 4 * (weights + 1)
@@ -269,13 +272,14 @@ def shown(cell):
 
 
 def test_hostile_texts_stay_in_their_markdown_cells():
-    text = report(hostile_model()).to_markdown()
+    text = report(hostile_model()).to_markdown(top=None)
     assert all(c.isprintable() for c in text.replace("\n", ""))
     rows = [re.split(r"(?<!\\)(?:\\\\)*\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
     assert {len(row) for row in rows} == {2, 3, 4, 12}
     names = [shown(row[0].strip(" ")) for row in rows if len(row) == 12][2:]
-    assert [name.strip() for name in names] == [printable(name).strip() for name in HOSTILE]
+    assert [name.strip() for name in names] == [shortened(name, 80).strip() for name in HOSTILE]
     assert "<" not in text
+    assert "://" not in text
     assert not re.search(r"(?<!\\)[`\[\]*_~$]", text)
 
 
@@ -288,12 +292,36 @@ def test_hostile_texts_stay_in_their_lines_of_plain_text():
     # One name of 10,000 letters makes its own lines long, and no others.
     assert sorted(map(len, text.splitlines()))[-4] < 250
     assert "n" * 10_000 in text
+    assert not re.search(r"^\s*::|##\w*\[", text, re.MULTILINE)
 
 
 def test_hostile_texts_go_through_json_unchanged():
     found = strict(report(hostile_model()).to_json())
     assert [field["name"] for field in found["fields"]] == HOSTILE
     assert found["method"] == "\x1b]0;x\a\n|"
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Return the report of a thousand fields, each of another size."""
+    fields = (f"{size} {'1x4 raw' if size % 2 else 'raw raw'}" for size in range(10, 1010))
+    return report(packed(4, *fields, names=[f"field {number}" for number in range(1000)]))
+
+
+def test_markdown_has_the_largest_fields(wide):
+    lines = [line for line in wide.to_markdown().splitlines() if line.startswith("| field ")][1:]
+    shown = [line.split(" | ")[0].removeprefix("| ") for line in lines]
+    largest = sorted(wide.fields, key=lambda field: -field.bytes)
+    assert shown == [field.name for field in largest[:20]]
+    rest = sum(field.bytes for field in largest[20:])
+    assert f"\n\nand 980 more fields, {rest:,} bytes\n" in wide.to_markdown()
+    assert wide.to_markdown(top=None).count("| field ") == 1001
+    assert "more field" not in wide.to_markdown(top=None)
+    assert "and 1 more field, " in wide.to_markdown(top=999)
+
+
+def test_plain_text_has_all_fields(wide):
+    assert len(re.findall(r"^field \d+ ", wide.to_text(), re.MULTILINE)) == 1000
 
 
 def test_the_text_shows_what_there_is_to_know():
@@ -321,7 +349,7 @@ def test_reports_need_none_of_the_heavy_packages(tmp_path):
 import sys
 import fmcompress as fc
 found = fc.report(sys.argv[1])
-found.to_text(), found.to_json(), found.to_markdown()
+found.to_text(), found.to_json(), found.to_markdown(), found.to_html(), found.to_github(), found.to_card()
 print([name for name in ("torch", "faiss", "pyarrow", "scipy", "sklearn", "typer") if name in sys.modules])
 """
     command = [sys.executable, "-c", program, str(tmp_path / "a")]

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_STEPS = (1, 2, 5, 10)
-_LINEAR_TICKS = 4
+_STEPS = (1, 2, 5)
+_FEWEST_TICKS = 3
 _MOST_DECADES = 5
 _FEW_DECADES = 2
 _MARGIN = 0.06
+_LEAST_ROOM = 0.2  # of a decade, on each side: then there is a tick however close together the numbers are
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Axis:
 def log_axis(numbers: Sequence[float]) -> Axis:
     """Return an axis on which positive numbers stand with a little room around them."""
     low, high = _log(min(numbers)), _log(max(numbers))
-    room = max(_MARGIN * (high - low), 0.1)
+    room = max(_MARGIN * (high - low), _LEAST_ROOM)
     low, high = low - room, high + room
     decades = high - low
     every = math.ceil(decades / _MOST_DECADES)
@@ -53,8 +54,9 @@ def linear_axis(numbers: Sequence[float]) -> Axis:
     low, high = min(numbers), max(numbers)
     room = _MARGIN * (high - low) or 0.05 * abs(high) or 1.0
     low, high = low - room, high + room
-    power = 10.0 ** math.floor(math.log10((high - low) / _LINEAR_TICKS))
-    step = next(step * power for step in _STEPS if step * power >= (high - low) / _LINEAR_TICKS * 0.999)
+    widest = (high - low) / _FEWEST_TICKS
+    power = 10.0 ** math.floor(math.log10(widest))
+    step = max(step * power for step in _STEPS if step * power <= widest)
     first, last = math.ceil(low / step), math.floor(high / step)
     return Axis(low, high, tuple(number * step for number in range(first, last + 1)))
 
@@ -62,7 +64,7 @@ def linear_axis(numbers: Sequence[float]) -> Axis:
 def tick_text(axis: Axis, number: float) -> str:
     """Return a number of a linear axis with as many decimals as tell it from its neighbours."""
     step = axis.ticks[1] - axis.ticks[0] if len(axis.ticks) > 1 else axis.high - axis.low
-    decimals = max(0, -math.floor(math.log10(step)))
+    decimals = max(0, -math.floor(math.log10(step) + 1e-6))  # a step of 0.01 may come out a little smaller
     return f"{number:.{min(decimals, 9)}f}" if 1e-9 <= step < 1e6 else f"{number:.3g}"
 
 

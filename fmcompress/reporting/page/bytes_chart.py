@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from fmcompress.reporting.fields import FieldReport
 from fmcompress.reporting.page.markup import Markup, element, short_name
-from fmcompress.reporting.page.picture import bar, clipped, picture, text
+from fmcompress.reporting.page.picture import Box, bar, clipped, picture, text
 from fmcompress.reporting.render import shown_parts, times_smaller
 from fmcompress.reporting.report import PARTS, Report
 from fmcompress.sizes import short_size
 
 _ROW = 50
-_NAMES = "62%"
+_LIMIT = 0.003
+_NAMES = "56%"
 _FIELD_PARTS = ("codes_bytes", "codebook_bytes", "raw_bytes", "linear_bytes")
 
 
@@ -25,42 +27,21 @@ def parts_chart(report: Report) -> Markup:
     """Return the picture of the bytes before and after, part by part, and of the budget."""
     file, source, budget = report.file_bytes, report.source_fp32_bytes, report.budget_bytes
     longest = max(file, source)
-    left = f"{budget - file:,} bytes left"
+    parts = [(kind_of(key), key, name, size) for key, name, size in shown_parts(report)]
+    beside = f"the artifact, as long as it is beside: {file:,} bytes"
     shapes = [
-        text("checkpoint: embeddings, linear part", "0", 14),
-        text(f"{short_size(source)} in fp32", "100%", 14, end=True),
+        text("checkpoint in fp32", "0", 14),
+        text(short_size(source), "100%", 14, end=True),
         *_source(report, longest),
-        bar(
-            "whole",
-            0,
-            file / longest,
-            50,
-            8,
-            f"the artifact, as long as it is beside: {file:,} bytes",
-            "file_bytes",
-            file,
-        ),
+        bar("whole", Box(0, file / longest, 50, 8), beside, file, "file_bytes"),
         _zoom(file / longest),
-        text("artifact, enlarged", "0", 84),
+        text("artifact", "0", 84),
         text(f"{short_size(file)}, {times_smaller(report)}", "100%", 84, end=True),
-        *_stacked(((kind_of(key), key, name, size) for key, name, size in shown_parts(report)), file, 92, 28),
-        text(f"budget {short_size(budget)}", "0", 146),
-        text(left, "100%", 146, end=True),
-        element("rect", y=154, width="100%", height=8, class_="track"),
-        bar(
-            "whole",
-            0,
-            min(file / budget, 1),
-            154,
-            8,
-            f"the artifact takes {file / budget:.2%} of the budget",
-            "file_bytes",
-            file,
-        ),
-        bar("limit", 0.997, 0.003, 149, 18, f"the budget: {budget:,} bytes", "budget_bytes", budget),
+        *_stacked(parts, file, Box(0, 1, 92, 28)),
+        *_budget(report),
     ]
-    told = ", ".join(f"{name} {size:,}" for _, name, size in shown_parts(report))
-    description = f"{source:,} bytes in fp32 became {file:,} bytes: {told}. The budget is {budget:,} bytes, {left}."
+    told = ", ".join(f"{name} {size:,}" for _, _, name, size in parts)
+    description = f"{source:,} bytes in fp32 became {file:,} bytes: {told}. The budget is {budget:,} bytes."
     return picture("parts", "Bytes before and after, and the budget", description, 170, shapes)
 
 
@@ -79,11 +60,25 @@ def fields_chart(report: Report, fields: Sequence[FieldReport]) -> Markup:
 
 
 def _source(report: Report, longest: int) -> Iterator[Markup]:
-    linear, source = report.source_linear_bytes, report.source_fp32_bytes
-    embeddings = (source - linear) / longest
-    yield bar("before", 0, embeddings, 22, 24, f"embeddings in fp32: {source - linear:,} bytes", None, source - linear)
-    yield bar("linear", embeddings, linear / longest, 22, 24, f"linear weights in fp32: {linear:,} bytes",
-              "source_linear_bytes", linear)  # fmt: skip
+    linear = report.source_linear_bytes
+    embeddings = report.source_fp32_bytes - linear
+    share, title = embeddings / longest, f"embeddings in fp32: {embeddings:,} bytes"
+    yield bar("before", Box(0, share, 22, 24), title, embeddings)
+    title = f"linear weights in fp32: {linear:,} bytes"
+    yield bar("linear", Box(share, linear / longest, 22, 24), title, linear, "source_linear_bytes")
+
+
+def _budget(report: Report) -> Iterator[Markup]:
+    """Yield the line of the budget: as long as it or the file is, with a mark where the budget ends."""
+    file, budget = report.file_bytes, report.budget_bytes
+    longest = max(file, budget)
+    left = f"{budget - file:,} bytes left" if budget >= file else f"{file - budget:,} bytes too many"
+    end = max(0.0, min(budget / longest, 1 - _LIMIT))
+    yield text(f"budget {short_size(budget)}", "0", 146)
+    yield text(left, "100%", 146, end=True)
+    yield element("rect", y=154, width="100%", height=8, class_="track")
+    yield bar("whole", Box(0, file / longest, 154, 8), f"the artifact: {file:,} bytes", file, "file_bytes")
+    yield bar("limit", Box(end, _LIMIT, 149, 18), f"the budget: {budget:,} bytes", budget, "budget_bytes")
 
 
 def _zoom(share: float) -> Markup:
@@ -94,32 +89,24 @@ def _zoom(share: float) -> Markup:
 
 def _field(field: FieldReport, place: int, y: float, source: int, longest: float) -> Iterator[Markup]:
     """Yield the line of a field: its name and bytes, then what it had and what it has."""
-    before = field.source_fp32_bytes / source
-    key = f"fields.{place}"
-    yield clipped(short_name(field.name), y, _NAMES)
-    yield text(f"{short_size(field.bytes)}, {field.share:.1%}", "100%", y + 14, "number", end=True)
-    yield bar("before", 0, before / longest, y + 20, 5, f"{field.source_fp32_bytes:,} bytes in fp32, {before:.1%}",
-              f"{key}.source_fp32_bytes", field.source_fp32_bytes)  # fmt: skip
+    before, key = field.source_fp32_bytes / source, f"fields.{place}"
     numeric = field.kind in ("numeric", "linear")
     parts = [
         ("numeric" if numeric else kind_of(part), f"{key}.{part}", PARTS[part], getattr(field, part))
         for part in _FIELD_PARTS
         if getattr(field, part)
     ]
-    yield from _stacked(parts, field.bytes, y + 27, 10, width=field.share / longest)
+    had = f"{field.source_fp32_bytes:,} bytes in fp32, {before:.1%}"
+    yield clipped(short_name(field.name), y, _NAMES)
+    yield text(f"{short_size(field.bytes)}, {field.share:.1%}", "100%", y + 14, "number", end=True)
+    yield bar("before", Box(0, before / longest, y + 20, 5), had, field.source_fp32_bytes, f"{key}.source_fp32_bytes")
+    yield from _stacked(parts, field.bytes, Box(0, field.share / longest, y + 27, 10))
 
 
-def _stacked(
-    parts: Iterator[tuple[str, str, str, int]] | Sequence[tuple[str, str, str, int]],
-    total: int,
-    y: float,
-    height: float,
-    *,
-    width: float = 1.0,
-) -> Iterator[Markup]:
+def _stacked(parts: Sequence[tuple[str, str, str, int]], total: int, box: Box) -> Iterator[Markup]:
     """Yield a bar of parts: of each its kind, the key of its figure, what it is called, its bytes."""
-    start = 0.0
+    start = box.start
     for kind, key, name, size in parts:
-        share = width * size / total
-        yield bar(kind, start, share, y, height, f"{name}: {size:,} bytes, {size / total:.1%}", key, size)
-        start += share
+        part = replace(box, start=start, share=box.share * size / total)
+        yield bar(kind, part, f"{name}: {size:,} bytes, {size / total:.1%}", size, key)
+        start += part.share

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 
 from fmcompress.reporting.curve import Curve, CurvePanel, CurvePoint
-from fmcompress.reporting.page.axis import Axis, linear_axis, log_axis
+from fmcompress.reporting.page.axis import Axis, linear_axis, log_axis, tick_text
 from fmcompress.reporting.page.markup import Markup, element, joined, percent, short_name
 from fmcompress.reporting.page.picture import down, line, number_ticks, picture, size_ticks, text
 
@@ -44,7 +45,7 @@ def _chart(number: int, panel: CurvePanel, lines: Mapping[str, Sequence[CurvePoi
     scores = [score for point in points if (score := panel.of(point)) is not None and _known(score)]
     sizes = log_axis([*(point.file_bytes or 1 for point in points), file_bytes])
     heights = linear_axis([*scores, panel.source])
-    shapes = [size_ticks(sizes, _HEIGHT), number_ticks(heights, _HEIGHT)]
+    shapes = [size_ticks(sizes, _HEIGHT), number_ticks(heights, _HEIGHT, partial(tick_text, heights))]
     across = down(heights, panel.source, _HEIGHT)
     shapes += [line((0, across), (1, across), "source")]
     shapes += [line((sizes.at(file_bytes), 0), (sizes.at(file_bytes), _HEIGHT), "here")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from html import escape
 
@@ -9,6 +10,7 @@ from fmcompress.text import printable, shortened
 
 _WITHOUT_END = {"meta", "link", "rect", "line", "circle", "path"}
 _LONGEST_SHOWN, _LONGEST_TITLE = 60, 160
+_NOTHING = "–"
 
 
 class Markup(str):
@@ -39,7 +41,7 @@ def joined(children: Iterable[str]) -> Markup:
 
 def figure(key: str, value: float | None, shown: str) -> Markup:
     """Return a figure as people see it, with its exact value and its place in the report's JSON."""
-    return element("data", shown, value=_exact(value), data_key=key)
+    return element("data", shown if _exact(value) else _NOTHING, value=_exact(value), data_key=key)
 
 
 def marked(key: str, value: float | None) -> dict[str, str | float | None]:
@@ -72,4 +74,5 @@ def _escaped(value: str | float) -> str:
 
 
 def _exact(value: float | None) -> str:
-    return "" if value is None else repr(value)
+    """Return all digits of a figure; nothing where JSON has null."""
+    return "" if value is None or not math.isfinite(value) else repr(value)

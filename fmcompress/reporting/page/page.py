@@ -27,7 +27,8 @@ _SCALES = (
 )
 _SPREAD = (
     "Each dot is a field. Its error is the rise of the loss per row that quantizing it was expected to cause, before "
-    "tuning. Fields high up cost the most quality, fields far right the most bytes; both scales count factors."
+    "tuning; below zero, quantizing was expected to help. Fields high up cost the most quality, fields far right the "
+    "most bytes."
 )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from fmcompress.reporting.page.axis import Axis, tick_text
+from fmcompress.reporting.page.axis import Axis
 from fmcompress.reporting.page.markup import Markup, element, joined, marked, percent
 from fmcompress.sizes import short_size
 
@@ -37,30 +38,41 @@ def picture(
     )
 
 
-def bar(
-    kind: str, start: float, share: float, y: float, height: float, title: str, key: str | None, value: float
-) -> Markup:
-    """Return a bar, or a part of one, that shows a figure of the report.
+@dataclass(frozen=True)
+class Box:
+    """Where a bar, or a part of one, lies.
+
+    Attributes:
+        start: where it begins, as a share of the width.
+        share: its length, as a share of the width.
+        y: its upper edge, in pixels.
+        height: in pixels.
+    """
+
+    start: float
+    share: float
+    y: float
+    height: float
+
+
+def bar(kind: str, box: Box, title: str, value: float, key: str | None = None) -> Markup:
+    """Return a bar, or a part of one, that shows a figure.
 
     Args:
         kind: what it is, for its colour.
-        start: where it begins, as a share of the width.
-        share: its length, as a share of the width.
-        y: its upper edge.
-        height: its height.
+        box: where it lies.
         title: what it says where the pointer rests.
-        key: place of its figure in the report's JSON; None where it is not there.
         value: the figure.
+        key: its place in the report's JSON; None where it is not there.
     """
-    thin = " thin" if share < _THINNEST_OUTLINED else ""
     return element(
         "rect",
         element("title", title),
-        x=percent(start),
-        y=y,
-        width=percent(share),
-        height=height,
-        class_=f"{kind}{thin}",
+        x=percent(box.start),
+        y=box.y,
+        width=percent(box.share),
+        height=box.height,
+        class_=f"{kind} thin" if box.share < _THINNEST_OUTLINED else kind,
         **({} if key is None else marked(key, value)),
     )
 
@@ -94,16 +106,10 @@ def size_ticks(axis: Axis, height: float) -> Markup:
     )
 
 
-def number_ticks(axis: Axis, height: float) -> Markup:
+def number_ticks(axis: Axis, height: float, shown: Callable[[float], str]) -> Markup:
     """Return the numbers at the left of a plot, with lines across."""
     return joined(
-        joined(
-            [
-                _across(axis, tick, height),
-                text(_number(axis, tick), "-8", down(axis, tick, height) + 4, "tick", end=True),
-            ]
-        )
-        for tick in axis.ticks
+        joined([_across(axis, tick, height), _beside(axis, tick, height, shown(tick))]) for tick in axis.ticks
     )
 
 
@@ -115,5 +121,5 @@ def _across(axis: Axis, tick: float, height: float) -> Markup:
     return line((0, down(axis, tick, height)), (1, down(axis, tick, height)), "grid")
 
 
-def _number(axis: Axis, tick: float) -> str:
-    return f"{tick:.0e}".replace("e-0", "e-") if axis.log else tick_text(axis, tick)
+def _beside(axis: Axis, tick: float, height: float, words: str) -> Markup:
+    return text(words, "-8", down(axis, tick, height) + 4, "tick", end=True)

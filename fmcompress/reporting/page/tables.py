@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from fmcompress.reporting.fields import FieldReport
 from fmcompress.reporting.page.bytes_chart import kind_of
-from fmcompress.reporting.page.markup import Markup, element, figure, named
+from fmcompress.reporting.page.markup import Markup, element, figure, joined, named
 from fmcompress.reporting.page.spread_chart import NUMBERED, ranked
 from fmcompress.reporting.render import (
     FIELD_HEAD,
     LONGEST_NAME,
+    NOTHING,
     QUALITY_NAMES,
     facts,
     field_cells,
@@ -35,7 +37,8 @@ def parts_of(report: Report) -> Markup:
         for key, name, size in shown_parts(report)
     ]
     total = ["total", figure("file_bytes", report.file_bytes, f"{report.file_bytes:,}"), "100.0%"]
-    return _table("Parts of the file", ("part", "bytes", "share"), [*rows, total], wide=False)
+    note = element("p", _swatch("before", "embeddings of the checkpoint, in fp32"), class_="note")
+    return joined([_table("Parts of the file", ("part", "bytes", "share"), [*rows, total], wide=False), note])
 
 
 def errors_of(report: Report) -> Markup:
@@ -47,10 +50,10 @@ def errors_of(report: Report) -> Markup:
             figure(f"fields.{place}.bytes", field.bytes, f"{field.bytes:,}"),
             f"{field.share:.1%}",
             figure(f"fields.{place}.error", field.error, f"{field.error:.1e}"),
-            _share(field.error, report.predicted_rise),
+            _share(field.error, report),
         ]
         for number, (place, field) in enumerate(ranked(report)[:NUMBERED], 1)
-        if field.error > 0
+        if field.error
     ]
     head = ("no.", "field", "bytes", "of the file", "error", "of all errors")
     return _table("Fields with the largest errors", head, rows, left=2)
@@ -113,11 +116,13 @@ def _scores(report: Report, key: str) -> Iterator[str]:
     for score in scores(report):
         value = getattr(found, score)
         yield figure(f"quality.{key}.{score}", value, score_text(report, value))
-        yield "" if source is None else f"{value - getattr(source, score):+.5f}"
+        change = math.nan if source is None else value - getattr(source, score)
+        yield f"{change:+.5f}" if math.isfinite(change) else NOTHING
 
 
-def _share(error: float, of: float) -> str:
-    return f"{error / of:.1%}" if of > 0 else ""
+def _share(error: float, report: Report) -> str:
+    """Return the share of an error; there is none where some are negative, or are not known."""
+    return f"{error / report.predicted_rise:.1%}" if all(field.error >= 0 for field in report.fields) else NOTHING
 
 
 def _swatch(kind: str, name: str) -> Markup:

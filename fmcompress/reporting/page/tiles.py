@@ -29,31 +29,16 @@ def tiles(report: Report) -> Markup:
 
 def _tiles(report: Report) -> Iterator[Markup]:
     yield _tile("File", _bytes("file_bytes", report.file_bytes), f"{report.file_bytes:,} bytes")
-    yield _tile(
-        "Budget",
-        _bytes("budget_bytes", report.budget_bytes),
-        f"{report.file_bytes / report.budget_bytes:.1%} used",
-    )
-    yield _tile(
-        "Ratio",
-        figure("ratio", report.ratio, f"{report.ratio:.2f}×"),
-        joined(
-            [
-                "of ",
-                figure("source_fp32_bytes", report.source_fp32_bytes, f"{report.source_fp32_bytes:,}"),
-                " bytes in fp32",
-            ]
-        ),
-    )
-    yield _tile(
-        "Bits per weight",
-        figure("bits_per_weight", report.bits_per_weight, f"{report.bits_per_weight:.3f}"),
-        "32 before",
-    )
+    used = f"{report.file_bytes / report.budget_bytes:.1%} used" if report.budget_bytes > 0 else ""
+    yield _tile("Budget", _bytes("budget_bytes", report.budget_bytes), used)
+    source = figure("source_fp32_bytes", report.source_fp32_bytes, f"{report.source_fp32_bytes:,}")
+    ratio = figure("ratio", report.ratio, f"{report.ratio:.2f}×")
+    yield _tile("Ratio", ratio, joined(["of ", source, " bytes in fp32"]))
+    bits = figure("bits_per_weight", report.bits_per_weight, f"{report.bits_per_weight:.3f}")
+    yield _tile("Bits per weight", bits, "32 before")
     yield from _quality(report)
-    yield _tile(
-        "In memory, scoring", _bytes("resident_bytes", report.resident_bytes), f"{report.resident_bytes:,} bytes"
-    )
+    resident = report.resident_bytes
+    yield _tile("In memory, scoring", _bytes("resident_bytes", resident), f"{resident:,} bytes")
 
 
 def _quality(report: Report) -> Iterator[Markup]:

@@ -1,0 +1,170 @@
+"""What changed from one artifact to another, found out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fmcompress.artifact import CompressedFM, load
+from fmcompress.artifact.contents import contents, same
+from fmcompress.artifact.header import encode
+from fmcompress.artifact.metadata import UNSEALED
+from fmcompress.data_options import DataOptions
+from fmcompress.progress import SILENT, Progress
+from fmcompress.reporting.comparison import (
+    Change,
+    ComparedArtifact,
+    Comparison,
+    FieldChange,
+    PartChange,
+    SettingChange,
+)
+from fmcompress.reporting.fields import FieldReport
+from fmcompress.reporting.report import PARTS, Report, report
+
+if TYPE_CHECKING:
+    from fmcompress.data_options import Match, Oov
+    from fmcompress.evaluation import Scores
+    from fmcompress.vocabulary import Vocabulary
+
+_SETTINGS = ("dim", "link", "method", "seed", "budget_bytes", "source", "libraries")
+
+
+def compare(
+    old: str | Path | CompressedFM,
+    new: str | Path | CompressedFM,
+    *,
+    data: str | Path | None = None,
+    label: str = "label",
+    match: Match = "name",
+    oov: Oov = "error",
+    first_index: int = 0,
+    vocabulary: Vocabulary | None = None,
+    progress: Progress = SILENT,
+) -> Comparison:
+    """Return what changed from one artifact to another; only with data is anything scored.
+
+    Args:
+        old: the artifact before: a file, or a model in memory.
+        new: the artifact now.
+        data: labelled rows to score both on: file, folder or glob.
+        label: column of the labels.
+        match: columns belong to fields by ``name`` or by ``order``.
+        oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
+        first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
+        vocabulary: tokens of the categories, in place of the models'.
+        progress: told of ids that are out of range.
+
+    Raises:
+        ArtifactError: a file is no artifact, or damaged.
+        DataError: the rows cannot be used.
+        UsageError: the vocabulary is not one of the models' fields.
+    """
+    models = _load(old), _load(new)
+    names = _name(old, "old"), _name(new, "new")
+    scored: list[Scores | None] = [None, None]
+    if data is not None:
+        options = DataOptions(label, match, oov, first_index)
+        scored = [
+            _scores(model, name, data, options, vocabulary, progress) for model, name in zip(models, names, strict=True)
+        ]
+    before, now = (ComparedArtifact(n, report(m), s) for n, m, s in zip(names, models, scored, strict=True))
+    fields = tuple(_fields(models, before.report, now.report))
+    vocabularies = [None if m.vocabulary_data is None else m.vocabulary_data.tobytes() for m in models]
+    return Comparison(
+        before,
+        now,
+        identical=_identical(models) and not any(field.changes for field in fields) and len(set(vocabularies)) == 1,
+        vocabulary_changed=len(set(vocabularies)) > 1,
+        parts=tuple(_parts(before.report, now.report)),
+        settings=tuple(_settings(before.report, now.report)),
+        fields=fields,
+    )
+
+
+def _load(artifact: str | Path | CompressedFM) -> CompressedFM:
+    return artifact if isinstance(artifact, CompressedFM) else load(artifact)
+
+
+def _name(artifact: str | Path | CompressedFM, otherwise: str) -> str:
+    return otherwise if isinstance(artifact, CompressedFM) else str(artifact)
+
+
+def _scores(
+    model: CompressedFM,
+    name: str,
+    data: str | Path,
+    options: DataOptions,
+    vocabulary: Vocabulary | None,
+    progress: Progress,
+) -> Scores:
+    from fmcompress.evaluation import open_rows_for, score_rows
+
+    rows = open_rows_for(model, data, options, vocabulary=vocabulary)
+    found = score_rows(model, rows)
+    if rows.out_of_range:
+        progress.note(f"{name}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
+    return found
+
+
+def _identical(models: tuple[CompressedFM, CompressedFM]) -> bool:
+    """Return whether what is no field's is the same: with the fields' contents that makes the same bytes."""
+    old, new = ((encode(model.header, UNSEALED), model.bias) for model in models)
+    return old == new
+
+
+def _parts(old: Report, new: Report) -> Iterator[PartChange]:
+    for key, name in PARTS.items():
+        part = PartChange(name, old.parts[key], new.parts[key])
+        if part.old_bytes or part.new_bytes:
+            yield part
+    yield PartChange("total", old.file_bytes, new.file_bytes)
+
+
+def _settings(old: Report, new: Report) -> Iterator[SettingChange]:
+    for name in _SETTINGS:
+        texts = [_setting(getattr(each, name)) for each in (old, new)]
+        if texts[0] != texts[1]:
+            yield SettingChange(name, *texts)
+    orders = [[field.name for field in each.fields] for each in (old, new)]
+    if orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]):
+        yield SettingChange("order of fields", *(", ".join(order) for order in orders))
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {version}" for name, version in sorted(value.items()))
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _fields(models: tuple[CompressedFM, CompressedFM], old: Report, new: Report) -> Iterator[FieldChange]:
+    before, now = ({field.name: field for field in each.fields} for each in (old, new))
+    stored = [contents(model) for model in models]
+    for name in [*now, *(name for name in before if name not in now)]:
+        was, is_now = before.get(name), now.get(name)
+        if was is None or is_now is None:
+            yield FieldChange(name, ("added",) if was is None else ("removed",), was, is_now)
+            continue
+        changes = tuple(_changes(was, is_now))
+        if not changes and not same(stored[0][name], stored[1][name]):
+            changes = ("weights",)
+        yield FieldChange(name, changes, was, is_now)
+
+
+def _changes(old: FieldReport, new: FieldReport) -> Iterator[Change]:
+    looks: tuple[tuple[Change, str], ...] = (
+        ("kind", "kind"),
+        ("cardinality", "cardinality"),
+        ("pad", "pad"),
+        ("table", "table"),
+    )
+    yield from (change for change, name in looks if getattr(old, name) != getattr(new, name))
+    if _stored_as(old) != _stored_as(new):
+        yield "quantizer"
+
+
+def _stored_as(field: FieldReport) -> tuple[Any, ...]:
+    """Return how a field is stored, whatever its number of categories."""
+    frequent = [tier.cardinality for tier in field.tiers[:-1]]  # the last tier has what is left
+    return field.quantizer, field.linear_quantizer, frequent
