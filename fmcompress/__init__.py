@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fmcompress.errors import StateError as StateError
     from fmcompress.errors import UsageError as UsageError
     from fmcompress.evaluation import Scores as Scores
+    from fmcompress.field_specs import parse_fields as parse_fields
     from fmcompress.finetune.options import MovingOptions as MovingOptions
     from fmcompress.finetune.options import ReassignOptions as ReassignOptions
     from fmcompress.finetune.options import SearchOptions as SearchOptions
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from fmcompress.methods import Auto as Auto
     from fmcompress.methods import LightFM as LightFM
     from fmcompress.methods import XLightFM as XLightFM
+    from fmcompress.numeric import NumericWeights as NumericWeights
     from fmcompress.quantization.architecture import SpaceOptions as SpaceOptions
     from fmcompress.reporting import Report as Report
     from fmcompress.reporting import report as report
@@ -49,8 +51,13 @@ if TYPE_CHECKING:
     from fmcompress.reporting.comparison import Comparison as Comparison
     from fmcompress.reporting.curve import Curve as Curve
     from fmcompress.schema import Field as Field
+    from fmcompress.schema import NumericField as NumericField
     from fmcompress.schema import Schema as Schema
+    from fmcompress.schema import SharedField as SharedField
     from fmcompress.sweeping import sweep as sweep
+    from fmcompress.vocabulary import FieldVocabulary as FieldVocabulary
+    from fmcompress.vocabulary import Vocabulary as Vocabulary
+    from fmcompress.vocabulary import read_vocabulary as read_vocabulary
 
 # Where each public name lives: imported when it is first used, so that reading a report needs no torch.
 _HOMES = {
@@ -66,26 +73,33 @@ _HOMES = {
     "FMCheckpoint": "checkpoints",
     "FMCompressError": "errors",
     "Field": "schema",
+    "FieldVocabulary": "vocabulary",
     "LightFM": "methods",
     "MovingOptions": "finetune.options",
+    "NumericField": "schema",
+    "NumericWeights": "numeric",
     "OutputError": "errors",
     "ReassignOptions": "finetune.options",
     "Report": "reporting",
     "Schema": "schema",
     "Scores": "evaluation",
     "SearchOptions": "finetune.options",
+    "SharedField": "schema",
     "SpaceOptions": "quantization.architecture",
     "StateError": "errors",
     "TuneOptions": "finetune.options",
     "UsageError": "errors",
     "Verdict": "gates",
+    "Vocabulary": "vocabulary",
     "XLightFM": "methods",
     "check": "gates",
     "compare": "reporting.compare",
     "evaluate": "api",
     "load": "artifact",
     "load_checkpoint": "checkpoints",
+    "parse_fields": "field_specs",
     "quantize": "api",
+    "read_vocabulary": "vocabulary",
     "report": "reporting",
     "save_checkpoint": "checkpoints",
     "sweep": "sweeping",

@@ -79,7 +79,6 @@ def inspect(checkpoint: FMCheckpoint, file_bytes: int) -> Inspection:
         file_bytes: size of that file.
     """
     schema, source = checkpoint.schema, checkpoint.source
-    linear_only = sum(field.linear_only for field in schema.numeric)
     has = {"vocabulary": checkpoint.vocabulary is not None, "counts": checkpoint.counts is not None}
     return Inspection(
         tool=source.tool if source else "",
@@ -90,7 +89,7 @@ def inspect(checkpoint: FMCheckpoint, file_bytes: int) -> Inspection:
         link=checkpoint.link,
         bias=checkpoint.bias,
         categories=schema.categories,
-        parameters=schema.flat_rows * (checkpoint.dim + 1) - linear_only * checkpoint.dim + 1,
+        parameters=schema.weights(checkpoint.dim) + 1,
         fp32_bytes=checkpoint.fp32_bytes,
         **has,
         missing=tuple(name for name, there in has.items() if not there),

@@ -186,6 +186,11 @@ class Schema:
         """Rows of one table for all fields, with one row for each numeric field, as many tools have it."""
         return self.categories + len(self.numeric)
 
+    def weights(self, dim: int) -> int:
+        """Return how many embeddings' numbers and linear weights a model with embeddings of this size has."""
+        embedded = sum(not field.linear_only for field in self.numeric)
+        return self.flat_rows + (self.categories + embedded) * dim
+
     @property
     def categories(self) -> int:
         """Number of categories of all fields."""

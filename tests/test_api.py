@@ -15,10 +15,11 @@ from tests.conftest import BUDGET
 
 SURFACE = {
     "ArtifactError", "Auto", "BudgetError", "CheckpointError", "Comparison", "CompressedFM", "Curve", "DataError",
-    "DependencyError", "FMCheckpoint", "FMCompressError", "Field", "LightFM", "MovingOptions", "OutputError", "ReassignOptions", "Report",
-    "Schema", "Scores",
-    "SearchOptions", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "Verdict", "XLightFM", "__version__",
-    "check", "compare", "evaluate", "load", "load_checkpoint", "quantize", "report", "save_checkpoint", "sweep",
+    "DependencyError", "FMCheckpoint", "FMCompressError", "Field", "FieldVocabulary", "LightFM", "MovingOptions",
+    "NumericField", "NumericWeights", "OutputError", "ReassignOptions", "Report", "Schema", "Scores",
+    "SearchOptions", "SharedField", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "Verdict",
+    "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate", "load", "load_checkpoint",
+    "parse_fields", "quantize", "read_vocabulary", "report", "save_checkpoint", "sweep",
 }  # fmt: skip
 
 

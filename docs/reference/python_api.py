@@ -10,7 +10,18 @@ from docs.reference.docstrings import as_markdown, first_line
 from docs.reference.signatures import method_signature, signature_of
 
 GROUPS = {
-    "Checkpoints": ("load_checkpoint", "save_checkpoint", "FMCheckpoint", "Schema", "Field"),
+    "Checkpoints": ("load_checkpoint", "save_checkpoint", "FMCheckpoint"),
+    "Fields and vocabularies": (
+        "parse_fields",
+        "Schema",
+        "Field",
+        "SharedField",
+        "NumericField",
+        "NumericWeights",
+        "read_vocabulary",
+        "Vocabulary",
+        "FieldVocabulary",
+    ),
     "Compressing": ("quantize", "sweep", "Curve"),
     "Artifacts": ("load", "CompressedFM"),
     "Size and quality": ("report", "Report", "compare", "Comparison", "evaluate", "Scores", "check", "Verdict"),

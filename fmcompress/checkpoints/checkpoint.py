@@ -101,7 +101,7 @@ class FMCheckpoint:
     @property
     def fp32_bytes(self) -> int:
         """Bytes of embeddings and linear weights in fp32: what ratios are taken of."""
-        return 4 * (self.schema.categories + len(self.numeric)) * (self.dim + 1)
+        return 4 * self.schema.weights(self.dim)
 
     @property
     def link_function(self) -> Link:

@@ -122,7 +122,7 @@ def _numeric_report(field: NumericField, dim: int, file_bytes: int) -> FieldRepo
         share=(embedding_bytes + FLOAT_BYTES) / file_bytes,
         error=0.0,
         kind="linear" if field.linear_only else "numeric",
-        source_fp32_bytes=FLOAT_BYTES * (dim + 1),
+        source_fp32_bytes=embedding_bytes + FLOAT_BYTES,
     )
 
 

@@ -179,7 +179,7 @@ def report(artifact: str | Path | CompressedFM) -> Report:
     header, file_bytes, origin = model.header, model.file_bytes, model.header.origin
     fields = tuple(field_reports(header, file_bytes))
     tables = [field for field in fields if field.kind == "categorical"]
-    fp32_bytes = FLOAT_BYTES * (header.schema.categories + len(header.schema.numeric)) * (header.dim + 1)
+    fp32_bytes = FLOAT_BYTES * header.schema.weights(header.dim)
     return Report(
         file_bytes=file_bytes,
         budget_bytes=origin.budget_bytes,
@@ -208,7 +208,7 @@ def report(artifact: str | Path | CompressedFM) -> Report:
         fields=fields,
         numeric_bytes=header.frame.numeric.nbytes,
         vocabulary_bytes=header.frame.vocabulary.nbytes,
-        source_linear_bytes=fp32_bytes // (header.dim + 1),
+        source_linear_bytes=FLOAT_BYTES * header.schema.flat_rows,
     )
 
 

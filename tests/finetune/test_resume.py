@@ -283,7 +283,8 @@ def test_the_lines_of_progress(job):
     for line in told.lines[:-1]:
         assert re.search(rf"validation AUC {number}, LogLoss {number}( \*)?, {bytes_}, at most 1 min left$", line)
     assert told.lines[-1].endswith(bytes_)
-    assert re.fullmatch(rf"loss {number}, best AUC {number}, LogLoss {number}, {bytes_}, at most 1 min left", told.bars[-1])
+    best = f"best AUC {number}, LogLoss {number}"
+    assert re.fullmatch(rf"loss {number}, {best}, {bytes_}, at most 1 min left", told.bars[-1])
 
 
 def test_durations():

@@ -169,7 +169,7 @@ def test_every_kind_of_field_adds_up_to_the_file(tmp_path):
     assert sum(field.bytes for field in found.fields if field.kind in ("numeric", "linear")) == found.numeric_bytes
     for field in found.fields:
         assert field.bytes == field.codes_bytes + field.codebook_bytes + field.raw_bytes + field.linear_bytes
-    weights = (9 + 8 + 3) * 5
+    weights = (9 + 8 + 2) * 5 + 1
     assert (found.source_fp32_bytes, found.decoded_bytes) == (4 * weights, 4 * (weights + 1))
     assert found.paper_fm_mib == pytest.approx(4 * 4 * (9 + 8 + 2) / 2**20)
 
