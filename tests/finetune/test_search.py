@@ -12,6 +12,7 @@ from fmcompress.data import ParquetRows, count_categories
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
 from fmcompress.finetune.candidates import CandidateCodes
 from fmcompress.finetune.gumbel import Architecture, WeightDescent, temperature
+from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions, SearchOptions, TuneOptions
 from fmcompress.finetune.search import SearchRun, SearchStart, search
 from fmcompress.finetune.supernet import SearchModule
@@ -110,7 +111,7 @@ def test_a_cold_mixture_predicts_as_the_stored_architecture(start):
     choices = np.array([[3, 0], [1, 2], [3, 3]])
     codes.mixture = torch.nn.functional.one_hot(torch.from_numpy(choices), 4).float()
     ids = random_ids(SCHEMA, 300)
-    logits = net(torch.from_numpy(ids).long())
+    logits = net(Inputs(torch.from_numpy(ids).long()))
     quantizers = begun.space.quantizers(choices)
     assert quantizers[2].raw  # 20 categories, 32 codewords
     fields = [replace(f, quantizer=q) for f, q in zip(begun.models[0].fields, quantizers, strict=True)]

