@@ -73,9 +73,7 @@ class TrainedFM:
     epochs: int
 
 
-def train(
-    rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progress: Progress = SILENT
-) -> TrainedFM:
+def train(rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progress: Progress = SILENT) -> TrainedFM:
     """Train a factorization machine; validation data choose its state, and its L2 weight where none is given.
 
     Args:

@@ -79,9 +79,7 @@ class Planner:
         else:
             from fmcompress.quantization.heldout import HeldOutPrices
 
-            self._prices = HeldOutPrices(
-                weights, checkpoint, self._layouts, held_out, seed=seed, progress=progress
-            )
+            self._prices = HeldOutPrices(weights, checkpoint, self._layouts, held_out, seed=seed, progress=progress)
             self._menus = self._prices.menus()
             self._expected = self._prices.expected()
         shares = (1.0,) if held_out is None else _SHARES
