@@ -113,11 +113,12 @@ def _without_extras(text: bytes) -> bytes:
 
 def _converted(plain: bytes) -> npt.NDArray[np.float64]:
     """Return all numbers of a text, as many as can be read; none where one cannot."""
+    # One thread: where the process ends at once, over an error in the data, Arrow's threads would abort it.
     kinds = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(plain.translate(_APART)),
-            read_options=pa.csv.ReadOptions(column_names=["number"]),
+            read_options=pa.csv.ReadOptions(column_names=["number"], use_threads=False),
             parse_options=pa.csv.ParseOptions(quote_char=False),
             convert_options=kinds,
         )
