@@ -56,7 +56,8 @@ def linear_axis(numbers: Sequence[float]) -> Axis:
     low, high = low - room, high + room
     widest = (high - low) / _FEWEST_TICKS
     power = 10.0 ** math.floor(math.log10(widest))
-    step = max(step * power for step in _STEPS if step * power <= widest)
+    # The power itself may come out a little larger than what it is the power of.
+    step = max(step * power for step in _STEPS if step * power <= widest * (1 + 1e-9))
     first, last = math.ceil(low / step), math.floor(high / step)
     return Axis(low, high, tuple(number * step for number in range(first, last + 1)))
 

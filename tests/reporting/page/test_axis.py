@@ -32,3 +32,4 @@ def test_ticks_are_round():
     assert [tick_text(axis, tick) for tick in axis.ticks] == ["0.792", "0.794", "0.796", "0.798", "0.800", "0.802"]
     assert log_axis([20_000, 140_000]).ticks == (20_000, 50_000, 100_000, 200_000)
     assert linear_axis([5.0]).ticks
+    assert linear_axis([0.0003]).ticks  # a third of its width comes out a little less than a power of ten
