@@ -9,10 +9,10 @@ import numpy as np
 from fmcompress.artifact import CompressedFM, Origin, pack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.generate import random_click_model, zipf_ids
-from fmcompress.quantization.lightfm import LightFM
-from fmcompress.quantized import QuantizedField, QuantizedFM, table_shapes
-from fmcompress.quantizer import Quantizer
-from fmcompress.schema import Schema
+from fmcompress.fm.quantized import QuantizedField, QuantizedFM, table_shapes
+from fmcompress.fm.quantizer import Quantizer
+from fmcompress.fm.schema import Schema
+from fmcompress.methods.lightfm.method import LightFM
 
 CARDINALITIES = [
     49, 101, 126, 45, 223, 118, 84, 76, 95, 9, 30, 40, 75, 1458, 555, 193949, 138801, 306, 19, 11970, 634, 4,

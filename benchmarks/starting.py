@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import criteo
 from benchmarks.timing import interleaved, ratio
-from fmcompress.quantization.lightfm import LightFM
+from fmcompress.methods.lightfm.method import LightFM
 
 _ROUNDS = 15
 _QUANTIZERS = LightFM(subspaces=4, codewords=4096, linear_codewords=256).quantizers(criteo.CARDINALITIES, criteo.DIM)

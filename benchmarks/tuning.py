@@ -17,12 +17,13 @@ from torch.nn.functional import one_hot
 
 from benchmarks import criteo
 from benchmarks.timing import interleaved, peak_bytes, ratio
-from fmcompress.data import Batch, ParquetRows
+from fmcompress.backbones.train_fm import TrainOptions, TrainRun
+from fmcompress.data.batch import Batch
 from fmcompress.data.generate import write_rows
+from fmcompress.data.parquet import ParquetRows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
-from fmcompress.finetune.trainer import TuneRun
-from fmcompress.fm.trainer import TrainOptions, TrainRun
-from fmcompress.run import Run
+from fmcompress.finetune.tuner import TuneRun
+from fmcompress.training.trainable import Run
 
 _BATCH_ROWS = 2048
 _STEPS = 10

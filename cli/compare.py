@@ -21,7 +21,7 @@ from .options import (
 from .state import progress_of
 
 if TYPE_CHECKING:
-    from fmcompress.vocabulary import Vocabulary
+    from fmcompress.fm.vocabulary import Vocabulary
 
 
 def compare(
@@ -63,6 +63,6 @@ def compare(
 def _vocabulary(vocab: Path | None) -> Vocabulary | None:
     if vocab is None:
         return None
-    from fmcompress.vocabulary import read_vocabulary
+    from fmcompress.fm.vocabulary import read_vocabulary
 
     return read_vocabulary(vocab)

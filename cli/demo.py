@@ -11,7 +11,7 @@ import typer
 from .state import progress_of
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation import Model
+    from fmcompress.evaluation.scores import Model
     from fmcompress.progress import Progress
 
 _FIELDS = (("user", 8000), ("item", 4000), ("city", 400), ("category", 60), ("hour", 24), ("device", 4))
@@ -61,8 +61,8 @@ def _prepare(folder: Path, *, force: bool) -> None:
 
 def _run(folder: Path, progress: Progress) -> None:
     import fmcompress as fc
-    from fmcompress.data import open_training_rows
-    from fmcompress.fm.trainer import TrainOptions, train
+    from fmcompress.backbones.train_fm import TrainOptions, train
+    from fmcompress.data.rows import open_training_rows
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
     data = _generate(folder, progress)
@@ -87,7 +87,7 @@ def _run(folder: Path, progress: Progress) -> None:
 
 def _generate(folder: Path, progress: Progress) -> dict[str, Path]:
     from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-    from fmcompress.schema import Schema
+    from fmcompress.fm.schema import Schema
 
     schema = Schema.of(_FIELDS)
     model = random_click_model(schema, dim=_TRUE_DIM, seed=0)

@@ -49,9 +49,9 @@ def evaluate(
 
     AUC, LogLoss and calibration, or the RMSE of a regression. Differences are to the first MODEL.
     """
-    from fmcompress.data_options import DataOptions
-    from fmcompress.evaluation import open_rows_for, score_rows
-    from fmcompress.models import load_model, stored_bytes
+    from fmcompress.checkpoints.model_files import load_model, stored_bytes
+    from fmcompress.data.options import DataOptions
+    from fmcompress.evaluation.scores import open_rows_for, score_rows
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
     given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)

@@ -33,8 +33,8 @@ def inspect(
     It also says what the checkpoint does not tell. No code in it is run.
     """
     from fmcompress.checkpoints import load_checkpoint
-    from fmcompress.inspection import inspect as find_out
-    from fmcompress.models import is_artifact, stored_bytes
+    from fmcompress.checkpoints.inspection import inspect as find_out
+    from fmcompress.checkpoints.model_files import is_artifact, stored_bytes
     from fmcompress.reporting.inspection import to_json, to_markdown, to_text
 
     given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)

@@ -12,7 +12,7 @@ from fmcompress.errors import UsageError
 
 if TYPE_CHECKING:
     from fmcompress.finetune.options import MovingOptions, ReassignOptions
-    from fmcompress.methods import Method
+    from fmcompress.methods.registry import Method
 
 
 class MethodName(str, Enum):
@@ -175,8 +175,8 @@ def method_from(name: MethodName, options: Mapping[str, Any]) -> Method:
         UsageError: an option belongs to another method, or makes no sense.
     """
     from fmcompress.finetune.options import SearchOptions
-    from fmcompress.methods import Auto, LightFM, XLightFM
-    from fmcompress.quantization.architecture import SpaceOptions
+    from fmcompress.methods.registry import Auto, LightFM, XLightFM
+    from fmcompress.methods.xlightfm.search_space import SpaceOptions
 
     given = {option: value for option, value in options.items() if value is not None}
     for option in given:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Optional, TypedDict
 import typer
 
 if TYPE_CHECKING:
-    from fmcompress.schema import Schema
-    from fmcompress.vocabulary import Vocabulary
+    from fmcompress.fm.schema import Schema
+    from fmcompress.fm.vocabulary import Vocabulary
 
 
 _DATA = "Data"
@@ -190,10 +190,10 @@ def reading(
     """
     if all(text is None for text in (fields, link, keys, vocab)):  # the modules below take longer than a small job
         return Reading(fields=None, link=None, keys=None, vocabulary=None, instance_norm=instance_norm, dataset=dataset)
-    from fmcompress.checkpoints.by_keys import parse_keys
-    from fmcompress.field_specs import parse_fields
-    from fmcompress.links import parse_link
-    from fmcompress.vocabulary import read_vocabulary
+    from fmcompress.checkpoints.tools.by_keys import parse_keys
+    from fmcompress.fm.field_specs import parse_fields
+    from fmcompress.fm.links import parse_link
+    from fmcompress.fm.vocabulary import read_vocabulary
 
     return Reading(
         fields=None if fields is None else parse_fields(fields),

@@ -188,12 +188,12 @@ def quantize(
     given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
     source = load_checkpoint(checkpoint, **given)
 
-    from fmcompress.device import resolve_device
+    from fmcompress.data.train_valid import DataOptions, open_tuning_data
     from fmcompress.finetune.options import TuneOptions
-    from fmcompress.journal import RunFiles
     from fmcompress.pipeline import Quantization
-    from fmcompress.provenance import open_journal
-    from fmcompress.tuning_data import DataOptions, open_tuning_data
+    from fmcompress.training.device import resolve_device
+    from fmcompress.training.provenance import open_journal
+    from fmcompress.training.run_state import RunFiles
 
     # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
     where = "cpu" if train is None and device is Device.AUTO else resolve_device(device.value)

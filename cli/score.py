@@ -49,10 +49,10 @@ def score(
 
     Predictions have the order of the rows. Labels are not needed.
     """
-    from fmcompress.data_options import DataOptions
-    from fmcompress.evaluation import open_rows_for
+    from fmcompress.checkpoints.model_files import load_model
+    from fmcompress.data.options import DataOptions
+    from fmcompress.evaluation.scores import open_rows_for
     from fmcompress.files import check_apart, check_writable
-    from fmcompress.models import load_model
     from fmcompress.serve.batch import write_predictions
 
     check_writable(output, force=force)

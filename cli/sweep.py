@@ -102,10 +102,10 @@ def sweep(
     With --train, each is tuned as quantize tunes it. Without labelled rows, the predicted rise of LogLoss is shown.
     """
     from fmcompress.checkpoints import load_checkpoint
-    from fmcompress.curve_files import CurveFiles
-    from fmcompress.methods import default_tuning, method_of
-    from fmcompress.sweeping import parse_budgets, stem_of
-    from fmcompress.sweeping import sweep as make_curve
+    from fmcompress.methods.registry import default_tuning, method_of
+    from fmcompress.sweeping.files import CurveFiles
+    from fmcompress.sweeping.sweep import parse_budgets, stem_of
+    from fmcompress.sweeping.sweep import sweep as make_curve
 
     given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
     source = load_checkpoint(checkpoint, **given)

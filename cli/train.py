@@ -56,18 +56,18 @@ def train(
     serves as well: see inspect.
     """
     from fmcompress.checkpoints import check_saveable, save_checkpoint
-    from fmcompress.data import open_training_rows
-    from fmcompress.data_options import DataOptions
-    from fmcompress.field_specs import parse_fields
+    from fmcompress.data.options import DataOptions
+    from fmcompress.data.rows import open_training_rows
+    from fmcompress.fm.field_specs import parse_fields
 
     check_saveable(output, force=force)
     weight = _l2(l2)
     schema = parse_fields(fields) if fields else None
     rows, held_out = open_training_rows(data, valid, schema=schema, options=DataOptions(label, first_index=first_index))
 
-    from fmcompress.device import resolve_device
-    from fmcompress.fm.trainer import TrainOptions
-    from fmcompress.fm.trainer import train as train_fm
+    from fmcompress.backbones.train_fm import TrainOptions
+    from fmcompress.backbones.train_fm import train as train_fm
+    from fmcompress.training.device import resolve_device
 
     options = TrainOptions(dim, weight, lr, batch_size, epochs, patience, seed, resolve_device(device.value))
     found = train_fm(rows, held_out, options, progress=progress_of(context))

@@ -32,37 +32,37 @@ if TYPE_CHECKING:
     from fmcompress.errors import OutputError as OutputError
     from fmcompress.errors import StateError as StateError
     from fmcompress.errors import UsageError as UsageError
-    from fmcompress.evaluation import Scores as Scores
-    from fmcompress.field_specs import parse_fields as parse_fields
+    from fmcompress.evaluation.scores import Scores as Scores
     from fmcompress.finetune.options import MovingOptions as MovingOptions
     from fmcompress.finetune.options import ReassignOptions as ReassignOptions
     from fmcompress.finetune.options import SearchOptions as SearchOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
+    from fmcompress.fm.field_specs import parse_fields as parse_fields
+    from fmcompress.fm.numeric_weights import NumericWeights as NumericWeights
+    from fmcompress.fm.schema import Field as Field
+    from fmcompress.fm.schema import NumericField as NumericField
+    from fmcompress.fm.schema import Schema as Schema
+    from fmcompress.fm.schema import SharedField as SharedField
+    from fmcompress.fm.vocabulary import FieldVocabulary as FieldVocabulary
+    from fmcompress.fm.vocabulary import Vocabulary as Vocabulary
+    from fmcompress.fm.vocabulary import read_vocabulary as read_vocabulary
     from fmcompress.gates import Verdict as Verdict
     from fmcompress.gates import check as check
-    from fmcompress.methods import Auto as Auto
-    from fmcompress.methods import LightFM as LightFM
-    from fmcompress.methods import XLightFM as XLightFM
-    from fmcompress.numeric import NumericWeights as NumericWeights
-    from fmcompress.quantization.architecture import SpaceOptions as SpaceOptions
+    from fmcompress.methods.registry import Auto as Auto
+    from fmcompress.methods.registry import LightFM as LightFM
+    from fmcompress.methods.registry import XLightFM as XLightFM
+    from fmcompress.methods.xlightfm.search_space import SpaceOptions as SpaceOptions
     from fmcompress.reporting import Report as Report
     from fmcompress.reporting import report as report
     from fmcompress.reporting.compare import compare as compare
     from fmcompress.reporting.comparison import Comparison as Comparison
     from fmcompress.reporting.curve import Curve as Curve
-    from fmcompress.schema import Field as Field
-    from fmcompress.schema import NumericField as NumericField
-    from fmcompress.schema import Schema as Schema
-    from fmcompress.schema import SharedField as SharedField
-    from fmcompress.sweeping import sweep as sweep
-    from fmcompress.vocabulary import FieldVocabulary as FieldVocabulary
-    from fmcompress.vocabulary import Vocabulary as Vocabulary
-    from fmcompress.vocabulary import read_vocabulary as read_vocabulary
+    from fmcompress.sweeping.sweep import sweep as sweep
 
 # Where each public name lives: imported when it is first used, so that reading a report needs no torch.
 _HOMES = {
     "ArtifactError": "errors",
-    "Auto": "methods",
+    "Auto": "methods.registry",
     "BudgetError": "errors",
     "CheckpointError": "errors",
     "Comparison": "reporting.comparison",
@@ -72,37 +72,37 @@ _HOMES = {
     "DependencyError": "errors",
     "FMCheckpoint": "checkpoints",
     "FMCompressError": "errors",
-    "Field": "schema",
-    "FieldVocabulary": "vocabulary",
-    "LightFM": "methods",
+    "Field": "fm.schema",
+    "FieldVocabulary": "fm.vocabulary",
+    "LightFM": "methods.registry",
     "MovingOptions": "finetune.options",
-    "NumericField": "schema",
-    "NumericWeights": "numeric",
+    "NumericField": "fm.schema",
+    "NumericWeights": "fm.numeric_weights",
     "OutputError": "errors",
     "ReassignOptions": "finetune.options",
     "Report": "reporting",
-    "Schema": "schema",
-    "Scores": "evaluation",
+    "Schema": "fm.schema",
+    "Scores": "evaluation.scores",
     "SearchOptions": "finetune.options",
-    "SharedField": "schema",
-    "SpaceOptions": "quantization.architecture",
+    "SharedField": "fm.schema",
+    "SpaceOptions": "methods.xlightfm.search_space",
     "StateError": "errors",
     "TuneOptions": "finetune.options",
     "UsageError": "errors",
     "Verdict": "gates",
-    "Vocabulary": "vocabulary",
-    "XLightFM": "methods",
+    "Vocabulary": "fm.vocabulary",
+    "XLightFM": "methods.registry",
     "check": "gates",
     "compare": "reporting.compare",
     "evaluate": "api",
     "load": "artifact",
     "load_checkpoint": "checkpoints",
-    "parse_fields": "field_specs",
+    "parse_fields": "fm.field_specs",
     "quantize": "api",
-    "read_vocabulary": "vocabulary",
+    "read_vocabulary": "fm.vocabulary",
     "report": "reporting",
     "save_checkpoint": "checkpoints",
-    "sweep": "sweeping",
+    "sweep": "sweeping.sweep",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- the names are the table's

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmcompress.artifact import CompressedFM
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.device import Device, resolve_device
+from fmcompress.data.train_valid import DataOptions, open_tuning_data
 from fmcompress.finetune.options import TuneOptions
-from fmcompress.journal import RunFiles
-from fmcompress.methods import Method, default_tuning, method_of
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.methods.registry import Method, default_tuning, method_of
 from fmcompress.pipeline import Quantization
 from fmcompress.progress import SILENT, Progress
-from fmcompress.provenance import open_journal
-from fmcompress.tuning_data import DataOptions, open_tuning_data
+from fmcompress.training.device import Device, resolve_device
+from fmcompress.training.provenance import open_journal
+from fmcompress.training.run_state import RunFiles
 
 if TYPE_CHECKING:
-    from fmcompress.data_options import Match, Oov
-    from fmcompress.evaluation import Model, Scores
-    from fmcompress.vocabulary import Vocabulary
+    from fmcompress.data.options import Match, Oov
+    from fmcompress.evaluation.scores import Model, Scores
+    from fmcompress.fm.vocabulary import Vocabulary
 
 
 def quantize(
@@ -133,7 +133,7 @@ def evaluate(
         UsageError: the vocabulary is not one of the model's fields.
         DataError: the rows cannot be used.
     """
-    from fmcompress.evaluation import open_rows_for, score_rows
+    from fmcompress.evaluation.scores import open_rows_for, score_rows
 
     options = DataOptions(label, match, oov, first_index)
     return score_rows(model, open_rows_for(model, data, options, vocabulary=vocabulary))

@@ -12,25 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from fmcompress.artifact import CompressedFM, Quality, pack_model, with_vocabulary
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.data.train_valid import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import SearchOptions, TuneOptions
-from fmcompress.journal import Journal
-from fmcompress.methods import Auto, LightFM, Method, XLightFM
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.auto.bit_allocation import Planner
+from fmcompress.methods.auto.rotation import rotated
+from fmcompress.methods.registry import Auto, LightFM, Method, XLightFM
+from fmcompress.methods.xlightfm.search_space import SearchSpace
 from fmcompress.progress import SILENT, Progress
-from fmcompress.provenance import origin_of
-from fmcompress.quantization.architecture import SearchSpace
 from fmcompress.quantization.plan import Plan, carry_out, plan_lightfm
-from fmcompress.quantization.planner import Planner
-from fmcompress.quantization.rotation import rotated
 from fmcompress.quantization.sensitivity import Sensitivity, from_moments
-from fmcompress.quantized import QuantizedFM
 from fmcompress.sizes import parse_size
-from fmcompress.tiers import Tiers
-from fmcompress.tuning_data import TuningData
+from fmcompress.training.provenance import origin_of
+from fmcompress.training.run_state import Journal
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation import Scores
+    from fmcompress.evaluation.scores import Scores
 
 
 class Groundwork:
@@ -79,8 +79,8 @@ class Groundwork:
                 progress.note("no data and no counts in the checkpoint: all categories count the same")
             self.sensitivity = from_moments(self.checkpoint, self.counts)
         else:
-            from fmcompress.data import count_categories
-            from fmcompress.quantization.heldout import draw_rows, tells_enough
+            from fmcompress.data.counts import count_categories
+            from fmcompress.methods.auto.held_out_loss import draw_rows, tells_enough
             from fmcompress.quantization.sensitivity import from_rows
 
             self.counts = count_categories(data.rows)
@@ -225,7 +225,7 @@ class Quantization:
         tuning: TuneOptions,
         journal: Journal,
     ) -> Plan:
-        from fmcompress.finetune.search import SearchStart, search
+        from fmcompress.methods.xlightfm.search import SearchStart, search
 
         space = self._space
         tiers = Tiers.none(self._checkpoint.schema)
@@ -245,8 +245,8 @@ class Quantization:
         return Plan(tiers, tuple(space.quantizers(choices)), file_bytes, self.largest_bytes)
 
     def _tuned(self, model: CompressedFM, data: TuningData, tuning: TuneOptions, journal: Journal) -> CompressedFM:
-        from fmcompress.evaluation import score_rows
-        from fmcompress.finetune.trainer import tune
+        from fmcompress.evaluation.scores import score_rows
+        from fmcompress.finetune.tuner import tune
 
         source = score_rows(self._checkpoint, data.valid)
         untuned = score_rows(model, data.valid)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import fmcompress as fc
-from fmcompress.data import open_training_rows
+from fmcompress.backbones.train_fm import TrainOptions, train
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.fm.trainer import TrainOptions, train
-from fmcompress.schema import Schema
+from fmcompress.data.rows import open_training_rows
+from fmcompress.fm.schema import Schema
 
 FIELDS = (("user", 400), ("item", 250), ("city", 30), ("hour", 24))
 BUDGET = "6KB"

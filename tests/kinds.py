@@ -3,11 +3,11 @@
 import numpy as np
 
 from fmcompress.checkpoints import FMCheckpoint
-from fmcompress.data import Batch
-from fmcompress.links import parse_link
-from fmcompress.numeric import NumericWeights
-from fmcompress.schema import Field, NumericField, Schema, SharedField
-from fmcompress.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.data.batch import Batch
+from fmcompress.fm.links import parse_link
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 
 SCHEMA = Schema.in_order(
     [

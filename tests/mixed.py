@@ -6,12 +6,12 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fmcompress.artifact import pack_model, unpack_model, with_vocabulary
-from fmcompress.links import parse_link
-from fmcompress.numeric import NumericWeights
-from fmcompress.quantized import QuantizedFM
-from fmcompress.schema import Field, NumericField, Schema, SharedField
-from fmcompress.tiers import Tiers
-from fmcompress.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.links import parse_link
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.tiers import Tiers
+from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from tests import kinds
 from tests.models import origin, quantized
 from tests.strategies import fields

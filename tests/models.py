@@ -6,10 +6,10 @@ from fmcompress.artifact import Origin, Quality, pack_model
 from fmcompress.artifact.tables import decode_half, decode_int8, encode_half, encode_int8
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.generate import random_click_model
-from fmcompress.quantized import QuantizedField, QuantizedFM, table_shapes
-from fmcompress.quantizer import INT8, parse_quantizer
-from fmcompress.schema import Schema
-from fmcompress.tiers import Tiers
+from fmcompress.fm.quantized import QuantizedField, QuantizedFM, table_shapes
+from fmcompress.fm.quantizer import INT8, parse_quantizer
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.tiers import Tiers
 
 # Embedding size, and for each field: categories, quantizer of the embeddings, quantizer of the linear weights.
 SHAPES = {

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from fmcompress.quantizer import HALF, INT8, Quantizer, embedding_spec, linear_spec
+from fmcompress.fm.quantizer import HALF, INT8, Quantizer, embedding_spec, linear_spec
 
 
 def quantizers(dim, *, largest=40):

@@ -10,7 +10,7 @@ import pytest
 import fmcompress as fc
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import ReassignOptions, TuneOptions
-from fmcompress.methods import default_tuning
+from fmcompress.methods.registry import default_tuning
 from tests import kinds
 
 LINKS = ["sigmoid", "probit", "identity", "clip:-1:1"]

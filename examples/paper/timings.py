@@ -12,16 +12,18 @@ import torch
 from runs import Run, Workplace, first_seed
 
 import fmcompress as fc
-from fmcompress.data import count_categories, open_training_rows, shuffled
-from fmcompress.evaluation import predictor
+from fmcompress.backbones.train_fm import TrainOptions, TrainRun
+from fmcompress.data.counts import count_categories
+from fmcompress.data.rows import open_training_rows
+from fmcompress.data.shuffle import shuffled
+from fmcompress.evaluation.scores import predictor
 from fmcompress.finetune.options import SearchOptions
-from fmcompress.finetune.search import SearchRun, SearchStart
-from fmcompress.finetune.trainer import TuneRun
-from fmcompress.fm.trainer import TrainOptions, TrainRun
-from fmcompress.methods import LightFM
+from fmcompress.finetune.tuner import TuneRun
+from fmcompress.methods.registry import LightFM
+from fmcompress.methods.xlightfm.search import SearchRun, SearchStart
+from fmcompress.methods.xlightfm.search_space import SearchSpace, SpaceOptions
 from fmcompress.pipeline import Quantization
 from fmcompress.quantization import sensitivity
-from fmcompress.quantization.architecture import SearchSpace, SpaceOptions
 from fmcompress.quantization.plan import carry_out
 
 _BATCH_ROWS = 2048

@@ -15,9 +15,9 @@ from fmcompress.artifact.entries import LONGEST_ERROR, Tier, encode_entry, encod
 from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.metadata import UNSEALED, compose
 from fmcompress.artifact.origin import LONGEST, Origin
-from fmcompress.quantizer import HALF, INT8, Quantizer, code_bits
-from fmcompress.schema import Field, NumericField, Schema, SharedField
-from fmcompress.tiers import by_field
+from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.tiers import by_field
 
 BIAS_BYTES = 4
 

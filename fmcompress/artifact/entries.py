@@ -19,9 +19,9 @@ from typing import Any
 
 from fmcompress.artifact.container import canonical_json
 from fmcompress.artifact.origin import number, text, whole
-from fmcompress.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
-from fmcompress.schema import Field, NumericField, SharedField
-from fmcompress.tiers import MAX_TIERS
+from fmcompress.fm.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
+from fmcompress.fm.schema import Field, NumericField, SharedField
+from fmcompress.fm.tiers import MAX_TIERS
 
 LONGEST_ERROR = -1.2e-5
 """No error takes more room in the metadata."""

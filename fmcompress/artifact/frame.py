@@ -7,8 +7,8 @@ from typing import Protocol
 
 from fmcompress.artifact.container import Tensor
 from fmcompress.errors import UsageError
-from fmcompress.links import Link, parse_link
-from fmcompress.schema import Schema
+from fmcompress.fm.links import Link, parse_link
+from fmcompress.fm.schema import Schema
 
 _ALWAYS = ("bias", "values", "codes")
 _MAX_NUMERIC = 2**26

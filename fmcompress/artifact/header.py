@@ -19,10 +19,10 @@ from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.metadata import DEFAULTS, SCHEMA_VERSION, compose
 from fmcompress.artifact.origin import Origin, decode_origin, text, whole
 from fmcompress.errors import ArtifactError, UsageError
-from fmcompress.links import Link
-from fmcompress.quantizer import Quantizer
-from fmcompress.schema import Field, Schema
-from fmcompress.tiers import by_field, parts_of
+from fmcompress.fm.links import Link
+from fmcompress.fm.quantizer import Quantizer
+from fmcompress.fm.schema import Field, Schema
+from fmcompress.fm.tiers import by_field, parts_of
 
 _MAX_DIM = 65_536
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -19,10 +19,10 @@ from fmcompress.artifact.numeric import decode_numeric, encode_numeric
 from fmcompress.artifact.tables import LARGEST_INT8
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.files import replacing
-from fmcompress.quantizer import code_bits
-from fmcompress.schema import Schema
-from fmcompress.vocabulary import check_ids
-from fmcompress.vocabulary_bytes import largest_ids
+from fmcompress.fm.quantizer import code_bits
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.vocabulary import check_ids
+from fmcompress.fm.vocabulary_packing import largest_ids
 
 _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1 << 14

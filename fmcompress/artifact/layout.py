@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from fmcompress.artifact.counting import tier_bits, tier_bytes
 from fmcompress.artifact.header import Header
-from fmcompress.quantized import table_shapes
-from fmcompress.quantizer import HALF, INT8, Quantizer
-from fmcompress.tiers import by_field
+from fmcompress.fm.quantized import table_shapes
+from fmcompress.fm.quantizer import HALF, INT8, Quantizer
+from fmcompress.fm.tiers import by_field
 
 
 @dataclass(frozen=True)

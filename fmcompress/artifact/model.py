@@ -16,11 +16,11 @@ from fmcompress.artifact.header import Header
 from fmcompress.artifact.layout import field_layouts, part_layouts
 from fmcompress.artifact.origin import Origin
 from fmcompress.artifact.tables import read_table, write_table
-from fmcompress.numeric import NumericWeights
-from fmcompress.quantized import QuantizedField, QuantizedFM
-from fmcompress.schema import Schema
-from fmcompress.tiers import Tiers, by_field
-from fmcompress.vocabulary import Vocabulary
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.tiers import Tiers, by_field
+from fmcompress.fm.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from fmcompress.serve.scorer import Scorer

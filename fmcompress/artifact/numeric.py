@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmcompress.artifact.frame import Frame
-from fmcompress.numeric import NumericWeights
+from fmcompress.fm.numeric_weights import NumericWeights
 
 Floats = npt.NDArray[np.float32]
 

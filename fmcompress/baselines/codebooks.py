@@ -10,9 +10,9 @@ from fmcompress.baselines.point import BaselinePoint
 from fmcompress.baselines.task import Task
 from fmcompress.errors import BudgetError
 from fmcompress.finetune.options import MovingOptions, SearchOptions
-from fmcompress.methods import LightFM, XLightFM
+from fmcompress.methods.registry import LightFM, XLightFM
+from fmcompress.methods.xlightfm.search_space import SpaceOptions
 from fmcompress.pipeline import Quantization
-from fmcompress.quantization.architecture import SpaceOptions
 
 AnyLightFM = TypeVar("AnyLightFM", LightFM, XLightFM)
 

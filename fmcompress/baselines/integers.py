@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 _FACTORS = np.geomspace(1, 0.02, 80)
 _LEAST_WEIGHT = 1e-6

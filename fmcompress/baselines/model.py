@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fmcompress.baselines.stored import StoredFM
 from fmcompress.baselines.tables import IntegerTable, KeptTable
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
+from fmcompress.fm.checkpoint import FMCheckpoint
 
 
 class StoredModule(nn.Module):

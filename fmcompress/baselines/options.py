@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+from fmcompress.backbones.train_fm import TrainOptions
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import MovingOptions, TuneOptions
-from fmcompress.fm.trainer import TrainOptions
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from fmcompress.baselines.point import BaselinePoint
 from fmcompress.baselines.tables import IntegerTable, KeptTable
 from fmcompress.baselines.task import Task
 from fmcompress.baselines.tuning import tune_stored
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.training import sparse_gradients
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.training.loop import sparse_gradients
 
 _NUMBER_BYTES = np.dtype(np.float16).itemsize
 

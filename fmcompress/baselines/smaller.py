@@ -15,8 +15,8 @@ from fmcompress.baselines.stored import FloatRows, StoredFM
 from fmcompress.baselines.tables import IntegerTable
 from fmcompress.baselines.task import Task
 from fmcompress.baselines.tuning import tune_stored
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.training import sparse_gradients
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.training.loop import sparse_gradients
 
 
 def smaller_fms(key: str, task: Task) -> Iterator[BaselinePoint]:

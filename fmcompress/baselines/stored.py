@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from fmcompress.artifact import bitpack
 from fmcompress.baselines.integers import INT4, Integers
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.schema import Schema
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.schema import Schema
 
 
 class StoredTable(Protocol):

@@ -11,7 +11,7 @@ from torch.nn.functional import embedding, pad
 from fmcompress.baselines.integers import LEAST_STEP, Integers, as_float16, best_steps
 from fmcompress.baselines.lsq import as_stored, fake_quantized
 from fmcompress.baselines.stored import IntegerRows, KeptRows
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 
 class IntegerTable(nn.Module):

@@ -8,13 +8,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from fmcompress.backbones.train_fm import TrainedFM, train
 from fmcompress.baselines.options import BaselineOptions
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import count_categories
+from fmcompress.data.counts import count_categories
+from fmcompress.data.train_valid import TuningData
 from fmcompress.errors import UsageError
-from fmcompress.fm.trainer import TrainedFM, train
+from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.progress import Progress
-from fmcompress.tuning_data import TuningData
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from fmcompress.backbones.fm_module import RowNumbers
 from fmcompress.baselines.model import StoredModule
 from fmcompress.baselines.options import Trial
 from fmcompress.baselines.point import BaselinePoint
 from fmcompress.baselines.task import Task
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import Batch
-from fmcompress.evaluation import score_rows
+from fmcompress.data.batch import Batch
+from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.targets import Targets
-from fmcompress.fm.model import RowNumbers
-from fmcompress.training import Fit, Run, Schedule, adam, fit, linear_decay
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.training.loop import Fit, Run, Schedule, adam, fit, linear_decay
 
 
 def tune_stored(begin: Callable[[], StoredModule], key: str, name: str, task: Task) -> BaselinePoint:

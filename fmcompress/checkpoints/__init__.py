@@ -1,8 +1,8 @@
 """Reads trained factorization machines of any known tool, and writes our own checkpoints."""
 
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.checkpoints.load import load_checkpoint
-from fmcompress.checkpoints.native import check_saveable, save_checkpoint
-from fmcompress.checkpoints.source import Source
+from fmcompress.checkpoints.tools.native import check_saveable, save_checkpoint
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.source import Source
 
 __all__ = ["FMCheckpoint", "Source", "check_saveable", "load_checkpoint", "save_checkpoint"]

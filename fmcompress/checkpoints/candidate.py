@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from fmcompress.checkpoints.inert import Stub
-from fmcompress.checkpoints.modules import model_of
-from fmcompress.checkpoints.pickle_file import PickleFile
-from fmcompress.checkpoints.safetensors_file import SafetensorsFile, is_safetensors
-from fmcompress.checkpoints.tensor import TensorFile, Weights
-from fmcompress.checkpoints.torch_file import MAGIC, TorchFile
+from fmcompress.checkpoints.files.safetensors_file import SafetensorsFile, is_safetensors
+from fmcompress.checkpoints.files.tensor import TensorFile, Weights
+from fmcompress.checkpoints.files.torch_file import MAGIC, TorchFile
+from fmcompress.checkpoints.pickle.modules import model_of
+from fmcompress.checkpoints.pickle.pickle_file import PickleFile
+from fmcompress.checkpoints.pickle.stubs import Stub
 
 _HEAD_BYTES = 64
 

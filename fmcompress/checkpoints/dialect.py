@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fmcompress.checkpoints.candidate import Candidate
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.checkpoints.damage import quoted
-from fmcompress.checkpoints.tensor import Tensor
+from fmcompress.checkpoints.files.damage import quoted
+from fmcompress.checkpoints.files.tensor import Tensor
 from fmcompress.errors import CheckpointError
-from fmcompress.numeric import NumericWeights
-from fmcompress.schema import Field, NumericField, Schema
-from fmcompress.vocabulary import Vocabulary
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.schema import Field, NumericField, Schema
+from fmcompress.fm.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

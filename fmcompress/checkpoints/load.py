@@ -8,27 +8,20 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fmcompress.checkpoints import (
-    by_keys,
-    deepctr_torch,
-    fastfm,
-    fuxictr,
-    libfm,
-    myfm,
-    native,
-    pytorch_fm,
-    recbole,
-    spark,
-    xlearn,
-)
 from fmcompress.checkpoints.candidate import Candidate
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.checkpoints.damage import quoted
 from fmcompress.checkpoints.dialect import Dialect, Given, listed
-from fmcompress.checkpoints.source import Source, state_of
+from fmcompress.checkpoints.files.damage import quoted
+from fmcompress.checkpoints.tools import by_keys, fastfm, libfm, myfm, native, pytorch_fm
+from fmcompress.checkpoints.tools.deepctr_torch import deepfm as deepctr_torch
+from fmcompress.checkpoints.tools.fuxictr import fm as fuxictr
+from fmcompress.checkpoints.tools.recbole import fm as recbole
+from fmcompress.checkpoints.tools.spark import fm as spark
+from fmcompress.checkpoints.tools.xlearn import fm as xlearn
 from fmcompress.errors import CheckpointError
-from fmcompress.schema import Schema
-from fmcompress.vocabulary import Vocabulary
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.source import Source, state_of
+from fmcompress.fm.vocabulary import Vocabulary
 
 DIALECTS = (
     Dialect("fmcompress", native.recognises, native.read),

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from fmcompress.data_options import Match
+from fmcompress.data.options import Match
 from fmcompress.errors import DataError
-from fmcompress.schema import Schema
-from fmcompress.vocabulary import Vocabulary
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.vocabulary import Vocabulary
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 _SHOWN_COLUMNS = 12

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from fmcompress.data.batch import MISSING
 from fmcompress.data.libsvm_lines import Lines
 from fmcompress.data.numbers import finite, value_error
-from fmcompress.data_options import Oov
+from fmcompress.data.options import Oov
 from fmcompress.errors import DataError
-from fmcompress.schema import Field, NumericField, Schema
+from fmcompress.fm.schema import Field, NumericField, Schema
 
 Ids = npt.NDArray[np.int32]
 Values = npt.NDArray[np.float32]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fmcompress.data.batch import Batch
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 _ZIPF_EXPONENT = 1.1
 

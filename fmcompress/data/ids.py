@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from fmcompress.data.batch import MISSING
 from fmcompress.data.columns import has_tokens
-from fmcompress.data_options import Oov
+from fmcompress.data.options import Oov
 from fmcompress.errors import DataError
-from fmcompress.schema import Schema
-from fmcompress.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 
 _UNKNOWN = MISSING - 1
 _LARGEST_ID = 2**63 - 1

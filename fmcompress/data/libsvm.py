@@ -14,10 +14,10 @@ from fmcompress.data.flat import FlatReader
 from fmcompress.data.libsvm_chunks import Chunk, chunks_of
 from fmcompress.data.libsvm_lines import Lines, parse_lines
 from fmcompress.data.numbers import Floats, Labels, label_error, wrong_labels
+from fmcompress.data.options import Oov
 from fmcompress.data.parts import Part, part_of, part_rows
-from fmcompress.data_options import Oov
 from fmcompress.errors import DataError
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 _BATCH_ROWS = 65_536
 

@@ -13,12 +13,12 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.files import find_files, kind_of
 from fmcompress.data.libsvm import LibsvmRows
 from fmcompress.data.numbers import Labels
+from fmcompress.data.options import DataOptions
 from fmcompress.data.parquet import ParquetRows, infer_schema
 from fmcompress.data.parts import Part
-from fmcompress.data_options import DataOptions
 from fmcompress.errors import DataError
-from fmcompress.schema import Schema
-from fmcompress.vocabulary import Vocabulary
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.vocabulary import Vocabulary
 
 
 class Rows(Protocol):

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fmcompress.data import Batch
-from fmcompress.numeric import NumericWeights
-from fmcompress.sharing import stacked, uses_of
-from fmcompress.tiers import Tiers
+from fmcompress.data.batch import Batch
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.shared_tables import stacked, uses_of
+from fmcompress.fm.tiers import Tiers
 
 
 @dataclass(frozen=True)

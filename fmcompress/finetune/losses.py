@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fmcompress.links import Link
+from fmcompress.fm.links import Link
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """From logits and targets, float32 (rows,) each, to the mean loss, a scalar."""

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.data import Batch
+from fmcompress.data.batch import Batch
+from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.scorer import FMScorer
 
 

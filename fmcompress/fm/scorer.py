@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import embedding_bag
 
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import DataError
+from fmcompress.fm.checkpoint import FMCheckpoint
 
 
 class FMScorer:

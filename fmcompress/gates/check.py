@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcompress.artifact import load
-from fmcompress.data_options import DataOptions
+from fmcompress.data.options import DataOptions
 from fmcompress.errors import UsageError
 from fmcompress.gates.gate import Limit, parse_limits
 from fmcompress.gates.judging import judge
@@ -17,10 +17,10 @@ from fmcompress.gates.verdict import Verdict
 from fmcompress.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from fmcompress.data_options import Match, Oov
-    from fmcompress.evaluation import Model
-    from fmcompress.schema import Schema
-    from fmcompress.vocabulary import Vocabulary
+    from fmcompress.data.options import Match, Oov
+    from fmcompress.evaluation.scores import Model
+    from fmcompress.fm.schema import Schema
+    from fmcompress.fm.vocabulary import Vocabulary
 
 
 def check(
@@ -109,7 +109,7 @@ def check(
 
 
 def _load(path: str | Path, **given: Any) -> Model:
-    from fmcompress.models import load_model
+    from fmcompress.checkpoints.model_files import load_model
 
     return load_model(path, **given)
 

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmcompress.artifact import CompressedFM
-from fmcompress.data_options import DataOptions
+from fmcompress.data.options import DataOptions
 from fmcompress.errors import FMCompressError
 from fmcompress.gates.gate import Figure
 from fmcompress.gates.verdict import JudgedModel
 from fmcompress.progress import Progress
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation import Model, Scores
-    from fmcompress.vocabulary import Vocabulary
+    from fmcompress.evaluation.scores import Model, Scores
+    from fmcompress.fm.vocabulary import Vocabulary
 
 Loader = Callable[["str | Path"], "Model"]
 
@@ -91,7 +91,7 @@ class Measuring:
 
     def _scores(self, model: Model, name: str) -> tuple[Scores | None, str]:
         """Return the scores of a model, or why there are none."""
-        from fmcompress.evaluation import open_rows_for, score_rows
+        from fmcompress.evaluation.scores import open_rows_for, score_rows
 
         if self.data is None:
             return None, "there are no data"
@@ -108,7 +108,7 @@ class Measuring:
 def _stored_bytes(model: Model, path: Path) -> int:
     if isinstance(model, CompressedFM):
         return model.file_bytes
-    from fmcompress.models import stored_bytes
+    from fmcompress.checkpoints.model_files import stored_bytes
 
     return stored_bytes(path)
 

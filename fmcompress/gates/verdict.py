@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from fmcompress.gates.gate import Unit
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation import Scores
+    from fmcompress.evaluation.scores import Scores
 
 Outcome = Literal["pass", "FAIL", "not judged"]
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from fmcompress.fm.quantized import QuantizedField
+from fmcompress.fm.quantizer import Quantizer
+from fmcompress.quantization.field_weights import FieldWeights
 from fmcompress.quantization.kmeans import Points, nearest, train_centroids
-from fmcompress.quantization.metric import whitened_subspaces
-from fmcompress.quantization.weights import FieldWeights
-from fmcompress.quantized import QuantizedField
-from fmcompress.quantizer import Quantizer
+from fmcompress.quantization.whitening import whitened_subspaces
 
 _ITERATIONS = 20
 _ITERATIONS_OF_MANY = 8

@@ -10,18 +10,18 @@ from itertools import islice
 from fmcompress.artifact.counting import artifact_bytes
 from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.origin import Origin
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
 from fmcompress.errors import BudgetError
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantizer import Quantizer
+from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.lightfm.method import LightFM
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
-from fmcompress.quantization.lightfm import LightFM
+from fmcompress.quantization.field_weights import Metric, all_weights
 from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.sensitivity import Sensitivity
-from fmcompress.quantization.weights import Metric, all_weights
-from fmcompress.quantized import QuantizedFM
-from fmcompress.quantizer import Quantizer
 from fmcompress.sizes import format_size
-from fmcompress.tiers import Tiers
 
 
 @dataclass(frozen=True)

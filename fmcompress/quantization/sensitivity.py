@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.checkpoint import FMCheckpoint
-from fmcompress.schema import Schema
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.schema import Schema
 
 if TYPE_CHECKING:
-    from fmcompress.data import Rows
+    from fmcompress.data.rows import Rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: npt.NDArray[np.int64
         counts: how often each category occurs in them.
         seed: of the draw.
     """
-    from fmcompress.data import shuffled
+    from fmcompress.data.shuffle import shuffled
     from fmcompress.fm.scorer import FMScorer
 
     schema, dim, link = checkpoint.schema, checkpoint.dim, checkpoint.link_function

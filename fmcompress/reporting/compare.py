@@ -10,7 +10,7 @@ from fmcompress.artifact import CompressedFM, load
 from fmcompress.artifact.contents import contents, same
 from fmcompress.artifact.header import encode
 from fmcompress.artifact.metadata import UNSEALED
-from fmcompress.data_options import DataOptions
+from fmcompress.data.options import DataOptions
 from fmcompress.progress import SILENT, Progress
 from fmcompress.reporting.comparison import (
     Change,
@@ -24,9 +24,9 @@ from fmcompress.reporting.fields import FieldReport
 from fmcompress.reporting.report import PARTS, Report, report
 
 if TYPE_CHECKING:
-    from fmcompress.data_options import Match, Oov
-    from fmcompress.evaluation import Scores
-    from fmcompress.vocabulary import Vocabulary
+    from fmcompress.data.options import Match, Oov
+    from fmcompress.evaluation.scores import Scores
+    from fmcompress.fm.vocabulary import Vocabulary
 
 _SETTINGS = ("dim", "link", "method", "seed", "budget_bytes", "source", "libraries")
 
@@ -99,7 +99,7 @@ def _scores(
     vocabulary: Vocabulary | None,
     progress: Progress,
 ) -> Scores:
-    from fmcompress.evaluation import open_rows_for, score_rows
+    from fmcompress.evaluation.scores import open_rows_for, score_rows
 
     rows = open_rows_for(model, data, options, vocabulary=vocabulary)
     found = score_rows(model, rows)

@@ -15,7 +15,7 @@ from fmcompress.text import inert, printable, shortened
 
 if TYPE_CHECKING:
     from fmcompress.artifact import Quality
-    from fmcompress.evaluation import Scores
+    from fmcompress.evaluation.scores import Scores
 
 _WORDS = {
     "added": "added",

@@ -9,7 +9,7 @@ from fmcompress.reporting.fields import FieldReport
 from fmcompress.reporting.report import TOP, Report
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation import Scores
+    from fmcompress.evaluation.scores import Scores
 
 Change = Literal["added", "removed", "kind", "cardinality", "pad", "table", "quantizer", "weights"]
 """What is another at a field; ``weights`` only where all the rest is the same."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from fmcompress.evaluation import Scores
+from fmcompress.evaluation.scores import Scores
 from fmcompress.reporting.schema import json_document
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 

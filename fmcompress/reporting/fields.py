@@ -8,9 +8,9 @@ from typing import Literal
 
 from fmcompress.artifact import Header
 from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
-from fmcompress.quantizer import embedding_spec, linear_spec
-from fmcompress.schema import Field, NumericField, SharedField
-from fmcompress.tiers import by_field
+from fmcompress.fm.quantizer import embedding_spec, linear_spec
+from fmcompress.fm.schema import Field, NumericField, SharedField
+from fmcompress.fm.tiers import by_field
 
 FLOAT_BYTES = 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from fmcompress.inspection import InspectedField, Inspection
+from fmcompress.checkpoints.inspection import InspectedField, Inspection
 from fmcompress.reporting.schema import json_document
 from fmcompress.reporting.table import Table, markdown_table, plain_table
 from fmcompress.sizes import format_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fmcompress.quantizer import Quantizer, code_bits
+from fmcompress.fm.quantizer import Quantizer, code_bits
 
 _FLOAT_BYTES = 4
 MIB = 2**20

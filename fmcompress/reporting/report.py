@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fmcompress.artifact import CompressedFM, Header, Quality, load
 from fmcompress.artifact.counting import BIAS_BYTES, tier_bytes
-from fmcompress.links import parse_link
-from fmcompress.quantizer import Quantizer
+from fmcompress.fm.links import parse_link
+from fmcompress.fm.quantizer import Quantizer
 from fmcompress.reporting.fields import FLOAT_BYTES, FieldReport, field_reports
 from fmcompress.reporting.paper import MIB, paper_params_mib
 from fmcompress.serve.memory import resident_bytes

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fmcompress.data import Rows
-from fmcompress.evaluation import Model, predictions_of, predictor
+from fmcompress.data.rows import Rows
+from fmcompress.evaluation.scores import Model, predictions_of, predictor
 from fmcompress.files import replacing
 from fmcompress.progress import SILENT, Progress
 

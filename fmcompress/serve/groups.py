@@ -16,7 +16,7 @@ from torch.nn.functional import embedding_bag
 
 from fmcompress.artifact.layout import PartLayout, TableLayout
 from fmcompress.artifact.tables import read_table
-from fmcompress.quantizer import subspace_bounds
+from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.serve.memory import folds_linear, stays_packed
 from fmcompress.serve.ranks import Ids, Mask
 from fmcompress.serve.windows import U64, CodeReader

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fmcompress.artifact.counting import tier_bits
 from fmcompress.artifact.header import Header
 from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
-from fmcompress.quantizer import HALF
+from fmcompress.fm.quantizer import HALF
 
 SMALL_FIELD = 4096
 """Raw embeddings of up to this many categories are kept in fp32; those of more are read from where they lie."""

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from fmcompress.artifact import pack_model, with_vocabulary
-from fmcompress.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from tests.mixed import mixed, vocabulary_of
 from tests.models import origin, packed
 

@@ -8,7 +8,7 @@ import pytest
 
 from fmcompress.artifact import load
 from fmcompress.errors import ArtifactError
-from fmcompress.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 
 from .crafted import CODES, KINDS, METADATA, TIERED, VALUES, craft, craft_kinds, craft_tiered, sealed, small_artifacts
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import Origin, load, pack_model, unpack_model
-from fmcompress.numeric import NumericWeights
-from fmcompress.quantized import QuantizedField, QuantizedFM
-from fmcompress.quantizer import INT8, Quantizer
-from fmcompress.schema import Field, NumericField, Schema, SharedField
-from fmcompress.tiers import Tiers
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantizer import INT8, Quantizer
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.tiers import Tiers
 from tests import format_reader
 from tests.models import EVERY_SHAPE, ODD_NAMES, packed, random_ids
 from tests.strategies import fields

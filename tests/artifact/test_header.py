@@ -16,8 +16,8 @@ from fmcompress.artifact.header import decode, encode
 from fmcompress.artifact.io import _header_bytes
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.errors import ArtifactError
-from fmcompress.quantizer import INT8, Quantizer
-from fmcompress.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.quantizer import INT8, Quantizer
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, ODD_NAMES, TIERED_SHAPES, origin, packed, quantized
 from tests.strategies import fields

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from fmcompress.artifact import Frame, load, pack_model, unpack_model, with_vocabulary
 from fmcompress.artifact.counting import artifact_bytes, entry_bytes, fixed_bytes, tier_bytes
 from fmcompress.errors import UsageError
-from fmcompress.schema import NumericField, Schema
-from fmcompress.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.schema import NumericField, Schema
+from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from tests import format_reader
 from tests.mixed import LINKS, mixed, mixed_models, packed_mixed, plain_predictions, random_rows, vocabulary_of
 from tests.models import origin

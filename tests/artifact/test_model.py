@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from fmcompress.artifact import pack_model, unpack_model
 from fmcompress.artifact.counting import tier_bytes
 from fmcompress.artifact.layout import field_layouts, part_layouts
-from fmcompress.quantized import QuantizedFM
-from fmcompress.quantizer import HALF
+from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantizer import HALF
 from tests.models import EVERY_SHAPE, SHAPES, origin, packed, quantized
 from tests.strategies import fields
 

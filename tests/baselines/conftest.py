@@ -2,14 +2,14 @@
 
 import pytest
 
+from fmcompress.backbones.train_fm import TrainOptions, train
 from fmcompress.baselines import BaselineOptions, Trial
 from fmcompress.baselines.task import Task
-from fmcompress.data import open_training_rows
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.fm.trainer import TrainOptions, train
+from fmcompress.data.rows import open_training_rows
+from fmcompress.data.train_valid import TuningData
+from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT
-from fmcompress.schema import Schema
-from fmcompress.tuning_data import TuningData
 
 SCHEMA = Schema.of([("user", 200), ("item", 90), ("hour", 24), ("one", 1)])
 TRAINING = TrainOptions(dim=8, l2=1e-3, lr=1e-2, batch_size=512, epochs=5)

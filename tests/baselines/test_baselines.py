@@ -9,7 +9,7 @@ from fmcompress.artifact import CompressedFM
 from fmcompress.baselines import BASELINES, BaselineOptions, Trial, run_baselines
 from fmcompress.baselines import task as task_module
 from fmcompress.errors import UsageError
-from fmcompress.evaluation import score_rows
+from fmcompress.evaluation.scores import score_rows
 
 from .conftest import BUDGETS, OPTIONS
 

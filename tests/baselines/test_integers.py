@@ -5,7 +5,7 @@ import pytest
 
 from fmcompress.baselines.integers import INT4, INT8, LEAST_STEP, as_float16, best_steps
 from fmcompress.baselines.stored import IntegerRows
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 SCHEMA = Schema.of([("a", 50), ("b", 7), ("c", 1)])
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 
 from fmcompress.baselines.integers import INT4, INT8
 from fmcompress.baselines.stored import FloatRows, IntegerRows, KeptRows, RowwiseRows, StoredFM
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 SCHEMA = Schema.of([("a", 50), ("b", 8)])
 ROWS, DIM = 58, 6

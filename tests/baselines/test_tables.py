@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmcompress import training
+from fmcompress.backbones.fm_module import RowNumbers
 from fmcompress.baselines.integers import INT4, INT8
 from fmcompress.baselines.options import BaselineOptions, Trial
 from fmcompress.baselines.pruning import pruned_module
@@ -12,9 +12,9 @@ from fmcompress.baselines.smaller import integer_module
 from fmcompress.baselines.task import Task
 from fmcompress.baselines.tuning import StoredRun
 from fmcompress.data.batch import Batch
-from fmcompress.fm.model import RowNumbers
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT
+from fmcompress.training import loop as training
 from tests.models import random_checkpoint, random_ids
 
 SOURCE = random_checkpoint((60, 9, 1), dim=5)

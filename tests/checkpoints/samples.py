@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fmcompress.checkpoints import FMCheckpoint
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 FILES = Path(__file__).parent / "files"
 WHOLE_MODEL = FILES / "pytorch-fm" / "fm.pt"

@@ -6,9 +6,9 @@ import torch
 from safetensors.torch import save_file
 
 from fmcompress.checkpoints import load_checkpoint
-from fmcompress.checkpoints.by_keys import parse_keys
+from fmcompress.checkpoints.tools.by_keys import parse_keys
 from fmcompress.errors import CheckpointError, UsageError
-from fmcompress.field_specs import parse_fields
+from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.scorer import FMScorer
 
 from .samples import FIELDS, FILES

@@ -10,9 +10,9 @@ import torch
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.field_specs import parse_fields
+from fmcompress.fm.field_specs import parse_fields
+from fmcompress.fm.schema import Field, NumericField, SharedField
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.schema import Field, NumericField, SharedField
 
 from .samples import FILES
 

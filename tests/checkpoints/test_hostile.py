@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fmcompress.checkpoints import opcodes
-from fmcompress.checkpoints.inert import checked_key
-from fmcompress.checkpoints.stand_ins import CALLS
-from fmcompress.checkpoints.unpickle import unpickle
+from fmcompress.checkpoints.pickle import opcodes
+from fmcompress.checkpoints.pickle.safe_calls import CALLS
+from fmcompress.checkpoints.pickle.stubs import checked_key
+from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.errors import CheckpointError
 
 from .limits import MEBIBYTE, refused

@@ -14,7 +14,7 @@ import pytest
 from fmcompress.checkpoints import FMCheckpoint, load_checkpoint, save_checkpoint
 from fmcompress.checkpoints.load import DIALECTS
 from fmcompress.errors import FMCompressError
-from fmcompress.field_specs import parse_fields
+from fmcompress.fm.field_specs import parse_fields
 
 from .pickles import rewritten_pickle
 from .samples import FIELDS, FILES, small_checkpoint

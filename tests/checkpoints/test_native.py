@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from fmcompress.checkpoints import FMCheckpoint, check_saveable, load_checkpoint, save_checkpoint
-from fmcompress.checkpoints.safetensors_file import write_safetensors
+from fmcompress.checkpoints.files.safetensors_file import write_safetensors
 from fmcompress.errors import CheckpointError, OutputError
-from fmcompress.field_specs import parse_fields
-from fmcompress.schema import Schema
+from fmcompress.fm.field_specs import parse_fields
+from fmcompress.fm.schema import Schema
 from tests import kinds
 
 from .samples import small_checkpoint

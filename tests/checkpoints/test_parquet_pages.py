@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmcompress.checkpoints.parquet_pages import check_expansion
+from fmcompress.checkpoints.files.parquet_pages import check_expansion
 from fmcompress.errors import CheckpointError
 
 MANY = 5_000_000

@@ -8,7 +8,7 @@ import pytest
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 from .samples import DEEPFM, FIELDS, FILES, STATE_DICT, WHOLE_MODEL, predict, rewritten
 

@@ -13,9 +13,9 @@ import torch
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.evaluation import open_rows_for, predictions_of, predictor
-from fmcompress.field_specs import parse_fields
-from fmcompress.schema import Field, NumericField
+from fmcompress.evaluation.scores import open_rows_for, predictions_of, predictor
+from fmcompress.fm.field_specs import parse_fields
+from fmcompress.fm.schema import Field, NumericField
 
 from .pickles import stood_in
 from .samples import FILES, predict, rewritten

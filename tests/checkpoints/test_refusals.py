@@ -7,7 +7,7 @@ import torch
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.field_specs import parse_fields
+from fmcompress.fm.field_specs import parse_fields
 
 from .samples import DEEPFM, STATE_DICT
 

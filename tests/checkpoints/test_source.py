@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 from fmcompress.checkpoints import Source, load_checkpoint
-from fmcompress.checkpoints.source import state_of
 from fmcompress.errors import CheckpointError
+from fmcompress.fm.source import state_of
 
 from .samples import FILES, WHOLE_MODEL
 

@@ -10,10 +10,10 @@ import pytest
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.evaluation import open_rows_for, predictions_of, predictor
-from fmcompress.field_specs import parse_fields
+from fmcompress.evaluation.scores import open_rows_for, predictions_of, predictor
+from fmcompress.fm.field_specs import parse_fields
+from fmcompress.fm.schema import Field, NumericField
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.schema import Field, NumericField
 
 from .samples import FILES
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fmcompress.checkpoints import load_checkpoint, save_checkpoint
-from fmcompress.checkpoints.stand_ins import CALLS, STORAGE_TYPES, Storage
-from fmcompress.checkpoints.unpickle import unpickle
+from fmcompress.checkpoints.pickle.safe_calls import CALLS, STORAGE_TYPES, Storage
+from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.errors import CheckpointError
 
 from .samples import FIELDS, STATE_DICT, WHOLE_MODEL, rewritten, small_checkpoint, write_torch_zip

@@ -8,10 +8,10 @@ from collections import OrderedDict, defaultdict
 import numpy as np
 import pytest
 
-from fmcompress.checkpoints.inert import Name, Stub
-from fmcompress.checkpoints.opcodes import MAX_OPERATIONS
-from fmcompress.checkpoints.stand_ins import CALLS
-from fmcompress.checkpoints.unpickle import unpickle
+from fmcompress.checkpoints.pickle.opcodes import MAX_OPERATIONS
+from fmcompress.checkpoints.pickle.safe_calls import CALLS
+from fmcompress.checkpoints.pickle.stubs import Name, Stub
+from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.errors import CheckpointError
 
 PROTOCOLS = range(6)

@@ -7,7 +7,7 @@ import pytest
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.field_specs import parse_fields
+from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.scorer import FMScorer
 
 from .samples import FIELDS, FILES

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 from tests.conftest import FIELDS
 
 SIZES = ",".join(f"{name}:{size}" for name, size in FIELDS)

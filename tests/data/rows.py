@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 
 AB = Schema.of([("a", 10), ("b", 4)])
 

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_svmlight_file
 
-from fmcompress.data import LibsvmRows, ParquetRows, open_rows, open_training_rows, shuffled
+from fmcompress.data.libsvm import LibsvmRows
 from fmcompress.data.libsvm_chunks import chunks_of
 from fmcompress.data.libsvm_lines import parse_lines
-from fmcompress.data_options import DataOptions
+from fmcompress.data.options import DataOptions
+from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.rows import open_rows, open_training_rows
+from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import DataError
-from fmcompress.field_specs import parse_fields
+from fmcompress.fm.field_specs import parse_fields
 from tests.data.rows import AB, collected, write
 
 GENUINE = Path(__file__).parents[1] / "checkpoints" / "files" / "libfm" / "test.libfm"

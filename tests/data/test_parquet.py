@@ -5,9 +5,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmcompress.data import ParquetRows, count_categories, infer_schema, open_training_rows
+from fmcompress.data.counts import count_categories
+from fmcompress.data.parquet import ParquetRows, infer_schema
+from fmcompress.data.rows import open_training_rows
 from fmcompress.errors import DataError
-from fmcompress.schema import Schema
+from fmcompress.fm.schema import Schema
 from tests.data.rows import AB, collected, write
 
 KINDS = [pa.int8(), pa.uint8(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]

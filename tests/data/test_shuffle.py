@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fmcompress.data import ParquetRows, shuffled
-from fmcompress.schema import Schema
+from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.shuffle import shuffled
+from fmcompress.fm.schema import Schema
 from tests.data.rows import write
 
 ROWS = 6000

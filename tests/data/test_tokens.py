@@ -4,11 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fmcompress.data import ParquetRows, count_categories, open_training_rows
-from fmcompress.data_options import DataOptions
+from fmcompress.data.counts import count_categories
+from fmcompress.data.options import DataOptions
+from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.rows import open_training_rows
 from fmcompress.errors import DataError
-from fmcompress.schema import Field, NumericField, Schema, SharedField
-from fmcompress.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from tests.data.rows import AB, collected, write
 
 TOKENS = {"x": 7, "y": 0, "é": 9, "why": 0}

@@ -16,10 +16,10 @@ from fmcompress_cli import demo
 from fmcompress_cli.main import run
 
 import fmcompress as fc
+from fmcompress.backbones import train_fm as trainer
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.fm import trainer
+from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT
-from fmcompress.schema import Schema
 from tests.checkpoints.samples import FILES, STATE_DICT
 from tests.conftest import console_script
 

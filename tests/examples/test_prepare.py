@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmcompress.data import open_training_rows
+from fmcompress.data.rows import open_training_rows
 
 SCRIPTS = Path(__file__).parents[2] / "examples" / "paper"
 SPLITS = ("train", "valid", "test")

@@ -12,8 +12,8 @@ import pytest
 
 import fmcompress as fc
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.fm.schema import Schema
 from fmcompress.gates.gate import GATES
-from fmcompress.schema import Schema
 from tests.conftest import console_script
 from tests.examples.plain_yaml import parse
 

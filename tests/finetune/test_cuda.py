@@ -7,18 +7,20 @@ import pytest
 import torch
 
 import fmcompress as fc
-from fmcompress.data import ParquetRows, count_categories, shuffled
+from fmcompress.data.counts import count_categories
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.evaluation import score_rows
+from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.shuffle import shuffled
+from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.lookup import sum_by_row
 from fmcompress.finetune.options import MovingOptions, SearchOptions, TuneOptions
-from fmcompress.finetune.search import SearchRun, SearchStart, search
-from fmcompress.finetune.trainer import TuneRun, tune
+from fmcompress.finetune.tuner import TuneRun, tune
+from fmcompress.fm.schema import Schema
+from fmcompress.methods.xlightfm.search import SearchRun, SearchStart, search
+from fmcompress.methods.xlightfm.search_space import SearchSpace, SpaceOptions
 from fmcompress.pipeline import Quantization
 from fmcompress.quantization import sensitivity
-from fmcompress.quantization.architecture import SearchSpace, SpaceOptions
 from fmcompress.quantization.plan import carry_out
-from fmcompress.schema import Schema
 from tests.models import origin
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")

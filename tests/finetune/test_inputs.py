@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from fmcompress.finetune.inputs import InputsOf
-from fmcompress.finetune.model import QuantizedModule
 from fmcompress.finetune.options import ReassignOptions
-from fmcompress.finetune.reassign import Reassigner
+from fmcompress.finetune.quantized_module import QuantizedModule
+from fmcompress.fm.quantizer import parse_quantizer
 from fmcompress.fm.scorer import FMScorer
+from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.auto.reassignment import Reassigner
 from fmcompress.quantization.plan import carry_out
 from fmcompress.quantization.sensitivity import from_moments
-from fmcompress.quantizer import parse_quantizer
-from fmcompress.tiers import Tiers
 from tests import kinds
 
 SPECS = [("2x8", "4"), ("raw", "raw"), ("3x16", "8"), ("shared", "2")]

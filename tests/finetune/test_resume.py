@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from fmcompress import journal as journal_module
-from fmcompress import training
-from fmcompress.data import ParquetRows
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.data.parquet import ParquetRows
 from fmcompress.errors import StateError
-from fmcompress.evaluation import score_rows
-from fmcompress.finetune import chooser
+from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
-from fmcompress.finetune.trainer import TuneRun, tune
-from fmcompress.journal import Journal, RunFiles, read_state, write_state
+from fmcompress.finetune.tuner import TuneRun, tune
+from fmcompress.fm.schema import Schema
+from fmcompress.methods.lightfm import code_assignment as chooser
 from fmcompress.progress import Progress, format_duration
-from fmcompress.schema import Schema
-from fmcompress.training import Schedule, Stage, fit
+from fmcompress.training import loop as training
+from fmcompress.training import run_state as journal_module
+from fmcompress.training.loop import Schedule, Stage, fit
+from fmcompress.training.run_state import Journal, RunFiles, read_state, write_state
 
 SCHEMA = Schema.of([("user", 60), ("item", 40), ("city", 7)])
 CLICKS = random_click_model(SCHEMA, dim=4, seed=0)

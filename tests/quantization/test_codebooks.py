@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
+from fmcompress.fm.quantized import QuantizedField, table_shapes
+from fmcompress.fm.quantizer import Quantizer, parse_quantizer, subspace_bounds
 from fmcompress.quantization.codebooks import expected_rise
-from fmcompress.quantization.metric import whitened_subspaces
-from fmcompress.quantized import QuantizedField, table_shapes
-from fmcompress.quantizer import Quantizer, parse_quantizer, subspace_bounds
-
-from .weights import quantized_field, random_field
+from fmcompress.quantization.whitening import whitened_subspaces
+from tests.field_weights import quantized_field, random_field
 
 
 @pytest.mark.parametrize(("dim", "subspaces"), [(8, 1), (8, 4), (7, 3), (5, 5), (1, 1)])

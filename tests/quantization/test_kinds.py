@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fmcompress.fm.links import parse_link
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.links import parse_link
+from fmcompress.methods.auto.held_out_loss import HeldOutPrices
+from fmcompress.methods.auto.rotation import rotated
 from fmcompress.progress import SILENT
 from fmcompress.quantization import sensitivity
-from fmcompress.quantization.heldout import HeldOutPrices
-from fmcompress.quantization.rotation import rotated
-from fmcompress.quantization.weights import all_weights
+from fmcompress.quantization.field_weights import all_weights
 from tests import kinds
 
 LINKS = ["sigmoid", "probit", "identity", "clip:-1:1"]

@@ -9,10 +9,10 @@ import pytest
 from fmcompress.artifact import load, pack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.errors import BudgetError
+from fmcompress.fm.schema import Schema
+from fmcompress.methods.auto.bit_allocation import Planner
 from fmcompress.quantization.plan import carry_out
-from fmcompress.quantization.planner import Planner
 from fmcompress.quantization.sensitivity import from_moments
-from fmcompress.schema import Schema
 from tests.models import ODD_NAMES, origin, random_checkpoint, random_ids
 
 SIZES = (40, 1, 700, 7, 130)

@@ -6,9 +6,10 @@ import itertools
 import numpy as np
 import pytest
 
-from fmcompress.data import ParquetRows, count_categories
 from fmcompress.data.batch import Batch
+from fmcompress.data.counts import count_categories
 from fmcompress.data.generate import write_rows
+from fmcompress.data.parquet import ParquetRows
 from fmcompress.quantization.sensitivity import from_moments, from_rows
 from tests.models import random_checkpoint, random_ids, sigmoid
 

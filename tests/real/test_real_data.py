@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
-from fmcompress.data import open_training_rows
-from fmcompress.fm.trainer import TrainOptions, train
+from fmcompress.backbones.train_fm import TrainOptions, train
+from fmcompress.data.rows import open_training_rows
 from fmcompress.pipeline import Quantization
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 
-from fmcompress.evaluation import Scores
+from fmcompress.evaluation.scores import Scores
 from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
 EVALUATION = Evaluation(

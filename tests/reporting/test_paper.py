@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fmcompress.quantization.lightfm import LightFM
-from fmcompress.quantizer import Quantizer
+from fmcompress.fm.quantizer import Quantizer
+from fmcompress.methods.lightfm.method import LightFM
 from fmcompress.reporting.paper import paper_params_mib
 
 CRITEO = [

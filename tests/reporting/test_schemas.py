@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from fmcompress.artifact import Quality
-from fmcompress.evaluation import Scores
+from fmcompress.checkpoints.inspection import InspectedField, Inspection
+from fmcompress.evaluation.scores import Scores
 from fmcompress.gates import Check, Verdict
 from fmcompress.gates.verdict import JudgedModel
-from fmcompress.inspection import InspectedField, Inspection
 from fmcompress.reporting import report
 from fmcompress.reporting.compare import compare
 from fmcompress.reporting.inspection import to_json as inspection_json

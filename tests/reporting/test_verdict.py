@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from fmcompress.evaluation import Scores
+from fmcompress.evaluation.scores import Scores
 from fmcompress.gates import Check, Verdict
 from fmcompress.gates.verdict import JudgedModel
 

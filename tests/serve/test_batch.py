@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from fmcompress.checkpoints import load_checkpoint
-from fmcompress.data import ParquetRows
 from fmcompress.data.batch import Batch
 from fmcompress.data.generate import write_rows
+from fmcompress.data.parquet import ParquetRows
 from fmcompress.errors import DataError, OutputError
-from fmcompress.evaluation import open_rows_for
-from fmcompress.field_specs import parse_fields
+from fmcompress.evaluation.scores import open_rows_for
+from fmcompress.fm.field_specs import parse_fields
 from fmcompress.serve.batch import write_predictions
 from tests.models import SHAPES, packed, random_ids
 

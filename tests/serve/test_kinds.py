@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fmcompress.artifact import pack_model
 from fmcompress.errors import DataError
-from fmcompress.numeric import NumericWeights
+from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.serve import scorer as scorer_module
 from fmcompress.serve.memory import resident_bytes
 from fmcompress.serve.scorer import Scorer

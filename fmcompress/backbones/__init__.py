@@ -1,0 +1,1 @@
+"""What ``train`` trains: the vanilla factorization machine, the yardstick of every compressed one."""

@@ -1,0 +1,162 @@
+"""Training a vanilla factorization machine: the yardstick of every compressed one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from fmcompress.backbones.fm_module import RowNumbers, VanillaFM
+from fmcompress.data.batch import Batch
+from fmcompress.data.counts import count_categories
+from fmcompress.data.rows import Rows
+from fmcompress.errors import UsageError
+from fmcompress.evaluation.scores import Scores
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.progress import SILENT, Progress
+from fmcompress.training.loop import Run, Schedule, adam, fit, sparse_gradients
+
+_L2_STEPS = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))
+_L2_START = 5  # 3.2e-3
+_LR_DECAY = 0.2
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a factorization machine is trained.
+
+    Attributes:
+        dim: embedding size l.
+        l2: weight of the mean over a batch's rows of Σ_i (‖v_i‖² + w_i²); None finds it on validation data.
+        lr: learning rate of Adam, multiplied by 0.2 where validation stands still, twice at most.
+        batch_size: rows of a step.
+        epochs: passes over the data at most.
+        patience: epochs without a better state before the learning rate falls or training ends.
+        seed: of the first embeddings and the order of rows.
+        device: a torch device.
+    """
+
+    dim: int = 32
+    l2: float | None = None
+    lr: float = 1e-3
+    batch_size: int = 4096
+    epochs: int = 100
+    patience: int = 2
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("dim", "batch_size", "epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if not 0 < self.lr < 1:
+            raise UsageError(f"lr is {self.lr}, expected a number between 0 and 1")
+        if self.l2 is not None and not 0 <= self.l2 < float("inf"):
+            raise UsageError(f"l2 is {self.l2}, expected 0 or more")
+
+
+@dataclass(frozen=True)
+class TrainedFM:
+    """A trained factorization machine.
+
+    Attributes:
+        checkpoint: the state that was best on validation data, with category counts.
+        scores: its scores on validation data.
+        l2: the L2 weight that it was trained with.
+        epochs: passes over the data until training ended.
+    """
+
+    checkpoint: FMCheckpoint
+    scores: Scores
+    l2: float
+    epochs: int
+
+
+def train(rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progress: Progress = SILENT) -> TrainedFM:
+    """Train a factorization machine; validation data choose its state, and its L2 weight where none is given.
+
+    Args:
+        rows: training data.
+        valid: validation data, of the same schema.
+        options: how to train.
+        progress: told of each epoch.
+
+    Raises:
+        UsageError: a field is numeric.
+        DataError: the rows cannot be used.
+    """
+    options = options or TrainOptions()
+    if rows.schema.numeric:
+        raise UsageError(
+            f"field {rows.schema.numeric[0].name!r} is numeric, training takes categorical fields alone",
+            hint="put its values into ranges, and number these from 0 on",
+        )
+    if options.l2 is not None:
+        return _train(rows, valid, options, options.l2, progress)
+    return _climb(lambda l2: _train(rows, valid, options, l2, progress), progress)
+
+
+def _climb(trial: Callable[[float], TrainedFM], progress: Progress) -> TrainedFM:
+    """Walk along the L2 weights, ½ decade a step, as long as validation gets better."""
+    best, at = trial(_L2_STEPS[_L2_START]), _L2_START
+    for direction in (1, -1):
+        while 0 <= at + direction < len(_L2_STEPS):
+            found = trial(_L2_STEPS[at + direction])
+            if found.scores.selection <= best.scores.selection:
+                break
+            best, at = found, at + direction
+        if at != _L2_START:
+            break  # it got better this way: the other way lies behind
+    progress.note(f"L2 {best.l2:.1e} is the best on validation data")
+    return best
+
+
+def _train(rows: Rows, valid: Rows, options: TrainOptions, l2: float, progress: Progress) -> TrainedFM:
+    schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
+    found = fit(TrainRun(rows, options, l2), rows, valid, schedule, title=f"FM with L2 {l2:.1e}", progress=progress)
+    return TrainedFM(found.state, found.scores, l2, found.epochs)
+
+
+class TrainRun(Run[FMCheckpoint]):
+    """A factorization machine in training."""
+
+    module: VanillaFM
+
+    def __init__(self, rows: Rows, options: TrainOptions, l2: float) -> None:
+        """Start from small random embeddings."""
+        self._schema = rows.schema
+        self._l2 = l2
+        self._counts = count_categories(rows)
+        sparse = sparse_gradients(rows.schema.categories * (options.dim + 1))
+        generator = torch.Generator().manual_seed(options.seed)
+        self.module = VanillaFM(rows.schema.categories, options.dim, sparse=sparse, generator=generator)
+        self.module.to(options.device)
+        self._rows = RowNumbers(rows.schema, options.device)
+        tables = [self.module.embeddings, self.module.linear]
+        self.optimizers = adam(tables, [self.module.bias], options.lr, sparse=sparse)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return binary cross entropy with L2, and the former alone."""
+        logits, norms = self.module(self._rows(batch.ids))
+        entropy = binary_cross_entropy_with_logits(logits, torch.from_numpy(batch.labels).to(logits.device))
+        return entropy + self._l2 * norms, entropy
+
+    def state(self) -> FMCheckpoint:
+        """Return a copy of the model; categories that were never seen contribute nothing."""
+        seen = (self._counts > 0).astype(np.float32)
+        embeddings = self.module.embeddings.detach().cpu().numpy()[:-1] * seen[:, None]
+        linear = self.module.linear.detach().cpu().numpy()[:-1, 0] * seen
+        return FMCheckpoint(self._schema, self.module.bias.item(), linear, embeddings, counts=self._counts)
+
+    def fall_back(self, state: FMCheckpoint) -> None:
+        """Take up a kept state again, with a fifth of the learning rate."""
+        with torch.no_grad():
+            self.module.embeddings[:-1] = torch.from_numpy(state.embeddings)
+            self.module.linear[:-1, 0] = torch.from_numpy(state.linear)
+            self.module.bias.fill_(state.bias)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] *= _LR_DECAY

@@ -1,0 +1,1 @@
+"""Reading files of tensors, tables and numbers without trusting what they say of themselves."""

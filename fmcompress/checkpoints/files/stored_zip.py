@@ -1,0 +1,119 @@
+"""Reads a zip file whose entries are stored as they are, without trusting what it says of itself."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.checkpoints.files.damage import damaged, quoted
+from fmcompress.errors import CheckpointError
+
+MAX_DIRECTORY_BYTES = 2**22
+"""Of the list of entries; each takes some 70 bytes there, and ten times that in memory."""
+
+_CHUNK_BYTES = 2**20
+_ENCRYPTED = 0x1
+_LOCAL_SIZES = 26
+"""Where an entry's own header says how long its name and its extra field are, which end it."""
+
+
+class _Directory(io.BufferedReader):
+    """A file of which ``zipfile`` reads no more at once than a list of entries may have."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        wanted = left if size is None or size < 0 else min(size, left)
+        if wanted > MAX_DIRECTORY_BYTES:
+            raise ValueError("its list of entries is too long")
+        return super().read(wanted)
+
+
+class StoredZip:
+    """An open zip file.
+
+    Attributes:
+        size: of the whole file, bytes.
+
+    Raises:
+        CheckpointError: it is damaged, has two entries of one name, or entries in one place.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = _Directory(io.FileIO(path))
+        try:
+            self.size = path.stat().st_size
+            with damaged("the zip file cannot be read"):
+                self._zip = zipfile.ZipFile(self._file)
+            self._entries = self._index()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def names(self) -> Collection[str]:
+        """The names of its entries; they are names only, no paths of anything."""
+        return self._entries.keys()
+
+    def entry_size(self, name: str) -> int:
+        """Return the size of an entry, as the file tells it.
+
+        Raises:
+            KeyError: there is no such entry.
+        """
+        return self._entries[name].file_size
+
+    def close(self) -> None:
+        """Close the file; entries can no longer be read."""
+        self._file.close()
+
+    def read(self, name: str, *, at_most: int) -> npt.NDArray[np.uint8]:
+        """Return the bytes of an entry; their checksum is checked on the way.
+
+        Raises:
+            CheckpointError: it is compressed, larger than it may be, or damaged.
+            KeyError: there is no such entry.
+        """
+        info = self._entries[name]
+        size = info.file_size
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != size or info.flag_bits & _ENCRYPTED:
+            raise CheckpointError(f"its entry {quoted(name)} is compressed or encrypted, as no torch file's is")
+        if size > at_most or info.header_offset + size > self.size:
+            raise CheckpointError(f"its entry {quoted(name)} has {size:,} bytes, more than it can have")
+        values = np.empty(size, dtype=np.uint8)
+        with damaged(f"its entry {quoted(name)} cannot be read"):
+            self._go_to_content(info)
+            checksum = 0
+            for start in range(0, size, _CHUNK_BYTES):  # small enough to be in the cache for its checksum
+                chunk = values[start : start + _CHUNK_BYTES]
+                if self._file.readinto(chunk.data) != len(chunk):
+                    raise EOFError("it ends in the middle")
+                checksum = zlib.crc32(chunk.data, checksum)
+            if checksum != info.CRC:
+                raise zipfile.BadZipFile("bad CRC-32")
+        return values
+
+    def _index(self) -> dict[str, zipfile.ZipInfo]:
+        infos = self._zip.infolist()
+        entries = {info.filename: info for info in infos}
+        if len(entries) != len(infos):
+            raise CheckpointError("it is a zip file with two entries of one name, as no torch file is")
+        if sum(info.compress_size for info in infos) > self.size:
+            raise CheckpointError(
+                "it is a zip file whose entries have more bytes than the file: they lie over each other"
+            )
+        return entries
+
+    def _go_to_content(self, info: zipfile.ZipInfo) -> None:
+        # zipfile would read it in pieces that are copied twice, but it checks the header in front of an entry well.
+        self._zip.open(info).close()
+        self._file.seek(info.header_offset + _LOCAL_SIZES)
+        name_bytes, extra_bytes = struct.unpack("<HH", self._file.read(4))
+        self._file.seek(name_bytes + extra_bytes, os.SEEK_CUR)

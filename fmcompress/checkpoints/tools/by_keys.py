@@ -1,0 +1,205 @@
+"""Models of a user's own, in a torch or safetensors file: the user says under which keys the weights are.
+
+v   embeddings, (rows, dim) or (dim, rows)
+w   linear weights, (rows,), (rows, 1) or (1, rows); left out: zeros
+b   bias, one number; left out: 0
+
+A row is a category or, of a numeric field, its only one; rows stand in the order of the fields. A key with ``{field}``
+in it names a table of each field. All other weights make another model, unless ``ignore`` says that they are no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.dialect import Given, from_flat, listed
+from fmcompress.checkpoints.files.tensor import Tensor, read_float32
+from fmcompress.errors import CheckpointError, UsageError
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.schema import Field, NumericField, Schema
+
+_Array = npt.NDArray[np.float32]
+
+_PARTS = ("v", "w", "b", "ignore")
+_FIELD = "{field}"
+_HINT = "write --map v=KEY,w=KEY,b=KEY; {field} in a key stands for the name of each field"
+
+
+def parse_keys(text: str) -> dict[str, str]:
+    """Return the keys that ``v=KEY,w=KEY,b=KEY,ignore=KEY`` names; ``ignore`` may stand several times.
+
+    Raises:
+        UsageError: a part is none of these, stands twice, or is empty.
+    """
+    keys: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, key = part.strip().partition("=")
+        if name not in _PARTS or not key:
+            raise UsageError(
+                f"{part.strip()!r} is not one of {', '.join(f'{each}=KEY' for each in _PARTS)}", hint=_HINT
+            )
+        if name in keys and name != "ignore":
+            raise UsageError(f"two keys are named {name!r}", hint=_HINT)
+        keys[name] = f"{keys[name]},{key}" if name in keys else key
+    return checked_keys(keys)
+
+
+def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return keys that make sense.
+
+    Raises:
+        UsageError: there is no ``v``, or a part that does not exist.
+    """
+    for name in keys:
+        if name not in _PARTS:
+            raise UsageError(f"{name!r} is no part of a model, expected {', '.join(_PARTS)}", hint=_HINT)
+    if "v" not in keys:
+        raise UsageError("it is not said where the embeddings are", hint=_HINT)
+    return dict(keys)
+
+
+def recognises(candidate: Candidate) -> bool:
+    """Return whether a file is one of tensors: that is all that can be said of it."""
+    return candidate.tensors is not None
+
+
+def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+    """Read the model whose weights are under ``given.keys``; the link is sigmoid where nothing else is given.
+
+    Raises:
+        UsageError: the keys make no sense.
+        CheckpointError: a key is missing, shapes disagree or can be read in two ways, or there are other weights.
+    """
+    keys, schema = checked_keys(given.keys or {}), given.fields
+    if schema is None:
+        raise CheckpointError(
+            "it is not said which fields it has", hint="pass --fields name:size,name:size,… with --map"
+        )
+    weights = candidate.weights.tensors
+    tables = {part: _tables(part, keys[part], schema) for part in ("v", "w") if part in keys}
+    claimed = {table.key for part in tables.values() for table in part if table.key is not None}
+    _check_keys(weights, claimed | ({keys["b"]} if "b" in keys else set()), keys.get("ignore", ""))
+    return from_flat(
+        schema,
+        _bias(keys["b"], weights) if "b" in keys else 0.0,
+        _linear(tables["w"], weights) if "w" in keys else np.zeros(schema.flat_rows, np.float32),
+        _embeddings(tables["v"], weights),
+    )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Where some rows of embeddings or linear weights are.
+
+    Attributes:
+        rows: how many.
+        key: key of the tensor; None of a field without embedding.
+        numeric: whether it is the single row of a numeric field.
+    """
+
+    rows: int
+    key: str | None
+    numeric: bool = False
+
+
+def _tables(part: str, key: str, schema: Schema) -> list[_Table]:
+    """Return the tables of embeddings or linear weights, in the order of their rows."""
+    if _FIELD not in key:
+        return [_Table(schema.flat_rows, key)]
+    tables = []
+    for field in schema.all_fields:
+        own = key.replace(_FIELD, field.name)
+        if isinstance(field, Field):
+            tables.append(_Table(field.cardinality, own))
+        elif isinstance(field, NumericField):
+            tables.append(_Table(1, None if part == "v" and field.linear_only else own, numeric=True))
+    return tables
+
+
+def _check_keys(weights: Mapping[str, Tensor], claimed: Collection[str], ignored: str) -> None:
+    """Check that all keys are there, and that no weight is left over."""
+    for key in claimed:
+        if key not in weights:
+            raise CheckpointError(f"it has no tensor {listed([key])}, found {listed(weights)}")
+    patterns = ignored.split(",")
+    for key, tensor in weights.items():
+        if key in claimed or any(key == pattern or fnmatchcase(key, pattern) for pattern in patterns):
+            continue
+        if tensor.read().dtype.kind == "f":  # whole numbers are first rows of fields and the like
+            raise CheckpointError(
+                f"it also holds {listed([key])}, which --map does not name",
+                hint=f"if it is no part of the factorization machine, add ignore={key} to --map",
+            )
+
+
+def _embeddings(tables: Sequence[_Table], weights: Mapping[str, Tensor]) -> _Array:
+    """Return V, float32 (rows, dim)."""
+    shapes = {table.key: (weights[table.key].shape, table.rows) for table in tables if table.key and not table.numeric}
+    turned, dim = _orientation(shapes)
+    if len(tables) == 1 and not turned:  # no second copy of a large table
+        return read_float32(tables[0].key or "", weights[tables[0].key or ""])
+    found = np.zeros((sum(table.rows for table in tables), dim), np.float32)
+    first = 0
+    for table in tables:
+        if table.key is not None:
+            values = read_float32(table.key, weights[table.key])
+            if table.numeric and values.size != dim:
+                raise CheckpointError(f"{listed([table.key])} has shape {values.shape}, expected {dim} numbers")
+            found[first : first + table.rows] = (
+                values.reshape(1, dim) if table.numeric else values.T if turned else values
+            )
+        first += table.rows
+    return found
+
+
+def _orientation(shapes: Mapping[str, tuple[tuple[int, ...], int]]) -> tuple[bool, int]:
+    """Return whether tables are (dim, rows), and dim.
+
+    Args:
+        shapes: shape and expected number of rows of each table, by key.
+
+    Raises:
+        CheckpointError: they are neither that nor (rows, dim), or could be both.
+    """
+    ways = []
+    for axis in (0, 1):
+        dims = {shape[1 - axis] if len(shape) == 2 and shape[axis] == rows else None for shape, rows in shapes.values()}
+        dim = dims.pop()
+        if dim is not None and not dims:
+            ways.append((bool(axis), dim))
+    wrong = [key for key, (shape, rows) in shapes.items() if rows not in shape]
+    key = (wrong or list(shapes))[0]
+    shape, rows = shapes[key]
+    if len(ways) == 2:
+        raise CheckpointError(
+            f"{listed([key])} has shape {shape}, in which rows and dim cannot be told apart",
+            hint="save the embeddings of each field as a tensor of its own, and write v=embeddings.{field}",
+        )
+    if not ways:
+        raise CheckpointError(
+            f"{listed([key])} has shape {shape}, expected ({rows}, dim) or (dim, {rows}) by --fields"
+            + ("" if len(shapes) == 1 else ", and one dim for all fields")
+        )
+    return ways[0]
+
+
+def _linear(tables: Sequence[_Table], weights: Mapping[str, Tensor]) -> _Array:
+    """Return w, float32 (rows,)."""
+    return np.concatenate([_vector(table.key or "", table.rows, weights) for table in tables])
+
+
+def _bias(key: str, weights: Mapping[str, Tensor]) -> float:
+    return float(_vector(key, 1, weights)[0])
+
+
+def _vector(key: str, size: int, weights: Mapping[str, Tensor]) -> _Array:
+    shape = weights[key].shape
+    if [length for length in shape if length != 1] != [size] * (size != 1):
+        raise CheckpointError(f"{listed([key])} has shape {shape}, expected ({size},) or ({size}, 1) by --fields")
+    return read_float32(key, weights[key]).reshape(size)

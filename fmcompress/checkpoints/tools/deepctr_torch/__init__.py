@@ -1,0 +1,1 @@
+"""DeepCTR-Torch's DeepFM without a DNN."""

@@ -1,0 +1,205 @@
+"""Models that keep a table of its own for each field, under the field's name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.checkpoints.dialect import listed
+from fmcompress.checkpoints.files.tensor import Tensor, read_float32
+from fmcompress.errors import CheckpointError, UsageError
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+
+AnyField = Field | SharedField | NumericField
+_Array = npt.NDArray[np.float32]
+
+_KINDS: Mapping[type[AnyField], str] = {Field: "with categories", SharedField: "shared", NumericField: "numeric"}
+_MAX_GROWTH = 64
+"""How many weights a model may have for each that is stored."""
+
+_KEEP = "leave --fields out, or keep to the file's fields"
+
+
+@dataclass(frozen=True)
+class NamedFields:
+    """The fields of a model, and what its file calls them.
+
+    Attributes:
+        schema: the fields, with the names that the caller gives them.
+        own: name in the file, by name in the schema.
+    """
+
+    schema: Schema
+    own: Mapping[str, str]
+
+    def keys(self, pattern: str) -> list[str]:
+        """Return the key of each field with a table, where ``{}`` in the pattern is the file's name of a field."""
+        return [pattern.format(self.own[name]) for name in self.schema.names]
+
+
+def named(own: Iterable[AnyField], given: Schema | None) -> NamedFields:
+    """Return the fields of a file, with the names and in the order that the caller gives them.
+
+    Fields of one kind are matched by name where all their names are the file's, and else in order. Shared fields that
+    the file knows nothing of are added.
+
+    Args:
+        own: the fields as the file describes them, in its order.
+        given: the fields that the caller names, or None.
+
+    Raises:
+        CheckpointError: the fields make no schema, or those given are others.
+    """
+    schema = schema_of(own)
+    if given is None:
+        return NamedFields(schema, {name: name for name in schema.order})
+    added = () if schema.shared else given.shared
+    names = _matched(schema, [field for field in given.all_fields if field not in added])
+    found = {field.name: field for field in schema.all_fields}
+    agreed: dict[str, AnyField] = {field.name: field for field in added}
+    for field in given.all_fields:
+        if field.name in names:
+            agreed[field.name] = _agreed(field, found[names[field.name]], names)
+    return NamedFields(schema_of(agreed[name] for name in given.order), names)
+
+
+def schema_of(fields: Iterable[AnyField]) -> Schema:
+    """Return the schema of the fields of a file.
+
+    Raises:
+        CheckpointError: they make none.
+    """
+    try:
+        return Schema.in_order(fields)
+    except UsageError as error:
+        raise CheckpointError(f"its fields make no model: {error}") from error
+
+
+def _matched(own: Schema, given: Sequence[AnyField]) -> dict[str, str]:
+    """Return the name in the file of each given field: fields of one kind by name, or else in order."""
+    matched: dict[str, str] = {}
+    for kind, shown in _KINDS.items():
+        ours, theirs = ([field.name for field in fields if type(field) is kind] for fields in (own.all_fields, given))
+        if len(ours) != len(theirs):
+            known = f": {listed(ours)}" if ours else ""
+            raise CheckpointError(
+                f"it has {len(ours)} fields that are {shown}{known}, but --fields names {len(theirs)}", hint=_KEEP
+            )
+        pairs = zip(theirs, theirs if set(ours) == set(theirs) else ours, strict=True)
+        matched |= dict(pairs)
+    for name, own_name in matched.items():
+        if name in own.order and name != own_name:
+            raise CheckpointError(
+                f"--fields names {listed([name])} where the file has {listed([own_name])}",
+                hint="name all fields as the file does, or rename them in its order",
+            )
+    return matched
+
+
+def _agreed(given: AnyField, own: AnyField, names: Mapping[str, str]) -> AnyField:
+    """Return a field with the given name, and all else as it is in the file."""
+    if isinstance(given, Field) and isinstance(own, Field):
+        if given.cardinality != own.cardinality:
+            raise CheckpointError(
+                f"its field {own.name!r} has {own.cardinality:,} categories, but --fields says {given.cardinality:,}",
+                hint=_KEEP,
+            )
+        return given if own.pad is None else replace(given, pad=own.pad)
+    if isinstance(given, SharedField) and isinstance(own, SharedField):
+        if names[given.table] != own.table:
+            raise CheckpointError(f"its field {own.name!r} shares the table of {own.table!r}", hint=_KEEP)
+        return given
+    if isinstance(given, NumericField) and isinstance(own, NumericField):
+        if given.linear_only and not own.linear_only:
+            raise CheckpointError(
+                f"its numeric field {own.name!r} has an embedding", hint=f"write {given.name}:numeric"
+            )
+        return replace(given, linear_only=own.linear_only)
+    raise CheckpointError(f"its field {own.name!r} is {_KINDS[type(own)]}, which --fields contradicts", hint=_KEEP)
+
+
+def stacked(fields: NamedFields, weights: Mapping[str, Tensor], linear: str, embeddings: str) -> tuple[_Array, _Array]:
+    """Return w, float32 (categories,), and V, float32 (categories, dim), of all fields with tables.
+
+    Args:
+        fields: the fields.
+        weights: the file's tensors; a field that has no table of one kind has zeros there.
+        linear: pattern of the keys of linear weights, (cardinality, 1) each; ``{}`` is the field.
+        embeddings: pattern of the keys of embeddings, (cardinality, dim) each.
+
+    Raises:
+        CheckpointError: shapes disagree.
+    """
+    linear_keys, keys = fields.keys(linear), fields.keys(embeddings)
+    dim = common_dim({key: weights[key] for key in keys if key in weights})
+    schema = fields.schema
+    _check_growth(schema.flat_rows * dim, weights)
+    w, v = np.zeros((schema.categories, 1), np.float32), np.zeros((schema.categories, dim), np.float32)
+    for stack, width, found in ((w, 1, linear_keys), (v, dim, keys)):
+        for number, key in enumerate(found):
+            if key in weights:
+                expected = (schema.fields[number].cardinality, width)
+                stack[schema.rows(number)] = read_shape(key, weights[key], expected)
+    return w[:, 0], v
+
+
+def _check_growth(numbers: int, weights: Mapping[str, Tensor]) -> None:
+    """Check that a model is not much larger than its file, where tables may be missing."""
+    stored = sum(math.prod(tensor.shape) for tensor in weights.values())
+    if numbers > _MAX_GROWTH * stored:
+        raise CheckpointError(f"its fields would have {numbers:,} weights, but it has {stored:,} only")
+
+
+def common_dim(tables: Mapping[str, Tensor]) -> int:
+    """Return the embedding size of tables of shape (cardinality, dim).
+
+    Raises:
+        CheckpointError: there is no table, or they have different sizes.
+    """
+    if not tables:
+        raise CheckpointError("it has no embeddings: it is a linear model")
+    first = next(iter(tables))
+    for key, table in tables.items():
+        if len(table.shape) != 2 or table.shape[1:] != tables[first].shape[1:]:
+            raise CheckpointError(
+                f"{listed([first])} has shape {tables[first].shape} and {listed([key])} {table.shape}, "
+                "expected (categories, dim) with one dim for all fields"
+            )
+    return tables[first].shape[1]
+
+
+def read_shape(key: str, tensor: Tensor, expected: tuple[int, ...]) -> _Array:
+    """Return a tensor as float32.
+
+    Raises:
+        CheckpointError: it has another shape.
+    """
+    if tensor.shape != expected:
+        raise CheckpointError(f"{listed([key])} has shape {tensor.shape}, expected {expected}")
+    return read_float32(key, tensor)
+
+
+def padded(schema: Schema, linear: _Array, embeddings: _Array, pads: Mapping[str, int | None]) -> Schema:
+    """Return the schema with the PAD of each field whose row is zero: one that is not has been trained.
+
+    Args:
+        schema: the fields.
+        linear: w, float32 (categories,).
+        embeddings: V, float32 (categories, dim).
+        pads: id of PAD, by name of the field.
+    """
+    first_rows = dict(zip(schema.names, schema.offsets.tolist(), strict=True))
+
+    def with_pad(field: AnyField) -> AnyField:
+        pad = pads.get(field.name)
+        if not isinstance(field, Field) or pad is None or pad >= field.cardinality:
+            return field
+        row = first_rows[field.name] + pad
+        # Not any(), which warns of NaNs of some kind.
+        return field if linear[row] or np.count_nonzero(embeddings[row]) else replace(field, pad=pad)
+
+    return Schema.in_order(with_pad(field) for field in schema.all_fields)

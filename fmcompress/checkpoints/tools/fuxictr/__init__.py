@@ -1,0 +1,1 @@
+"""FuxiCTR's FM."""

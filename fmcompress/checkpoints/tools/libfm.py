@@ -1,0 +1,74 @@
+"""Models of libFM (``-save_model``), in text; a part that was turned off with ``-dim`` is absent.
+
+#global bias W0
+0.5
+#unary interactions Wj
+one number per row
+#pairwise interactions Vj,f
+dim numbers per row
+
+The file tells neither fields nor task. Classification predicts by sigmoid when trained with SGD or SGDA, by probit with
+ALS; regression clips predictions to the range of the training labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat, given_link
+from fmcompress.checkpoints.files.damage import quoted
+from fmcompress.checkpoints.files.number_text import NumberedLines, read_rows
+from fmcompress.errors import CheckpointError
+from fmcompress.fm.checkpoint import FMCheckpoint
+
+_BIAS = b"#global bias W0"
+_LINEAR = b"#unary interactions Wj"
+_EMBEDDINGS = b"#pairwise interactions Vj,f"
+_HEADERS = (_BIAS, _LINEAR, _EMBEDDINGS)
+
+_Parts = Mapping[bytes, npt.NDArray[np.float32]]
+
+
+def recognises(candidate: Candidate) -> bool:
+    """Return whether a file starts with a header of libFM's."""
+    return candidate.head.startswith(_HEADERS)
+
+
+def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+    """Read a model of libFM; ``given`` must say its fields and its link.
+
+    Raises:
+        CheckpointError: a line is wrong, parts disagree, it has no embeddings, fields or link are missing.
+    """
+    with candidate.path.open("rb") as file:
+        parts = _read_parts(NumberedLines(file))
+    embeddings = parts[_EMBEDDINGS]
+    linear = parts.get(_LINEAR, np.zeros((len(embeddings), 1), np.float32))
+    bias = parts.get(_BIAS, np.zeros((1, 1), np.float32))
+    if linear.shape != (len(embeddings), 1) or bias.shape != (1, 1):
+        raise CheckpointError(
+            f"it has biases of shape {bias.shape}, linear weights of {linear.shape} and embeddings of "
+            f"{embeddings.shape}, expected (1, 1), (rows, 1) and (rows, dim)"
+        )
+    schema = agreed_fields(None, given.fields, len(embeddings))
+    return from_flat(schema, float(bias[0, 0]), linear[:, 0], embeddings, link=given_link(given))
+
+
+def _read_parts(lines: NumberedLines) -> _Parts:
+    parts: dict[bytes, npt.NDArray[np.float32]] = {}
+    while lines.text:
+        number = lines.number
+        header = lines.take()
+        if header not in _HEADERS or header in parts:
+            shown = quoted(header.decode("ascii", errors="backslashreplace"))
+            raise CheckpointError(f"line {number:,} is {shown}, expected a header of libFM that was not there before")
+        if header == _EMBEDDINGS and lines.text and not lines.text.strip():
+            raise CheckpointError("it has no embeddings: it is a linear model, trained with -dim 1,1,0")
+        parts[header] = read_rows(lines.as_long_as(lambda text: not text.startswith(b"#")))
+    if not len(parts.get(_EMBEDDINGS, ())):
+        raise CheckpointError(f"it ends before {_EMBEDDINGS.decode()!r}", hint="the file was cut short: copy it again")
+    return parts

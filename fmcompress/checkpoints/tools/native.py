@@ -1,0 +1,230 @@
+"""Our own checkpoints: a torch file (``.pt``) or a safetensors file, with the same tensors in it.
+
+embeddings           float32 (categories, dim)
+linear               float32 (categories,)
+bias                 float32 ()
+counts               int64 (categories,), optional
+numeric_embeddings   float32 (numeric fields, dim), where there are some
+numeric_linear       float32 (numeric fields,), where there are some
+vocabulary           uint8 (bytes,), as ``Vocabulary.encode`` makes them, optional
+fmcompress           {"version": 1, "fields": [[name, cardinality], …], "link": "sigmoid"} as text
+
+In place of a cardinality a field has [cardinality, PAD], "=" and the name of the field whose table it shares,
+"numeric", or "linear" where it enters the linear term alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
+from fmcompress.checkpoints.files.damage import damaged
+from fmcompress.checkpoints.files.safetensors_file import write_safetensors
+from fmcompress.checkpoints.files.tensor import Tensor
+from fmcompress.errors import CheckpointError, OutputError, UsageError
+from fmcompress.files import check_writable, replacing
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.vocabulary import Vocabulary
+
+VERSION = 1
+_LABEL = "fmcompress"
+_NEEDED = ("embeddings", "linear", "bias")
+_COUNTS = "counts"
+_NUMERIC = ("numeric_linear", "numeric_embeddings")
+_VOCABULARY = "vocabulary"
+
+_Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def check_saveable(path: Path, *, force: bool = False) -> None:
+    """Raise now what ``save_checkpoint`` would raise for this path after a long training.
+
+    Raises:
+        OutputError: the suffix is neither .pt nor .safetensors, or the file cannot be written.
+    """
+    if path.suffix not in _WRITERS:
+        raise OutputError(
+            f"{path} has suffix {path.suffix!r}, expected {' or '.join(_WRITERS)}",
+            hint="name it fm.pt, for instance",
+        )
+    check_writable(path, force=force)
+
+
+def save_checkpoint(ckpt: FMCheckpoint, path: str | Path, *, force: bool = False) -> None:
+    """Write a checkpoint that ``load_checkpoint`` reads back bit by bit, but for ``source``.
+
+    Args:
+        ckpt: the model; its bias is rounded to float32.
+        path: where to; the suffix chooses the container: ``.pt`` for one that ``torch.load`` reads, with
+            ``weights_only`` too, or ``.safetensors``.
+        force: replace a file that exists.
+
+    Raises:
+        OutputError: it exists and ``force`` is not set, the suffix is another one, the system refuses.
+        CheckpointError: the bias is too large for float32.
+    """
+    path = Path(path)
+    check_saveable(path, force=force)
+    if abs(ckpt.bias) > float(np.finfo(np.float32).max):
+        raise CheckpointError(f"bias {ckpt.bias} is too large for float32")
+    # The int64 counts stand first, so that every tensor of a safetensors file is aligned.
+    arrays = {} if ckpt.counts is None else {_COUNTS: np.ascontiguousarray(ckpt.counts, np.int64)}
+    arrays["embeddings"] = np.ascontiguousarray(ckpt.embeddings, np.float32)
+    arrays["linear"] = np.ascontiguousarray(ckpt.linear, np.float32)
+    arrays["bias"] = np.array(ckpt.bias, np.float32)
+    if len(ckpt.numeric):
+        weights = (ckpt.numeric.linear, ckpt.numeric.embeddings)
+        arrays |= {key: np.ascontiguousarray(own, np.float32) for key, own in zip(_NUMERIC, weights, strict=True)}
+    if ckpt.vocabulary is not None:
+        arrays[_VOCABULARY] = np.frombuffer(ckpt.vocabulary.encode(), np.uint8)
+    fields = [[field.name, _kind(field)] for field in ckpt.schema.all_fields]
+    label = json.dumps({"version": VERSION, "fields": fields, "link": ckpt.link}, separators=(",", ":"))
+    with replacing(path, force=force) as file:
+        _WRITERS[path.suffix](file, arrays, label)
+
+
+def _kind(field: Field | SharedField | NumericField) -> object:
+    """Return what stands for a field beside its name; the inverse of ``_field``."""
+    if isinstance(field, NumericField):
+        return "linear" if field.linear_only else "numeric"
+    if isinstance(field, SharedField):
+        return f"={field.table}"
+    return field.cardinality if field.pad is None else [field.cardinality, field.pad]
+
+
+def _field(name: object, kind: object) -> Field | SharedField | NumericField:
+    if not isinstance(name, str):
+        raise TypeError("the name of a field is no text")
+    if kind in ("numeric", "linear"):
+        return NumericField(name, linear_only=kind == "linear")
+    if isinstance(kind, str) and kind.startswith("="):
+        return SharedField(name, kind[1:])
+    cardinality, pad = kind if isinstance(kind, list) else (kind, None)
+    if type(cardinality) is not int or cardinality >= 2**31 or type(pad) not in (int, type(None)):
+        raise ValueError("a field is no pair of a name and a size")
+    return Field(name, cardinality, pad)
+
+
+def _write_torch(file: BinaryIO, arrays: _Arrays, label: str) -> None:
+    import torch
+
+    # torch warns of arrays that it could write to by accident, such as memory-mapped ones.
+    tensors = {
+        name: torch.from_numpy(values if values.flags.writeable else values.copy()) for name, values in arrays.items()
+    }
+    try:
+        torch.save({**tensors, _LABEL: label}, file)
+    except RuntimeError as error:
+        # After a failed write torch still tries to end the archive, and fails again with an error of its own.
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
+
+
+def _write_safetensors(file: BinaryIO, arrays: _Arrays, label: str) -> None:
+    write_safetensors(file, arrays, {_LABEL: label})
+
+
+_WRITERS: dict[str, Callable[[BinaryIO, _Arrays, str], None]] = {
+    ".pt": _write_torch,
+    ".safetensors": _write_safetensors,
+}
+
+
+def recognises(candidate: Candidate) -> bool:
+    """Return whether a file is ours: a checkpoint, or an artifact given by mistake."""
+    return candidate.text(_LABEL) is not None
+
+
+def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+    """Read a checkpoint of ours; names in ``given.fields`` replace its own.
+
+    Raises:
+        CheckpointError: it is damaged, of a newer version, or an artifact; the fields given have other sizes.
+    """
+    own, link = _read_label(candidate.text(_LABEL) or "")
+    numeric = _NUMERIC if own.numeric else ()
+    weights = claim(candidate.weights.tensors, (*_NEEDED, *numeric), (_COUNTS, _VOCABULARY))
+    embeddings = _values(weights, "embeddings", np.float32)
+    bias = _values(weights, "bias", np.float32)
+    if embeddings.ndim != 2 or bias.shape != ():
+        raise CheckpointError(
+            f"embeddings have shape {embeddings.shape} and bias {bias.shape}, expected (categories, dim) and ()"
+        )
+    return FMCheckpoint(
+        schema=_renamed(own, given.fields, len(embeddings)),
+        bias=float(bias),
+        linear=_values(weights, "linear", np.float32),
+        embeddings=embeddings,
+        link=link,
+        counts=_values(weights, _COUNTS, np.int64) if _COUNTS in weights else None,
+        numeric=NumericWeights(*(_values(weights, key, np.float32) for key in numeric)) if numeric else None,  # type: ignore[arg-type]
+        vocabulary=_vocabulary(_values(weights, _VOCABULARY, np.uint8)) if _VOCABULARY in weights else None,
+    )
+
+
+def _renamed(own: Schema, given: Schema | None, categories: int) -> Schema:
+    """Return the file's fields, with other names where some are given; PAD and shared tables stay the file's."""
+    agreed = agreed_fields(own, given, rows=categories + len(own.numeric))
+    if given is None:
+        return own
+    if len(own.shared) != len(agreed.shared):
+        raise CheckpointError("its fields share tables in another way than --fields says", hint="leave --fields out")
+    names = dict(zip(own.order, agreed.order, strict=True))
+    return Schema.in_order(
+        replace(field, name=names[field.name], table=names[field.table])
+        if isinstance(field, SharedField)
+        else replace(field, name=names[field.name])
+        for field in own.all_fields
+    )
+
+
+def _vocabulary(data: npt.NDArray[np.uint8]) -> Vocabulary:
+    with damaged("its vocabulary cannot be read"):
+        return Vocabulary.decode(data.tobytes())
+
+
+def _read_label(text: str) -> tuple[Schema, str]:
+    with damaged("its description cannot be read"):
+        label = json.loads(text)
+        if not isinstance(label, dict):
+            raise TypeError("it is no JSON object")
+    if "schema_version" in label:
+        raise CheckpointError(
+            "it is an artifact of fmcompress, which is compressed already; expected a checkpoint",
+            hint="give the checkpoint that it was made from; report, evaluate and score read artifacts",
+        )
+    version = label.get("version")
+    if type(version) is int and version > VERSION:
+        raise CheckpointError(
+            f"it is a checkpoint of version {version}, this fmcompress reads version {VERSION}",
+            hint="upgrade fmcompress",
+        )
+    with damaged("its description cannot be read"):
+        if version != VERSION or not isinstance(label.get("link"), str):
+            raise ValueError("it has no version or no link")
+        return _fields(label["fields"]), label["link"]
+
+
+def _fields(pairs: list[tuple[object, object]]) -> Schema:
+    try:
+        return Schema.in_order([_field(name, kind) for name, kind in pairs])
+    except UsageError as error:
+        raise CheckpointError(f"its description makes no sense: {error}") from error
+
+
+def _values(weights: Mapping[str, Tensor], key: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    values = weights[key].read()
+    if values.dtype != dtype:
+        raise CheckpointError(f"{key!r} has type {values.dtype}, expected {np.dtype(dtype)}")
+    return values

@@ -1,0 +1,1 @@
+"""xLearn's factorization machines."""

@@ -1,0 +1,243 @@
+"""The parts of a quantized factorization machine in training: linear weights, raw rows, codebooks with fixed codes.
+
+With q_i the decoded embedding, the logit is the bias, plus Σ over parts of their scalars, plus ½ ‖Σ of their
+vectors‖². A part's vectors are its fields' Σ q_i, its scalars their −½ Σ ‖q_i‖², or Σ w_i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, pad
+
+from fmcompress.finetune.inputs import Inputs
+from fmcompress.finetune.lookup import Lookup, sum_of_rows
+from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantizer import subspace_bounds
+
+Fields = dict[int, QuantizedField]
+"""Fields by their column."""
+
+Array = npt.NDArray[np.float32]
+
+
+class Linear(nn.Module):
+    """Σ w_i, from linear weights of each category or from codebooks; the table's last row is 0, for missing values."""
+
+    def __init__(self, model: QuantizedFM, *, sparse: bool) -> None:
+        """Take over the linear weights of all fields."""
+        super().__init__()
+        self._sparse = sparse
+        self.table = nn.Parameter(torch.from_numpy(self._join(model.fields)))
+        self._starts = np.cumsum([0] + [len(field.linear_table) for field in model.fields]).tolist()
+        self._lookup = Lookup(self._rows_of(model.fields), null=self._starts[-1], persistent=True)
+
+    def _rows_of(self, fields: Sequence[QuantizedField]) -> list[npt.NDArray[np.int64]]:
+        return [
+            start + (np.arange(len(f.linear_table)) if f.quantizer.linear_raw else f.linear_codes.astype(np.int64))
+            for start, f in zip(self._starts, fields, strict=False)
+        ]
+
+    def recode(self, fields: Sequence[QuantizedField]) -> None:
+        """Take over the codes of the fields."""
+        self._lookup.replace(self._rows_of(fields))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return Σ w_i, float32 (rows,), of ids, int64 (rows, all fields)."""
+        weights = embedding(self._lookup(ids), self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
+        return weights.sum(dim=(1, 2))
+
+    def store(self, fields: Sequence[QuantizedField]) -> list[QuantizedField]:
+        """Return the fields with the numbers as they are now."""
+        tables = np.split(numpy_of(self.table)[:-1, 0], self._starts[1:-1])
+        found = []
+        for field, start, table, rows in zip(fields, self._starts, tables, self._lookup.split(), strict=False):
+            codes = field.linear_codes if field.quantizer.linear_raw else (rows - start).astype(np.uint16)
+            found.append(replace(field, linear_table=table, linear_codes=codes))
+        return found
+
+    def _join(self, fields: Sequence[QuantizedField]) -> Array:
+        return np.concatenate([*(field.linear_table for field in fields), np.zeros(1, np.float32)])[:, None]
+
+
+class RawRows(nn.Module):
+    """Fields with raw embeddings; the table's last row is 0, for missing values."""
+
+    def __init__(self, model: QuantizedFM, columns: list[int], *, sparse: bool) -> None:
+        """Take over the embeddings of the fields in these columns."""
+        super().__init__()
+        self._sparse = sparse
+        self._columns = columns
+        self.table = nn.Parameter(torch.from_numpy(self._join(model.fields)))
+        starts = np.cumsum([0] + [len(model.fields[c].tables[0]) for c in columns])
+        numbers = [np.arange(start, end) for start, end in pairwise(starts)]
+        self._lookup = Lookup(numbers, null=int(starts[-1]))
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors, (rows, dim), and scalars, (rows,), of ids, int64 (rows, all fields)."""
+        rows = self._lookup(ids[:, self._columns])
+        vectors = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
+        return vectors.sum(dim=1), -0.5 * (vectors * vectors).sum(dim=(1, 2))
+
+    def store(self, fields: Sequence[QuantizedField]) -> Fields:
+        """Return the fields of this part with the numbers as they are now."""
+        table, start = numpy_of(self.table), 0
+        found: Fields = {}
+        for column in self._columns:
+            rows = len(fields[column].tables[0])
+            found[column] = replace(fields[column], tables=(table[start : start + rows],))
+            start += rows
+        return found
+
+    def _join(self, fields: Sequence[QuantizedField]) -> Array:
+        tables = [fields[column].tables[0] for column in self._columns]
+        return np.concatenate([*tables, np.zeros((1, tables[0].shape[1]), np.float32)])
+
+
+class Codebooks:
+    """Where the codebooks of some fields, coded in the same number of subspaces, lie in one table.
+
+    The table holds all codewords, subspace by subspace and in each field by field, filled up with zeros to
+    the size of the largest subspace; its last row is 0, for missing values.
+
+    Attributes:
+        columns: the fields.
+        sizes: coordinates of each subspace.
+        starts: first row of each codebook, int64 (subspaces, fields).
+        lengths: codewords of each codebook, int64 (subspaces, fields).
+    """
+
+    def __init__(self, model: QuantizedFM, columns: list[int]) -> None:
+        """Lay out the codebooks of the fields in these columns."""
+        self.columns = columns
+        subspaces = len(model.fields[columns[0]].tables)
+        self.sizes = [end - start for start, end in subspace_bounds(model.dim, subspaces)]
+        lengths = [[len(model.fields[column].tables[d]) for column in columns] for d in range(subspaces)]
+        self.lengths = np.array(lengths, dtype=np.int64)
+        self.starts = (np.cumsum(self.lengths) - self.lengths.reshape(-1)).reshape(self.lengths.shape)
+
+    @property
+    def subspaces(self) -> int:
+        """Number of subspaces."""
+        return len(self.sizes)
+
+    @property
+    def width(self) -> int:
+        """Coordinates of the largest subspace."""
+        return max(self.sizes)
+
+    @property
+    def null(self) -> int:
+        """The table's last row."""
+        return int(self.lengths.sum())
+
+    def rows_of(self, fields: Sequence[QuantizedField]) -> list[npt.NDArray[np.int64]]:
+        """Return the rows of each field's codes in the table, (cardinality, subspaces) each."""
+        return [fields[c].codes + self.starts[:, position] for position, c in enumerate(self.columns)]
+
+    def join(self, fields: Sequence[QuantizedField]) -> Array:
+        """Return the table of these fields, float32 (codewords + 1, width)."""
+        tables = [fields[column].tables[d] for d in range(self.subspaces) for column in self.columns]
+        padded = [np.pad(table, ((0, 0), (0, self.width - table.shape[1]))) for table in tables]
+        return np.concatenate([*padded, np.zeros((1, self.width), np.float32)])
+
+    def split(self, table: Array) -> dict[int, tuple[Array, ...]]:
+        """Return the codebooks of each field; the inverse of ``join``."""
+        return {
+            column: tuple(
+                table[start : start + length, :size]
+                for start, length, size in zip(
+                    self.starts[:, position], self.lengths[:, position], self.sizes, strict=True
+                )
+            )
+            for position, column in enumerate(self.columns)
+        }
+
+    def unpadded(self, vectors: Tensor) -> Tensor:
+        """Return vectors, (n, dim), of padded ones, (n, subspaces, width)."""
+        if all(size == self.width for size in self.sizes):
+            return vectors.reshape(len(vectors), -1)
+        return torch.cat([vectors[:, d, :size] for d, size in enumerate(self.sizes)], dim=1)
+
+    def padded(self, vectors: Tensor) -> Tensor:
+        """Return vectors, (n, dim), cut into subspaces and filled up with zeros, (n, subspaces, width)."""
+        parts = torch.split(vectors, self.sizes, dim=1)
+        return torch.stack([pad(part, (0, self.width - part.shape[1])) for part in parts], dim=1)
+
+
+class FixedCodes(nn.Module):
+    """Fields whose embeddings are coded in the same number of subspaces, and whose codes stand still.
+
+    ½ (‖Σ q_i‖² − Σ ‖q_i‖²) needs no decoded embedding at all: the sums run over codewords, and a codebook's last
+    column −½‖codeword‖² makes ``embedding_bag`` sum the norms along.
+    """
+
+    def __init__(self, model: QuantizedFM, columns: list[int]) -> None:
+        """Take over codebooks and codes of the fields in these columns."""
+        super().__init__()
+        self._books = Codebooks(model, columns)
+        self.table = nn.Parameter(torch.from_numpy(self._books.join(model.fields)))
+        self._lookup = Lookup(self._books.rows_of(model.fields), null=self._books.null, persistent=True)
+
+    def recode(self, fields: Sequence[QuantizedField]) -> None:
+        """Take over the codes of the fields."""
+        self._lookup.replace(self._books.rows_of(fields))
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors, (rows, dim), and scalars, (rows,), of ids, int64 (rows, all fields)."""
+        columns = self._books.columns
+        rows = self._lookup(ids[:, columns]).transpose(1, 2)
+        codewords = self.table[:-1]
+        norms = -0.5 * (codewords * codewords).sum(dim=1, keepdim=True)
+        # The row of missing values is put on here, so that it gets no gradient.
+        table = pad(torch.cat([codewords, norms], dim=1), (0, 0, 0, 1))
+        bags = sum_of_rows(table, rows.reshape(-1, len(columns))).view(len(ids), self._books.subspaces, -1)
+        return self._books.unpadded(bags[:, :, :-1]), bags[:, :, -1].sum(dim=1)
+
+    def store(self, fields: Sequence[QuantizedField]) -> Fields:
+        """Return the fields of this part with the numbers as they are now."""
+        tables = self._books.split(numpy_of(self.table))
+        return {
+            column: replace(
+                fields[column],
+                tables=tables[column],
+                codes=(rows - self._books.starts[:, position]).astype(np.uint16),
+            )
+            for position, (column, rows) in enumerate(zip(self._books.columns, self._lookup.split(), strict=True))
+        }
+
+
+def by_subspaces(fields: Iterable[QuantizedField]) -> dict[int, list[int]]:
+    """Return the columns of the fields with each number of subspaces, in rising order; 0 are raw ones."""
+    columns: dict[int, list[int]] = {}
+    for column, field in enumerate(fields):
+        columns.setdefault(len(field.quantizer.codewords), []).append(column)
+    return dict(sorted(columns.items()))
+
+
+def logits_of(bias: Tensor, linear: Tensor, parts: Sequence[tuple[Tensor, Tensor]], inputs: Inputs) -> Tensor:
+    """Return logits: the bias, plus the scalars of all parts, plus ½ ‖Σ of the parts' vectors‖², float32 (rows,).
+
+    Args:
+        bias: w_0.
+        linear: Σ w_i, (uses · rows,).
+        parts: vectors, (uses · rows, dim), and scalars, (uses · rows,), of each part.
+        inputs: how rows are stacked, and what numeric fields add.
+    """
+    vectors = inputs.summed(torch.stack([vectors for vectors, _ in parts]).sum(dim=0))
+    total = bias + inputs.summed(torch.stack([linear, *(scalars for _, scalars in parts)]).sum(dim=0))
+    if inputs.numeric is not None:
+        vectors, total = vectors + inputs.numeric[0], total + inputs.numeric[1]
+    return total + 0.5 * (vectors * vectors).sum(dim=1)
+
+
+def numpy_of(table: Tensor) -> Array:
+    """Return a copy of a table as it is now."""
+    array: Array = table.detach().cpu().numpy().copy()
+    return array

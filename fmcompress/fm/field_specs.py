@@ -1,0 +1,48 @@
+"""Fields as text, the way users write and tools ask for them: ``user:6040,clicked=user,price:numeric``."""
+
+from __future__ import annotations
+
+from fmcompress.errors import UsageError
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+
+_MAX_DIGITS = 20
+_NUMERIC = {"numeric": False, "linear": True}
+"""What stands in place of a size for numeric fields, and whether they enter the linear term alone."""
+
+
+def parse_fields(text: str) -> Schema:
+    """Return the schema that ``name:size,name:size,…`` describes, in the order of the model's rows.
+
+    ``name:numeric`` is a numeric field, ``name:linear`` one that enters the linear term alone, and ``name=other`` a
+    field that shares the table of ``other``.
+
+    Raises:
+        UsageError: a part is none of these, or the fields make no schema.
+    """
+    return Schema.in_order(_field(part.strip()) for part in text.split(","))
+
+
+def format_fields(schema: Schema) -> str:
+    """Return the text that ``parse_fields`` reads as these fields, but for PAD."""
+    return ",".join(map(_spec, schema.all_fields))
+
+
+def _spec(field: Field | SharedField | NumericField) -> str:
+    if isinstance(field, NumericField):
+        return f"{field.name}:{'linear' if field.linear_only else 'numeric'}"
+    return f"{field.name}={field.table}" if isinstance(field, SharedField) else f"{field.name}:{field.cardinality}"
+
+
+def _field(part: str) -> Field | SharedField | NumericField:
+    name, colon, size = part.rpartition(":")
+    if colon and size in _NUMERIC:
+        return NumericField(name, _NUMERIC[size])
+    if colon and size.isascii() and size.isdecimal() and len(size) <= _MAX_DIGITS:
+        return Field(name, int(size))
+    name, equals, table = part.partition("=")
+    if equals and not colon:
+        return SharedField(name, table)
+    raise UsageError(
+        f"field {part!r} is not name:size",
+        hint="write --fields user:6040,movie:3706 and so on; name:numeric for numbers, name=other for a shared table",
+    )

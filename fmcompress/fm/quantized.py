@@ -1,0 +1,94 @@
+"""A quantized factorization machine in working form: codebooks and codes as plain arrays, not packed yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.quantizer import Quantizer, subspace_bounds
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.tiers import Tiers
+
+
+@dataclass(frozen=True)
+class QuantizedField:
+    """Embeddings and linear weights of one field, or of one tier of it, quantized.
+
+    Attributes:
+        quantizer: how they are stored.
+        tables: the codebooks, float32 (K_d, size of subspace d) each; for raw embeddings one table that
+            holds them, (cardinality, dim).
+        codes: the codeword of each category in each subspace, uint16 (cardinality, subspaces); no columns
+            for raw embeddings.
+        linear_table: codebook of the linear weights, float32 (K,); for raw ones they themselves.
+        linear_codes: codeword of each category's linear weight, uint16 (cardinality,); empty for raw ones.
+        error: expected rise of the loss per row that this causes.
+    """
+
+    quantizer: Quantizer
+    tables: tuple[npt.NDArray[np.float32], ...]
+    codes: npt.NDArray[np.uint16]
+    linear_table: npt.NDArray[np.float32]
+    linear_codes: npt.NDArray[np.uint16]
+    error: float = 0.0
+
+    def embeddings(self) -> npt.NDArray[np.float32]:
+        """Return the decoded embeddings, float32 (cardinality, dim)."""
+        if self.quantizer.raw:
+            return self.tables[0]
+        return decode(self.tables, self.codes)
+
+    def linear(self) -> npt.NDArray[np.float32]:
+        """Return the decoded linear weights, float32 (cardinality,)."""
+        return self.linear_table if self.quantizer.linear_raw else self.linear_table[self.linear_codes]
+
+
+@dataclass(frozen=True)
+class QuantizedFM:
+    """A quantized factorization machine.
+
+    Attributes:
+        schema: its fields.
+        dim: embedding size l.
+        link: from logit to prediction.
+        bias: w_0.
+        fields: the quantized parts: field by field in the order of the schema's tables, tier by tier.
+        tiers: how the fields are split; each field is one part where nothing else is said.
+        numeric: weights of the numeric fields, which are not quantized; None where there are none.
+    """
+
+    schema: Schema
+    dim: int
+    link: str
+    bias: float
+    fields: tuple[QuantizedField, ...]
+    tiers: Tiers = None  # type: ignore[assignment]
+    numeric: NumericWeights = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.tiers is None:
+            object.__setattr__(self, "tiers", Tiers.none(self.schema))
+        if self.numeric is None:
+            object.__setattr__(self, "numeric", NumericWeights.none(self.dim))
+
+    @property
+    def parts(self) -> Schema:
+        """The parts, as a schema of their own."""
+        return self.tiers.parts
+
+
+def decode(tables: Sequence[npt.NDArray[np.float32]], codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+    """Return the vectors, float32 (n, dim), that codes, (n, subspaces), stand for."""
+    return np.concatenate([table[rows] for table, rows in zip(tables, codes.T, strict=True)], axis=1)
+
+
+def table_shapes(quantizer: Quantizer, cardinality: int, dim: int) -> list[tuple[int, int]]:
+    """Return the shape of each of a field's tables: its codebooks, or the one of its raw embeddings."""
+    if quantizer.raw:
+        return [(cardinality, dim)]
+    bounds = subspace_bounds(dim, len(quantizer.codewords))
+    return [(k, end - start) for k, (start, end) in zip(quantizer.codewords, bounds, strict=True)]

@@ -1,0 +1,1 @@
+"""The ways to quantize: ``auto``, and the paper's LightFM and xLightFM."""

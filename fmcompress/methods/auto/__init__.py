@@ -1,0 +1,1 @@
+"""``auto``: bits are allocated exactly, by what errors cost this factorization machine."""

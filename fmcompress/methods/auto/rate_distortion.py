@@ -1,0 +1,144 @@
+"""Distortion curves: what the embeddings of a part cost with codebooks of each size, subspace by subspace.
+
+They are measured on a sample of the categories, at every fourth codebook size, each codebook starting from the one
+before, with few iterations: good enough to choose by, at a fraction of the work of final codebooks. Between and beyond
+the measured sizes the logarithm of the distortion is taken as linear in the logarithm of the size, as it is for fine
+quantizers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.quantization.field_weights import FieldWeights, Points
+from fmcompress.quantization.kmeans import nearest, train_centroids
+from fmcompress.quantization.sensitivity import Floats
+from fmcompress.quantization.whitening import whitened_subspaces
+
+LARGEST_CODEBOOKS = {1: 4096, 2: 4096, 4: 2048, 8: 1024, 16: 256, 32: 256}
+"""Numbers of subspaces on the menu, and the most codewords that each may have."""
+
+LARGEST_LINEAR_CODEBOOK = 256
+
+_SAMPLE = 8_192
+_HELD_OUT = 4_096
+_MEASURED_SIZES = (1, 4, 16, 64, 256, 1024)
+# A distortion below this share of the variance is none.
+_NOTHING = 1e-9
+_ITERATIONS = 3
+_MEASURED_SUBSPACES = 4
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Errors of the codebooks of a part's embeddings, cut into some number of subspaces.
+
+    Attributes:
+        sizes: codewords of a codebook, rising powers of two from 1 on.
+        errors: expected rise of the loss per row by each subspace with each size, float64 (subspaces, sizes).
+    """
+
+    sizes: tuple[int, ...]
+    errors: Floats
+
+
+def subspaces_on_menu(dim: int) -> list[int]:
+    """Return the numbers of subspaces on the menu of embeddings of size ``dim``."""
+    return [subspaces for subspaces in LARGEST_CODEBOOKS if subspaces <= dim]
+
+
+def codebook_sizes(cardinality: int, largest: int) -> list[int]:
+    """Return powers of two, from one codeword up to a quarter of the categories."""
+    return [1, *(1 << bits for bits in range(1, 13) if 1 << bits <= min(largest, cardinality // 4))]
+
+
+def embedding_curve(field: FieldWeights, subspaces: int, *, seed: int) -> Curve:
+    """Return what each codebook costs.
+
+    The first size is 1: its error is a variance, and known exactly. How it falls with the size is much the same
+    in all subspaces of a field, so a few of them are measured.
+
+    Args:
+        field: the weights.
+        subspaces: their number, one of ``subspaces_on_menu``.
+        seed: of samples and k-means.
+    """
+    sizes = codebook_sizes(field.cardinality, LARGEST_CODEBOOKS[subspaces])
+    spaces = whitened_subspaces(field.hessian, subspaces)
+    sample = _sample(field, seed)
+    every = -(-subspaces // _MEASURED_SUBSPACES)
+    measured = np.zeros(len(sizes))
+    variances = np.zeros(subspaces)
+    for number, space in enumerate(spaces):
+        points = space.whiten(field.embeddings)
+        variances[number] = _variance(points, field.frequencies)
+        if number % every == 0:
+            measured += _distortions(points, sample, sizes, seed)
+    shape = measured / measured[0] if measured[0] else np.zeros(len(sizes))
+    return Curve(tuple(sizes), 0.5 * spaces[0].scale * variances[:, None] * shape)
+
+
+def linear_curve(field: FieldWeights, *, seed: int) -> Curve:
+    """Return what codebooks of the linear weights cost, as of one subspace."""
+    sizes = codebook_sizes(field.cardinality, LARGEST_LINEAR_CODEBOOK)
+    errors = 0.5 * field.curvature * _distortions(field.linear[:, None], _sample(field, seed), sizes, seed)
+    return Curve(tuple(sizes), errors[None])
+
+
+def _variance(points: Points, weights: Floats) -> float:
+    mean = weights @ points / weights.sum()
+    return max(float(weights @ np.einsum("nd,nd->n", points, points)) - float(weights.sum() * (mean @ mean)), 0.0)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Categories to train codebooks on, and others to measure them on; the same where a field is small."""
+
+    train: npt.NDArray[np.int64]
+    train_weights: npt.NDArray[np.float32]
+    measure: npt.NDArray[np.int64]
+    measure_weights: npt.NDArray[np.float32]
+
+
+def _sample(field: FieldWeights, seed: int) -> _Sample:
+    everything = np.arange(field.cardinality)
+    weights = field.frequencies.astype(np.float32)
+    if field.cardinality <= _SAMPLE + _HELD_OUT:
+        return _Sample(everything, weights, everything, weights)
+    drawn = np.random.default_rng(seed).permutation(field.cardinality)[: _SAMPLE + _HELD_OUT]
+    train, measure = drawn[:_SAMPLE], drawn[_SAMPLE:]
+    # The measured ones stand for all categories.
+    measured = weights[measure] * (weights.sum() / weights[measure].sum())
+    return _Sample(train, weights[train], measure, measured.astype(np.float32))
+
+
+def _distortions(points: Points, sample: _Sample, sizes: list[int], seed: int) -> Floats:
+    """Return Σ_i p_i ‖x_i − centroid‖² for each number of centroids, float64 (sizes,)."""
+    train, measure = points[sample.train], points[sample.measure]
+    centroids = np.average(train, axis=0, weights=sample.train_weights).astype(np.float32)[None]
+    measured: dict[int, float] = {}
+    for size in sorted({1, *(size for size in sizes if size in _MEASURED_SIZES), min(sizes[-1], _MEASURED_SIZES[-1])}):
+        if size > 1:
+            centroids = train_centroids(
+                train, sample.train_weights, size, seed=seed, iterations=_ITERATIONS, start=centroids
+            )
+        distances, _ = nearest(measure, centroids)
+        measured[size] = float(distances.astype(np.float64) @ sample.measure_weights)
+    return _between(sizes, measured)
+
+
+def _between(sizes: list[int], measured: dict[int, float]) -> Floats:
+    """Return the distortion of each size: measured, or on the line through the two nearest in logarithms."""
+    if measured[1] <= 0 or len(measured) == 1:
+        return np.full(len(sizes), measured[1])
+    smallest = measured[1] * _NOTHING
+    x = np.log2(list(measured))
+    y = np.log(np.maximum(list(measured.values()), smallest))
+    wanted = np.log2(sizes)
+    right = np.clip(np.searchsorted(x, wanted), 1, len(x) - 1)
+    slope = np.minimum((y[right] - y[right - 1]) / (x[right] - x[right - 1]), 0)
+    found = np.exp(y[right - 1] + slope * (wanted - x[right - 1]))
+    return np.where(found <= smallest, 0.0, found)

@@ -1,0 +1,92 @@
+"""The weights that a quantizer is made for: a field, or one tier of it, and what errors in them cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.tiers import Tiers
+from fmcompress.quantization.sensitivity import Floats, Sensitivity
+
+Points = npt.NDArray[np.float32]
+Metric = Literal["fm", "euclidean"]
+"""What k-means minimises: the expected loss, or the squared distance with all categories alike (Eq. 2)."""
+
+
+@dataclass(frozen=True)
+class FieldWeights:
+    """A field of the factorization machine, or some of its categories, and what errors in it cost.
+
+    Attributes:
+        embeddings: float32 (cardinality, dim).
+        linear: float32 (cardinality,).
+        frequencies: p_i, shares of all rows, float64 (cardinality,).
+        hessian: H_f, float64 (dim, dim).
+        curvature: h_f.
+    """
+
+    embeddings: Points
+    linear: Points
+    frequencies: Floats
+    hessian: Floats
+    curvature: float
+
+    @property
+    def cardinality(self) -> int:
+        """Number of categories."""
+        return len(self.embeddings)
+
+    @property
+    def dim(self) -> int:
+        """Embedding size l."""
+        return int(self.embeddings.shape[1])
+
+    def take(self, categories: npt.NDArray[np.int64]) -> FieldWeights:
+        """Return the weights of some categories."""
+        return replace(
+            self,
+            embeddings=self.embeddings[categories],
+            linear=self.linear[categories],
+            frequencies=self.frequencies[categories],
+        )
+
+    def in_metric(self, metric: Metric) -> FieldWeights:
+        """Return the weights with the costs by which codebooks are made in this metric."""
+        if metric == "fm":
+            return self
+        shares = np.full(self.cardinality, 1 / self.cardinality)
+        return replace(self, hessian=np.eye(self.dim), frequencies=shares)
+
+
+def all_weights(checkpoint: FMCheckpoint, sensitivity: Sensitivity, tiers: Tiers | None = None) -> list[FieldWeights]:
+    """Return the weights of each field, or of each part of it, and what errors in them cost."""
+    fields = [
+        FieldWeights(
+            checkpoint.embeddings[checkpoint.schema.rows(field)],
+            checkpoint.linear[checkpoint.schema.rows(field)],
+            sensitivity.frequencies[checkpoint.schema.rows(field)],
+            sensitivity.hessians[field],
+            float(sensitivity.curvatures[field]),
+        )
+        for field in range(len(checkpoint.schema))
+    ]
+    if tiers is None:
+        return fields
+    of_fields = checkpoint.schema.split(tiers.of)
+    return [part for field, of in zip(fields, of_fields, strict=True) for part in split(field, of)]
+
+
+def split(field: FieldWeights, of: npt.NDArray[np.uint8]) -> Sequence[FieldWeights]:
+    """Return the tiers of a field.
+
+    Args:
+        field: the field.
+        of: tier of each category, uint8 (cardinality,).
+    """
+    tiers = int(of.max()) + 1
+    return [field] if tiers == 1 else [field.take(np.flatnonzero(of == tier)) for tier in range(tiers)]

@@ -1,0 +1,1 @@
+"""The size-quality curve: a checkpoint quantized to several budgets, and measured."""

@@ -1,0 +1,1 @@
+"""Training by epochs, whatever is trained: the loop, its state on the disk, its history."""

@@ -1,0 +1,97 @@
+"""AUC, LogLoss, calibration and RMSE are those of the plain formulas."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import fmcompress as fc
+from fmcompress.data.parquet import ParquetRows
+from fmcompress.evaluation.scores import Scores, score_rows, scores_of
+from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
+from tests.conftest import FIELDS
+
+
+def pairwise_auc(predictions, labels):
+    """Return the share of (positive, negative) pairs in the right order, ties half."""
+    above = predictions[labels == 1][:, None] - predictions[labels == 0][None, :]
+    return (above > 0).mean() + 0.5 * (above == 0).mean()
+
+
+@pytest.mark.parametrize("digits", [1, 8])  # few digits: many ties
+def test_plain_formulas(digits):
+    rng = np.random.default_rng(0)
+    predictions = rng.uniform(0.1, 0.9, 500).round(digits).astype(np.float32)
+    labels = (rng.random(500) < predictions).astype(np.float32)
+    found = scores_of(predictions, labels)
+    wide = predictions.astype(np.float64)
+    assert found.rows == 500
+    assert found.auc == pytest.approx(pairwise_auc(predictions, labels), abs=1e-9)
+    assert found.logloss == pytest.approx(-np.where(labels == 1, np.log(wide), np.log(1 - wide)).mean(), abs=1e-9)
+    assert found.calibration == pytest.approx(wide.sum() / labels.sum(), abs=1e-9)
+    assert found.selection == found.auc - found.logloss
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class(label):
+    found = scores_of(np.full(4, 0.25, np.float32), np.full(4, label, np.float32))
+    assert np.isnan(found.auc)
+    assert found.logloss == pytest.approx(-np.log(0.25 if label else 0.75))
+    assert found.selection == -found.logloss
+    shown = json.loads(Evaluation((EvaluatedModel.of("m", 10, found),)).to_json())["models"][0]
+    assert shown["auc"] is None
+    assert shown["calibration"] == (0.25 if label else None)
+
+
+def test_certain_and_wrong_is_finite():
+    found = scores_of(np.array([0, 1], np.float32), np.array([1, 0], np.float32))
+    assert np.isfinite(found.logloss)
+    assert found.auc == 0
+
+
+def test_a_regression_has_an_rmse_alone():
+    found = scores_of(np.float32([1, 2, 3]), np.float32([1, 2, 5]), regression=True)
+    assert found.rmse == pytest.approx((4 / 3) ** 0.5)
+    assert found.selection == -found.rmse
+    assert np.isnan([found.auc, found.logloss, found.calibration]).all()
+    assert str(found) == "RMSE 1.15470"
+
+
+def test_tokens_of_a_vocabulary_that_is_given(files, tmp_path):
+    loaded = fc.load(files.tuned)
+    rows = pq.read_table(files.test)
+    cities = pa.array([f"city {number}" for number in rows["city"].to_pylist()])
+    pq.write_table(rows.set_column(rows.column_names.index("city"), "city", cities), tmp_path / "tokens.parquet")
+    vocabulary = Vocabulary({"city": FieldVocabulary.of({f"city {number}": number for number in range(30)})})
+    found = fc.evaluate(loaded, tmp_path / "tokens.parquet", vocabulary=vocabulary)
+    assert found == fc.evaluate(loaded, files.test)
+    with pytest.raises(fc.UsageError, match="'town'"):
+        fc.evaluate(loaded, files.test, vocabulary=Vocabulary({"town": FieldVocabulary.of({"a": 0})}))
+
+
+@pytest.mark.parametrize("model", ["fm", "tuned"])
+def test_rows_are_streamed_to_the_same_scores(files, model):
+    loaded = fc.load_checkpoint(files.fm) if model == "fm" else fc.load(files.tuned)
+    found = score_rows(loaded, ParquetRows(files.test, loaded.schema))
+    assert found == fc.evaluate(loaded, files.test)
+    assert isinstance(found, Scores)
+    assert found.rows == 4000
+    assert 0.55 < found.auc < 1
+
+
+def test_checkpoint_predicts_by_the_textbook_formula(files):
+    from fmcompress.fm.scorer import FMScorer
+
+    checkpoint = fc.load_checkpoint(files.fm)
+    rng = np.random.default_rng(0)
+    ids = np.stack([rng.integers(-1, size, 50) for _, size in FIELDS], axis=1).astype(np.int32)
+    expected = []
+    for row in ids:
+        rows = [offset + i for offset, i in zip(checkpoint.schema.offsets, row, strict=True) if i >= 0]
+        vectors = checkpoint.embeddings[rows].astype(np.float64)
+        pairs = sum(vectors[i] @ vectors[j] for i in range(len(rows)) for j in range(i))
+        expected.append(1 / (1 + np.exp(-(checkpoint.bias + checkpoint.linear[rows].sum(dtype=np.float64) + pairs))))
+    np.testing.assert_allclose(FMScorer(checkpoint).predict(ids), expected, rtol=1e-5)

@@ -1,0 +1,47 @@
+"""Fields for the tests of quantization."""
+
+import numpy as np
+
+from fmcompress.methods.auto.candidates import part_menu, part_options
+from fmcompress.methods.auto.rate_distortion import embedding_curve, linear_curve, subspaces_on_menu
+from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
+from fmcompress.quantization.field_weights import FieldWeights, all_weights
+from fmcompress.quantization.sensitivity import from_moments
+from tests.models import random_checkpoint
+
+
+def random_field(cardinality, dim, *, seed=0):
+    """Return a field with correlated costs and frequencies as in real data."""
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(dim, dim + 2))
+    frequencies = 1 / rng.integers(1, 500, cardinality)
+    return FieldWeights(
+        embeddings=rng.normal(size=(cardinality, dim)).astype(np.float32) * np.float32(0.3),
+        linear=rng.normal(size=cardinality).astype(np.float32),
+        frequencies=frequencies / frequencies.sum(),
+        hessian=root @ root.T / dim,
+        curvature=0.15,
+    )
+
+
+def fields_of(checkpoint):
+    """Return the fields of a checkpoint, priced without data."""
+    return all_weights(checkpoint, from_moments(checkpoint, checkpoint.counts))
+
+
+def menu_of(field, *, seed=0):
+    """Return the whole menu of a part."""
+    curves = [embedding_curve(field, count, seed=seed) for count in subspaces_on_menu(field.dim)]
+    return part_options(part_menu(field, curves, linear_curve(field, seed=seed)))
+
+
+def quantized_field(field, quantizer, *, seed=0):
+    """Return a field, quantized subspace by subspace."""
+    numbers = range(len(quantizer.codewords))
+    coded = [quantize_subspace(field, quantizer, number, seed=seed) for number in numbers]
+    return quantize_field(field, quantizer, coded, seed=seed)
+
+
+def menu_fields():
+    """Return some fields of many sizes."""
+    return fields_of(random_checkpoint((1, 2, 5, 40, 700), dim=6))

@@ -1,0 +1,133 @@
+"""Prices on held-out rows are what an option really does to their loss."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fmcompress.checkpoints import FMCheckpoint
+from fmcompress.data.batch import Batch
+from fmcompress.data.generate import draw_clicks, random_click_model
+from fmcompress.errors import BudgetError
+from fmcompress.fm.links import Link
+from fmcompress.fm.quantizer import Quantizer
+from fmcompress.fm.schema import Schema
+from fmcompress.fm.scorer import FMScorer
+from fmcompress.methods.auto.bit_allocation import Planner
+from fmcompress.methods.auto.candidates import Option, PartOption
+from fmcompress.methods.auto.held_out_loss import HeldOutPrices, tells_enough
+from fmcompress.methods.auto.tiering import layouts
+from fmcompress.progress import SILENT
+from fmcompress.quantization.field_weights import all_weights
+from fmcompress.quantization.sensitivity import from_moments
+from tests.models import origin
+
+SCHEMA = Schema.of([("user", 300), ("item", 160), ("city", 12), ("one", 1)])
+CLICKS = random_click_model(SCHEMA, dim=6, seed=0)
+COUNTS = np.random.default_rng(1).zipf(1.4, SCHEMA.categories).clip(max=10**6)
+CHECKPOINT = FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings, counts=COUNTS)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    drawn = draw_clicks(CLICKS, 3000, seed=3)
+    ids = drawn.ids.copy()
+    ids[np.random.default_rng(0).random(ids.shape) < 0.05] = -1
+    return Batch(ids, drawn.labels)
+
+
+@pytest.fixture(scope="module")
+def cut():
+    return [layouts(own, len(own)) for own in SCHEMA.split(COUNTS)]
+
+
+def prices(batch, cut):
+    weights = all_weights(CHECKPOINT, from_moments(CHECKPOINT, COUNTS))
+    return HeldOutPrices(weights, CHECKPOINT, cut, batch, seed=0, progress=SILENT)
+
+
+def true_loss(checkpoint, batch):
+    logits = FMScorer(checkpoint).logits_and_sums(batch.ids)[0].astype(np.float64)
+    return float(Link("sigmoid").losses(logits, batch.labels.astype(np.float64)).mean())
+
+
+def with_field(column, own, embeddings, linear):
+    """Return the checkpoint with other weights of some categories of a field."""
+    rows = np.arange(SCHEMA.categories)[SCHEMA.rows(column)][own]
+    changed = CHECKPOINT.embeddings.copy(), CHECKPOINT.linear.copy()
+    changed[0][rows], changed[1][rows] = embeddings, linear
+    return replace(CHECKPOINT, embeddings=changed[0], linear=changed[1])
+
+
+def test_one_field_prices_are_the_true_change_of_the_loss(batch, cut):
+    found = prices(batch, cut)
+    before = true_loss(CHECKPOINT, batch)
+    assert found.loss() == pytest.approx(before, abs=1e-7)
+    checked = 0
+    for column, ways in enumerate(found.menus()):
+        for layout, way in enumerate(ways):
+            for tier, menu in enumerate(way):
+                priced = found._parts[column][layout][tier]
+                occurring = found._occurring[column].categories[priced.part.places]
+                linear = menu.linear[-1]
+                for choice in menu.embeddings[::7]:
+                    shown = priced.decoded(choice), priced.decoded_linear(linear.codewords)
+                    own = CHECKPOINT.linear[SCHEMA.rows(column)][occurring]
+                    changed = true_loss(with_field(column, occurring, shown[0], own), batch)
+                    assert choice.error == pytest.approx(changed - before, abs=2e-7)
+                    checked += 1
+                own = CHECKPOINT.embeddings[SCHEMA.rows(column)][occurring]
+                changed = true_loss(with_field(column, occurring, own, shown[1]), batch)
+                assert linear.error == pytest.approx(changed - before, abs=2e-7)
+    assert checked > 30
+
+
+def test_after_settling_the_loss_is_that_of_the_chosen_options(batch, cut):
+    found = prices(batch, cut)
+    chosen, checkpoint = [], CHECKPOINT
+    for column, ways in enumerate(found.menus()):
+        choice = ways[0][0].embeddings[min(1, len(ways[0][0].embeddings) - 1)]
+        chosen.append(Option(0, (PartOption(Quantizer(choice.codewords, 0), 0, 0.0, choice.metric),), 0, 0.0))
+        priced = found._parts[column][0][0]
+        occurring = found._occurring[column].categories
+        changed = with_field(
+            column, occurring, priced.decoded(choice), CHECKPOINT.linear[SCHEMA.rows(column)][occurring]
+        )
+        rows = SCHEMA.rows(column)
+        embeddings = checkpoint.embeddings.copy()
+        embeddings[rows] = changed.embeddings[rows]
+        checkpoint = replace(checkpoint, embeddings=embeddings)
+    found.settle(chosen)
+    assert found.loss() == pytest.approx(true_loss(checkpoint, batch), abs=1e-6)
+    # With the others at their options, an option that stands for the field already changes nothing.
+    for ways, option in zip(found.menus(), chosen, strict=True):
+        assert ways[0][0].price(option.parts[0]) == pytest.approx(0, abs=1e-7)
+    found.restore()
+    assert found.loss() == pytest.approx(true_loss(CHECKPOINT, batch), abs=1e-7)
+
+
+def test_plans_on_held_out_rows_fit_any_budget_and_are_the_same_again(batch):
+    sensitivity = from_moments(CHECKPOINT, COUNTS)
+    planner = Planner(CHECKPOINT, COUNTS, sensitivity, batch, seed=0)
+    with pytest.raises(BudgetError) as caught:
+        planner.plan(origin(budget_bytes=10))
+    for budget in (caught.value.smallest_bytes, 2500, 5000, 10**6):
+        plan = planner.plan(origin(budget_bytes=budget))
+        assert plan.file_bytes <= budget
+        assert plan == replace(planner.plan(origin(budget_bytes=budget)), tiers=plan.tiers)
+        assert len(plan.prices) == len(plan.quantizers) == len(plan.tiers.parts)
+
+
+def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(batch):
+    ids = batch.ids[:40].copy()
+    ids[:, 1] = -1
+    planner = Planner(CHECKPOINT, COUNTS, from_moments(CHECKPOINT, COUNTS), Batch(ids, batch.labels[:40]), seed=0)
+    plan = planner.plan(origin(budget_bytes=3000))
+    assert plan.file_bytes <= 3000
+    assert np.isfinite(plan.prices).all()
+
+
+@pytest.mark.parametrize(("positives", "rows", "enough"), [(1000, 2000, True), (999, 5000, False), (4500, 5000, False)])
+def test_prices_are_measured_where_there_are_enough_rows_of_both_labels(positives, rows, enough):
+    labels = (np.arange(rows) < positives).astype(np.float32)
+    assert tells_enough(Batch(np.zeros((rows, 4), np.int32), labels), Link("sigmoid")) is enough

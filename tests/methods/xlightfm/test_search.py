@@ -1,0 +1,162 @@
+"""The search for codebook sizes: its temperature, the memory limit, what it ends in, and resuming it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import fmcompress as fc
+from fmcompress.data.counts import count_categories
+from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.data.parquet import ParquetRows
+from fmcompress.finetune.inputs import Inputs
+from fmcompress.finetune.options import MovingOptions, SearchOptions, TuneOptions
+from fmcompress.fm.schema import Schema
+from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
+from fmcompress.methods.xlightfm.mixed_codebooks import CandidateCodes
+from fmcompress.methods.xlightfm.search import SearchRun, SearchStart, search
+from fmcompress.methods.xlightfm.search_space import SearchSpace, SpaceOptions
+from fmcompress.methods.xlightfm.supernet import SearchModule
+from fmcompress.quantization import sensitivity
+from fmcompress.quantization.plan import carry_out
+from fmcompress.training import run_state as journal_module
+from fmcompress.training.run_state import Journal, RunFiles
+from tests.models import origin, plain_logits, random_ids
+
+SCHEMA = Schema.of([("user", 80), ("item", 50), ("city", 20), ("kind", 3)])
+CLICKS = random_click_model(SCHEMA, dim=4, seed=0)
+CHECKPOINT = fc.FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings)
+SPACE = SpaceOptions(subspaces=2, candidates=(4, 8, 16, 32), linear_codewords=4)
+SMALLEST = SearchSpace(CHECKPOINT, SPACE, origin()).file_bytes(np.zeros((3, 2), dtype=np.int64))
+TUNING = TuneOptions(batch_size=128, moving=MovingOptions())
+
+
+def space(budget_bytes=10_000):
+    return SearchSpace(CHECKPOINT, SPACE, origin(budget_bytes=budget_bytes))
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rows")
+    for seed, name in enumerate(("train", "valid")):
+        write_rows(draw_clicks(CLICKS, 1000, seed=seed), SCHEMA, folder / f"{name}.parquet")
+    return [ParquetRows(folder / f"{name}.parquet", SCHEMA) for name in ("train", "valid")]
+
+
+@pytest.fixture(scope="module")
+def start(rows):
+    """Return a function from a budget to where a search under it starts."""
+    counts = count_categories(rows[0])
+    costs = sensitivity.from_moments(CHECKPOINT, counts)
+    models = [carry_out(CHECKPOINT, costs, q, seed=0, metric="euclidean") for q in space().by_candidate()]
+    return lambda budget: SearchStart(CHECKPOINT, counts, models, space(budget), origin(budget_bytes=budget))
+
+
+def test_temperature():
+    assert temperature(0) == 1
+    assert temperature(1000) == pytest.approx(0.7)
+    assert temperature(3330) == pytest.approx(0.001)
+    assert temperature(10**6) == 0.001
+
+
+def test_draws():
+    found = Architecture(space(), "codebook", seed=0)
+    assert found.weights.shape == (3, 2, 4)
+    torch.testing.assert_close(found.weights.norm(dim=2), torch.ones(3, 2))
+    warm, cold = found.sample(1.0), found.sample(0.001)
+    torch.testing.assert_close(warm.sum(dim=2), torch.ones(3, 2))
+    assert (cold.max(dim=2).values > 0.99).float().mean() > 0.8
+    shared = Architecture(space(), "field", seed=0)
+    assert shared.weights.shape == (3, 1, 4)
+    draw = shared.sample(1.0)
+    torch.testing.assert_close(draw[:, 0], draw[:, 1])
+
+
+def test_over_the_limit_larger_candidates_have_not_grown():
+    """Equation 14."""
+    roomy, tight = Architecture(space(), "codebook", seed=0), Architecture(space(SMALLEST), "codebook", seed=0)
+    for found in (roomy, tight):
+        before = found.weights.detach().clone()
+        with torch.no_grad():
+            found.weights[:, :, 3] *= 2  # the largest is selected now
+            found.weights[:, :, 1] *= 1.5
+        found.hold(before)
+        torch.testing.assert_close(found.weights.norm(dim=2), torch.ones(3, 2))
+    assert (roomy.choices() == 3).all()
+    # Selected last were the first candidates, of equal weights: none of the larger or equal ones may grow.
+    torch.testing.assert_close(tight.weights.detach(), torch.full((3, 2, 4), 0.5))
+
+
+def test_weights_add_up_what_candidates_have_done():
+    found = Architecture(space(), "codebook", seed=0)
+    descent = WeightDescent(found.weights, lr=0.1)
+    gradient = torch.zeros(3, 2, 4)
+    gradient[0, 0, 2], gradient[1, 0, 2] = -4.0, -1.0
+    for _ in range(5):
+        found.weights.grad = gradient / found.weights.detach()
+        descent.step()
+    logs = found.weights.detach().log() - np.log(0.5)
+    assert logs[0, 0, 2] > 0
+    assert logs[0, 0, 2] / logs[1, 0, 2] == pytest.approx(4.0, rel=1e-4)
+    assert not logs[2].abs().any()
+
+
+def test_a_cold_mixture_predicts_as_the_stored_architecture(start):
+    begun = start(10_000)
+    codes = CandidateCodes(
+        begun.models, begun.space.columns, embeddings=SCHEMA.split(CHECKPOINT.embeddings),
+        counts=SCHEMA.split(begun.counts), options=MovingOptions(candidates=64),
+    )  # fmt: skip
+    net = SearchModule(begun.models[0], codes, columns=begun.space.columns, sparse=False)
+    choices = np.array([[3, 0], [1, 2], [3, 3]])
+    codes.mixture = torch.nn.functional.one_hot(torch.from_numpy(choices), 4).float()
+    ids = random_ids(SCHEMA, 300)
+    logits = net(Inputs(torch.from_numpy(ids).long()))
+    quantizers = begun.space.quantizers(choices)
+    assert quantizers[2].raw  # 20 categories, 32 codewords
+    fields = [replace(f, quantizer=q) for f, q in zip(begun.models[0].fields, quantizers, strict=True)]
+    stored = net.store(replace(begun.models[0], fields=tuple(fields)), choices)
+    np.testing.assert_allclose(logits.detach(), plain_logits(stored, ids), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scope", ["codebook", "field"])
+def test_it_ends_within_the_budget(start, rows, scope):
+    options = SearchOptions(steps=30, scope=scope)
+    found = [search(start(1600), *rows, options, tuning=TUNING) for _ in range(2)]
+    np.testing.assert_array_equal(*found)
+    assert start(1600).space.file_bytes(found[0]) <= 1600
+    if scope == "field":
+        np.testing.assert_array_equal(found[0][:, 0], found[0][:, 1])
+
+
+class Broken(Exception):
+    pass
+
+
+def test_broken_off_and_resumed(start, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", 0.0)
+    options = SearchOptions(steps=30)
+    whole = RunFiles(tmp_path / "state", tmp_path / "whole.jsonl")
+    expected = search(start(1600), *rows, options, tuning=TUNING, journal=Journal(whole))
+    parts = RunFiles(tmp_path / "part", tmp_path / "part.jsonl")
+    step = SearchRun.step
+    for number, steps in enumerate((5, 13)):
+        count = iter(range(steps))
+
+        def counted(run, batch, count=count):
+            if next(count, None) is None:
+                raise Broken
+            return step(run, batch)
+
+        journal = Journal(replace(parts, resume=number > 0))
+        with monkeypatch.context() as patch:
+            patch.setattr(SearchRun, "step", counted)
+            with pytest.raises(Broken):
+                search(start(1600), *rows, options, tuning=TUNING, journal=journal)
+    journal = Journal(replace(parts, resume=True))
+    np.testing.assert_array_equal(search(start(1600), *rows, options, tuning=TUNING, journal=journal), expected)
+    again = Journal(replace(parts, resume=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(SearchRun, "step", None)  # a search that is done is not repeated
+        np.testing.assert_array_equal(search(start(1600), *rows, options, tuning=TUNING, journal=again), expected)

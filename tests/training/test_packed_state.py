@@ -1,0 +1,27 @@
+"""Compressed models in the state of a run: there and back, in tiers and int8 too."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from fmcompress.artifact import unpack_model
+from fmcompress.training.packed_state import decode_model, encode_model
+from tests.models import EVERY_SHAPE, packed
+
+
+@pytest.mark.parametrize("shape", EVERY_SHAPE)
+def test_decode_is_the_inverse_of_encode(tmp_path, shape):
+    model = packed(*EVERY_SHAPE[shape])
+    model.save(tmp_path / "a")
+    state = io.BytesIO()
+    torch.save(encode_model(model), state)
+    state.seek(0)
+    found = decode_model(torch.load(state, weights_only=True), unpack_model(model), model.header.origin)
+    assert (found.header, found.bias) == (model.header, model.bias)
+    np.testing.assert_array_equal(found.values, model.values)
+    np.testing.assert_array_equal(found.codes, model.codes)
+    np.testing.assert_array_equal(found.tiers.of, model.tiers.of)
+    found.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
