@@ -12,21 +12,27 @@ import numpy as np
 
 from benchmarks import criteo
 from benchmarks.timing import interleaved, peak_bytes, ratio
+from fmcompress import pipeline
+from fmcompress.api import open_job
 from fmcompress.checkpoints import FMCheckpoint
-from fmcompress.pipeline import Quantization
+from fmcompress.methods.base import Job
+from fmcompress.quantization.measurements import Measurements
+from fmcompress.quantization.plan import Plan
 
 _BUDGET = "7.5MB"
 _ROUNDS = 3
+
+_Planned = tuple[Job, Plan, Measurements]
 
 
 def run() -> list[tuple[str, ...]]:
     """Return rows of the table: what, seconds, times faiss's."""
     checkpoint = criteo.checkpoint()
-    job: list[Quantization] = []
+    planned: list[_Planned] = []
     works = (
         lambda: _plain_faiss(checkpoint),
-        lambda: job.append(Quantization(checkpoint, _BUDGET)),
-        lambda: job.pop().run(),
+        lambda: planned.append(_plan(checkpoint)),
+        lambda: pipeline.quantize(*planned.pop()),
     )
     faiss_times, plan_times, run_times = interleaved(works, _ROUNDS)
     total = [a + b for a, b in zip(plan_times, run_times, strict=True)]
@@ -48,6 +54,12 @@ def memory() -> list[tuple[str, ...]]:
     ]
 
 
+def _plan(checkpoint: FMCheckpoint) -> _Planned:
+    job = open_job(checkpoint, _BUDGET)
+    measured = pipeline.measure(job)
+    return job, pipeline.make_plan(job, measured), measured
+
+
 def _plain_faiss(checkpoint: FMCheckpoint) -> None:
     """Train 4 x 10 bits on every field that has a codebook in the paper, and encode it."""
     for number, cardinality in enumerate(criteo.CARDINALITIES):
@@ -64,7 +76,7 @@ def _measure_memory() -> int:
 
     model = criteo.bare_checkpoint()
     before = peak_bytes(anew=True)  # making the model took more
-    Quantization(model, _BUDGET).run()
+    pipeline.quantize(*_plan(model))
     return peak_bytes() - before
 
 

@@ -17,13 +17,16 @@ from torch.nn.functional import one_hot
 
 from benchmarks import criteo
 from benchmarks.timing import interleaved, peak_bytes, ratio
-from fmcompress.backbones.train_fm import TrainOptions, TrainRun
+from fmcompress.backbones.train_fm import TrainOptions, begin_training
 from fmcompress.data.batch import Batch
 from fmcompress.data.generate import write_rows
 from fmcompress.data.parquet import ParquetRows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
-from fmcompress.finetune.tuner import TuneRun
-from fmcompress.training.trainable import Run
+from fmcompress.finetune.tuner import begin_tuning
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.finetuning import straight_through
+from fmcompress.training.trainable import Trainable
 
 _BATCH_ROWS = 2048
 _STEPS = 10
@@ -37,11 +40,12 @@ def run() -> list[tuple[str, ...]]:
     batches = [_batch(seed) for seed in range(_STEPS)]
     model, checkpoint = criteo.lightfm(), criteo.checkpoint()
     moving = TuneOptions(moving=MovingOptions())
+    codes = straight_through(checkpoint, checkpoint.counts, Tiers.none(checkpoint.schema), moving)
     runs = {
         "FM, training step": _fm(batches[0]),
-        "4 x 1024 codewords, codes fixed": TuneRun(model, checkpoint, TuneOptions(), steps=10**6),
-        "the same without distillation": TuneRun(model, checkpoint, TuneOptions(distillation=0.0), steps=10**6),
-        "4 x 1024 codewords, codes moving": TuneRun(model, checkpoint, moving, steps=10**6, counts=checkpoint.counts),
+        "4 x 1024 codewords, codes fixed": begin_tuning(model, checkpoint, TuneOptions(), steps=10**6),
+        "the same without distillation": begin_tuning(model, checkpoint, TuneOptions(distillation=0.0), steps=10**6),
+        "4 x 1024 codewords, codes moving": begin_tuning(model, checkpoint, moving, codes, steps=10**6),
     }
     times = interleaved([_steps(training, batches) for training in runs.values()], _ROUNDS)
     found = [
@@ -67,11 +71,11 @@ def memory() -> list[tuple[str, ...]]:
     return rows
 
 
-def _fm(batch: Batch) -> Run:
+def _fm(batch: Batch) -> Trainable[FMCheckpoint]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
         write_rows(batch, criteo.SCHEMA, path)
-        return TrainRun(ParquetRows(path, criteo.SCHEMA), TrainOptions(batch_size=_BATCH_ROWS), 1e-5)
+        return begin_training(ParquetRows(path, criteo.SCHEMA), TrainOptions(batch_size=_BATCH_ROWS), 1e-5)
 
 
 def _literal_softmax(ids: np.ndarray) -> None:
@@ -95,7 +99,7 @@ def _batch(seed: int) -> Batch:
     return Batch(criteo.ids(_BATCH_ROWS, seed=seed), labels)
 
 
-def _steps(training: Run, batches: list[Batch]) -> Callable[[], None]:
+def _steps(training: Trainable, batches: list[Batch]) -> Callable[[], None]:
     source = cycle(batches)
 
     def work() -> None:
@@ -111,10 +115,11 @@ def _measure_memory(kind: str) -> int:
     held = model.values.nbytes + model.codes.nbytes + checkpoint.embeddings.nbytes + checkpoint.linear.nbytes
     counts = np.ones(criteo.SCHEMA.categories, dtype=np.int64)
     options = TuneOptions(moving=MovingOptions() if kind == "moving" else None)
-    training = TuneRun(model, checkpoint, options, steps=10**6, counts=counts)
+    codes = straight_through(checkpoint, counts, Tiers.none(checkpoint.schema), options)
+    training = begin_tuning(model, checkpoint, options, codes, steps=10**6)
     for seed in range(3):
         training.step(_batch(seed))
-    training.state()
+    training.kept()
     return peak_bytes() - before + held
 
 

@@ -12,7 +12,7 @@ from fmcompress.errors import UsageError
 
 if TYPE_CHECKING:
     from fmcompress.finetune.options import MovingOptions, ReassignOptions
-    from fmcompress.methods.registry import Method
+    from fmcompress.methods.base import Method
 
 
 class MethodName(str, Enum):
@@ -174,9 +174,10 @@ def method_from(name: MethodName, options: Mapping[str, Any]) -> Method:
     Raises:
         UsageError: an option belongs to another method, or makes no sense.
     """
-    from fmcompress.finetune.options import SearchOptions
-    from fmcompress.methods.registry import Auto, LightFM, XLightFM
-    from fmcompress.methods.xlightfm.search_space import SpaceOptions
+    from fmcompress.methods.auto.method import Auto
+    from fmcompress.methods.lightfm.method import LightFM
+    from fmcompress.methods.xlightfm.method import XLightFM
+    from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 
     given = {option: value for option, value in options.items() if value is not None}
     for option in given:

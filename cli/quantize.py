@@ -55,8 +55,8 @@ from .options import (
 from .state import progress_of
 
 if TYPE_CHECKING:
-    from fmcompress.pipeline import Quantization
     from fmcompress.progress import Progress
+    from fmcompress.quantization.plan import Plan
 
 
 def quantize(
@@ -188,43 +188,42 @@ def quantize(
     given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
     source = load_checkpoint(checkpoint, **given)
 
-    from fmcompress.data.train_valid import DataOptions, open_tuning_data
+    from fmcompress import pipeline
+    from fmcompress.api import open_job
+    from fmcompress.data.options import DataOptions
     from fmcompress.finetune.options import TuneOptions
-    from fmcompress.pipeline import Quantization
-    from fmcompress.training.device import resolve_device
-    from fmcompress.training.provenance import open_journal
     from fmcompress.training.run_state import RunFiles
 
-    # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
-    where = "cpu" if train is None and device is Device.AUTO else resolve_device(device.value)
-    options = TuneOptions(
-        distillation=distillation,
-        lr=lr,
-        batch_size=batch_size,
-        epochs=epochs,
-        device=where,
-        moving=moving,
-        reassign=reassign,
-    )
-    data = open_tuning_data(source, train, valid, DataOptions(label, match.value, oov.value, first_index))
-    if data is not None:
-        check_apart(target, [*data.rows.files, *data.valid.files])
     progress = progress_of(context)
-    kept = RunFiles() if dry_run else RunFiles(state_of(target), history, resume=resume, force=force)
-    journal = open_journal(
-        source, budget_bytes, data, options, kept, method=how, seed=seed, progress=progress, carry_vocabulary=with_vocab
+    tuning = TuneOptions(
+        distillation=distillation, lr=lr, batch_size=batch_size, epochs=epochs, moving=moving, reassign=reassign
     )
-    with interruptible(lambda: journal.position and f"--resume goes on from {journal.position}"):
-        job = Quantization(
-            source, budget_bytes, data, method=how, seed=seed, progress=progress, carry_vocabulary=with_vocab
-        )
-        _note_surplus(progress, budget_bytes, job.largest_bytes)
+    job = open_job(
+        source,
+        budget_bytes,
+        method=how,
+        train=train,
+        valid=valid,
+        options=DataOptions(label, match.value, oov.value, first_index),
+        seed=seed,
+        device=device.value,
+        tuning=tuning,
+        files=RunFiles() if dry_run else RunFiles(state_of(target), history, resume=resume, force=force),
+        with_vocabulary=with_vocab,
+        progress=progress,
+    )
+    if job.data is not None:
+        check_apart(target, job.data.files)
+    with interruptible(lambda: job.run_state.position and f"--resume goes on from {job.run_state.position}"):
+        measured = pipeline.measure(job)
+        plan = pipeline.make_plan(job, measured)
+        _note_surplus(progress, budget_bytes, plan.largest_bytes)
         if dry_run:
-            print(f"{target} would have {_planned(job, budget_bytes, source.fp32_bytes)}")
+            print(f"{target} would have {_planned(plan, source.fp32_bytes)}")
             return
-        model = job.run(options, journal)
+        model = pipeline.quantize(job, plan, measured)
         model.save(target, force=force)
-    journal.clear()
+    job.run_state.clear()
     print(f"{target} has {_size(model.file_bytes, source.fp32_bytes)}")
 
 
@@ -236,11 +235,10 @@ def _check_history(history: Path, checkpoint: Path, output: Path) -> None:
         raise UsageError(f"--history is {history}, which this job writes otherwise", hint="name another file")
 
 
-def _planned(job: Quantization, budget_bytes: int | None, fp32_bytes: int) -> str:
-    if job.plan is not None:
-        return _size(job.plan.file_bytes, fp32_bytes)
-    at_most = min(job.largest_bytes, budget_bytes or job.largest_bytes)
-    return f"at most {_size(at_most, fp32_bytes)}; the search decides"
+def _planned(plan: Plan, fp32_bytes: int) -> str:
+    if plan.quantizers is not None:
+        return _size(plan.file_bytes, fp32_bytes)
+    return f"at most {_size(plan.file_bytes, fp32_bytes)}; the search decides"
 
 
 def _note_surplus(progress: Progress, budget_bytes: int | None, largest_bytes: int) -> None:

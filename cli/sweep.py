@@ -102,7 +102,7 @@ def sweep(
     With --train, each is tuned as quantize tunes it. Without labelled rows, the predicted rise of LogLoss is shown.
     """
     from fmcompress.checkpoints import load_checkpoint
-    from fmcompress.methods.registry import default_tuning, method_of
+    from fmcompress.methods.registry import method_of
     from fmcompress.sweeping.files import CurveFiles
     from fmcompress.sweeping.sweep import parse_budgets, stem_of
     from fmcompress.sweeping.sweep import sweep as make_curve
@@ -125,7 +125,7 @@ def sweep(
         first_index=first_index,
         seed=seed,
         device=device.value,
-        tuning=replace(default_tuning(method_of(method.value)), epochs=epochs),
+        tuning=replace(method_of(method.value).default_tuning(), epochs=epochs),
         output_dir=output_dir,
         plot=plot,
         force=force,

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from fmcompress.evaluation.scores import Scores as Scores
     from fmcompress.finetune.options import MovingOptions as MovingOptions
     from fmcompress.finetune.options import ReassignOptions as ReassignOptions
-    from fmcompress.finetune.options import SearchOptions as SearchOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
     from fmcompress.fm.field_specs import parse_fields as parse_fields
     from fmcompress.fm.numeric_weights import NumericWeights as NumericWeights
@@ -48,10 +47,11 @@ if TYPE_CHECKING:
     from fmcompress.fm.vocabulary import read_vocabulary as read_vocabulary
     from fmcompress.gates import Verdict as Verdict
     from fmcompress.gates import check as check
-    from fmcompress.methods.registry import Auto as Auto
-    from fmcompress.methods.registry import LightFM as LightFM
-    from fmcompress.methods.registry import XLightFM as XLightFM
-    from fmcompress.methods.xlightfm.search_space import SpaceOptions as SpaceOptions
+    from fmcompress.methods.auto.method import Auto as Auto
+    from fmcompress.methods.lightfm.method import LightFM as LightFM
+    from fmcompress.methods.xlightfm.method import XLightFM as XLightFM
+    from fmcompress.methods.xlightfm.options import SearchOptions as SearchOptions
+    from fmcompress.methods.xlightfm.options import SpaceOptions as SpaceOptions
     from fmcompress.reporting import Report as Report
     from fmcompress.reporting import report as report
     from fmcompress.reporting.compare import compare as compare
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 # Where each public name lives: imported when it is first used, so that reading a report needs no torch.
 _HOMES = {
     "ArtifactError": "errors",
-    "Auto": "methods.registry",
+    "Auto": "methods.auto.method",
     "BudgetError": "errors",
     "CheckpointError": "errors",
     "Comparison": "reporting.comparison",
@@ -74,7 +74,7 @@ _HOMES = {
     "FMCompressError": "errors",
     "Field": "fm.schema",
     "FieldVocabulary": "fm.vocabulary",
-    "LightFM": "methods.registry",
+    "LightFM": "methods.lightfm.method",
     "MovingOptions": "finetune.options",
     "NumericField": "fm.schema",
     "NumericWeights": "fm.numeric_weights",
@@ -83,15 +83,15 @@ _HOMES = {
     "Report": "reporting",
     "Schema": "fm.schema",
     "Scores": "evaluation.scores",
-    "SearchOptions": "finetune.options",
+    "SearchOptions": "methods.xlightfm.options",
     "SharedField": "fm.schema",
-    "SpaceOptions": "methods.xlightfm.search_space",
+    "SpaceOptions": "methods.xlightfm.options",
     "StateError": "errors",
     "TuneOptions": "finetune.options",
     "UsageError": "errors",
     "Verdict": "gates",
     "Vocabulary": "fm.vocabulary",
-    "XLightFM": "methods.registry",
+    "XLightFM": "methods.xlightfm.method",
     "check": "gates",
     "compare": "reporting.compare",
     "evaluate": "api",

@@ -10,7 +10,7 @@ import pytest
 import fmcompress as fc
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import ReassignOptions, TuneOptions
-from fmcompress.methods.registry import default_tuning
+from fmcompress.methods.registry import method_of
 from tests import kinds
 
 LINKS = ["sigmoid", "probit", "identity", "clip:-1:1"]
@@ -94,7 +94,7 @@ def test_the_papers_methods_take_fields_of_all_kinds(tmp_path, method):
         if method == "lightfm"
         else fc.XLightFM(space=fc.SpaceOptions(subspaces=2, candidates=(4, 16)), search=fc.SearchOptions(steps=6))
     )
-    tuning = replace(default_tuning(how), epochs=1, batch_size=512)
+    tuning = replace(method_of(how).default_tuning(), epochs=1, batch_size=512)
     model = fc.quantize(ckpt, 4000, method=how, train=train, tuning=tuning, device="cpu")
     assert model.file_bytes <= 4000
     assert 0 < fc.evaluate(model, train, vocabulary=ckpt.vocabulary).auc <= 1

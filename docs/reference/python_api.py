@@ -76,10 +76,11 @@ def _entry(public: type) -> str:
 
 
 def _members(public: type) -> list[str]:
-    """Return a line for each property and method that the class itself has."""
+    """Return a line for each property and method that the class itself has, but those that the library calls."""
+    called = {name for base in public.__mro__[1:] if inspect.isabstract(base) for name in vars(base)}
     lines = []
     for name, member in vars(public).items():
-        if name.startswith("_"):
+        if name.startswith("_") or name in called:
             continue
         if isinstance(member, property):
             lines.append(f"- `{name}`: {first_line(member.fget.__doc__)}")

@@ -114,7 +114,7 @@ class Workplace:
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         return [line for line in lines if line["event"] == event and line.get("stage") == "tuning"]
 
-    def carry_out(self, run: Run) -> dict[str, Any]:
+    def fit_codebooks(self, run: Run) -> dict[str, Any]:
         """Make the model of a run, score it on the test rows, once, and keep the result."""
         train, valid, test = (self.data / run.data / f"{part}.parquet" for part in ("train", "valid", "test"))
         start = time.perf_counter()
@@ -168,12 +168,10 @@ class Workplace:
 
     def _budget(self, checkpoint: fc.FMCheckpoint, share: float) -> int:
         """Return a share of the bytes of the LightFM with K = 256."""
-        from fmcompress.pipeline import Quantization
+        from fmcompress.api import open_job
+        from fmcompress.pipeline import make_plan
 
-        planned = Quantization(checkpoint, None, method=fc.LightFM(codewords=256)).plan
-        if planned is None:
-            raise RuntimeError("a LightFM has a plan")
-        return int(planned.file_bytes * share)
+        return int(make_plan(open_job(checkpoint, method=fc.LightFM(codewords=256))).file_bytes * share)
 
 
 def carry_out_all(place: Workplace, runs: list[Run], *, jobs: int) -> Iterator[tuple[Run, dict[str, Any]]]:
@@ -198,4 +196,4 @@ def _in_a_process(place: Workplace, run: Run, jobs: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     _asked = json.loads(sys.argv[1])
-    Workplace(Path(_asked["data"]), Path(_asked["results"])).carry_out(Run(**_asked["run"]))
+    Workplace(Path(_asked["data"]), Path(_asked["results"])).fit_codebooks(Run(**_asked["run"]))

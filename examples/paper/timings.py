@@ -12,19 +12,20 @@ import torch
 from runs import Run, Workplace, first_seed
 
 import fmcompress as fc
-from fmcompress.backbones.train_fm import TrainOptions, TrainRun
+from fmcompress.backbones.train_fm import TrainOptions, begin_training
+from fmcompress.data.batch import Batch
 from fmcompress.data.counts import count_categories
 from fmcompress.data.rows import open_training_rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.evaluation.scores import predictor
-from fmcompress.finetune.options import SearchOptions
-from fmcompress.finetune.tuner import TuneRun
-from fmcompress.methods.registry import LightFM
-from fmcompress.methods.xlightfm.search import SearchRun, SearchStart
-from fmcompress.methods.xlightfm.search_space import SearchSpace, SpaceOptions
-from fmcompress.pipeline import Quantization
+from fmcompress.finetune.tuner import begin_tuning
+from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.finetuning import straight_through
+from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
+from fmcompress.methods.xlightfm.search import SearchStart, begin_search
+from fmcompress.methods.xlightfm.search_space import lay_out
 from fmcompress.quantization import sensitivity
-from fmcompress.quantization.plan import carry_out
+from fmcompress.quantization.codebooks import fit_codebooks
 
 _BATCH_ROWS = 2048
 _STEPS = 5
@@ -41,22 +42,23 @@ def time_steps(place: Workplace, data: str) -> dict[str, float]:
     folder = place.data / data
     rows, valid = open_training_rows(folder / "train.parquet", folder / "valid.parquet", schema=checkpoint.schema)
     counts = count_categories(rows)
-    model = Quantization(checkpoint, None, method=LightFM(codewords=256)).run()
+    model = fc.quantize(checkpoint, method=fc.LightFM(codewords=256))
     moving = fc.TuneOptions(moving=fc.MovingOptions())
     found = sensitivity.from_moments(checkpoint, counts)
-    space = SearchSpace(checkpoint, SpaceOptions(), model.header.origin)
-    models = [carry_out(checkpoint, found, q, seed=0, metric="euclidean") for q in space.by_candidate()]
+    space = lay_out(checkpoint, SpaceOptions(), model.header.origin)
+    models = [fit_codebooks(checkpoint, found, q, seed=0, metric="euclidean") for q in space.by_candidate()]
+    codes = straight_through(checkpoint, counts, Tiers.none(checkpoint.schema), moving)
     runs = {
-        "FM": TrainRun(rows, TrainOptions(batch_size=_BATCH_ROWS), 1e-3),
-        "LightFM, K = 256, codes fixed": TuneRun(model, checkpoint, fc.TuneOptions(), steps=10**6),
-        "LightFM, K = 256": TuneRun(model, checkpoint, moving, steps=10**6, counts=counts),
-        "xLightFM": SearchRun(
+        "FM": begin_training(rows, TrainOptions(batch_size=_BATCH_ROWS), 1e-3),
+        "LightFM, K = 256, codes fixed": begin_tuning(model, checkpoint, fc.TuneOptions(), steps=10**6),
+        "LightFM, K = 256": begin_tuning(model, checkpoint, moving, codes, steps=10**6),
+        "xLightFM": begin_search(
             SearchStart(checkpoint, counts, models, space, model.header.origin), valid, SearchOptions(), moving
         ),
     }
     batches = cycle([batch for batch, _ in zip(shuffled(rows, _BATCH_ROWS, seed=0), range(20), strict=False)])
 
-    def steps(step: Callable[[fc.data.Batch], object]) -> Callable[[], None]:
+    def steps(step: Callable[[Batch], object]) -> Callable[[], None]:
         return lambda: [step(next(batches)) for _ in range(_STEPS)] and None
 
     seconds = _in_turn({name: steps(run.step) for name, run in runs.items()}, _REPEATS)

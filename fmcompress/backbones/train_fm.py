@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.backbones.fm_module import RowNumbers, VanillaFM
 from fmcompress.data.batch import Batch
@@ -16,8 +17,12 @@ from fmcompress.data.rows import Rows
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training.loop import Run, Schedule, adam, fit, sparse_gradients
+from fmcompress.training.loop import Schedule, fit
+from fmcompress.training.optimizers import adam, sparse_gradients
+from fmcompress.training.trainable import Trainable
+from fmcompress.types import Int64Array
 
 _L2_STEPS = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))
 _L2_START = 5  # 3.2e-3
@@ -116,47 +121,65 @@ def _climb(trial: Callable[[float], TrainedFM], progress: Progress) -> TrainedFM
 
 def _train(rows: Rows, valid: Rows, options: TrainOptions, l2: float, progress: Progress) -> TrainedFM:
     schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
-    found = fit(TrainRun(rows, options, l2), rows, valid, schedule, title=f"FM with L2 {l2:.1e}", progress=progress)
-    return TrainedFM(found.state, found.scores, l2, found.epochs)
+    begun = begin_training(rows, options, l2)
+    found = fit(begun, rows, valid, schedule, title=f"FM with L2 {l2:.1e}", progress=progress)
+    return TrainedFM(found.model, found.scores, l2, found.epochs)
 
 
-class TrainRun(Run[FMCheckpoint]):
-    """A factorization machine in training."""
+@dataclass(eq=False)
+class TrainableFM(Trainable[FMCheckpoint]):
+    """A factorization machine in training; see ``begin_training``.
+
+    Attributes:
+        schema: the fields.
+        counts: training rows in which each category is active, int64 (categories,).
+        l2: weight of the L2 term.
+        row_numbers: from ids to rows of the tables.
+    """
 
     module: VanillaFM
-
-    def __init__(self, rows: Rows, options: TrainOptions, l2: float) -> None:
-        """Start from small random embeddings."""
-        self._schema = rows.schema
-        self._l2 = l2
-        self._counts = count_categories(rows)
-        sparse = sparse_gradients(rows.schema.categories * (options.dim + 1))
-        generator = torch.Generator().manual_seed(options.seed)
-        self.module = VanillaFM(rows.schema.categories, options.dim, sparse=sparse, generator=generator)
-        self.module.to(options.device)
-        self._rows = RowNumbers(rows.schema, options.device)
-        tables = [self.module.embeddings, self.module.linear]
-        self.optimizers = adam(tables, [self.module.bias], options.lr, sparse=sparse)
+    optimizers: list[torch.optim.Optimizer]
+    schema: Schema
+    counts: Int64Array
+    l2: float
+    row_numbers: RowNumbers
+    schedulers: Sequence[LRScheduler] = ()
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return binary cross entropy with L2, and the former alone."""
-        logits, norms = self.module(self._rows(batch.ids))
+        """Return binary cross entropy with L2, and the former alone; float32 scalars."""
+        logits, norms = self.module(self.row_numbers(batch.ids))
         entropy = binary_cross_entropy_with_logits(logits, torch.from_numpy(batch.labels).to(logits.device))
-        return entropy + self._l2 * norms, entropy
+        return entropy + self.l2 * norms, entropy
 
-    def state(self) -> FMCheckpoint:
+    def kept(self) -> FMCheckpoint:
         """Return a copy of the model; categories that were never seen contribute nothing."""
-        seen = (self._counts > 0).astype(np.float32)
+        seen = (self.counts > 0).astype(np.float32)
         embeddings = self.module.embeddings.detach().cpu().numpy()[:-1] * seen[:, None]
         linear = self.module.linear.detach().cpu().numpy()[:-1, 0] * seen
-        return FMCheckpoint(self._schema, self.module.bias.item(), linear, embeddings, counts=self._counts)
+        return FMCheckpoint(self.schema, self.module.bias.item(), linear, embeddings, counts=self.counts)
 
-    def fall_back(self, state: FMCheckpoint) -> None:
-        """Take up a kept state again, with a fifth of the learning rate."""
+    def fall_back(self, kept: FMCheckpoint) -> None:
+        """Take up a kept model again, with a fifth of the learning rate."""
         with torch.no_grad():
-            self.module.embeddings[:-1] = torch.from_numpy(state.embeddings)
-            self.module.linear[:-1, 0] = torch.from_numpy(state.linear)
-            self.module.bias.fill_(state.bias)
+            self.module.embeddings[:-1] = torch.from_numpy(kept.embeddings)
+            self.module.linear[:-1, 0] = torch.from_numpy(kept.linear)
+            self.module.bias.fill_(kept.bias)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] *= _LR_DECAY
+
+
+def begin_training(rows: Rows, options: TrainOptions, l2: float) -> TrainableFM:
+    """Return a factorization machine with small random embeddings, ready to be trained.
+
+    Args:
+        rows: training data.
+        options: how to train.
+        l2: weight of the mean over a batch's rows of Σ_i (‖v_i‖² + w_i²).
+    """
+    counts = count_categories(rows)
+    sparse = sparse_gradients(rows.schema.categories * (options.dim + 1))
+    generator = torch.Generator().manual_seed(options.seed)
+    module = VanillaFM(rows.schema.categories, options.dim, sparse=sparse, generator=generator).to(options.device)
+    optimizers = adam([module.embeddings, module.linear], [module.bias], options.lr, sparse=sparse)
+    return TrainableFM(module, optimizers, rows.schema, counts, l2, RowNumbers(rows.schema, options.device))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from fmcompress import pipeline
 from fmcompress.baselines.point import BaselinePoint
 from fmcompress.baselines.task import Task
 from fmcompress.errors import BudgetError
-from fmcompress.finetune.options import MovingOptions, SearchOptions
-from fmcompress.methods.registry import LightFM, XLightFM
-from fmcompress.methods.xlightfm.search_space import SpaceOptions
-from fmcompress.pipeline import Quantization
+from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.methods.base import Job
+from fmcompress.methods.lightfm.method import LightFM
+from fmcompress.methods.xlightfm.method import XLightFM
+from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 
 AnyLightFM = TypeVar("AnyLightFM", LightFM, XLightFM)
 
@@ -38,16 +40,16 @@ SPACES = (
 def untuned_codebooks(key: str, task: Task) -> Iterator[BaselinePoint]:
     """Yield the source with equal codebooks made by k-means, for each budget."""
     tuning = replace(task.options.codebook_tuning(None), epochs=0)
-    for sizes, quantization in _fitting(task, _equal_sizes(task)):
-        model = quantization.run(tuning)
+    for sizes, job in _fitting(task, _equal_sizes(task), tuning):
+        model = pipeline.quantize(job)
         yield BaselinePoint(f"PQ {_described(sizes)}, untuned", key, model.file_bytes, model)
 
 
 def equal_codebooks(key: str, task: Task, *, moving: MovingOptions | None) -> Iterator[BaselinePoint]:
     """Yield the same sizes, tuned; codes move with ``moving``, or stand still where it is None."""
     codes = "fixed" if moving is None else "moving"
-    for sizes, quantization in _fitting(task, _equal_sizes(task)):
-        model = quantization.run(task.options.codebook_tuning(moving))
+    for sizes, job in _fitting(task, _equal_sizes(task), task.options.codebook_tuning(moving)):
+        model = pipeline.quantize(job)
         yield BaselinePoint(f"LightFM {_described(sizes)}, {codes} codes", key, model.file_bytes, model)
 
 
@@ -55,8 +57,8 @@ def searched_codebooks(key: str, task: Task) -> Iterator[BaselinePoint]:
     """Yield the source with codebooks of searched sizes, tuned, for each budget."""
     search = SearchOptions(steps=task.options.search_steps)
     methods = [XLightFM(space, search) for space in SPACES if space.subspaces <= task.source.dim]
-    for method, quantization in _fitting(task, methods):
-        model = quantization.run(task.options.codebook_tuning(MovingOptions()))
+    for method, job in _fitting(task, methods, task.options.codebook_tuning(MovingOptions())):
+        model = pipeline.quantize(job)
         candidates = method.space.candidates
         yield BaselinePoint(f"xLightFM, {candidates[0]} to {candidates[-1]} codewords", key, model.file_bytes, model)
 
@@ -69,23 +71,24 @@ def _described(sizes: LightFM) -> str:
     return f"{sizes.subspaces} x {sizes.codewords}, linear {sizes.linear_codewords}"
 
 
-def _fitting(task: Task, methods: Iterable[AnyLightFM]) -> Iterator[tuple[AnyLightFM, Quantization]]:
+def _fitting(task: Task, methods: Sequence[AnyLightFM], tuning: TuneOptions) -> Iterator[tuple[AnyLightFM, Job]]:
     """Yield, for each budget, the first method that meets it; budgets that none meets are left out."""
-    for budget in task.budgets:
-        found = next(_planned(task, budget, methods), None)
+    for budget_bytes in task.budgets:
+        found = next(_meeting(task, budget_bytes, methods, tuning), None)
         if found is None:
-            task.progress.note(f"no codebooks of this baseline fit {budget:,} bytes")
+            task.progress.note(f"no codebooks of this baseline fit {budget_bytes:,} bytes")
         else:
             yield found
 
 
-def _planned(task: Task, budget: int, methods: Iterable[AnyLightFM]) -> Iterator[tuple[AnyLightFM, Quantization]]:
-    """Yield the methods that meet a budget, each planned."""
+def _meeting(
+    task: Task, budget_bytes: int, methods: Sequence[AnyLightFM], tuning: TuneOptions
+) -> Iterator[tuple[AnyLightFM, Job]]:
+    """Yield the methods that meet a budget, each with its job."""
     for method in methods:
+        job = Job(task.source, method, budget_bytes, task.data, tuning, task.options.seed, progress=task.progress)
         try:
-            plan = Quantization(
-                task.source, budget, task.data, method=method, seed=task.options.seed, progress=task.progress
-            )
+            job.check()
         except BudgetError:
             continue
-        yield method, plan
+        yield method, job

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.backbones.fm_module import RowNumbers
 from fmcompress.baselines.model import StoredModule
@@ -16,7 +19,9 @@ from fmcompress.data.batch import Batch
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.targets import Targets
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.training.loop import Fit, Run, Schedule, adam, fit, linear_decay
+from fmcompress.training.loop import Fit, Schedule, fit
+from fmcompress.training.optimizers import adam, linear_decay
+from fmcompress.training.trainable import Trainable
 
 
 def tune_stored(begin: Callable[[], StoredModule], key: str, name: str, task: Task) -> BaselinePoint:
@@ -36,41 +41,47 @@ def tune_stored(begin: Callable[[], StoredModule], key: str, name: str, task: Ta
     best = Fit(model, scores, 0)
     schedule = Schedule(options.batch_size, options.epochs, None, options.seed)
     for trial in options.trials if options.epochs else ():
-        run = StoredRun(begin(), trial, task)
+        run = begin_tuning_stored(begin(), trial, task)
         title = f"{name}, distillation {trial.distillation:g}, lr {trial.lr:g}, L2 {trial.l2:g}"
         found = fit(run, rows, valid, schedule, title=title, progress=task.progress, start=(model, scores))
         best = max(best, found, key=lambda one: one.scores.selection)
-    return BaselinePoint(name, key, untuned.file_bytes, best.state)
+    return BaselinePoint(name, key, untuned.file_bytes, best.model)
 
 
-class StoredRun(Run[FMCheckpoint]):
-    """A factorization machine in tuning; its states hold the numbers that are stored."""
+@dataclass(eq=False)
+class TrainableStored(Trainable[FMCheckpoint]):
+    """A factorization machine in tuning; what is kept holds the numbers that are stored.
+
+    Attributes:
+        l2: weight of the L2 term.
+        targets: what is learned.
+        row_numbers: from ids to rows of the tables.
+    """
 
     module: StoredModule
-
-    def __init__(self, module: StoredModule, trial: Trial, task: Task) -> None:
-        """Start from the numbers of ``module``.
-
-        Args:
-            module: the model to start from.
-            trial: how to tune it.
-            task: with the factorization machine whose predictions are learned, and the length of the tuning.
-        """
-        options = task.options
-        self.module = module.to(options.device)
-        self._l2 = trial.l2
-        self._targets = Targets(task.source, trial.distillation, options.device)
-        self._rows = RowNumbers(task.source.schema, options.device)
-        self.optimizers = adam(module.tables(), module.others(), trial.lr, sparse=module.sparse)
-        steps = options.epochs * -(-task.data.rows.rows // options.batch_size)
-        self.schedulers = linear_decay(self.optimizers, steps)
+    optimizers: list[torch.optim.Optimizer]
+    schedulers: Sequence[LRScheduler]
+    l2: float
+    targets: Targets
+    row_numbers: RowNumbers
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return binary cross entropy against the targets with L2, and the former alone."""
-        logits, norms = self.module(self._rows(batch.ids))
-        entropy = binary_cross_entropy_with_logits(logits, self._targets(batch))
-        return entropy + self._l2 * norms, entropy
+        """Return binary cross entropy against the targets with L2, and the former alone; float32 scalars."""
+        logits, norms = self.module(self.row_numbers(batch.ids))
+        entropy = binary_cross_entropy_with_logits(logits, self.targets(batch))
+        return entropy + self.l2 * norms, entropy
 
-    def state(self) -> FMCheckpoint:
+    def kept(self) -> FMCheckpoint:
         """Return the model as it is stored, decoded."""
         return self.module.stored().decode()
+
+
+def begin_tuning_stored(module: StoredModule, trial: Trial, task: Task) -> TrainableStored:
+    """Return a stored model that is ready to be tuned in one way."""
+    options, source = task.options, task.source
+    module = module.to(options.device)
+    optimizers = adam(module.tables(), module.others(), trial.lr, sparse=module.sparse)
+    steps = options.epochs * -(-task.data.rows.rows // options.batch_size)
+    targets = Targets(source, trial.distillation, options.device)
+    row_numbers = RowNumbers(source.schema, options.device)
+    return TrainableStored(module, optimizers, linear_decay(optimizers, steps), trial.l2, targets, row_numbers)

@@ -24,6 +24,11 @@ class TuningData:
     valid: Rows
     options: DataOptions = field(default_factory=DataOptions)
 
+    @property
+    def files(self) -> list[str]:
+        """All files that are read."""
+        return [*self.rows.files, *self.valid.files]
+
 
 def open_tuning_data(
     checkpoint: FMCheckpoint,

@@ -1,7 +1,7 @@
-"""The parts of a quantized factorization machine in training: linear weights, raw rows, codebooks with fixed codes.
+"""The layers of a quantized factorization machine in training: linear weights, raw rows, codebooks with fixed codes.
 
-With q_i the decoded embedding, the logit is the bias, plus Σ over parts of their scalars, plus ½ ‖Σ of their
-vectors‖². A part's vectors are its fields' Σ q_i, its scalars their −½ Σ ‖q_i‖², or Σ w_i.
+With q_i the decoded embedding, the logit is the bias, plus Σ over layers of their scalars, plus ½ ‖Σ of their
+vectors‖². A layer's vectors are its fields' Σ q_i, its scalars their −½ Σ ‖q_i‖², or Σ w_i.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
@@ -20,11 +19,10 @@ from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.lookup import Lookup, sum_of_rows
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
+from fmcompress.types import Float32Array, Int64Array
 
 Fields = dict[int, QuantizedField]
 """Fields by their column."""
-
-Array = npt.NDArray[np.float32]
 
 
 class Linear(nn.Module):
@@ -38,7 +36,7 @@ class Linear(nn.Module):
         self._starts = np.cumsum([0] + [len(field.linear_table) for field in model.fields]).tolist()
         self._lookup = Lookup(self._rows_of(model.fields), null=self._starts[-1], persistent=True)
 
-    def _rows_of(self, fields: Sequence[QuantizedField]) -> list[npt.NDArray[np.int64]]:
+    def _rows_of(self, fields: Sequence[QuantizedField]) -> list[Int64Array]:
         return [
             start + (np.arange(len(f.linear_table)) if f.quantizer.linear_raw else f.linear_codes.astype(np.int64))
             for start, f in zip(self._starts, fields, strict=False)
@@ -62,11 +60,30 @@ class Linear(nn.Module):
             found.append(replace(field, linear_table=table, linear_codes=codes))
         return found
 
-    def _join(self, fields: Sequence[QuantizedField]) -> Array:
+    def _join(self, fields: Sequence[QuantizedField]) -> Float32Array:
         return np.concatenate([*(field.linear_table for field in fields), np.zeros(1, np.float32)])[:, None]
 
 
-class RawRows(nn.Module):
+class EmbeddingLayer(nn.Module):
+    """A layer of the embeddings of some fields: from ids to sums over these fields."""
+
+    def sparse_tables(self) -> list[nn.Parameter]:
+        """Return the parameters whose gradients may be sparse."""
+        return []
+
+    def latent_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that no artifact stores, and that are trained in a way of their own."""
+        return []
+
+    def store(self, fields: Sequence[QuantizedField]) -> Fields:
+        """Return the fields of this layer with numbers and codes as they are now."""
+        raise NotImplementedError
+
+    def recode(self, fields: Sequence[QuantizedField]) -> None:
+        """Take over the codes of the fields, where this layer does not change them itself."""
+
+
+class RawRows(EmbeddingLayer):
     """Fields with raw embeddings; the table's last row is 0, for missing values."""
 
     def __init__(self, model: QuantizedFM, columns: list[int], *, sparse: bool) -> None:
@@ -85,8 +102,12 @@ class RawRows(nn.Module):
         vectors = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
         return vectors.sum(dim=1), -0.5 * (vectors * vectors).sum(dim=(1, 2))
 
+    def sparse_tables(self) -> list[nn.Parameter]:
+        """Return the embeddings."""
+        return [self.table]
+
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
-        """Return the fields of this part with the numbers as they are now."""
+        """Return the fields of this layer with the numbers as they are now."""
         table, start = numpy_of(self.table), 0
         found: Fields = {}
         for column in self._columns:
@@ -95,12 +116,12 @@ class RawRows(nn.Module):
             start += rows
         return found
 
-    def _join(self, fields: Sequence[QuantizedField]) -> Array:
+    def _join(self, fields: Sequence[QuantizedField]) -> Float32Array:
         tables = [fields[column].tables[0] for column in self._columns]
         return np.concatenate([*tables, np.zeros((1, tables[0].shape[1]), np.float32)])
 
 
-class Codebooks:
+class CodebookLayout:
     """Where the codebooks of some fields, coded in the same number of subspaces, lie in one table.
 
     The table holds all codewords, subspace by subspace and in each field by field, filled up with zeros to
@@ -137,17 +158,17 @@ class Codebooks:
         """The table's last row."""
         return int(self.lengths.sum())
 
-    def rows_of(self, fields: Sequence[QuantizedField]) -> list[npt.NDArray[np.int64]]:
+    def rows_of(self, fields: Sequence[QuantizedField]) -> list[Int64Array]:
         """Return the rows of each field's codes in the table, (cardinality, subspaces) each."""
         return [fields[c].codes + self.starts[:, position] for position, c in enumerate(self.columns)]
 
-    def join(self, fields: Sequence[QuantizedField]) -> Array:
+    def join(self, fields: Sequence[QuantizedField]) -> Float32Array:
         """Return the table of these fields, float32 (codewords + 1, width)."""
         tables = [fields[column].tables[d] for d in range(self.subspaces) for column in self.columns]
         padded = [np.pad(table, ((0, 0), (0, self.width - table.shape[1]))) for table in tables]
         return np.concatenate([*padded, np.zeros((1, self.width), np.float32)])
 
-    def split(self, table: Array) -> dict[int, tuple[Array, ...]]:
+    def split(self, table: Float32Array) -> dict[int, tuple[Float32Array, ...]]:
         """Return the codebooks of each field; the inverse of ``join``."""
         return {
             column: tuple(
@@ -171,7 +192,7 @@ class Codebooks:
         return torch.stack([pad(part, (0, self.width - part.shape[1])) for part in parts], dim=1)
 
 
-class FixedCodes(nn.Module):
+class FixedCodes(EmbeddingLayer):
     """Fields whose embeddings are coded in the same number of subspaces, and whose codes stand still.
 
     ½ (‖Σ q_i‖² − Σ ‖q_i‖²) needs no decoded embedding at all: the sums run over codewords, and a codebook's last
@@ -181,35 +202,35 @@ class FixedCodes(nn.Module):
     def __init__(self, model: QuantizedFM, columns: list[int]) -> None:
         """Take over codebooks and codes of the fields in these columns."""
         super().__init__()
-        self._books = Codebooks(model, columns)
-        self.table = nn.Parameter(torch.from_numpy(self._books.join(model.fields)))
-        self._lookup = Lookup(self._books.rows_of(model.fields), null=self._books.null, persistent=True)
+        self._layout = CodebookLayout(model, columns)
+        self.table = nn.Parameter(torch.from_numpy(self._layout.join(model.fields)))
+        self._lookup = Lookup(self._layout.rows_of(model.fields), null=self._layout.null, persistent=True)
 
     def recode(self, fields: Sequence[QuantizedField]) -> None:
         """Take over the codes of the fields."""
-        self._lookup.replace(self._books.rows_of(fields))
+        self._lookup.replace(self._layout.rows_of(fields))
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return vectors, (rows, dim), and scalars, (rows,), of ids, int64 (rows, all fields)."""
-        columns = self._books.columns
+        columns = self._layout.columns
         rows = self._lookup(ids[:, columns]).transpose(1, 2)
         codewords = self.table[:-1]
         norms = -0.5 * (codewords * codewords).sum(dim=1, keepdim=True)
         # The row of missing values is put on here, so that it gets no gradient.
         table = pad(torch.cat([codewords, norms], dim=1), (0, 0, 0, 1))
-        bags = sum_of_rows(table, rows.reshape(-1, len(columns))).view(len(ids), self._books.subspaces, -1)
-        return self._books.unpadded(bags[:, :, :-1]), bags[:, :, -1].sum(dim=1)
+        bags = sum_of_rows(table, rows.reshape(-1, len(columns))).view(len(ids), self._layout.subspaces, -1)
+        return self._layout.unpadded(bags[:, :, :-1]), bags[:, :, -1].sum(dim=1)
 
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
-        """Return the fields of this part with the numbers as they are now."""
-        tables = self._books.split(numpy_of(self.table))
+        """Return the fields of this layer with the numbers as they are now."""
+        tables = self._layout.split(numpy_of(self.table))
         return {
             column: replace(
                 fields[column],
                 tables=tables[column],
-                codes=(rows - self._books.starts[:, position]).astype(np.uint16),
+                codes=(rows - self._layout.starts[:, position]).astype(np.uint16),
             )
-            for position, (column, rows) in enumerate(zip(self._books.columns, self._lookup.split(), strict=True))
+            for position, (column, rows) in enumerate(zip(self._layout.columns, self._lookup.split(), strict=True))
         }
 
 
@@ -221,23 +242,23 @@ def by_subspaces(fields: Iterable[QuantizedField]) -> dict[int, list[int]]:
     return dict(sorted(columns.items()))
 
 
-def logits_of(bias: Tensor, linear: Tensor, parts: Sequence[tuple[Tensor, Tensor]], inputs: Inputs) -> Tensor:
-    """Return logits: the bias, plus the scalars of all parts, plus ½ ‖Σ of the parts' vectors‖², float32 (rows,).
+def logits_of(bias: Tensor, linear: Tensor, layers: Sequence[tuple[Tensor, Tensor]], inputs: Inputs) -> Tensor:
+    """Return logits: the bias, plus the scalars of all layers, plus ½ ‖Σ of the layers' vectors‖², float32 (rows,).
 
     Args:
         bias: w_0.
         linear: Σ w_i, (uses · rows,).
-        parts: vectors, (uses · rows, dim), and scalars, (uses · rows,), of each part.
+        layers: vectors, (uses · rows, dim), and scalars, (uses · rows,), of each layer.
         inputs: how rows are stacked, and what numeric fields add.
     """
-    vectors = inputs.summed(torch.stack([vectors for vectors, _ in parts]).sum(dim=0))
-    total = bias + inputs.summed(torch.stack([linear, *(scalars for _, scalars in parts)]).sum(dim=0))
+    vectors = inputs.summed(torch.stack([vectors for vectors, _ in layers]).sum(dim=0))
+    total = bias + inputs.summed(torch.stack([linear, *(scalars for _, scalars in layers)]).sum(dim=0))
     if inputs.numeric is not None:
         vectors, total = vectors + inputs.numeric[0], total + inputs.numeric[1]
     return total + 0.5 * (vectors * vectors).sum(dim=1)
 
 
-def numpy_of(table: Tensor) -> Array:
+def numpy_of(table: Tensor) -> Float32Array:
     """Return a copy of a table as it is now."""
-    array: Array = table.detach().cpu().numpy().copy()
+    array: Float32Array = table.detach().cpu().numpy().copy()
     return array

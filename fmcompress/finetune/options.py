@@ -1,4 +1,4 @@
-"""How a compressed factorization machine is tuned, and its codebooks searched."""
+"""How a compressed factorization machine is tuned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Literal, get_args
 from fmcompress.errors import UsageError
 
 Distance = Literal["none", "mean", "popularity"]
-Scope = Literal["codebook", "field"]
 
 
 @dataclass(frozen=True)
@@ -97,26 +96,3 @@ class TuneOptions:
             raise UsageError(f"distillation is {self.distillation}, expected a number from 0 to 1")
         if not 0 < self.lr < 1:
             raise UsageError(f"lr is {self.lr}, expected a number between 0 and 1")
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """How codebook sizes are searched.
-
-    Attributes:
-        scope: whether each ``codebook`` has weights α of its own, or all codebooks of a ``field`` the same.
-        steps: of the search; after 3,330 the Gumbel-softmax is as cold as it gets.
-        lr: learning rate of the numbers; it falls to 0.
-        alpha_lr: learning rate of log α.
-    """
-
-    scope: Scope = "codebook"
-    steps: int = 3500
-    lr: float = 1e-3
-    alpha_lr: float = 1e-2
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise UsageError(f"search_steps is {self.steps}, expected 1 or more")
-        if self.scope not in ("codebook", "field"):
-            raise UsageError(f"search_scope is {self.scope!r}, expected codebook or field")

@@ -1,18 +1,25 @@
-"""Codebooks and codes of a field, for the quantizer that was chosen."""
+"""Codebooks and codes of all fields, for the quantizers that were chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 
-from fmcompress.fm.quantized import QuantizedField
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import Quantizer
-from fmcompress.quantization.field_weights import FieldWeights
-from fmcompress.quantization.kmeans import Points, nearest, train_centroids
+from fmcompress.fm.tiers import Tiers
+from fmcompress.progress import SILENT, Progress
+from fmcompress.quantization.field_weights import FieldWeights, Metric, all_weights
+from fmcompress.quantization.kmeans import nearest, train_centroids
+from fmcompress.quantization.parallel import side_by_side
+from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.quantization.whitening import whitened_subspaces
+from fmcompress.types import Float32Array, Float64Array, UInt16Array
 
 _ITERATIONS = 20
 _ITERATIONS_OF_MANY = 8
@@ -23,8 +30,57 @@ _MIN_POINTS = 16_384
 _CHUNK_ROWS = 16_384
 
 
-Coded = tuple[Points, npt.NDArray[np.uint16]]
-"""A codebook, and the codeword of each category."""
+Coded = tuple[Float32Array, UInt16Array]
+"""A codebook, float32 (K, size of the subspace), and the codeword of each category, uint16 (cardinality,)."""
+
+
+def fit_codebooks(
+    checkpoint: FMCheckpoint,
+    sensitivity: Sensitivity,
+    quantizers: Sequence[Quantizer],
+    *,
+    seed: int,
+    tiers: Tiers | None = None,
+    metric: Metric | Sequence[Metric] = "fm",
+    rises: Sequence[float] | None = None,
+    progress: Progress = SILENT,
+) -> QuantizedFM:
+    """Make codebooks and codes of a factorization machine.
+
+    Args:
+        checkpoint: the factorization machine.
+        sensitivity: what errors in it cost.
+        quantizers: of each tier.
+        seed: of k-means.
+        tiers: how fields are split; None leaves them whole.
+        metric: what the embeddings' k-means minimises, in all tiers or in each of them.
+        rises: rise of the loss per row by each tier, where that is known better than from the expected loss.
+        progress: told of each field.
+    """
+    tiers = tiers or Tiers.none(checkpoint.schema)
+    weights = all_weights(checkpoint, sensitivity, tiers)
+    metrics = [metric] * len(weights) if isinstance(metric, str) else metric
+    works = [
+        partial(quantize_subspace, tier.in_metric(own), quantizer, number, seed=seed)
+        for tier, own, quantizer in zip(weights, metrics, quantizers, strict=True)
+        for number in range(len(quantizer.codewords))
+    ]
+    coded = iter(list(side_by_side(works, title="making codebooks", progress=progress)))
+    fields = [
+        quantize_field(tier, quantizer, list(islice(coded, len(quantizer.codewords))), seed=seed)
+        for tier, quantizer in zip(weights, quantizers, strict=True)
+    ]
+    if rises is not None:
+        fields = [replace(field, error=rise) for field, rise in zip(fields, rises, strict=True)]
+    return QuantizedFM(
+        checkpoint.schema,
+        checkpoint.dim,
+        checkpoint.link,
+        checkpoint.bias,
+        tuple(fields),
+        tiers,
+        checkpoint.numeric,
+    )
 
 
 def quantize_subspace(field: FieldWeights, quantizer: Quantizer, number: int, *, seed: int) -> Coded:
@@ -76,15 +132,13 @@ def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
 
 def _embeddings(
     field: FieldWeights, quantizer: Quantizer, subspaces: Sequence[Coded]
-) -> tuple[tuple[Points, ...], npt.NDArray[np.uint16]]:
+) -> tuple[tuple[Float32Array, ...], UInt16Array]:
     if quantizer.raw:
         return (field.embeddings,), np.empty((field.cardinality, 0), dtype=np.uint16)
     return tuple(table for table, _ in subspaces), np.stack([codes for _, codes in subspaces], axis=1)
 
 
-def _quantize_linear(
-    field: FieldWeights, quantizer: Quantizer, seed: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint16]]:
+def _quantize_linear(field: FieldWeights, quantizer: Quantizer, seed: int) -> tuple[Float32Array, UInt16Array]:
     if quantizer.linear_raw:
         return field.linear, np.empty(0, dtype=np.uint16)
     points = np.ascontiguousarray(field.linear[:, None])
@@ -92,7 +146,7 @@ def _quantize_linear(
     return centroids[:, 0], nearest(points, centroids)[1].astype(np.uint16)
 
 
-def _centroids(points: Points, frequencies: npt.NDArray[np.float64], size: int, seed: int) -> Points:
+def _centroids(points: Float32Array, frequencies: Float64Array, size: int, seed: int) -> Float32Array:
     weights = frequencies.astype(np.float32)
     if size == len(points):
         return points

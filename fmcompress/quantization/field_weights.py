@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.tiers import Tiers
-from fmcompress.quantization.sensitivity import Floats, Sensitivity
+from fmcompress.quantization.sensitivity import Sensitivity
+from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt8Array
 
-Points = npt.NDArray[np.float32]
 Metric = Literal["fm", "euclidean"]
 """What k-means minimises: the expected loss, or the squared distance with all categories alike (Eq. 2)."""
 
@@ -30,10 +29,10 @@ class FieldWeights:
         curvature: h_f.
     """
 
-    embeddings: Points
-    linear: Points
-    frequencies: Floats
-    hessian: Floats
+    embeddings: Float32Array
+    linear: Float32Array
+    frequencies: Float64Array
+    hessian: Float64Array
     curvature: float
 
     @property
@@ -46,7 +45,7 @@ class FieldWeights:
         """Embedding size l."""
         return int(self.embeddings.shape[1])
 
-    def take(self, categories: npt.NDArray[np.int64]) -> FieldWeights:
+    def take(self, categories: Int64Array) -> FieldWeights:
         """Return the weights of some categories."""
         return replace(
             self,
@@ -81,7 +80,7 @@ def all_weights(checkpoint: FMCheckpoint, sensitivity: Sensitivity, tiers: Tiers
     return [part for field, of in zip(fields, of_fields, strict=True) for part in split(field, of)]
 
 
-def split(field: FieldWeights, of: npt.NDArray[np.uint8]) -> Sequence[FieldWeights]:
+def split(field: FieldWeights, of: UInt8Array) -> Sequence[FieldWeights]:
     """Return the tiers of a field.
 
     Args:

@@ -5,22 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.errors import DependencyError
-
-Points = npt.NDArray[np.float32]
+from fmcompress.types import Float32Array, Int64Array
 
 
 def train_centroids(
-    points: Points,
-    weights: npt.NDArray[np.float32],
+    points: Float32Array,
+    weights: Float32Array,
     k: int,
     *,
     seed: int,
     iterations: int,
-    start: Points | None = None,
-) -> Points:
+    start: Float32Array | None = None,
+) -> Float32Array:
     """Return the centroids of weighted k-means, float32 (k, d).
 
     Args:
@@ -48,11 +46,11 @@ def train_centroids(
         max_points_per_centroid=len(points),
     )
     kmeans.train(np.ascontiguousarray(points), weights=weights, init_centroids=np.ascontiguousarray(first))
-    centroids: Points = kmeans.centroids
+    centroids: Float32Array = kmeans.centroids
     return centroids
 
 
-def nearest(points: Points, centroids: Points) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+def nearest(points: Float32Array, centroids: Float32Array) -> tuple[Float32Array, Int64Array]:
     """Return squared distance, float32 (n,), and number, int64 (n,), of each point's nearest centroid."""
     distances, numbers = _faiss().knn(np.ascontiguousarray(points), np.ascontiguousarray(centroids), 1)
     return np.maximum(distances[:, 0], 0), numbers[:, 0]
@@ -68,7 +66,7 @@ def version() -> str:
     return str(_faiss().__version__)
 
 
-def _draw(points: Points, weights: npt.NDArray[np.float32], count: int, seed: int) -> Points:
+def _draw(points: Float32Array, weights: Float32Array, count: int, seed: int) -> Float32Array:
     """Draw distinct points without replacement, in proportion to their weights (Efraimidis and Spirakis)."""
     if count == 0:
         return points[:0]

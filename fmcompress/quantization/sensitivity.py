@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
+from fmcompress.types import Float64Array, Int64Array
 
 if TYPE_CHECKING:
     from fmcompress.data.rows import Rows
-
-Floats = npt.NDArray[np.float64]
 
 _SAMPLE_ROWS = 262_144
 _BATCH_ROWS = 16_384
@@ -42,12 +40,12 @@ class Sensitivity:
         curvatures: h_f, float64 (fields,).
     """
 
-    frequencies: Floats
-    hessians: Floats
-    curvatures: Floats
+    frequencies: Float64Array
+    hessians: Float64Array
+    curvatures: Float64Array
 
 
-def from_moments(checkpoint: FMCheckpoint, counts: npt.NDArray[np.int64] | None) -> Sensitivity:
+def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensitivity:
     """Return the sensitivity without data: fields are taken as independent.
 
     Then E[(S − v)(S − v)ᵀ] is the sum of the other fields' covariances plus the outer product of the sum of
@@ -80,7 +78,7 @@ def from_moments(checkpoint: FMCheckpoint, counts: npt.NDArray[np.int64] | None)
     return Sensitivity(frequencies, _regular(hessians), np.full(len(schema), curvature))
 
 
-def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: npt.NDArray[np.int64], *, seed: int) -> Sensitivity:
+def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed: int) -> Sensitivity:
     """Return the sensitivity as it is on rows of data, of which some 262,144 are drawn.
 
     Args:
@@ -116,7 +114,7 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: npt.NDArray[np.int64
     return Sensitivity(shares(schema, counts), _regular(hessians), np.asarray(curvatures / present_rows))
 
 
-def shares(schema: Schema, counts: npt.NDArray[np.int64] | None) -> Floats:
+def shares(schema: Schema, counts: Int64Array | None) -> Float64Array:
     """Return the share of rows of each category; one more row each, so that a rare one is worth something.
 
     They add up to 1 in each table, or to the number of fields that share it.
@@ -130,7 +128,7 @@ def shares(schema: Schema, counts: npt.NDArray[np.int64] | None) -> Floats:
     return frequencies
 
 
-def _regular(hessians: Floats) -> Floats:
+def _regular(hessians: Float64Array) -> Float64Array:
     dim = hessians.shape[-1]
     ridge = _RIDGE * np.trace(hessians, axis1=1, axis2=2) / dim
     smallest = np.finfo(np.float32).tiny

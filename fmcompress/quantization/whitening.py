@@ -9,12 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.fm.quantizer import subspace_bounds
-from fmcompress.quantization.sensitivity import Floats
-
-Points = npt.NDArray[np.float32]
+from fmcompress.types import Float32Array, Float64Array
 
 
 @dataclass(frozen=True)
@@ -30,20 +27,20 @@ class Subspace:
 
     start: int
     end: int
-    factor: Floats
+    factor: Float64Array
     scale: float
 
-    def whiten(self, embeddings: Points) -> Points:
+    def whiten(self, embeddings: Float32Array) -> Float32Array:
         """Return the whitened sub-vectors of embeddings, float32 (n, size)."""
         return np.ascontiguousarray(embeddings[:, self.start : self.end] @ self.factor.astype(np.float32))
 
-    def codewords(self, centroids: Points) -> Points:
+    def codewords(self, centroids: Float32Array) -> Float32Array:
         """Return the sub-vectors of whitened centroids, float32 (k, size): the inverse of ``whiten``."""
         vectors = np.linalg.solve(self.factor.T, centroids.T.astype(np.float64)).T
         return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
-def whitened_subspaces(hessian: Floats, subspaces: int) -> list[Subspace]:
+def whitened_subspaces(hessian: Float64Array, subspaces: int) -> list[Subspace]:
     """Return the subspaces of a field with this H_f; errors in different ones are taken as uncorrelated."""
     scale = float(np.trace(hessian)) / len(hessian)
     return [
@@ -52,5 +49,5 @@ def whitened_subspaces(hessian: Floats, subspaces: int) -> list[Subspace]:
     ]
 
 
-def _cholesky(matrix: Floats) -> Floats:
+def _cholesky(matrix: Float64Array) -> Float64Array:
     return np.asarray(np.linalg.cholesky(matrix), dtype=np.float64)

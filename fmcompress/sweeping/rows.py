@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmcompress.data.train_valid import DataOptions, TuningData, open_tuning_data
+from fmcompress.data.train_valid import DataOptions, TuningData
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.reporting.curve import MeasuredOn
 
@@ -47,22 +47,12 @@ class CurveData:
         return [file for rows in parts if rows is not None for file in rows.files]
 
 
-def open_curve_data(
-    checkpoint: FMCheckpoint,
-    train: str | Path | None,
-    valid: str | Path | None,
-    test: str | Path | None,
-    options: DataOptions,
-) -> CurveData:
-    """Open the rows; those to tune on as ``open_tuning_data`` does.
+def open_rows_of(checkpoint: FMCheckpoint, data: str | Path, options: DataOptions) -> Rows:
+    """Open rows to measure on.
 
     Raises:
-        UsageError: there is validation data but no training data.
         DataError: the files cannot be used.
     """
-    tuning = open_tuning_data(checkpoint, train, valid, options)
-    if test is None:
-        return CurveData(tuning)
     from fmcompress.evaluation.scores import open_rows_for
 
-    return CurveData(tuning, open_rows_for(checkpoint, test, options))
+    return open_rows_for(checkpoint, data, options)

@@ -6,24 +6,26 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from fmcompress import pipeline
+from fmcompress.api import open_job
 from fmcompress.artifact import CompressedFM, Quality
-from fmcompress.data.train_valid import DataOptions
+from fmcompress.data.options import DataOptions
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.methods.registry import Auto, Method, default_tuning, method_of
-from fmcompress.pipeline import Groundwork, Quantization
+from fmcompress.methods.base import Job, Method
 from fmcompress.progress import SILENT, Progress
+from fmcompress.quantization.measurements import Measurements
+from fmcompress.quantization.plan import Plan
 from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource, scores_of
 from fmcompress.sizes import format_size, parse_size
 from fmcompress.sweeping.files import CurveFiles
-from fmcompress.sweeping.rows import CurveData, open_curve_data
-from fmcompress.training.device import Device, resolve_device
+from fmcompress.sweeping.rows import CurveData, open_rows_of
+from fmcompress.training.device import Device
 
 if TYPE_CHECKING:
     from fmcompress.baselines import BaselinePoint
@@ -89,23 +91,25 @@ def sweep(
         OutputError: a file cannot be written.
     """
     sizes = parse_budgets(budgets, checkpoint.fp32_bytes)
-    how = method_of(method)
-    opened = open_curve_data(checkpoint, train, valid, data, DataOptions(label, match, oov, first_index))
-    files = CurveFiles(_path(output_dir), stem_of(checkpoint), _path(plot), force)
-    files.check(sizes, opened.files)
-    options = tuning or default_tuning(how)
-    if opened.tuning is not None:
-        options = replace(options, device=resolve_device(device))
-    job = Sweep(
-        checkpoint, sizes, opened, method=how, tuning=options, baselines=baselines, seed=seed, progress=progress
+    options = DataOptions(label, match, oov, first_index)
+    files = CurveFiles(None if output_dir is None else Path(output_dir), stem_of(checkpoint), _path(plot), force)
+    largest = open_job(
+        checkpoint,
+        sizes[-1],
+        method=method,
+        train=train,
+        valid=valid,
+        options=options,
+        seed=seed,
+        device=device,
+        tuning=tuning,
+        progress=progress,
     )
-    points, models = [], {}
-    for swept in job.run():
-        points.append(swept.point)
-        if output_dir is not None and swept.model is not None and swept.point.budget_bytes is not None:
-            models[swept.point.budget_bytes] = swept.model
-    curve = Curve(job.source, tuple(points), opened.measured_on)
-    files.write(curve, models)
+    rows = CurveData(largest.data, None if data is None else open_rows_of(checkpoint, data, options))
+    files.check(sizes, rows.files)
+    compared = open_baselines(baselines, largest, sizes)
+    curve, models = run_sweep(largest, sizes, rows, compared)
+    files.write(curve, models if output_dir is not None else {})
     return curve
 
 
@@ -145,180 +149,83 @@ def _path(name: str | Path | None) -> Path | None:
 
 
 @dataclass(frozen=True)
-class Swept:
-    """A point of the curve, and the artifact that it is of; None for baselines, and where there is none."""
-
-    point: CurvePoint
-    model: CompressedFM | None = None
-
-
-@dataclass(frozen=True)
 class _Planned:
-    """A budget, and the quantization that meets it or why there is none."""
+    """A budget, and the plan that meets it or why there is none."""
 
+    job: Job
     budget_bytes: int
-    found: Quantization | BudgetError
+    plan: Plan | BudgetError
     seconds: float
 
 
-class Sweep:
-    """The quantizations of a checkpoint to several budgets, on one groundwork."""
+def run_sweep(
+    largest: Job, budgets: Sequence[int], rows: CurveData, compared: Iterator[BaselinePoint]
+) -> tuple[Curve, dict[int, CompressedFM]]:
+    """Quantize to several budgets, and measure.
 
-    def __init__(
-        self,
-        checkpoint: FMCheckpoint,
-        budgets: Sequence[int],
-        data: CurveData | None = None,
-        *,
-        method: Method | None = None,
-        tuning: TuneOptions | None = None,
-        baselines: Sequence[str] = (),
-        seed: int = 0,
-        progress: Progress = SILENT,
-    ) -> None:
-        """Check what is asked for; nothing is computed yet.
+    Args:
+        largest: the job of the largest budget; what it measures serves all.
+        budgets: sizes in bytes, from small to large.
+        rows: rows to measure on.
+        compared: points of baselines, each made when it is asked for.
 
-        Args:
-            checkpoint: the factorization machine.
-            budgets: sizes in bytes.
-            data: rows to tune and to measure on.
-            method: how to quantize.
-            tuning: how to tune.
-            baselines: keys of baselines to compare with.
-            seed: of k-means, search, tuning and shuffling.
-            progress: told of each step, and of each point.
+    Returns:
+        The curve, our own points from small to large budgets, then those of baselines; the artifacts by their budgets.
 
-        Raises:
-            UsageError: the seed is negative; a baseline is unknown; there is no data to train or search on.
-            BudgetError: a method of the paper meets none of the budgets.
-        """
-        if not 0 <= seed < 2**31:
-            raise UsageError(f"seed is {seed}, expected 0 to {2**31 - 1}")
-        self._checkpoint = checkpoint
-        self._budgets = tuple(budgets)
-        self._data = data or CurveData()
-        self._method: Method = method or Auto()
-        self._tuning = tuning or default_tuning(self._method)
-        self._seed = seed
-        self._progress = progress
-        self._baselines = self._opened(tuple(dict.fromkeys(baselines)))
-        if not isinstance(self._method, Auto):
-            # These count bytes before anything else is done, and if the largest budget is too small, all are.
-            Quantization(checkpoint, max(self._budgets), self._data.tuning, method=self._method, seed=seed)
-
-    @cached_property
-    def source(self) -> CurveSource:
-        """The factorization machine, measured."""
-        source = self._checkpoint.source
-        quality = self._measured(self._checkpoint)
-        return CurveSource("FM" if source is None else source.name, self._checkpoint.fp32_bytes, quality)
-
-    def run(self) -> Iterator[Swept]:
-        """Yield the points as they come: our own from small to large budgets, then those of baselines.
-
-        Raises:
-            BudgetError: no artifact fits any of the budgets.
-            DataError: the rows cannot be used.
-        """
-        plans = [self._planned(budget_bytes) for budget_bytes in self._budgets]
-        _check_some_met(plans)
-        self._tell("FM", self.source.quality)
-        for plan in plans:
-            swept = self._carried_out(plan)
-            if swept.point.file_bytes is not None:
-                self._tell(f"{swept.point.name}, {format_size(swept.point.file_bytes)}", swept.point.quality)
-            yield swept
+    Raises:
+        BudgetError: no artifact fits any of the budgets.
+        DataError: the rows cannot be used.
+    """
+    measured = pipeline.measure(largest)
+    plans = [_planned(replace(largest, budget_bytes=budget_bytes), measured) for budget_bytes in budgets]
+    _check_some_met(plans)
+    source = _source(largest.checkpoint, rows)
+    _tell(largest.progress, "FM", source.quality, rows)
+    points, models = [], {}
+    for planned in plans:
+        if isinstance(planned.plan, BudgetError):
+            points.append(_unmet(planned, planned.plan))
+            continue
         start = perf_counter()
-        for found in self._baselines:
-            yield Swept(self._compared(found, perf_counter() - start))
-            start = perf_counter()
+        model = pipeline.quantize(planned.job, planned.plan, measured)
+        point = _point(planned, model, planned.seconds + perf_counter() - start, rows)
+        _tell(largest.progress, f"{point.name}, {format_size(model.file_bytes)}", point.quality, rows)
+        points.append(point)
+        models[planned.budget_bytes] = model
+    points.extend(_baseline_points(compared, rows, largest.progress))
+    return Curve(source, tuple(points), rows.measured_on), models
 
-    def _opened(self, names: tuple[str, ...]) -> Iterator[BaselinePoint]:
-        """Return the points of baselines, each made when it is asked for."""
-        if not names:
-            return iter(())
-        if self._data.tuning is None:
-            raise UsageError("baselines without training data", hint="give the training data with --train")
-        from fmcompress.baselines import BaselineOptions, run_baselines
 
-        tuning = self._tuning
-        options = BaselineOptions(
-            seed=self._seed, device=tuning.device, epochs=tuning.epochs, batch_size=tuning.batch_size
-        )
-        return run_baselines(names, self._checkpoint, self._data.tuning, self._budgets, options, self._progress)
+def open_baselines(names: Sequence[str], job: Job, budgets: Sequence[int]) -> Iterator[BaselinePoint]:
+    """Return the points of baselines, each made when it is asked for; the job says on which data and how long.
 
-    @cached_property
-    def _groundwork(self) -> Groundwork:
-        return Groundwork(
-            self._checkpoint, self._data.tuning, method=self._method, seed=self._seed, progress=self._progress
-        )
+    Raises:
+        UsageError: a baseline is unknown, or there is no data to train on.
+    """
+    if not names:
+        return iter(())
+    if job.data is None:
+        raise UsageError("baselines without training data", hint="give the training data with --train")
+    from fmcompress.baselines import BaselineOptions, run_baselines
 
-    def _planned(self, budget_bytes: int) -> _Planned:
-        groundwork, start = self._groundwork, perf_counter()
-        found: Quantization | BudgetError
-        try:
-            found = Quantization(
-                self._checkpoint,
-                budget_bytes,
-                self._data.tuning,
-                method=self._method,
-                seed=self._seed,
-                progress=self._progress,
-                groundwork=groundwork,
-            )
-        except BudgetError as error:
-            self._progress.note(str(error))
-            found = error
-        return _Planned(budget_bytes, found, perf_counter() - start)
+    tuning = job.tuning
+    options = BaselineOptions(seed=job.seed, device=tuning.device, epochs=tuning.epochs, batch_size=tuning.batch_size)
+    return run_baselines(tuple(dict.fromkeys(names)), job.checkpoint, job.data, tuple(budgets), options, job.progress)
 
-    def _carried_out(self, plan: _Planned) -> Swept:
-        name, budget_bytes = self._method.name, plan.budget_bytes
-        if isinstance(plan.found, BudgetError):
-            least = plan.found.smallest_bytes
-            return Swept(CurvePoint(name, None, budget_bytes, None, None, None, plan.seconds, smallest_bytes=least))
-        start = perf_counter()
-        model = plan.found.run(self._tuning)
-        seconds = plan.seconds + perf_counter() - start
-        point = CurvePoint(
-            name=name,
-            baseline=None,
-            budget_bytes=budget_bytes,
-            file_bytes=model.file_bytes,
-            quality=self._quality(model),
-            predicted_rise=sum(model.header.errors),
-            seconds=seconds,
-        )
-        return Swept(point, model)
 
-    def _compared(self, found: BaselinePoint, seconds: float) -> CurvePoint:
-        quality = self._measured(found.model)
-        self._tell(found.name, quality)
-        return CurvePoint(found.name, found.baseline, None, found.file_bytes, quality, None, seconds)
-
-    def _quality(self, model: CompressedFM) -> Quality | None:
-        """Return how well an artifact predicts; on validation data its tuning has found that already."""
-        if self._data.measured_on == "validation":
-            return model.header.origin.quality["artifact"]
-        return self._measured(model)
-
-    def _measured(self, model: Model) -> Quality | None:
-        rows = self._data.measured
-        if rows is None:
-            return None
-        from fmcompress.evaluation.scores import score_rows
-
-        scores = score_rows(model, rows)
-        return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse)
-
-    def _tell(self, name: str, quality: Quality | None) -> None:
-        if quality is not None:
-            figures = [f"{label} {getattr(quality, score):.5f}" for score, label in scores_of(quality).items()]
-            name += f": {self._data.measured_on} {', '.join(figures)}"
-        self._progress.note(name)
+def _planned(job: Job, measured: Measurements) -> _Planned:
+    start = perf_counter()
+    budget_bytes = job.budget_bytes or 0
+    try:
+        plan: Plan | BudgetError = pipeline.make_plan(job, measured)
+    except BudgetError as error:
+        job.progress.note(str(error))
+        plan = error
+    return _Planned(job, budget_bytes, plan, perf_counter() - start)
 
 
 def _check_some_met(plans: Sequence[_Planned]) -> None:
-    errors = [plan.found for plan in plans if isinstance(plan.found, BudgetError)]
+    errors = [planned.plan for planned in plans if isinstance(planned.plan, BudgetError)]
     if len(errors) == len(plans):
         least = min(error.smallest_bytes for error in errors)
         raise BudgetError(
@@ -326,3 +233,55 @@ def _check_some_met(plans: Sequence[_Planned]) -> None:
             smallest_bytes=least,
             hint="ask for larger ones",
         )
+
+
+def _source(checkpoint: FMCheckpoint, rows: CurveData) -> CurveSource:
+    """Return the factorization machine, measured."""
+    name = "FM" if checkpoint.source is None else checkpoint.source.name
+    return CurveSource(name, checkpoint.fp32_bytes, _quality(checkpoint, rows))
+
+
+def _unmet(planned: _Planned, error: BudgetError) -> CurvePoint:
+    least = error.smallest_bytes
+    name, budget_bytes = planned.job.method.name, planned.budget_bytes
+    return CurvePoint(name, None, budget_bytes, None, None, None, planned.seconds, smallest_bytes=least)
+
+
+def _point(planned: _Planned, model: CompressedFM, seconds: float, rows: CurveData) -> CurvePoint:
+    """Return the point of an artifact; on validation data its tuning has found its quality already."""
+    on_validation = rows.measured_on == "validation"
+    return CurvePoint(
+        name=planned.job.method.name,
+        baseline=None,
+        budget_bytes=planned.budget_bytes,
+        file_bytes=model.file_bytes,
+        quality=model.header.origin.quality["artifact"] if on_validation else _quality(model, rows),
+        predicted_rise=sum(model.header.errors),
+        seconds=seconds,
+    )
+
+
+def _baseline_points(compared: Iterator[BaselinePoint], rows: CurveData, progress: Progress) -> Iterator[CurvePoint]:
+    start = perf_counter()
+    for found in compared:
+        seconds = perf_counter() - start
+        quality = _quality(found.model, rows)
+        _tell(progress, found.name, quality, rows)
+        yield CurvePoint(found.name, found.baseline, None, found.file_bytes, quality, None, seconds)
+        start = perf_counter()
+
+
+def _quality(model: Model, rows: CurveData) -> Quality | None:
+    if rows.measured is None:
+        return None
+    from fmcompress.evaluation.scores import score_rows
+
+    scores = score_rows(model, rows.measured)
+    return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse)
+
+
+def _tell(progress: Progress, name: str, quality: Quality | None, rows: CurveData) -> None:
+    if quality is not None:
+        figures = [f"{label} {getattr(quality, score):.5f}" for score, label in scores_of(quality).items()]
+        name += f": {rows.measured_on} {', '.join(figures)}"
+    progress.note(name)

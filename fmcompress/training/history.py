@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,38 +14,20 @@ from fmcompress.errors import OutputError, StateError
 from fmcompress.files import check_writable
 
 
+@dataclass
 class History:
-    """A history file. Its first line says what runs; each event adds a line, at once on the disk's way."""
+    """A history file. Its first line says what runs; each event adds a line, at once on the disk's way.
 
-    def __init__(
-        self, path: Path, heading: Mapping[str, Any], *, force: bool = False, resume: bool = False, size: int = 0
-    ) -> None:
-        """Check the file; nothing is written before the first event.
+    Attributes:
+        path: the file.
+        heading: its first line.
+        keep: bytes of a file that is gone on with; 0 begins the file anew.
+    """
 
-        Args:
-            path: the file.
-            heading: what runs: the first line.
-            force: whether an existing file is replaced.
-            resume: whether a file with this heading is gone on with.
-            size: bytes of it that are kept then, at least the heading.
-
-        Raises:
-            OutputError: the file exists and is not to be replaced, or it cannot be written.
-            StateError: it is to be gone on with, and is shorter than ``size``.
-        """
-        self._path = path
-        self._heading = _line("start", heading)
-        self._begun = False
-        self._keep = 0
-        if resume and self._is_ours():
-            self._keep = max(size, len(self._heading))
-            found = path.stat().st_size
-            if found < self._keep:
-                raise StateError(
-                    f"{path} has {found} bytes, expected the {self._keep} of when the run's state was saved",
-                    hint="--force starts a new history",
-                )
-        check_writable(path, force=force or self._keep > 0)
+    path: Path
+    heading: bytes
+    keep: int = 0
+    _begun: bool = False
 
     def write(self, event: str, figures: Mapping[str, Any]) -> None:
         """Add a line; NaN and infinity are written as null.
@@ -56,7 +39,7 @@ class History:
             with self._open() as file:
                 file.write(_line(event, figures))
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise _unwritable(self.path, error) from error
 
     def mark(self) -> int:
         """Return the size of the file, once all of it is on the disk.
@@ -69,29 +52,60 @@ class History:
                 os.fsync(file.fileno())
                 return file.seek(0, os.SEEK_END)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise _unwritable(self.path, error) from error
 
     def _open(self) -> BinaryIO:
         """Open the file to add to it; the first time, begin it or cut off what is not kept."""
         if not self._begun:
             self._begun = True
-            if self._keep:
-                os.truncate(self._path, self._keep)
+            if self.keep:
+                os.truncate(self.path, self.keep)
             else:
-                self._path.write_bytes(self._heading)
-        return self._path.open("ab")
+                self.path.write_bytes(self.heading)
+        return self.path.open("ab")
 
-    def _is_ours(self) -> bool:
-        try:
-            if not self._path.is_file():
-                return False
-            with self._path.open("rb") as file:
-                return file.read(len(self._heading)) == self._heading
-        except OSError as error:
-            raise self._unwritable(error) from error
 
-    def _unwritable(self, error: OSError) -> OutputError:
-        return OutputError(f"{self._path} cannot be written: {error.strerror or error}")
+def open_history(
+    path: Path, heading: Mapping[str, Any], *, force: bool = False, resume: bool = False, size: int = 0
+) -> History:
+    """Check a history file; nothing is written before the first event.
+
+    Args:
+        path: the file.
+        heading: what runs: the first line.
+        force: whether an existing file is replaced.
+        resume: whether a file with this heading is gone on with.
+        size: bytes of it that are kept then, at least the heading.
+
+    Raises:
+        OutputError: the file exists and is not to be replaced, or it cannot be written.
+        StateError: it is to be gone on with, and is shorter than ``size``.
+    """
+    line, keep = _line("start", heading), 0
+    if resume and _begins_with(path, line):
+        keep = max(size, len(line))
+        found = path.stat().st_size
+        if found < keep:
+            raise StateError(
+                f"{path} has {found} bytes, expected the {keep} of when the run's state was saved",
+                hint="--force starts a new history",
+            )
+    check_writable(path, force=force or keep > 0)
+    return History(path, line, keep)
+
+
+def _begins_with(path: Path, heading: bytes) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(heading)) == heading
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path} cannot be written: {error.strerror or error}")
 
 
 def _line(event: str, figures: Mapping[str, Any]) -> bytes:

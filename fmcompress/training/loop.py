@@ -1,7 +1,7 @@
 """Training by epochs: the loop that the vanilla FM, the search for codebooks and their tuning share.
 
-Validation data choose the state that is kept. The learning rate falls with the steps, to 0 at the end, or in drops:
-where validation stands still the best state is taken up again with a smaller one, and after two such drops training
+Validation data choose the model that is kept. The learning rate falls with the steps, to 0 at the end, or in drops:
+where validation stands still the best model is taken up again with a smaller one, and after two such drops training
 ends.
 """
 
@@ -9,42 +9,23 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic
 
-import torch
-from torch.optim.lr_scheduler import LRScheduler, PolynomialLR
-
-from fmcompress.artifact import CompressedFM
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import UsageError
-from fmcompress.evaluation.scores import Model, Scores, score_rows
+from fmcompress.evaluation.scores import Scores, score_rows
 from fmcompress.progress import Progress, format_duration
-from fmcompress.training.progress_state import Course, Log, Losses, Stage
-from fmcompress.training.trainable import ResumableRun, Run, State
-
-__all__ = [
-    "Fit",
-    "Log",
-    "ResumableRun",
-    "Run",
-    "Schedule",
-    "Stage",
-    "State",
-    "adam",
-    "fit",
-    "linear_decay",
-    "sparse_gradients",
-]
+from fmcompress.training.trainable import Kept, Trainable
+from fmcompress.training.trainer_state import EpochLoss, Recorder, TrainerState
 
 _LR_DROPS = 2
 _MIN_GAIN = 1e-5
 _SHOW_EVERY = 20
 _LINE_EVERY = 100
 _LINES_PER_EPOCH = 200
-_DENSE_VALUES = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -54,7 +35,7 @@ class Schedule:
     Attributes:
         batch_size: rows of a step.
         epochs: passes over the data at most.
-        patience: epochs without a better state before the run falls back to the best one or training ends; None
+        patience: epochs without a better model before training falls back to the best one or ends; None
             goes through all epochs.
         seed: of the order of rows.
         steps: of all epochs together at most; None for no such limit.
@@ -68,213 +49,179 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Fit(Generic[State]):
+class Fit(Generic[Kept]):
     """What training gave.
 
     Attributes:
-        state: the best state.
+        model: the best model.
         scores: its scores on validation data.
         epochs: passes over the data.
-        best_epoch: after which of them the best state was reached; 0 for the state to beat.
+        best_epoch: after which of them it was reached; 0 for the model to beat.
     """
 
-    state: State
+    model: Kept
     scores: Scores
     epochs: int
     best_epoch: int = 0
 
 
 def fit(
-    run: Run[State],
+    trainable: Trainable[Kept],
     rows: Rows,
     valid: Rows,
     schedule: Schedule,
     *,
     title: str,
     progress: Progress,
-    start: tuple[State, Scores] | None = None,
-    journal: Log[State] | None = None,
-) -> Fit[State]:
-    """Train, and return the best state.
+    start: tuple[Kept, Scores] | None = None,
+    recorder: Recorder[Kept] | None = None,
+) -> Fit[Kept]:
+    """Train, and return the best model.
 
     Args:
-        run: the model in training.
+        trainable: the model in training.
         rows: training data.
         valid: validation data.
         schedule: when training ends.
         title: what is trained, for progress.
         progress: told of each epoch.
-        start: a state to beat, and its scores.
-        journal: where to write down how far training is, and whence to go on: a ``Stage``.
+        start: a model to beat, and its scores.
+        recorder: where how far training is is recorded, and whence it goes on: a ``PhaseRecorder``.
 
     Raises:
         DataError: the rows cannot be used.
-        OutputError: the journal cannot be written.
-        StateError: the journal holds the memory of another run.
+        OutputError: a file of the run cannot be written.
+        StateError: the saved state is of another run.
     """
-    return _Fitting(run, rows, valid, schedule, title, progress, journal or Log()).fit(start)
+    recorder = recorder or Recorder()
+    saved = recorder.load()
+    state = saved or TrainerState(best=start)
+    training = _Training(trainable, rows, valid, schedule, title, progress, recorder, state)
+    training.first_step = training.steps_done
+    if start is not None and saved is None:
+        recorder.write("epoch", training.epoch_figures(0, *start, better=True))
+    while state.epoch <= schedule.epochs and not training.over:
+        training.run_epoch()
+        told = training.judge()
+        recorder.save(state)
+        progress.note(told)
+    if state.best is None:
+        raise UsageError("epochs is 0, expected 1 or more")
+    return Fit(*state.best, state.epoch - 1, state.best_epoch)
 
 
-class _Fitting(Generic[State]):
+@dataclass
+class _Training(Generic[Kept]):
     """Training in progress."""
 
-    def __init__(
-        self,
-        run: Run[State],
-        rows: Rows,
-        valid: Rows,
-        schedule: Schedule,
-        title: str,
-        progress: Progress,
-        log: Log[State],
-    ) -> None:
-        self._run = run
-        self._rows = rows
-        self._valid = valid
-        self._schedule = schedule
-        self._title = title
-        self._progress = progress
-        self._log = log
-        self._steps = -(-rows.rows // schedule.batch_size)
-        self._line_every = max(_LINE_EVERY, -(-self._steps // _LINES_PER_EPOCH))
-        self._course: Course[State] = Course()
-        self._started = time.monotonic()
-        self._first = 0
+    trainable: Trainable[Kept]
+    rows: Rows
+    valid: Rows
+    schedule: Schedule
+    title: str
+    progress: Progress
+    recorder: Recorder[Kept]
+    state: TrainerState[Kept]
+    first_step: int = 0
+    started: float = field(default_factory=time.monotonic)
 
-    def fit(self, start: tuple[State, Scores] | None) -> Fit[State]:
-        recalled = self._log.recalled()
-        self._course = course = recalled or Course(best=start)
-        self._first = self._steps_done
-        if start is not None and recalled is None:
-            self._log.write("epoch", self._epoch_figures(0, *start, better=True))
-        while course.epoch <= self._schedule.epochs and not self._over:
-            self._pass()
-            told = self._judge()
-            self._log.save(course)
-            self._progress.note(told)
-        if course.best is None:
-            raise UsageError("epochs is 0, expected 1 or more")
-        return Fit(*course.best, course.epoch - 1, course.best_epoch)
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.rows.rows // self.schedule.batch_size)
 
-    def _pass(self) -> None:
+    @property
+    def steps_done(self) -> int:
+        return (self.state.epoch - 1) * self.steps_per_epoch + self.state.done
+
+    @property
+    def last_step(self) -> int | None:
+        """How many steps the epoch in progress has, where not all."""
+        steps = self.schedule.steps
+        return None if steps is None else steps - (self.state.epoch - 1) * self.steps_per_epoch
+
+    @property
+    def over(self) -> bool:
+        return self.state.drops > _LR_DROPS
+
+    @property
+    def epoch_title(self) -> str:
+        return f"{self.title}, epoch {self.state.epoch} of at most {self.schedule.epochs}"
+
+    def run_epoch(self) -> None:
         """Go through the data once, or through what is left of them."""
-        course, progress = self._course, self._progress
-        if not course.done:
-            self._run.begin_epoch(course.epoch, self._schedule.epochs)
-        progress.start(self._epoch_title, self._steps)
-        progress.advance(course.done)
+        state, progress = self.state, self.progress
+        line_every = max(_LINE_EVERY, -(-self.steps_per_epoch // _LINES_PER_EPOCH))
+        if not state.done:
+            self.trainable.begin_epoch(state.epoch, self.schedule.epochs)
+        progress.start(self.epoch_title, self.steps_per_epoch)
+        progress.advance(state.done)
         figures = ""
-        order = shuffled(self._rows, self._schedule.batch_size, seed=self._schedule.seed * 1_000_003 + course.epoch)
-        for batch in islice(order, course.done, self._last_step):
-            course.losses.add(self._run.step(batch))
-            course.done += 1
-            if course.done % _SHOW_EVERY == 1:  # reading the loss waits for a GPU
-                figures = self._bar_figures()
-            if course.done % self._line_every == 0:
-                self._log.write("step", self._step_figures(course.losses.take_recent()))
+        batches = shuffled(self.rows, self.schedule.batch_size, seed=self.schedule.seed * 1_000_003 + state.epoch)
+        for batch in islice(batches, state.done, self.last_step):
+            state.loss.add(self.trainable.step(batch))
+            state.done += 1
+            if state.done % _SHOW_EVERY == 1:  # reading the loss waits for a GPU
+                figures = self.bar_figures()
+            if state.done % line_every == 0:
+                self.recorder.write("step", self.step_figures(state.loss.take_recent()))
             progress.advance(figures=figures)
-            if self._log.due:
-                self._log.save(course)
+            if self.recorder.due:
+                self.recorder.save(state)
         progress.finish()
 
-    def _judge(self) -> str:
+    def judge(self) -> str:
         """Score the model after an epoch, keep it or lower the learning rate, and return what to tell of it."""
-        course, run = self._course, self._run
-        state = run.state()
-        scores = score_rows(state, self._valid)
-        better = course.best is None or scores.selection > course.best[1].selection + _MIN_GAIN
-        self._log.write("epoch", self._epoch_figures(course.epoch, state, scores, better=better))
-        told = f"{self._epoch_title}: loss {course.losses.mean():.4f}, validation {scores}{' *' if better else ''}"
-        course.waited = 0 if better else course.waited + 1
-        if course.best is None or better:
-            course.best, course.best_epoch = (state, scores), course.epoch
-        if course.waited == self._schedule.patience:
-            course.waited, course.drops = 0, course.drops + 1
-            if not self._over:
-                run.fall_back(course.best[0])
-        course.epoch, course.done, course.losses = course.epoch + 1, 0, Losses()
-        return ", ".join([told, *_size(state), *self._time_left()])
+        state = self.state
+        model = self.trainable.kept()
+        scores = score_rows(model, self.valid)
+        better = state.best is None or scores.selection > state.best[1].selection + _MIN_GAIN
+        self.recorder.write("epoch", self.epoch_figures(state.epoch, model, scores, better=better))
+        told = f"{self.epoch_title}: loss {state.loss.mean():.4f}, validation {scores}{' *' if better else ''}"
+        state.waited = 0 if better else state.waited + 1
+        if state.best is None or better:
+            state.best, state.best_epoch = (model, scores), state.epoch
+        if state.waited == self.schedule.patience:
+            state.waited, state.drops = 0, state.drops + 1
+            if not self.over:
+                self.trainable.fall_back(state.best[0])
+        state.epoch, state.done, state.loss = state.epoch + 1, 0, EpochLoss()
+        return ", ".join([told, *self.size_of(model), *self.time_left()])
 
-    @property
-    def _last_step(self) -> int | None:
-        """How many steps the epoch in progress has, where not all."""
-        steps = self._schedule.steps
-        return None if steps is None else steps - (self._course.epoch - 1) * self._steps
+    def bar_figures(self) -> str:
+        best = self.state.best
+        told = [f"best {best[1]}", *self.size_of(best[0])] if best else []
+        return ", ".join([f"loss {self.state.loss.mean():.4f}", *told, *self.time_left()])
 
-    @property
-    def _over(self) -> bool:
-        return self._course.drops > _LR_DROPS
+    def size_of(self, model: Kept) -> list[str]:
+        """Say the size of a model's file, where it has one."""
+        file_bytes = self.trainable.file_bytes(model)
+        return [] if file_bytes is None else [f"{file_bytes:,} bytes"]
 
-    @property
-    def _epoch_title(self) -> str:
-        return f"{self._title}, epoch {self._course.epoch} of at most {self._schedule.epochs}"
-
-    @property
-    def _steps_done(self) -> int:
-        return (self._course.epoch - 1) * self._steps + self._course.done
-
-    def _bar_figures(self) -> str:
-        course = self._course
-        best = [f"best {course.best[1]}", *_size(course.best[0])] if course.best else []
-        return ", ".join([f"loss {course.losses.mean():.4f}", *best, *self._time_left()])
-
-    def _time_left(self) -> list[str]:
+    def time_left(self) -> list[str]:
         """Say how long all epochs will take, if validation does not end them earlier."""
-        done = self._steps_done
-        left = min(self._schedule.epochs * self._steps, self._schedule.steps or sys.maxsize) - done
-        if left <= 0 or self._over or done == self._first:
+        done = self.steps_done
+        left = min(self.schedule.epochs * self.steps_per_epoch, self.schedule.steps or sys.maxsize) - done
+        if left <= 0 or self.over or done == self.first_step:
             return []
-        seconds = (time.monotonic() - self._started) / (done - self._first) * left
+        seconds = (time.monotonic() - self.started) / (done - self.first_step) * left
         return [f"at most {format_duration(seconds)} left"]
 
-    def _step_figures(self, loss: float | None) -> dict[str, Any]:
+    def step_figures(self, loss: float | None) -> dict[str, Any]:
         return {
-            "epoch": self._course.epoch,
-            "step": self._steps_done,
+            "epoch": self.state.epoch,
+            "step": self.steps_done,
             "loss": loss,
-            "lr": self._run.optimizers[0].param_groups[0]["lr"],
-            **self._run.figures(),
+            "lr": self.trainable.optimizers[0].param_groups[0]["lr"],
+            **self.trainable.figures(),
         }
 
-    def _epoch_figures(self, epoch: int, state: State, scores: Scores, *, better: bool) -> dict[str, Any]:
+    def epoch_figures(self, epoch: int, model: Kept, scores: Scores, *, better: bool) -> dict[str, Any]:
         return {
-            **self._step_figures(self._course.losses.mean() if epoch else None),
+            **self.step_figures(self.state.loss.mean() if epoch else None),
             "epoch": epoch,
             "auc": scores.auc,
             "logloss": scores.logloss,
             "rmse": scores.rmse,
-            "bytes": _file_bytes(state),
+            "bytes": self.trainable.file_bytes(model),
             "best": better,
         }
-
-
-def _file_bytes(state: Model) -> int | None:
-    return state.file_bytes if isinstance(state, CompressedFM) else None
-
-
-def _size(state: Model) -> list[str]:
-    """Say the size of an artifact."""
-    found = _file_bytes(state)
-    return [] if found is None else [f"{found:,} bytes"]
-
-
-def sparse_gradients(values: int) -> bool:
-    """Return whether tables with so many numbers are better trained with sparse gradients.
-
-    Dense Adam visits every number at every step, lazy Adam sorts the batch's rows instead.
-    """
-    return values > _DENSE_VALUES
-
-
-def adam(
-    tables: list[torch.nn.Parameter], others: list[torch.nn.Parameter], lr: float, *, sparse: bool
-) -> list[torch.optim.Optimizer]:
-    """Return Adam for all parameters; for ``tables`` lazy Adam where their gradients are sparse."""
-    if not sparse:
-        return [torch.optim.Adam([*tables, *others], lr=lr, fused=True)]
-    return [torch.optim.SparseAdam(tables, lr=lr), torch.optim.Adam(others, lr=lr, fused=True)]
-
-
-def linear_decay(optimizers: list[torch.optim.Optimizer], steps: int) -> list[LRScheduler]:
-    """Return what lets learning rates fall linearly, to 0 after ``steps`` steps."""
-    return [PolynomialLR(optimizer, total_iters=steps, power=1.0) for optimizer in optimizers]

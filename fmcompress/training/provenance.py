@@ -12,24 +12,23 @@ import numpy as np
 
 from fmcompress.artifact import Origin, Quality
 from fmcompress.data.train_valid import TuningData
-from fmcompress.errors import UsageError
-from fmcompress.files import check_apart
-from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.field_specs import format_fields
-from fmcompress.methods.registry import Auto, Method
-from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization import kmeans
-from fmcompress.sizes import parse_size
 from fmcompress.training.device import device_kind
-from fmcompress.training.run_state import Journal, RunFiles
 from fmcompress.version import __version__
 
 
-def origin_of(
-    checkpoint: FMCheckpoint, budget_bytes: int, method: Method, seed: int, data: TuningData | None
-) -> Origin:
-    """Return what an artifact says of where it comes from; its quality is not known yet, but has its place."""
+def origin_of(checkpoint: FMCheckpoint, budget_bytes: int, method: str, seed: int, data: TuningData | None) -> Origin:
+    """Return what an artifact says of where it comes from; its quality is not known yet, but has its place.
+
+    Args:
+        checkpoint: the factorization machine.
+        budget_bytes: size of the artifact at most; 0 where there is no budget.
+        method: name of the method.
+        seed: of k-means, search, tuning and shuffling.
+        data: rows to search and tune on.
+    """
     source = checkpoint.source
     libraries = {"fmcompress": __version__, "faiss": kmeans.version(), "numpy": np.__version__}
     quality = {}
@@ -41,7 +40,7 @@ def origin_of(
         quality = dict.fromkeys(("source", "untuned", "artifact"), unknown)
     return Origin(
         budget_bytes=budget_bytes,
-        method=method.name,
+        method=method,
         seed=seed,
         source=() if source is None else (source.tool, source.name, source.sha256),
         libraries=libraries,
@@ -49,62 +48,29 @@ def origin_of(
     )
 
 
-def open_journal(
+def fingerprint_of(
     checkpoint: FMCheckpoint,
-    budget: str | int | None,
-    data: TuningData | None,
-    tuning: TuneOptions,
-    files: RunFiles,
+    origin: Origin,
+    data: TuningData,
     *,
-    method: Method | None = None,
-    seed: int = 0,
-    carry_vocabulary: bool = False,
-    progress: Progress = SILENT,
-) -> Journal:
-    """Open the files that a run keeps; they are checked before anything is computed.
+    method_settings: Mapping[str, Any],
+    tuning_settings: Mapping[str, Any],
+    device: str,
+    carries_vocabulary: bool,
+) -> dict[str, str | int | float | None]:
+    """Return all that decides the result of tuning, in the order in which differences are best told.
 
     Args:
         checkpoint: the factorization machine.
-        budget: size of the artifact at most.
-        data: rows to tune on.
-        tuning: how to tune.
-        files: the files.
-        method: how to quantize.
-        seed: of k-means, tuning and shuffling.
-        carry_vocabulary: whether the artifact carries the checkpoint's vocabulary.
-        progress: told from where a resumed run goes on.
-
-    Raises:
-        UsageError: there is nothing to tune, and so nothing to resume or to tell of, or no state is named.
-        StateError: the state is damaged, or of another run.
-        OutputError: the history exists, or a file cannot be written, or is an input.
+        origin: what the artifact will say of itself.
+        data: rows to search and tune on.
+        method_settings: of the method, by name.
+        tuning_settings: of the tuning, by name.
+        device: the torch device.
+        carries_vocabulary: whether the artifact carries the checkpoint's vocabulary.
     """
-    if data is None:
-        for name, wanted in (("resume", files.resume), ("history", files.history is not None)):
-            if wanted:
-                raise UsageError(f"{name} without training data: only tuning takes long", hint="--train gives them")
-        return Journal()
-    for path in (files.state, files.history):
-        if path is not None:
-            check_apart(path, [*data.rows.files, *data.valid.files])
-    method = method or Auto()
-    origin = origin_of(checkpoint, 0 if budget is None else parse_size(budget), method, seed, data)
-    fingerprint = _fingerprint(checkpoint, origin, method, data, tuning, carry_vocabulary=carry_vocabulary)
-    return Journal(files, fingerprint, progress=progress)
-
-
-def _fingerprint(
-    checkpoint: FMCheckpoint,
-    origin: Origin,
-    method: Method,
-    data: TuningData,
-    tuning: TuneOptions,
-    *,
-    carry_vocabulary: bool,
-) -> dict[str, str | int | float | None]:
-    """Return all that decides the result of tuning, in the order in which differences are best told."""
     vocabulary = checkpoint.vocabulary
-    options = {name: value for name, value in asdict(tuning).items() if name not in ("seed", "device")}
+    settings = {name: value for name, value in tuning_settings.items() if name not in ("seed", "device")}
     rows = {
         f"{part}_{unit}": number
         for part, found in (("train", data.rows), ("valid", data.valid))
@@ -116,22 +82,22 @@ def _fingerprint(
         "link": checkpoint.link,
         "weights_sha256": _digest(checkpoint),
         "vocabulary": "" if vocabulary is None else hashlib.sha256(vocabulary.encode()).hexdigest(),
-        "carries_vocabulary": carry_vocabulary,
+        "carries_vocabulary": carries_vocabulary,
         "budget_bytes": origin.budget_bytes,
         "method": origin.method,
         "seed": origin.seed,
-        **_flat(asdict(method)),
-        **_flat(options),
+        **_flat(method_settings),
+        **_flat(settings),
         **rows,
         **asdict(data.options),
-        "device": device_kind(tuning.device),
+        "device": device_kind(device),
         # Plain texts: torch's version is of a class of its own, which no state may hold.
         **{name: str(version) for name, version in origin.libraries.items()},
     }
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, str | int | float | None]:
-    """Return options as plain numbers and texts, those of a part with its name before theirs."""
+    """Return options as plain numbers and texts, nested ones with the name of their group before theirs."""
     found: dict[str, str | int | float | None] = {}
     for name, value in options.items():
         if isinstance(value, Mapping):

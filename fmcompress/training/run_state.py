@@ -1,7 +1,7 @@
 """What a long run keeps on the disk, so that it can be broken off and taken up again: its state, its history.
 
-A run has stages, such as a search and the tuning of what it found. The state holds the results of the stages
-that are done, and the memory of the one in progress; a resumed run skips the former and goes on in the latter.
+A run has phases, such as a search and the tuning of what it found. The state holds the results of the phases
+that are done, and what the one in progress goes on from; a resumed run skips the former and goes on in the latter.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import pickle
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fmcompress.errors import StateError, UsageError
 from fmcompress.files import check_writable, replacing
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training.history import History
+from fmcompress.training.history import History, open_history
 
 Fingerprint = Mapping[str, str | int | float | None]
 
-_MAGIC = b"fmcompress state 1\n"
+_MAGIC = b"fmcompress state 2\n"
 _SAVE_EVERY_S = 300.0
 _AFRESH = "start afresh without --resume"
 # What reading raises where the bytes, sealed though they are, hold something else than we write.
@@ -49,83 +49,42 @@ class RunFiles:
     force: bool = False
 
 
-class Journal:
-    """The state and the history of a run; ``Journal()`` keeps nothing.
+def _now() -> float:
+    return time.monotonic()
+
+
+@dataclass
+class RunState:
+    """The state and the history of a run; ``RunState()`` keeps nothing, ``open_run_state`` opens files.
 
     Attributes:
+        path: file of the state; None keeps none.
+        fingerprint: all that decides the result of the run.
+        history: where events are written; None writes none.
         position: where a resumed run would go on; None where nothing has been saved.
     """
 
-    def __init__(
-        self, files: RunFiles | None = None, fingerprint: Fingerprint | None = None, *, progress: Progress = SILENT
-    ) -> None:
-        """Check the files, and read the state where the run is resumed.
-
-        Args:
-            files: the files to keep.
-            fingerprint: all that decides the result of the run: a state is taken up where it is the same.
-            progress: told from where the run goes on.
-
-        Raises:
-            UsageError: a run without a state is to be resumed.
-            StateError: the state is damaged, or of another run.
-            OutputError: the history exists, or a file cannot be written.
-        """
-        files = files or RunFiles()
-        self._path = files.state
-        self._fingerprint = dict(fingerprint or {})
-        self._finished: dict[str, dict[str, Any]] = {}
-        self._course: tuple[str, dict[str, Any]] | None = None
-        self.position: str | None = None
-        self._started = self._saved = time.monotonic()
-        size = self._resume(files.resume, progress)
-        self._history = (
-            None
-            if files.history is None
-            else History(files.history, self._fingerprint, force=files.force, resume=files.resume, size=size)
-        )
-
-    def _resume(self, wanted: bool, progress: Progress) -> int:
-        """Take up the saved state, and return the size that the history had then."""
-        if self._path is None:
-            if wanted:
-                raise UsageError(
-                    "there is no state to resume from", hint="name the file that the run keeps its state in"
-                )
-            return 0
-        check_writable(self._path, force=True)
-        if not self._path.exists():
-            if wanted:
-                progress.note(f"{self._path} does not exist: the run starts from its beginning")
-            return 0
-        if not wanted:
-            progress.note(f"{self._path} is of a run that was broken off, and is replaced (--resume goes on with it)")
-            return 0
-        return self._take_up(self._path, read_state(self._path), progress)
+    path: Path | None = None
+    fingerprint: Fingerprint = field(default_factory=dict)
+    history: History | None = None
+    position: str | None = None
+    _finished: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _in_progress: tuple[str, dict[str, Any]] | None = None
+    _started: float = field(default_factory=_now)
+    _saved: float = field(default_factory=_now)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Turn what a memory of another shape leads to into the error for a damaged state."""
+        """Turn what a saved phase of another shape leads to into the error for a damaged state."""
         try:
             yield
         except _SHAPE_ERRORS as error:
-            raise damaged(self._path or Path()) from error
-
-    def _take_up(self, path: Path, state: dict[str, Any], progress: Progress) -> int:
-        with self.reading():
-            check_same(path, state["fingerprint"], self._fingerprint)
-            self._finished = dict(state["finished"])
-            self._course = (state["stage"], state["course"]) if state["stage"] else None
-            self.position = str(state["position"])
-            self._started -= float(state["seconds"])
-            size = int(state["history"])
-        progress.note(f"{path}: going on from {self.position}")
-        return size
+            raise damaged(self.path or Path()) from error
 
     @property
     def keeps_state(self) -> bool:
         """Whether there is a file for the state."""
-        return self._path is not None
+        return self.path is not None
 
     @property
     def seconds(self) -> float:
@@ -135,56 +94,56 @@ class Journal:
     @property
     def due(self) -> bool:
         """Whether the state should be saved again: so much time has gone by."""
-        return self._path is not None and time.monotonic() - self._saved >= _SAVE_EVERY_S
+        return self.path is not None and time.monotonic() - self._saved >= _SAVE_EVERY_S
 
-    def result(self, stage: str) -> dict[str, Any] | None:
-        """Return the result of a stage that is done, None if it is not."""
-        return self._finished.get(stage)
+    def result(self, phase: str) -> dict[str, Any] | None:
+        """Return the result of a phase that is done, None if it is not."""
+        return self._finished.get(phase)
 
-    def finish(self, stage: str, result: dict[str, Any]) -> None:
-        """Keep the result of a stage, which JSON must be able to tell.
+    def finish(self, phase: str, result: dict[str, Any]) -> None:
+        """Keep the result of a phase, which JSON must be able to tell.
 
         Raises:
             OutputError: a file cannot be written.
         """
-        self._finished[stage] = json.loads(json.dumps(result))
-        self._course = None
-        self.write("result", {"stage": stage, "result": self._finished[stage]})
-        self._save(f"the end of the {stage}")
+        self._finished[phase] = json.loads(json.dumps(result))
+        self._in_progress = None
+        self.write("result", {"stage": phase, "result": self._finished[phase]})
+        self._save(f"the end of the {phase}")
 
-    def memory(self, stage: str) -> dict[str, Any] | None:
-        """Return what was saved of a stage in progress; None where it is to start from its beginning."""
-        return self._course[1] if self._course and self._course[0] == stage else None
+    def in_progress(self, phase: str) -> dict[str, Any] | None:
+        """Return what was saved of a phase in progress; None where it is to start from its beginning."""
+        return self._in_progress[1] if self._in_progress and self._in_progress[0] == phase else None
 
-    def save(self, stage: str, memory: dict[str, Any], position: str) -> None:
+    def save(self, phase: str, saved: dict[str, Any], position: str) -> None:
         """Save the state.
 
         Args:
-            stage: the stage in progress.
-            memory: nested dicts and lists of tensors, numbers and texts that it goes on from.
+            phase: the phase in progress.
+            saved: nested dicts and lists of tensors, numbers and texts that it goes on from.
             position: where that is, in words.
 
         Raises:
             OutputError: a file cannot be written.
         """
-        self._course = stage, memory
+        self._in_progress = phase, saved
         self._save(position)
-        self._course = None  # what has been saved is not kept in memory twice
+        self._in_progress = None  # what has been saved is not kept in memory twice
 
     def _save(self, position: str) -> None:
-        if self._path is None:
+        if self.path is None:
             return
-        stage, course = self._course or ("", {})
+        phase, saved = self._in_progress or ("", {})
         state = {
-            "fingerprint": self._fingerprint,
+            "fingerprint": dict(self.fingerprint),
             "finished": self._finished,
-            "stage": stage,
-            "course": course,
+            "stage": phase,
+            "course": saved,
             "position": position,
             "seconds": self.seconds,
-            "history": self._history.mark() if self._history else 0,
+            "history": self.history.mark() if self.history else 0,
         }
-        write_state(self._path, state)
+        write_state(self.path, state)
         self.position = position
         self._saved = time.monotonic()
 
@@ -194,14 +153,69 @@ class Journal:
         Raises:
             OutputError: the file cannot be written.
         """
-        if self._history:
-            self._history.write(event, figures)
+        if self.history:
+            self.history.write(event, figures)
 
     def clear(self) -> None:
         """Remove the state: the run is over, and its output written."""
-        if self._path is not None and self.position is not None:
-            self._path.unlink(missing_ok=True)
+        if self.path is not None and self.position is not None:
+            self.path.unlink(missing_ok=True)
             self.position = None
+
+
+def open_run_state(files: RunFiles, fingerprint: Fingerprint, *, progress: Progress = SILENT) -> RunState:
+    """Check the files that a run keeps, and read the state where it is resumed.
+
+    Args:
+        files: the files to keep.
+        fingerprint: all that decides the result of the run: a state is taken up where it is the same.
+        progress: told from where the run goes on.
+
+    Raises:
+        UsageError: a run without a state is to be resumed.
+        StateError: the state is damaged, or of another run.
+        OutputError: the history exists, or a file cannot be written.
+    """
+    run_state, history_bytes = _resumed(files, fingerprint, progress)
+    if files.history is not None:
+        run_state.history = open_history(
+            files.history, fingerprint, force=files.force, resume=files.resume, size=history_bytes
+        )
+    return run_state
+
+
+def _resumed(files: RunFiles, fingerprint: Fingerprint, progress: Progress) -> tuple[RunState, int]:
+    """Return the state that a run begins with, and the size that the history had when it was saved."""
+    path = files.state
+    if path is None:
+        if files.resume:
+            raise UsageError("there is no state to resume from", hint="name the file that the run keeps its state in")
+        return RunState(fingerprint=fingerprint), 0
+    check_writable(path, force=True)
+    if path.exists() and files.resume:
+        return _taken_up(path, read_state(path), fingerprint, progress)
+    if path.exists():
+        progress.note(f"{path} is of a run that was broken off, and is replaced (--resume goes on with it)")
+    elif files.resume:
+        progress.note(f"{path} does not exist: the run starts from its beginning")
+    return RunState(path, fingerprint), 0
+
+
+def _taken_up(path: Path, state: dict[str, Any], fingerprint: Fingerprint, progress: Progress) -> tuple[RunState, int]:
+    found = RunState(path, fingerprint)
+    with found.reading():
+        check_same(path, state["fingerprint"], fingerprint)
+        found = RunState(
+            path,
+            fingerprint,
+            position=str(state["position"]),
+            _finished=dict(state["finished"]),
+            _in_progress=(state["stage"], state["course"]) if state["stage"] else None,
+            _started=time.monotonic() - float(state["seconds"]),
+        )
+        history_bytes = int(state["history"])
+    progress.note(f"{path}: going on from {found.position}")
+    return found, history_bytes
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

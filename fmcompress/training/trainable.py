@@ -12,10 +12,10 @@ from torch.optim.lr_scheduler import LRScheduler
 from fmcompress.data.batch import Batch
 from fmcompress.evaluation.scores import Model
 
-State = TypeVar("State", bound=Model)
+Kept = TypeVar("Kept", bound=Model)
 
 
-class Run(ABC, Generic[State]):
+class Trainable(ABC, Generic[Kept]):
     """A model in training.
 
     Attributes:
@@ -26,18 +26,18 @@ class Run(ABC, Generic[State]):
 
     module: torch.nn.Module
     optimizers: list[torch.optim.Optimizer]
-    schedulers: Sequence[LRScheduler] = ()
+    schedulers: Sequence[LRScheduler]
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is minimised on a batch, and of it the binary cross entropy; scalars."""
+        """Return what is minimised on a batch, and of it the loss against the targets; float32 scalars."""
 
     @abstractmethod
-    def state(self) -> State:
+    def kept(self) -> Kept:
         """Return the model as it is now, in a form that can be scored and kept."""
 
     def step(self, batch: Batch) -> torch.Tensor:
-        """Make one step, and return the binary cross entropy before it, a scalar."""
+        """Make one step, and return the loss against the targets before it, a float32 scalar."""
         objective, entropy = self.loss(batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -51,19 +51,23 @@ class Run(ABC, Generic[State]):
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Do what is to be done before an epoch; ``epoch`` counts from 1, there are ``epochs`` at most."""
 
-    def fall_back(self, state: State) -> None:
-        """Take up a kept state again, with a smaller learning rate; only schedules with patience ask for it."""
+    def fall_back(self, kept: Kept) -> None:
+        """Take up a kept model again, with a smaller learning rate; only schedules with patience ask for it."""
         raise NotImplementedError
 
     def figures(self) -> dict[str, Any]:
-        """Return what else the history tells of this run, beside loss, scores and learning rate."""
+        """Return what else the history tells of this model, beside loss, scores and learning rate."""
         return {}
 
+    def file_bytes(self, kept: Kept) -> int | None:
+        """Return the size of the file of a kept model, where that is known."""
+        return None
 
-class ResumableRun(Run[State]):
-    """A run that can be broken off and taken up again, with the same result."""
 
-    def memory(self) -> dict[str, Any]:
+class ResumableTrainable(Trainable[Kept]):
+    """A model in training that can be broken off and taken up again, with the same result."""
+
+    def state_dict(self) -> dict[str, Any]:
         """Return all that the next step reads: nested dicts and lists of tensors, numbers and texts."""
         return {
             "module": self.module.state_dict(),
@@ -71,18 +75,18 @@ class ResumableRun(Run[State]):
             "schedulers": [scheduler.state_dict() for scheduler in self.schedulers],
         }
 
-    def recall(self, memory: dict[str, Any]) -> None:
-        """Go on from what ``memory`` returned, on this device or another."""
-        self.module.load_state_dict(memory["module"])
-        for optimizer, state in zip(self.optimizers, memory["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        for scheduler, state in zip(self.schedulers, memory["schedulers"], strict=True):
-            scheduler.load_state_dict(state)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned, on this device or another."""
+        self.module.load_state_dict(state["module"])
+        for optimizer, own in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(own)
+        for scheduler, own in zip(self.schedulers, state["schedulers"], strict=True):
+            scheduler.load_state_dict(own)
 
     @abstractmethod
-    def encode(self, state: State) -> dict[str, Any]:
-        """Return a kept state as tensors, numbers and texts."""
+    def encode(self, kept: Kept) -> dict[str, Any]:
+        """Return a kept model as tensors, numbers and texts."""
 
     @abstractmethod
-    def decode(self, encoded: dict[str, Any]) -> State:
-        """Return the state that ``encode`` was given."""
+    def decode(self, encoded: dict[str, Any]) -> Kept:
+        """Return the model that ``encode`` was given."""

@@ -10,11 +10,11 @@ from fmcompress.baselines.options import BaselineOptions, Trial
 from fmcompress.baselines.pruning import pruned_module
 from fmcompress.baselines.smaller import integer_module
 from fmcompress.baselines.task import Task
-from fmcompress.baselines.tuning import StoredRun
+from fmcompress.baselines.tuning import begin_tuning_stored
 from fmcompress.data.batch import Batch
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT
-from fmcompress.training import loop as training
+from fmcompress.training import optimizers
 from tests.models import random_checkpoint, random_ids
 
 SOURCE = random_checkpoint((60, 9, 1), dim=5)
@@ -49,7 +49,7 @@ def test_steps_change_all_parts_and_not_the_size(kind, data):
 
 def test_missing_values_stay_zero(monkeypatch, data):
     for dense_values in (0, 10**6):  # sparse gradients, dense ones
-        monkeypatch.setattr(training, "_DENSE_VALUES", dense_values)
+        monkeypatch.setattr(optimizers, "_MOST_DENSE_VALUES", dense_values)
         module = MODULES["int4"]()
         steps(module, 3, data)
         assert not module.embeddings.values[-1].any()
@@ -58,7 +58,7 @@ def test_missing_values_stay_zero(monkeypatch, data):
 
 def test_sparse_gradients_train_as_well(monkeypatch, data):
     dense = MODULES["int4"]()
-    monkeypatch.setattr(training, "_DENSE_VALUES", 0)
+    monkeypatch.setattr(optimizers, "_MOST_DENSE_VALUES", 0)
     sparse = MODULES["int4"]()
     assert steps(sparse, 20, data)[-1] == pytest.approx(steps(dense, 20, data)[-1], rel=0.02)
 
@@ -74,5 +74,5 @@ def test_l2_pulls_numbers_to_zero(data):
 def steps(module, count, data, *, l2=0.0):
     """Make some steps on labels, and return their losses."""
     labels = np.random.default_rng(1).integers(0, 2, len(IDS)).astype(np.float32)
-    run = StoredRun(module, Trial(0.0, 5e-3, l2), Task(SOURCE, data, (), BaselineOptions(), SILENT))
+    run = begin_tuning_stored(module, Trial(0.0, 5e-3, l2), Task(SOURCE, data, (), BaselineOptions(), SILENT))
     return [run.step(Batch(IDS, labels)).item() for _ in range(count)]

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
-from fmcompress.pipeline import Quantization
+from fmcompress.api import open_job
+from fmcompress.pipeline import make_plan
 from tests.conftest import BUDGET, FIELDS, console_script
 
 COMMANDS = ("train", "inspect", "quantize", "sweep", "report", "compare", "evaluate", "check", "score", "demo")
@@ -104,7 +105,7 @@ def test_budgets_hold_and_dry_run_is_exact(fmcompress, files):
         fc.quantize(checkpoint, 1)
     smallest = caught.value.smallest_bytes
     for budget in (smallest, smallest + 1, 3000, 10_000, 1_000_000):
-        planned = Quantization(checkpoint, budget).plan.file_bytes
+        planned = make_plan(open_job(checkpoint, budget)).file_bytes
         assert planned <= budget
         path = fmcompress.folder / f"{budget}.safetensors"
         fc.quantize(checkpoint, budget).save(path)

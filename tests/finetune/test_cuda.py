@@ -13,14 +13,15 @@ from fmcompress.data.parquet import ParquetRows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.lookup import sum_by_row
-from fmcompress.finetune.options import MovingOptions, SearchOptions, TuneOptions
-from fmcompress.finetune.tuner import TuneRun, tune
+from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.schema import Schema
-from fmcompress.methods.xlightfm.search import SearchRun, SearchStart, search
-from fmcompress.methods.xlightfm.search_space import SearchSpace, SpaceOptions
-from fmcompress.pipeline import Quantization
+from fmcompress.methods.finetuning import finetune, straight_through
+from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
+from fmcompress.methods.xlightfm.search import SearchStart, begin_search, search
+from fmcompress.methods.xlightfm.search_space import lay_out
 from fmcompress.quantization import sensitivity
-from fmcompress.quantization.plan import carry_out
+from fmcompress.quantization.codebooks import fit_codebooks
 from tests.models import origin
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
@@ -42,15 +43,15 @@ def rows(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def untuned():
-    return Quantization(TEACHER, 2600).run()
+    return fc.quantize(TEACHER, 2600)
 
 
 @pytest.fixture(scope="module")
 def start(rows):
-    space = SearchSpace(TEACHER, SpaceOptions(subspaces=2, candidates=(4, 8, 16)), origin(budget_bytes=4000))
+    space = lay_out(TEACHER, SpaceOptions(subspaces=2, candidates=(4, 8, 16)), origin(budget_bytes=4000))
     counts = count_categories(rows[0])
     costs = sensitivity.from_moments(TEACHER, counts)
-    models = [carry_out(TEACHER, costs, quantizers, seed=0) for quantizers in space.by_candidate()]
+    models = [fit_codebooks(TEACHER, costs, quantizers, seed=0) for quantizers in space.by_candidate()]
     return SearchStart(TEACHER, counts, models, space, origin(budget_bytes=4000))
 
 
@@ -76,7 +77,9 @@ def assert_close_after_a_step(make, rows):
 @pytest.mark.parametrize("codes", CODES)
 def test_the_first_step_of_tuning_is_that_of_the_cpu(rows, untuned, codes):
     def make(device):
-        return TuneRun(untuned, TEACHER, replace(OPTIONS, moving=CODES[codes], device=device), steps=10)
+        options = replace(OPTIONS, moving=CODES[codes], device=device)
+        codes_of = straight_through(TEACHER, None, untuned.tiers, options)
+        return begin_tuning(untuned, TEACHER, options, codes_of, steps=10)
 
     assert_close_after_a_step(make, rows)
 
@@ -87,17 +90,17 @@ def test_tuning_gives_the_same_bytes_each_time(rows, untuned, codes):
     options = replace(OPTIONS, moving=CODES[codes], device="cuda")
     counts = count_categories(rows[0])
     first, second = (
-        tune(untuned, *rows, teacher=TEACHER, start=before, options=options, counts=counts) for _ in range(2)
+        finetune(untuned, *rows, teacher=TEACHER, start=before, options=options, counts=counts) for _ in range(2)
     )
     assert first.scores.logloss < before.logloss
-    assert first.state.bias == second.state.bias
+    assert first.model.bias == second.model.bias
     for name in ("values", "codes"):
-        np.testing.assert_array_equal(getattr(first.state, name), getattr(second.state, name))
+        np.testing.assert_array_equal(getattr(first.model, name), getattr(second.model, name))
 
 
 def test_the_first_step_of_the_search_is_that_of_the_cpu(rows, start):
     def make(device):
-        return SearchRun(start, rows[1], SearchOptions(steps=20), replace(OPTIONS, device=device))
+        return begin_search(start, rows[1], SearchOptions(steps=20), replace(OPTIONS, device=device))
 
     assert_close_after_a_step(make, rows)
 

@@ -13,7 +13,7 @@ from fmcompress.fm.quantizer import parse_quantizer
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.reassignment import Reassigner
-from fmcompress.quantization.plan import carry_out
+from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
 from tests import kinds
 
@@ -26,7 +26,7 @@ def quantized(ckpt):
     of[ckpt.schema.rows(1)] = np.arange(60) % 2
     quantizers = [parse_quantizer(*spec) for spec in SPECS]
     tiers = Tiers(ckpt.schema, of)
-    model = carry_out(ckpt, from_moments(ckpt, ckpt.counts), quantizers, seed=0, tiers=tiers)
+    model = fit_codebooks(ckpt, from_moments(ckpt, ckpt.counts), quantizers, seed=0, tiers=tiers)
     return model, decoded(ckpt, model)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fmcompress.finetune.inputs import Inputs
-from fmcompress.finetune.layers import Codebooks, by_subspaces
+from fmcompress.finetune.layers import CodebookLayout, by_subspaces
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
@@ -112,15 +112,15 @@ def train_a_little(model, *, missing=0.3, sparse=False):
 @pytest.mark.parametrize("shape", MIXTURES)
 def test_the_row_of_missing_values_stays_zero(shape, sparse):
     module = train_a_little(quantized(*SHAPES[shape]), sparse=sparse)
-    for part in [module.linear, *module.groups]:
+    for part in [module.linear, *module.layers]:
         assert not part.table[-1].any()
 
 
 def test_columns_that_fill_up_narrow_subspaces_stay_zero():
     model = quantized(*SHAPES["uneven subspaces"])
     module = train_a_little(model)
-    for group, columns in zip(module.groups, by_subspaces(model.fields).values(), strict=True):
-        books = Codebooks(model, columns)
+    for group, columns in zip(module.layers, by_subspaces(model.fields).values(), strict=True):
+        books = CodebookLayout(model, columns)
         start = 0
         for (first, last), count in zip(
             subspace_bounds(model.dim, books.subspaces), books.lengths.sum(axis=1), strict=True

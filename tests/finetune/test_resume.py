@@ -14,19 +14,22 @@ from fmcompress.data.parquet import ParquetRows
 from fmcompress.errors import StateError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
-from fmcompress.finetune.tuner import TuneRun, tune
+from fmcompress.finetune.tuner import TunedModel, begin_tuning
 from fmcompress.fm.schema import Schema
-from fmcompress.methods.lightfm import code_assignment as chooser
+from fmcompress.methods.finetuning import finetune
+from fmcompress.methods.lightfm import code_assignment
 from fmcompress.progress import Progress, format_duration
 from fmcompress.training import loop as training
-from fmcompress.training import run_state as journal_module
-from fmcompress.training.loop import Schedule, Stage, fit
-from fmcompress.training.run_state import Journal, RunFiles, read_state, write_state
+from fmcompress.training import optimizers
+from fmcompress.training import run_state as run_state_module
+from fmcompress.training.loop import Schedule, fit
+from fmcompress.training.run_state import RunFiles, open_run_state, read_state, write_state
+from fmcompress.training.trainer_state import PhaseRecorder
 
 SCHEMA = Schema.of([("user", 60), ("item", 40), ("city", 7)])
 CLICKS = random_click_model(SCHEMA, dim=4, seed=0)
 OPTIONS = TuneOptions(epochs=8, batch_size=128, lr=0.03)  # 8 steps an epoch; the learning rate falls
-EVERY = {"journal saved after every step": 0.0, "after every epoch": 1e9}
+EVERY = {"saved after every step": 0.0, "after every epoch": 1e9}
 
 
 class Broken(Exception):
@@ -35,7 +38,7 @@ class Broken(Exception):
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory):
-    """Return a function that tunes, from its beginning or from its journal's state."""
+    """Return a function that tunes, from its beginning or from its saved state."""
     folder = tmp_path_factory.mktemp("rows")
     for seed, name in enumerate(("train", "valid")):
         write_rows(draw_clicks(CLICKS, 1000, seed=seed), SCHEMA, folder / f"{name}.parquet")
@@ -47,9 +50,9 @@ def job(tmp_path_factory):
     start = score_rows(model, valid)
 
     def work(files=None, resume=False, **more):
-        journal = Journal(replace(files or RunFiles(), resume=resume), {"seed": 0})
+        run_state = open_run_state(replace(files or RunFiles(), resume=resume), {"seed": 0})
         settings = {"start": start, "options": OPTIONS, **more}
-        return tune(model, rows, valid, teacher=teacher, journal=journal, **settings)
+        return finetune(model, rows, valid, teacher=teacher, run_state=run_state, **settings)
 
     work.rows, work.valid, work.model, work.teacher, work.start = rows, valid, model, teacher, start
     return work
@@ -65,7 +68,7 @@ def breaking_after(steps):
 @contextmanager
 def at_most(steps):
     """Let a run end with an error where it makes more steps."""
-    step, count = TuneRun.step, iter(range(steps))
+    step, count = TunedModel.step, iter(range(steps))
 
     def counted(run, batch):
         if next(count, None) is None:
@@ -73,12 +76,12 @@ def at_most(steps):
         return step(run, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TuneRun, "step", counted)
+        patch.setattr(TunedModel, "step", counted)
         yield
 
 
 def content(found):
-    return found.state.values.tobytes(), found.state.bias, repr(found.scores), found.epochs, found.best_epoch
+    return found.model.values.tobytes(), found.model.bias, repr(found.scores), found.epochs, found.best_epoch
 
 
 def history(path):
@@ -95,7 +98,7 @@ def unbroken(job, tmp_path_factory):
     return found, history(path)
 
 
-def test_keeping_a_journal_does_not_change_the_model(job, unbroken):
+def test_keeping_files_does_not_change_the_model(job, unbroken):
     assert content(job()) == content(unbroken[0])
     assert unbroken[0].epochs > 4  # and the learning rate has fallen
     assert len({line["lr"] for line in unbroken[1][1:]}) > 1
@@ -104,7 +107,7 @@ def test_keeping_a_journal_does_not_change_the_model(job, unbroken):
 @pytest.mark.parametrize("every", EVERY)
 @pytest.mark.parametrize("breaks", [(1,), (7,), (8,), (9,), (20,), (24, 3, 11), (33, 1)], ids=str)
 def test_broken_anywhere(job, unbroken, tmp_path, monkeypatch, every, breaks):
-    monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", EVERY[every])
+    monkeypatch.setattr(run_state_module, "_SAVE_EVERY_S", EVERY[every])
     monkeypatch.setattr(training, "_LINE_EVERY", 3)
     files = RunFiles(tmp_path / "state", tmp_path / "history.jsonl")
     for number, steps in enumerate(breaks):
@@ -115,7 +118,7 @@ def test_broken_anywhere(job, unbroken, tmp_path, monkeypatch, every, breaks):
 
 
 def test_no_step_is_made_twice_where_each_has_been_saved(job, unbroken, tmp_path, monkeypatch):
-    monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(run_state_module, "_SAVE_EVERY_S", 0.0)
     files = RunFiles(tmp_path / "state")
     total = unbroken[0].epochs * 8
     for steps in (13, total - 13 - 1):
@@ -128,7 +131,7 @@ def test_no_step_is_made_twice_where_each_has_been_saved(job, unbroken, tmp_path
 
 
 def test_sparse_gradients_too(job, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_DENSE_VALUES", 0)
+    monkeypatch.setattr(optimizers, "_MOST_DENSE_VALUES", 0)
     files = RunFiles(tmp_path / "state")
     with breaking_after(21):
         job(files)
@@ -137,19 +140,19 @@ def test_sparse_gradients_too(job, tmp_path, monkeypatch):
 
 def test_codes_that_move_too(job, tmp_path, monkeypatch):
     """Between two times of finding the nearest codewords, too."""
-    monkeypatch.setattr(chooser, "_REFRESH_STEPS", 15)
-    monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(code_assignment, "_REFRESH_STEPS", 15)
+    monkeypatch.setattr(run_state_module, "_SAVE_EVERY_S", 0.0)
     poor = replace(job.start, auc=0.1, logloss=9.0)  # any epoch is better
     settings = {"options": replace(OPTIONS, moving=MovingOptions(candidates=4)), "start": poor}
     whole = job(**settings)
-    assert not np.array_equal(whole.state.codes, job.model.codes)
+    assert not np.array_equal(whole.model.codes, job.model.codes)
     files = RunFiles(tmp_path / "state")
     for number, steps in enumerate((7, 15, 11)):
         with breaking_after(steps):
             job(files, resume=number > 0, **settings)
     found = job(files, resume=True, **settings)
     assert content(found) == content(whole)
-    assert found.state.codes.tobytes() == whole.state.codes.tobytes()
+    assert found.model.codes.tobytes() == whole.model.codes.tobytes()
 
 
 def test_a_history_begun_while_resuming(job, unbroken, tmp_path):
@@ -177,13 +180,13 @@ def test_promised_keys(unbroken):
 
 def test_losses_are_means(job, unbroken, tmp_path, monkeypatch):
     seen = []
-    step = TuneRun.step
+    step = TunedModel.step
 
     def watched(run, batch):
         seen.append(step(run, batch).item())
         return torch.tensor(seen[-1])
 
-    monkeypatch.setattr(TuneRun, "step", watched)
+    monkeypatch.setattr(TunedModel, "step", watched)
     monkeypatch.setattr(training, "_LINE_EVERY", 3)
     job(RunFiles(history=tmp_path / "history.jsonl"))
     lines = history(tmp_path / "history.jsonl")
@@ -193,11 +196,11 @@ def test_losses_are_means(job, unbroken, tmp_path, monkeypatch):
     assert epochs[:3] == pytest.approx([None, np.mean(seen[:8]), np.mean(seen[8:16])])
 
 
-class NoisyRun(TuneRun):
-    """A run with noise of its own, which it remembers, and a figure for the history."""
+class NoisyModel(TunedModel):
+    """A model in training with noise of its own, which it remembers, and a figure for the history."""
 
     def __init__(self, *args, **more):
-        super().__init__(*args, **more)
+        super().__init__(**vars(begin_tuning(*args, **more)))
         self.generator = torch.Generator().manual_seed(5)
         self.tau = 1.0
 
@@ -210,37 +213,37 @@ class NoisyRun(TuneRun):
     def figures(self):
         return {"tau": self.tau}
 
-    def memory(self):
-        return {**super().memory(), "generator": self.generator.get_state(), "tau": self.tau}
+    def state_dict(self):
+        return {**super().state_dict(), "generator": self.generator.get_state(), "tau": self.tau}
 
-    def recall(self, memory):
-        super().recall(memory)
-        self.generator.set_state(memory["generator"])
-        self.tau = memory["tau"]
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.generator.set_state(state["generator"])
+        self.tau = state["tau"]
 
 
 @pytest.mark.parametrize("steps", [3, 16, 27])
-def test_two_stages_with_noise_of_their_own(job, tmp_path, monkeypatch, steps):
+def test_two_phases_with_noise_of_their_own(job, tmp_path, monkeypatch, steps):
     """A search whose result is kept, and a tuning after it."""
-    monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(run_state_module, "_SAVE_EVERY_S", 0.0)
     schedule = Schedule(batch_size=128, epochs=2, patience=None, seed=0)
 
-    def search(journal):
-        if journal.result("search") is None:
-            run = NoisyRun(job.model, job.teacher, OPTIONS, steps=16)
-            stage = Stage(journal, "search", run)
-            found = fit(run, job.rows, job.valid, schedule, title="search", progress=Progress(), journal=stage)
-            journal.finish("search", {"bias": found.state.bias})
-        options = replace(OPTIONS, lr=1e-3 + abs(journal.result("search")["bias"]) / 100)
-        run = NoisyRun(job.model, job.teacher, options, steps=16)
-        stage = Stage(journal, "tuning", run)
-        return fit(run, job.rows, job.valid, schedule, title="tuning", progress=Progress(), journal=stage)
+    def search(run_state):
+        if run_state.result("search") is None:
+            run = NoisyModel(job.model, job.teacher, OPTIONS, steps=16)
+            recorder = PhaseRecorder(run_state, "search", run)
+            found = fit(run, job.rows, job.valid, schedule, title="search", progress=Progress(), recorder=recorder)
+            run_state.finish("search", {"bias": found.model.bias})
+        options = replace(OPTIONS, lr=1e-3 + abs(run_state.result("search")["bias"]) / 100)
+        run = NoisyModel(job.model, job.teacher, options, steps=16)
+        recorder = PhaseRecorder(run_state, "tuning", run)
+        return fit(run, job.rows, job.valid, schedule, title="tuning", progress=Progress(), recorder=recorder)
 
-    whole = search(Journal(RunFiles(tmp_path / "a", tmp_path / "a.jsonl"), {"seed": 0}))
+    whole = search(open_run_state(RunFiles(tmp_path / "a", tmp_path / "a.jsonl"), {"seed": 0}))
     files = RunFiles(tmp_path / "b", tmp_path / "b.jsonl")
     with breaking_after(steps):
-        search(Journal(files, {"seed": 0}))
-    assert content(search(Journal(replace(files, resume=True), {"seed": 0}))) == content(whole)
+        search(open_run_state(files, {"seed": 0}))
+    assert content(search(open_run_state(replace(files, resume=True), {"seed": 0}))) == content(whole)
     lines = history(tmp_path / "b.jsonl")
     assert lines == history(tmp_path / "a.jsonl")
     assert {line["stage"] for line in lines[1:]} == {"search", "tuning"}
@@ -278,7 +281,7 @@ def test_the_lines_of_progress(job):
     number = r"[\d.]+"
     assert len(told.lines) == found.epochs
     assert told.lines[0].startswith("tuning, epoch 1 of at most 8: loss 0.")
-    bytes_ = f"{found.state.file_bytes:,} bytes"
+    bytes_ = f"{found.model.file_bytes:,} bytes"
 
     for line in told.lines[:-1]:
         assert re.search(rf"validation AUC {number}, LogLoss {number}( \*)?, {bytes_}, at most 1 min left$", line)

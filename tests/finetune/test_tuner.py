@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+import fmcompress as fc
 from fmcompress.artifact import unpack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.batch import Batch
@@ -17,11 +18,12 @@ from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
-from fmcompress.finetune.tuner import TuneRun, tune
+from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.auto.rotation import rotated
-from fmcompress.pipeline import Quantization
-from fmcompress.training.run_state import Journal, RunFiles
+from fmcompress.methods.finetuning import finetune, straight_through
+from fmcompress.methods.lightfm.straight_through_codes import straight_through_layers
+from fmcompress.training.run_state import RunFiles, open_run_state
 
 SCHEMA = Schema.of([("user", 300), ("item", 200), ("city", 12), ("one", 1)])
 CLICKS = random_click_model(SCHEMA, dim=6, seed=0)
@@ -42,51 +44,51 @@ def rows(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def untuned():
-    return Quantization(TEACHER, 2600).run()
+    return fc.quantize(TEACHER, 2600)
 
 
 def tuned(model, rows, **changes):
     train, valid = rows
     start = score_rows(model, valid)
-    return start, tune(model, train, valid, teacher=TEACHER, start=start, options=replace(OPTIONS, **changes))
+    return start, finetune(model, train, valid, teacher=TEACHER, start=start, options=replace(OPTIONS, **changes))
 
 
 @pytest.mark.parametrize("distillation", [0.0, 0.5, 1.0])
 def test_tuning_makes_coarse_models_better(rows, untuned, distillation):
     start, found = tuned(untuned, rows, distillation=distillation)
     assert found.scores.logloss < start.logloss - 1e-3
-    assert found.scores == score_rows(found.state, rows[1])
+    assert found.scores == score_rows(found.model, rows[1])
 
 
 @pytest.mark.parametrize("lr", [0.9, 1e-9])
 def test_what_is_returned_is_never_worse(rows, untuned, lr):
     start, found = tuned(untuned, rows, lr=lr, epochs=2)
     assert found.scores.selection >= start.selection
-    assert found.scores == score_rows(found.state, rows[1])
+    assert found.scores == score_rows(found.model, rows[1])
 
 
 def test_codes_and_size_stay(rows, untuned):
     _, found = tuned(untuned, rows)
-    assert found.state.file_bytes == untuned.file_bytes
-    assert found.state.header.quantizers == untuned.header.quantizers
-    before, after = unpack_model(untuned).fields, unpack_model(found.state).fields
+    assert found.model.file_bytes == untuned.file_bytes
+    assert found.model.header.quantizers == untuned.header.quantizers
+    before, after = unpack_model(untuned).fields, unpack_model(found.model).fields
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one.codes, other.codes)
         np.testing.assert_array_equal(one.linear_codes, other.linear_codes)
-    assert not np.array_equal(found.state.values, untuned.values)
+    assert not np.array_equal(found.model.values, untuned.values)
 
 
 def test_no_epochs_leave_the_model_as_it_is(rows, untuned):
     start, found = tuned(untuned, rows, epochs=0)
-    assert found.state is untuned
+    assert found.model is untuned
     assert (found.scores, found.epochs) == (start, 0)
 
 
 def test_the_same_seed_gives_the_same_model(rows, untuned):
-    first, second = (tuned(untuned, rows, epochs=1)[1].state for _ in range(2))
+    first, second = (tuned(untuned, rows, epochs=1)[1].model for _ in range(2))
     np.testing.assert_array_equal(first.values, second.values)
     assert first.bias == second.bias
-    other = tuned(untuned, rows, epochs=1, seed=1)[1].state
+    other = tuned(untuned, rows, epochs=1, seed=1)[1].model
     assert not np.array_equal(first.values, other.values)
 
 
@@ -102,17 +104,17 @@ def moved(model, rows, **changes):
     counts = count_categories(rows[0])
     start = score_rows(model, rows[1])
     options = replace(OPTIONS, **settings)
-    return start, tune(model, *rows, teacher=TEACHER, start=start, options=options, counts=counts)
+    return start, finetune(model, *rows, teacher=TEACHER, start=start, options=options, counts=counts)
 
 
 @pytest.mark.parametrize("distance", ["none", "mean", "popularity"])
 def test_codes_that_move_make_coarse_models_better_at_the_same_size(rows, untuned, distance):
     start, found = moved(untuned, rows, moving=MovingOptions(distance=distance))
     assert found.scores.logloss < start.logloss - 1e-3
-    assert found.scores == score_rows(found.state, rows[1])
-    assert found.state.file_bytes == untuned.file_bytes
-    assert found.state.header.quantizers == untuned.header.quantizers
-    for field, before in zip(unpack_model(found.state).fields, unpack_model(untuned).fields, strict=True):
+    assert found.scores == score_rows(found.model, rows[1])
+    assert found.model.file_bytes == untuned.file_bytes
+    assert found.model.header.quantizers == untuned.header.quantizers
+    for field, before in zip(unpack_model(found.model).fields, unpack_model(untuned).fields, strict=True):
         assert field.codes.shape == before.codes.shape
         assert all((codes < size).all() for codes, size in zip(field.codes.T, field.quantizer.codewords, strict=True))
         np.testing.assert_array_equal(field.linear_codes, before.linear_codes)
@@ -122,28 +124,33 @@ def test_codes_that_move_make_coarse_models_better_at_the_same_size(rows, untune
 
 
 def test_codes_that_move_do_so_alike_for_the_same_seed(rows, untuned):
-    first, second, other = (moved(untuned, rows, seed=seed)[1].state for seed in (0, 0, 1))
+    first, second, other = (moved(untuned, rows, seed=seed)[1].model for seed in (0, 0, 1))
     for name in ("values", "codes"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
         assert not np.array_equal(getattr(first, name), getattr(other, name))
     assert first.bias == second.bias
 
 
+def begun(model, options, *, steps):
+    codes = straight_through(TEACHER, None, model.tiers, options)
+    return begin_tuning(model, TEACHER, options, codes, steps=steps)
+
+
 def test_a_stronger_distance_loss_keeps_latents_nearer_to_their_codewords(rows, untuned):
     apart = []
     for weight in (0.0, 30.0):
         options = MovingOptions(distance="mean", distance_weight=weight, latent_lr=0.2)
-        run = TuneRun(untuned, TEACHER, replace(OPTIONS, moving=options), steps=1000)
+        run = begun(untuned, replace(OPTIONS, moving=options), steps=1000)
         for batch in shuffled(rows[0], 256, seed=0):
             run.step(batch)
-        (part,) = run.module.moving()
-        apart.append(float(part.latents.detach().norm(dim=1).mean()))
+        (layer,) = straight_through_layers(run.module)
+        apart.append(float(layer.latents.detach().norm(dim=1).mean()))
     assert apart[1] < 0.9 * apart[0]
 
 
 @pytest.mark.parametrize("moving", [None, MovingOptions()], ids=["fixed", "moving"])
 def test_learning_rates_fall_to_0_at_the_last_step(rows, untuned, moving):
-    run = TuneRun(untuned, TEACHER, replace(OPTIONS, moving=moving), steps=4)
+    run = begun(untuned, replace(OPTIONS, moving=moving), steps=4)
     rates = []
     for batch in islice(shuffled(rows[0], 256, seed=0), 4):
         rates.append([optimizer.param_groups[0]["lr"] for optimizer in run.optimizers])
@@ -157,8 +164,8 @@ def test_learning_rates_fall_to_0_at_the_last_step(rows, untuned, moving):
 
 def test_the_history_ends_with_a_learning_rate_of_0(rows, untuned, tmp_path):
     start = score_rows(untuned, rows[1])
-    journal = Journal(RunFiles(history=tmp_path / "h.jsonl"), {})
-    tune(untuned, *rows, teacher=TEACHER, start=start, options=OPTIONS, journal=journal)
+    run_state = open_run_state(RunFiles(history=tmp_path / "h.jsonl"), {})
+    finetune(untuned, *rows, teacher=TEACHER, start=start, options=OPTIONS, run_state=run_state)
     lines = [json.loads(line) for line in (tmp_path / "h.jsonl").read_text().splitlines()]
     rates = [line["lr"] for line in lines if line["event"] == "epoch"]
     assert rates == pytest.approx([0.005, 0.01 / 3, 0.005 / 3, 0], abs=1e-9)

@@ -11,7 +11,7 @@ from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.errors import BudgetError
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.auto.bit_allocation import Planner
-from fmcompress.quantization.plan import carry_out
+from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
 from tests.models import ODD_NAMES, origin, random_checkpoint, random_ids
 
@@ -26,7 +26,7 @@ def planned(checkpoint, budget):
 
 def made(checkpoint, budget):
     plan, sensitivity = planned(checkpoint, budget)
-    model = carry_out(checkpoint, sensitivity, plan.quantizers, seed=7, tiers=plan.tiers, metric=plan.metrics)
+    model = fit_codebooks(checkpoint, sensitivity, plan.quantizers, seed=7, tiers=plan.tiers, metric=plan.metrics)
     return plan, pack_model(model, origin(budget_bytes=budget))
 
 

@@ -6,9 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
+from fmcompress.api import open_job
 from fmcompress.backbones.train_fm import TrainOptions, train
 from fmcompress.data.rows import open_training_rows
-from fmcompress.pipeline import Quantization
+from fmcompress.pipeline import make_plan
 
 
 def trained(folder, **options):
@@ -42,7 +43,7 @@ def test_frappe_down_the_ladder(frappe, tmp_path):
         fc.quantize(checkpoint, 1)
     smallest = caught.value.smallest_bytes
     for budget in (smallest, 4_000, 10**7):
-        planned = Quantization(checkpoint, budget).plan.file_bytes
+        planned = make_plan(open_job(checkpoint, budget)).file_bytes
         fc.quantize(checkpoint, budget).save(tmp_path / f"{budget}.safetensors")
         assert (tmp_path / f"{budget}.safetensors").stat().st_size == planned <= budget
 

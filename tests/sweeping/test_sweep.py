@@ -1,4 +1,4 @@
-"""The size-quality curve from Python: shared groundwork, same bytes as single runs, what is refused when."""
+"""The size-quality curve from Python: shared measurements, same bytes as single runs, what is refused when."""
 
 import math
 import subprocess
@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import fmcompress as fc
+from fmcompress import pipeline
 from fmcompress.progress import Progress
-from fmcompress.sweeping import sweep as sweeping
 from fmcompress.sweeping.sweep import parse_budgets
 
 TUNING = fc.TuneOptions(epochs=1)
@@ -26,7 +26,7 @@ def untouched(monkeypatch):
     def never(*_, **__):
         raise AssertionError("computed before everything was checked")
 
-    monkeypatch.setattr(sweeping, "Groundwork", never)
+    monkeypatch.setattr(pipeline, "measure", never)
 
 
 class Notes(Progress):
@@ -76,14 +76,14 @@ def test_without_data_no_torch_and_no_quality(checkpoint, tmp_path):
     assert done.stdout == "[None, None] True\n[]\n"
 
 
-def test_the_groundwork_is_laid_once_and_bytes_are_those_of_quantize(files, checkpoint, tmp_path, monkeypatch):
-    laid = []
-    groundwork = sweeping.Groundwork
-    monkeypatch.setattr(sweeping, "Groundwork", lambda *args, **more: laid.append(args) or groundwork(*args, **more))
+def test_all_budgets_are_measured_once_and_bytes_are_those_of_quantize(files, checkpoint, tmp_path, monkeypatch):
+    measured = []
+    measure = pipeline.measure
+    monkeypatch.setattr(pipeline, "measure", lambda job: measured.append(job) or measure(job))
     data = {"train": files.train, "valid": files.valid, "device": "cpu", "tuning": fc.TuneOptions(epochs=1)}
     notes = Notes()
     curve = fc.sweep(checkpoint, ["6KB", "20x", 100, 3000], **data, output_dir=tmp_path / "kept", progress=notes)
-    assert len(laid) == 1
+    assert len(measured) == 1
     assert [point.budget_bytes for point in curve.points] == [100, 1267, 3000, 6000]
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
         "fm-1267.safetensors", "fm-3000.safetensors", "fm-6000.safetensors",
@@ -169,15 +169,14 @@ def test_no_budget_is_met(checkpoint, tmp_path):
 
 
 def test_nothing_is_written_after_an_error(files, checkpoint, tmp_path, monkeypatch):
-    def broken(self, tuning):
-        raise fc.DataError("a broken file")
+    quantize = pipeline.quantize
 
-    run = sweeping.Quantization.run
-    monkeypatch.setattr(
-        sweeping.Quantization,
-        "run",
-        lambda self, tuning: run(self, tuning) if self.plan.file_bytes < 4000 else broken(self, tuning),
-    )
+    def broken(job, plan, measured):
+        if plan.file_bytes >= 4000:
+            raise fc.DataError("a broken file")
+        return quantize(job, plan, measured)
+
+    monkeypatch.setattr(pipeline, "quantize", broken)
     with pytest.raises(fc.DataError):
         fc.sweep(checkpoint, "3KB,6KB", output_dir=tmp_path / "kept", plot=tmp_path / "curve.svg")
     assert list(tmp_path.iterdir()) == []

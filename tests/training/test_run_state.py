@@ -10,8 +10,8 @@ import torch
 from fmcompress.errors import FMCompressError, OutputError, StateError, UsageError
 from fmcompress.progress import Progress
 from fmcompress.training import run_state as module
-from fmcompress.training.history import History
-from fmcompress.training.run_state import Journal, RunFiles, read_state, write_state
+from fmcompress.training.history import open_history
+from fmcompress.training.run_state import RunFiles, RunState, open_run_state, read_state, write_state
 
 PRINT = {"seed": 0, "lr": 0.001, "torch": "2.13.0", "l2": None}
 MEMORY = {
@@ -38,41 +38,45 @@ def files(tmp_path):
 
 
 def resumed(files, fingerprint=PRINT, **more):
-    return Journal(RunFiles(files.state, files.history, resume=True), fingerprint, **more)
+    return open_run_state(RunFiles(files.state, files.history, resume=True), fingerprint, **more)
 
 
-def test_a_silent_journal_keeps_nothing():
-    silent = Journal()
+def test_a_silent_run_state_keeps_nothing():
+    silent = RunState()
     silent.write("step", {})
     silent.save("tuning", MEMORY, "epoch 2")
     silent.finish("search", {})
     silent.clear()
-    assert (silent.memory("tuning"), silent.position, silent.due) == (None, None, False)
+    assert (silent.in_progress("tuning"), silent.position, silent.due) == (None, None, False)
 
 
-def test_a_stage_in_progress_is_taken_up(files):
-    Journal(files, PRINT).save("tuning", MEMORY, "epoch 2 of the tuning")
+def test_a_phase_in_progress_is_taken_up(files):
+    open_run_state(files, PRINT).save("tuning", MEMORY, "epoch 2 of the tuning")
     notes = Notes()
     again = resumed(files, progress=notes)
     assert notes.lines == [f"{files.state}: going on from epoch 2 of the tuning"]
     assert again.position == "epoch 2 of the tuning"
-    assert again.memory("search") is None
-    found = again.memory("tuning")
+    assert again.in_progress("search") is None
+    found = again.in_progress("tuning")
     torch.testing.assert_close(found["run"].pop("weights"), MEMORY["run"]["weights"], rtol=0, atol=0)
     assert found == {**MEMORY, "run": {"groups": MEMORY["run"]["groups"]}}
 
 
-def test_finished_stages_are_skipped(files):
-    first = Journal(files, PRINT)
+def test_finished_phases_are_skipped(files):
+    first = open_run_state(files, PRINT)
     first.save("search", MEMORY, "epoch 1 of the search")
     first.finish("search", {"widths": [8, 4]})
     again = resumed(files)
     assert again.position == "the end of the search"
-    assert (again.memory("search"), again.result("search"), again.result("tuning")) == (None, {"widths": [8, 4]}, None)
+    assert (again.in_progress("search"), again.result("search"), again.result("tuning")) == (
+        None,
+        {"widths": [8, 4]},
+        None,
+    )
     again.save("tuning", MEMORY, "epoch 3 of the tuning")
     third = resumed(files)
     assert third.result("search") == {"widths": [8, 4]}
-    assert third.memory("tuning") is not None
+    assert third.in_progress("tuning") is not None
     with pytest.raises(TypeError):
         third.finish("tuning", {"weights": torch.zeros(1)})
 
@@ -80,7 +84,7 @@ def test_finished_stages_are_skipped(files):
 def test_seconds_go_on(files, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    first = Journal(files, PRINT)
+    first = open_run_state(files, PRINT)
     now[0] += 299
     assert not first.due
     now[0] += 1
@@ -98,17 +102,17 @@ def test_no_state_to_resume(files):
     assert resumed(files, progress=notes).position is None
     assert notes.lines == [f"{files.state} does not exist: the run starts from its beginning"]
     with pytest.raises(UsageError, match="no state"):
-        Journal(RunFiles(resume=True), PRINT)
+        open_run_state(RunFiles(resume=True), PRINT)
 
 
 def test_starting_afresh_replaces_the_state_when_there_is_a_new_one(files):
-    Journal(files, PRINT).save("tuning", MEMORY, "epoch 2")
+    open_run_state(files, PRINT).save("tuning", MEMORY, "epoch 2")
     files.history.unlink()
     before = files.state.read_bytes()
     notes = Notes()
-    afresh = Journal(files, {"seed": 1}, progress=notes)
+    afresh = open_run_state(files, {"seed": 1}, progress=notes)
     assert "--resume" in notes.lines[0]
-    assert (afresh.memory("tuning"), afresh.position) == (None, None)
+    assert (afresh.in_progress("tuning"), afresh.position) == (None, None)
     afresh.clear()
     assert files.state.read_bytes() == before
     afresh.save("tuning", MEMORY, "epoch 1")
@@ -128,7 +132,7 @@ def test_starting_afresh_replaces_the_state_when_there_is_a_new_one(files):
     ],
 )
 def test_the_state_of_another_run_is_refused(files, changes, says):
-    Journal(files, PRINT).save("tuning", MEMORY, "epoch 2")
+    open_run_state(files, PRINT).save("tuning", MEMORY, "epoch 2")
     with pytest.raises(StateError, match=says):
         resumed(files, {**PRINT, **changes})
 
@@ -139,7 +143,7 @@ class Evil:
 
 
 def sealed(content):
-    return b"fmcompress state 1\n" + hashlib.sha256(content).digest() + content
+    return b"fmcompress state 2\n" + hashlib.sha256(content).digest() + content
 
 
 def broken_states(path):
@@ -147,12 +151,12 @@ def broken_states(path):
     yield from (whole[:size] for size in (0, 5, 19, 40, 51, 100, len(whole) - 1))
     for place in range(0, len(whole), 97):
         yield whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
-    yield from (whole + b"\0", b"PK\x03\x04 something else", whole.replace(b"state 1", b"state 2"))
+    yield from (whole + b"\0", b"PK\x03\x04 something else", whole.replace(b"state 2", b"state 3"))
     yield from (sealed(content) for content in (b"", b"nothing", pickle.dumps(Evil(), protocol=2)))
 
 
 def test_damaged_states_are_refused(files, capsys):
-    Journal(files, PRINT).save("tuning", MEMORY, "epoch 2")
+    open_run_state(files, PRINT).save("tuning", MEMORY, "epoch 2")
     for content in list(broken_states(files.state)):
         files.state.write_bytes(content)
         with pytest.raises(StateError, match=r"is damaged|is not the state") as caught:
@@ -186,11 +190,11 @@ def test_sealed_states_of_another_shape_are_refused(files, name):
 def test_states_that_cannot_be_files(tmp_path):
     for path in (tmp_path, tmp_path / "none" / "out.resume", tmp_path / ("x" * 300)):
         with pytest.raises(OutputError):
-            Journal(RunFiles(path), PRINT)
+            open_run_state(RunFiles(path), PRINT)
 
 
 def test_the_history_is_as_of_an_unbroken_run(files):
-    first = Journal(files, PRINT)
+    first = open_run_state(files, PRINT)
     first.write("step", {"step": 1, "loss": 0.5})
     first.save("tuning", MEMORY, "epoch 1")
     first.write("step", {"step": 2, "loss": float("nan")})
@@ -207,9 +211,9 @@ def test_the_history_is_as_of_an_unbroken_run(files):
 
 
 def test_nothing_is_written_before_the_first_event(files):
-    journal = Journal(files, PRINT)
+    run_state = open_run_state(files, PRINT)
     assert not files.history.exists()
-    journal.write("end", {})
+    run_state.write("end", {})
     assert len(lines(files.history)) == 2
 
 
@@ -217,20 +221,20 @@ def test_a_history_that_exists_is_not_overwritten(files):
     files.history.write_text("another file\n")
     for resume in (False, True):
         with pytest.raises(OutputError, match="exists"):
-            Journal(RunFiles(files.state, files.history, resume=resume), PRINT)
+            open_run_state(RunFiles(files.state, files.history, resume=resume), PRINT)
     assert files.history.read_text() == "another file\n"
-    Journal(RunFiles(files.state, files.history, force=True), PRINT).write("end", {})
+    open_run_state(RunFiles(files.state, files.history, force=True), PRINT).write("end", {})
     assert [line["event"] for line in lines(files.history)] == ["start", "end"]
 
 
 def test_a_history_begun_before_the_first_state_starts_again(files):
-    Journal(files, PRINT).write("step", {"step": 100})
+    open_run_state(files, PRINT).write("step", {"step": 100})
     resumed(files).write("step", {"step": 100})
     assert [line["event"] for line in lines(files.history)] == ["start", "step"]
 
 
 def test_a_history_that_was_cut_is_refused(files):
-    first = Journal(files, PRINT)
+    first = open_run_state(files, PRINT)
     first.write("step", {"step": 100})
     first.save("tuning", MEMORY, "epoch 1")
     heading = files.history.read_bytes().splitlines(keepends=True)[0]
@@ -242,10 +246,10 @@ def test_a_history_that_was_cut_is_refused(files):
 def test_a_history_that_cannot_be_written(tmp_path):
     for path in (tmp_path, tmp_path / "none" / "history.jsonl", tmp_path / ("x" * 300)):
         with pytest.raises(FMCompressError):
-            History(path, PRINT, resume=True)
+            open_history(path, PRINT, resume=True)
     full = tmp_path / "folder" / "history.jsonl"
     full.parent.mkdir()
-    history = History(full, PRINT)
+    history = open_history(full, PRINT)
     full.parent.rmdir()
     for write in (lambda: history.write("step", {}), history.mark):
         with pytest.raises(OutputError, match="cannot be written"):

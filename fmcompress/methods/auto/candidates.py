@@ -29,7 +29,7 @@ from fmcompress.fm.schema import Field
 from fmcompress.methods.auto.rate_distortion import Curve
 from fmcompress.quantization.field_weights import FieldWeights, Metric
 from fmcompress.quantization.knapsack import Priced
-from fmcompress.quantization.sensitivity import Floats
+from fmcompress.types import Float64Array
 
 _MOST_PART_OPTIONS = 300
 _MOST_OPTIONS = 600
@@ -181,7 +181,7 @@ def sized(curve: Curve, cardinality: int, dim: int, metric: Metric = "fm") -> It
             heapq.heappush(steps, step)
 
 
-def _steepest(costs: Floats, errors: Floats, number: int, start: int) -> tuple[float, int, int] | None:
+def _steepest(costs: Float64Array, errors: Float64Array, number: int, start: int) -> tuple[float, int, int] | None:
     """Return the size to which a subspace's error falls most per byte: minus that fall, subspace, size."""
     fall = (errors[number, start] - errors[number, start + 1 :]) / (costs[number, start + 1 :] - costs[number, start])
     if not len(fall) or fall.max() <= 0:
@@ -303,7 +303,7 @@ def pareto(found: Iterable[Ranked]) -> list[Ranked]:
     return [options[place] for place in unbeaten(payloads, errors).tolist()]
 
 
-def unbeaten(payloads: npt.NDArray[np.int64], errors: Floats) -> npt.NDArray[np.int64]:
+def unbeaten(payloads: npt.NDArray[np.int64], errors: Float64Array) -> npt.NDArray[np.int64]:
     """Return the places of the options that no other one beats in both bytes and error, by rising bytes."""
     order = np.lexsort((errors, payloads))
     sorted_errors = errors[order]

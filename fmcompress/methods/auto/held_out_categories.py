@@ -14,7 +14,8 @@ from fmcompress.data.batch import MISSING
 from fmcompress.methods.auto.candidates import Choice, PartMenu, rounding_error, sized, thinned_choices
 from fmcompress.methods.auto.nested_codebooks import Chain, embedding_chain, linear_chain
 from fmcompress.methods.auto.rate_distortion import subspaces_on_menu
-from fmcompress.quantization.field_weights import FieldWeights, Metric, Points
+from fmcompress.quantization.field_weights import FieldWeights, Metric
+from fmcompress.types import Float32Array
 
 METRICS: tuple[Metric, ...] = ("fm", "euclidean")
 """Codebooks on the menu are made in each of these; the price decides."""
@@ -73,7 +74,7 @@ class PricedPart:
                 return number, [chain.curve.sizes.index(size) for size in choice.codewords]
         raise LookupError(f"no codebooks for {choice}")
 
-    def decoded(self, choice: Choice) -> Points:
+    def decoded(self, choice: Choice) -> Float32Array:
         """Return the embeddings of the occurring categories as a choice has them, float32 (n, dim)."""
         if not choice.codewords:
             return self.part.weights.embeddings[self.part.members]
@@ -81,7 +82,7 @@ class PricedPart:
         links = self.chains[number].links
         return np.concatenate([own[size].decoded() for own, size in zip(links, sizes, strict=True)], axis=1)
 
-    def decoded_linear(self, codewords: tuple[int, ...]) -> Points:
+    def decoded_linear(self, codewords: tuple[int, ...]) -> Float32Array:
         """Return the linear weights of the occurring categories as a choice has them, float32 (n,)."""
         if not codewords:
             return self.part.weights.linear[self.part.members]

@@ -32,9 +32,9 @@ from fmcompress.methods.auto.candidates import Choice, Option, PartMenu, roundin
 from fmcompress.methods.auto.held_out_categories import Occurring, PricedPart
 from fmcompress.methods.auto.logit_shifts import Shifts, Uses
 from fmcompress.progress import Progress
-from fmcompress.quantization.field_weights import FieldWeights, Points
+from fmcompress.quantization.field_weights import FieldWeights
 from fmcompress.quantization.parallel import side_by_side
-from fmcompress.quantization.sensitivity import Floats
+from fmcompress.types import Float32Array, Float64Array
 
 _ROWS = 50_000
 _BATCH_ROWS = 16_384
@@ -136,7 +136,7 @@ class HeldOutPrices:
                 seen.embeddings[places] = priced.decoded(Choice(quantizer.codewords, 0.0, chosen.metric))
                 seen.linear[places] = priced.decoded_linear(linear)
 
-    def _logits(self) -> tuple[Points, Floats]:
+    def _logits(self) -> tuple[Float32Array, Float64Array]:
         """Return S, float32 (rows, dim), and logits, float64 (rows,), with the fields as they are now."""
         sums, scalars = self._numeric[0].copy(), self._numeric[1]
         logits = self._bias + scalars.astype(np.float64)
@@ -148,7 +148,9 @@ class HeldOutPrices:
                 logits[rows] += seen.linear[place] - 0.5 * np.einsum("rl,rl->r", vectors, vectors)
         return sums, logits + 0.5 * np.einsum("rl,rl->r", sums, sums)
 
-    def _menu(self, priced: PricedPart, seen: Occurring, sums: Points, logits: Floats, losses: Floats) -> PartMenu:
+    def _menu(
+        self, priced: PricedPart, seen: Occurring, sums: Float32Array, logits: Float64Array, losses: Float64Array
+    ) -> PartMenu:
         """Return the menu of a part, each choice at what it does to the mean loss of the rows."""
         number = np.full(len(seen.categories), -1)
         number[priced.part.places] = np.arange(len(priced.part.places))
@@ -157,7 +159,7 @@ class HeldOutPrices:
         rows, place = uses.rows, seen.place[own]
         z, y, before, all_rows = logits[rows], self._labels[rows], losses[rows], len(self._labels)
 
-        def priced_choice(choice: Choice, shift: Points) -> Choice:
+        def priced_choice(choice: Choice, shift: Float32Array) -> Choice:
             rise = self._link.losses(z + shift, y) - before
             mean = float(rise.sum()) / all_rows
             variance = max(float(rise @ rise) / all_rows - mean**2, 0.0)

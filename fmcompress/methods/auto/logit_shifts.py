@@ -9,7 +9,7 @@ import numpy as np
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.methods.auto.candidates import Choice
 from fmcompress.methods.auto.held_out_categories import PricedPart, Whole
-from fmcompress.quantization.field_weights import Points
+from fmcompress.types import Float32Array
 
 
 class Uses:
@@ -27,13 +27,13 @@ class Uses:
         self.rows, self._place = np.unique(rows, return_inverse=True)
         self._once = len(self.rows) == len(rows)
 
-    def summed(self, values: Points) -> Points:
+    def summed(self, values: Float32Array) -> Float32Array:
         """Return the sum over its uses for each row, (n,), of values of each use, (uses,)."""
         if self._once:
             return values
         return np.asarray(np.bincount(self._place, values, len(self.rows)))
 
-    def products(self, shifts: Callable[[], Points]) -> Points | float:
+    def products(self, shifts: Callable[[], Float32Array]) -> Float32Array | float:
         """Return the sum of d · d' over pairs of uses for each row, (n,); ``shifts`` makes d, (uses, dim)."""
         if self._once:
             return 0.0
@@ -47,7 +47,7 @@ class Uses:
 class Shifts:
     """What choices for the embeddings of a part do to the logits of the rows that it is in."""
 
-    def __init__(self, priced: PricedPart, number: Whole, current: Points, others: Points) -> None:
+    def __init__(self, priced: PricedPart, number: Whole, current: Float32Array, others: Float32Array) -> None:
         """Keep the rows.
 
         Args:
@@ -59,9 +59,9 @@ class Shifts:
         self._priced, self._number, self._others = priced, number, others
         self._current = current
         self._before = np.einsum("rl,rl->r", current, others)
-        self._products: dict[tuple[int, int, int], Points] = {}
+        self._products: dict[tuple[int, int, int], Float32Array] = {}
 
-    def of(self, choice: Choice) -> Points:
+    def of(self, choice: Choice) -> Float32Array:
         """Return (q_i − current) · others of each row, float32 (rows,)."""
         if not choice.codewords:
             vectors = self._priced.decoded(choice)[self._number]
@@ -72,11 +72,11 @@ class Shifts:
             total = total + self._product(chain, subspace, size)
         return np.asarray(total)
 
-    def vectors(self, choice: Choice) -> Points:
+    def vectors(self, choice: Choice) -> Float32Array:
         """Return q_i − current of each row, float32 (rows, dim)."""
         return np.asarray(self._priced.decoded(choice)[self._number] - self._current)
 
-    def _product(self, chain: int, subspace: int, size: int) -> Points:
+    def _product(self, chain: int, subspace: int, size: int) -> Float32Array:
         """Return the codewords' product with the others in one subspace, float32 (rows,)."""
         key = chain, subspace, size
         if key not in self._products:

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fmcompress.methods.auto.rate_distortion import LARGEST_CODEBOOKS, LARGEST_LINEAR_CODEBOOK, Curve, codebook_sizes
-from fmcompress.quantization.field_weights import FieldWeights, Metric, Points
+from fmcompress.quantization.field_weights import FieldWeights, Metric
 from fmcompress.quantization.kmeans import nearest, train_centroids
-from fmcompress.quantization.sensitivity import Floats
 from fmcompress.quantization.whitening import whitened_subspaces
+from fmcompress.types import Float32Array, Float64Array
 
 _SAMPLE = 8_192
 _MOST_CODEWORDS = 512
@@ -31,10 +31,10 @@ class Link:
         codes: the codeword of each category of the sample, uint16 (n,).
     """
 
-    table: Points
+    table: Float32Array
     codes: npt.NDArray[np.uint16]
 
-    def decoded(self) -> Points:
+    def decoded(self) -> Float32Array:
         """Return the codewords of the categories of the sample, float32 (n, size of the subspace)."""
         return self.table[self.codes]
 
@@ -53,7 +53,7 @@ class Chain:
 
     metric: Metric
     curve: Curve
-    expected: Floats
+    expected: Float64Array
     links: tuple[tuple[Link, ...], ...]
 
 
@@ -96,7 +96,9 @@ def linear_chain(field: FieldWeights, members: npt.NDArray[np.int64], *, seed: i
     return Chain("fm", Curve(tuple(sizes), errors[None]), errors[None], (tuple(Link(*link) for link in found),))
 
 
-def _expected(field: FieldWeights, trained: npt.NDArray[np.int64], subspace: slice, tables: list[Points]) -> Floats:
+def _expected(
+    field: FieldWeights, trained: npt.NDArray[np.int64], subspace: slice, tables: list[Float32Array]
+) -> Float64Array:
     """Return the expected rise of the loss with each codebook, nearest in plain distance, float64 (sizes,)."""
     points = np.ascontiguousarray(field.embeddings[trained, subspace])
     own = field.frequencies[trained]
@@ -116,13 +118,13 @@ def _training_sample(cardinality: int, seed: int) -> npt.NDArray[np.int64]:
 
 
 def _grown(
-    points: Points,
-    weights: Floats,
+    points: Float32Array,
+    weights: Float64Array,
     trained: npt.NDArray[np.int64],
     members: npt.NDArray[np.int64],
     sizes: list[int],
     seed: int,
-) -> tuple[list[tuple[Points, npt.NDArray[np.uint16]]], Floats]:
+) -> tuple[list[tuple[Float32Array, npt.NDArray[np.uint16]]], Float64Array]:
     """Return centroids and codes of the members for each size, and Σ_i p_i ‖x_i − centroid‖² on the training sample."""
     train, own = points[trained], weights[trained].astype(np.float32)
     share = float(weights.sum()) / float(own.sum())

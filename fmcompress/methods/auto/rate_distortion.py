@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.quantization.field_weights import FieldWeights, Points
+from fmcompress.quantization.field_weights import FieldWeights
 from fmcompress.quantization.kmeans import nearest, train_centroids
-from fmcompress.quantization.sensitivity import Floats
 from fmcompress.quantization.whitening import whitened_subspaces
+from fmcompress.types import Float32Array, Float64Array
 
 LARGEST_CODEBOOKS = {1: 4096, 2: 4096, 4: 2048, 8: 1024, 16: 256, 32: 256}
 """Numbers of subspaces on the menu, and the most codewords that each may have."""
@@ -42,7 +42,7 @@ class Curve:
     """
 
     sizes: tuple[int, ...]
-    errors: Floats
+    errors: Float64Array
 
 
 def subspaces_on_menu(dim: int) -> list[int]:
@@ -88,7 +88,7 @@ def linear_curve(field: FieldWeights, *, seed: int) -> Curve:
     return Curve(tuple(sizes), errors[None])
 
 
-def _variance(points: Points, weights: Floats) -> float:
+def _variance(points: Float32Array, weights: Float64Array) -> float:
     mean = weights @ points / weights.sum()
     return max(float(weights @ np.einsum("nd,nd->n", points, points)) - float(weights.sum() * (mean @ mean)), 0.0)
 
@@ -115,7 +115,7 @@ def _sample(field: FieldWeights, seed: int) -> _Sample:
     return _Sample(train, weights[train], measure, measured.astype(np.float32))
 
 
-def _distortions(points: Points, sample: _Sample, sizes: list[int], seed: int) -> Floats:
+def _distortions(points: Float32Array, sample: _Sample, sizes: list[int], seed: int) -> Float64Array:
     """Return Σ_i p_i ‖x_i − centroid‖² for each number of centroids, float64 (sizes,)."""
     train, measure = points[sample.train], points[sample.measure]
     centroids = np.average(train, axis=0, weights=sample.train_weights).astype(np.float32)[None]
@@ -130,7 +130,7 @@ def _distortions(points: Points, sample: _Sample, sizes: list[int], seed: int) -
     return _between(sizes, measured)
 
 
-def _between(sizes: list[int], measured: dict[int, float]) -> Floats:
+def _between(sizes: list[int], measured: dict[int, float]) -> Float64Array:
     """Return the distortion of each size: measured, or on the line through the two nearest in logarithms."""
     if measured[1] <= 0 or len(measured) == 1:
         return np.full(len(sizes), measured[1])

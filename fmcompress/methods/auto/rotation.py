@@ -13,7 +13,8 @@ import numpy as np
 
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.quantization.sensitivity import Floats, shares
+from fmcompress.quantization.sensitivity import shares
+from fmcompress.types import Float64Array
 
 
 def rotated(checkpoint: FMCheckpoint) -> FMCheckpoint:
@@ -23,7 +24,7 @@ def rotated(checkpoint: FMCheckpoint) -> FMCheckpoint:
     return replace(checkpoint, embeddings=np.ascontiguousarray(checkpoint.embeddings @ axes), numeric=numeric)
 
 
-def _principal_axes(checkpoint: FMCheckpoint) -> Floats:
+def _principal_axes(checkpoint: FMCheckpoint) -> Float64Array:
     """Return the eigenvectors of Σ_f Cov_f, the largest first, float64 (dim, dim), with signs that are fixed."""
     pooled = np.zeros((checkpoint.dim, checkpoint.dim))
     parts = (

@@ -1,4 +1,4 @@
-"""Codebooks of some fields, and the codewords that their categories have chosen so far."""
+"""Codebooks of some fields, and the codewords that their categories are assigned to so far."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fmcompress.finetune.layers import Codebooks, Fields, numpy_of
+from fmcompress.finetune.layers import CodebookLayout, Fields, numpy_of
 from fmcompress.finetune.lookup import sum_of_rows
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM
-from fmcompress.methods.lightfm.straight_through import nearest_rows, select
+from fmcompress.methods.lightfm.straight_through import assign, nearest_rows
 
 # Codebooks move little in so many steps, and finding the nearest codewords of each codeword takes some time.
 _REFRESH_STEPS = 200
 _LEAST_DISTORTION = 1e-12
 
 
-class Chooser(nn.Module):
-    """Lets latent embeddings choose the nearest codewords, and remembers their choice.
+class CodeAssignment(nn.Module):
+    """Assigns latent embeddings to their nearest codewords, and remembers the codes.
 
     Attributes:
-        books: where the codebooks lie in the table.
+        layout: where the codebooks lie in the table.
         ends: last category + 1 of each field, int64 (fields,).
         units: root mean square of a coordinate of v_i − q_i at the start, float32 (fields + 1, subspaces).
     """
@@ -48,20 +48,20 @@ class Chooser(nn.Module):
             model: the quantized factorization machine.
             columns: the fields, coded in the same number of subspaces.
             embeddings: of all fields of the model, float32 (cardinality, dim) each: the first latents.
-            options: how codes move.
+            options: how codes are assigned.
         """
         super().__init__()
-        self.books = Codebooks(model, columns)
+        self.layout = CodebookLayout(model, columns)
         self._candidates = options.candidates
         self._steps = 0
-        self.table = nn.Parameter(torch.from_numpy(self.books.join(model.fields)))
-        rows = self.books.rows_of(model.fields)
-        codes = torch.from_numpy(np.concatenate([*rows, np.full((1, self.books.subspaces), self.books.null)]))
+        self.table = nn.Parameter(torch.from_numpy(self.layout.join(model.fields)))
+        rows = self.layout.rows_of(model.fields)
+        codes = torch.from_numpy(np.concatenate([*rows, np.full((1, self.layout.subspaces), self.layout.null)]))
         self.register_buffer("codes", codes.to(torch.int32))
         self.register_buffer("neighbours", self._nearest())
         self.register_buffer("ends", torch.tensor(np.cumsum([len(field) for field in rows])), persistent=False)
         distortions = self._distortions(self.joined(embeddings))
-        sizes = torch.tensor(self.books.sizes, dtype=torch.float32)
+        sizes = torch.tensor(self.layout.sizes, dtype=torch.float32)
         units = torch.cat([(distortions / sizes).sqrt(), torch.ones(1, len(sizes))])
         self.register_buffer("units", units, persistent=False)
         temperatures = options.temperature * self._of_rows(distortions)
@@ -73,8 +73,8 @@ class Chooser(nn.Module):
         Args:
             embeddings: of all fields of the model, float32 (cardinality, dim) each.
         """
-        columns = self.books.columns
-        return self.books.padded(torch.from_numpy(np.concatenate([embeddings[column] for column in columns])))
+        columns = self.layout.columns
+        return self.layout.padded(torch.from_numpy(np.concatenate([embeddings[column] for column in columns])))
 
     def _distortions(self, latents: Tensor) -> Tensor:
         """Return the mean of ‖v_i − q_i‖² in each field and subspace, float32 (fields, subspaces)."""
@@ -87,20 +87,20 @@ class Chooser(nn.Module):
 
     def _of_rows(self, figures: Tensor) -> Tensor:
         """Return a figure of each codebook, (fields, subspaces), for each row of the table; 1 for the last."""
-        lengths = torch.from_numpy(self.books.lengths.reshape(-1))
+        lengths = torch.from_numpy(self.layout.lengths.reshape(-1))
         return torch.cat([torch.repeat_interleave(figures.T.flatten(), lengths), torch.ones(1)])
 
     def _nearest(self) -> Tensor:
-        return nearest_rows(self.table.detach(), self.books.starts, self.books.lengths, self._candidates)
+        return nearest_rows(self.table.detach(), self.layout.starts, self.layout.lengths, self._candidates)
 
     def current(self, categories: Tensor) -> Tensor:
-        """Return the codewords that categories have chosen so far, without a gradient, (n, subspaces, width)."""
+        """Return the codewords that categories are assigned to so far, without a gradient, (n, subspaces, width)."""
         return self.table.detach()[self.codes[categories]]
 
     def forward(self, latents: Tensor, categories: Tensor) -> Tensor:
         """Return the nearest codewords of latents, float32 (n, subspaces, width), padded.
 
-        In training mode the choice is kept.
+        In training mode the codes are kept.
 
         Args:
             latents: of distinct categories, float32 (n, subspaces, width), padded.
@@ -109,10 +109,10 @@ class Chooser(nn.Module):
         if self.training:
             self._refresh()
         codes = self.codes[categories].long()
-        chosen, rows = select(latents.flatten(0, 1), self.table, codes.flatten(), self.neighbours, self.temperatures)
+        assigned, rows = assign(latents.flatten(0, 1), self.table, codes.flatten(), self.neighbours, self.temperatures)
         if self.training:
             self.codes[categories] = rows.view(codes.shape).to(torch.int32)
-        return chosen.view(latents.shape)
+        return assigned.view(latents.shape)
 
     def _refresh(self) -> None:
         self._steps += 1
@@ -129,26 +129,26 @@ class Chooser(nn.Module):
 
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
         """Return these fields with codebooks and codes as they are now."""
-        tables = self.books.split(numpy_of(self.table))
+        tables = self.layout.split(numpy_of(self.table))
         codes = np.split(self.codes.cpu().numpy()[:-1], self.ends.cpu().numpy()[:-1])
         return {
             column: replace(
                 fields[column],
                 tables=tables[column],
-                codes=(codes[position] - self.books.starts[:, position]).astype(np.uint16),
+                codes=(codes[position] - self.layout.starts[:, position]).astype(np.uint16),
             )
-            for position, column in enumerate(self.books.columns)
+            for position, column in enumerate(self.layout.columns)
         }
 
 
-def sums_over_fields(vectors: Tensor, uses: Tensor, books: Codebooks) -> tuple[Tensor, Tensor]:
+def sums_over_fields(vectors: Tensor, uses: Tensor, layout: CodebookLayout) -> tuple[Tensor, Tensor]:
     """Return Σ q_i, (rows, dim), and −½ Σ ‖q_i‖², (rows,), of rows.
 
     Args:
         vectors: q of distinct categories, padded, (n, subspaces, width).
         uses: which of them is in each field of each row, int64 (rows, fields).
-        books: their layout.
+        layout: where their codebooks lie.
     """
     norms = -0.5 * (vectors * vectors).sum(dim=(1, 2))
     bags = sum_of_rows(torch.cat([vectors.flatten(1), norms[:, None]], dim=1), uses)
-    return books.unpadded(bags[:, :-1].view(len(uses), *vectors.shape[1:])), bags[:, -1]
+    return layout.unpadded(bags[:, :-1].view(len(uses), *vectors.shape[1:])), bags[:, -1]

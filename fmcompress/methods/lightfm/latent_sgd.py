@@ -14,38 +14,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from fmcompress.methods.lightfm.code_assignment import Chooser
+from fmcompress.methods.lightfm.code_assignment import CodeAssignment
 
 _MEMORY = 0.99
 _LEAST_SQUARE = 1e-30
 
 
 class LatentSGD(torch.optim.Optimizer):
-    """Moves the latents of fields whose codes move.
+    """Moves the latent embeddings behind straight-through codes.
 
     A step is lr · u · ∂L/∂v / r, with r the root mean square of ∂L/∂v and u that of v_i − q_i at the start: a learning
     rate of 1 moves an average category of the batch by its distance to its codeword.
     """
 
-    def __init__(self, latents: nn.Parameter, chooser: Chooser, lr: float) -> None:
+    def __init__(self, latents: nn.Parameter, assignment: CodeAssignment, lr: float) -> None:
         """Train latents, float32 (categories + 1, subspaces · width), whose gradients are sparse.
 
         Args:
-            latents: of all categories of the chooser's fields.
-            chooser: knows these fields, and the unit of distance in each.
+            latents: of all categories of the assignment's fields.
+            assignment: knows these fields, and the unit of distance in each.
             lr: learning rate.
         """
         super().__init__([latents], {"lr": lr})
-        self._latents, self._chooser = latents, chooser
-        self.state[latents] = {"step": torch.zeros(()), "squares": torch.zeros_like(chooser.units)}
+        self._latents, self._assignment = latents, assignment
+        self.state[latents] = {"step": torch.zeros(()), "squares": torch.zeros_like(assignment.units)}
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Make one step."""
-        state, units = self.state[self._latents], self._chooser.units
+        state, units = self.state[self._latents], self._assignment.units
         gradient = cast("Tensor", self._latents.grad).coalesce()
         categories, values = gradient.indices()[0], gradient.values()
-        field = torch.searchsorted(self._chooser.ends, categories, right=True)
+        field = torch.searchsorted(self._assignment.ends, categories, right=True)
         pulls = values.view(len(values), units.shape[1], -1)
         state["step"] += 1
         state["squares"].lerp_(_means_by_field(pulls.square().mean(dim=2), field, len(units)), 1 - _MEMORY)

@@ -6,12 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fmcompress.errors import UsageError
-from fmcompress.fm.quantizer import MAX_CODEWORDS, Quantizer
+from fmcompress.artifact import Frame
+from fmcompress.artifact.counting import artifact_bytes
+from fmcompress.errors import BudgetError
+from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.fm.quantizer import Quantizer
+from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.base import Job, QuantizationMethod
+from fmcompress.methods.lightfm.codebook_sizes import check_codewords, check_subspaces, linear_quantizer
+from fmcompress.quantization.measurements import Measurements
+from fmcompress.quantization.plan import Plan
+from fmcompress.sizes import format_size
 
 
 @dataclass(frozen=True)
-class LightFM:
+class LightFM(QuantizationMethod[Measurements]):
     """The method ``lightfm``: sizes of all codebooks.
 
     Attributes:
@@ -27,8 +36,7 @@ class LightFM:
     linear_codewords: int = 256
 
     def __post_init__(self) -> None:
-        if self.subspaces < 1:
-            raise UsageError(f"subspaces is {self.subspaces}, expected 1 or more")
+        check_subspaces(self.subspaces)
         check_codewords("codewords", self.codewords, least=2)
         if self.linear_codewords:
             check_codewords("linear_codewords", self.linear_codewords, least=1)
@@ -48,27 +56,37 @@ class LightFM:
             for cardinality in cardinalities
         ]
 
+    def default_tuning(self) -> TuneOptions:
+        """Return tuning with codes that move with each step (Eq. 5 to 8)."""
+        return TuneOptions(moving=MovingOptions())
 
-def linear_quantizer(cardinality: int, codewords: int) -> int:
-    """Return the codewords of a field's linear weights; 0, raw ones, where it has no more categories."""
-    return codewords if cardinality > codewords else 0
+    def check(self, job: Job) -> None:
+        """Raise where the sizes do not fit the embeddings or the budget; there may be no budget."""
+        self._plan(job)
 
+    def measure(self, job: Job) -> Measurements:
+        """Return what is measured of the checkpoint."""
+        return Measurements(job.checkpoint, job.data, job.seed, job.progress)
 
-def check_codewords(name: str, codewords: int, *, least: int) -> None:
-    """Check the size of a codebook.
+    def plan(self, job: Job, measured: Measurements) -> Plan:
+        """Return the plan of these sizes; the budget, where there is one, must be large enough.
 
-    Raises:
-        UsageError: it is out of range.
-    """
-    if not least <= codewords <= MAX_CODEWORDS:
-        raise UsageError(f"{name} is {codewords}, expected {least} to {MAX_CODEWORDS}")
+        Raises:
+            UsageError: there are more subspaces than coordinates.
+            BudgetError: the artifact would be larger than the budget.
+        """
+        return self._plan(job)
 
-
-def check_subspaces(subspaces: int, dim: int) -> None:
-    """Check a number of subspaces.
-
-    Raises:
-        UsageError: there are more than coordinates.
-    """
-    if subspaces > dim:
-        raise UsageError(f"subspaces is {subspaces}, but the embeddings have {dim} coordinates")
+    def _plan(self, job: Job) -> Plan:
+        checkpoint = job.checkpoint
+        quantizers = self.quantizers(checkpoint.schema.cardinalities.tolist(), checkpoint.dim)
+        frame = Frame.of(checkpoint, vocabulary_bytes=job.vocabulary_bytes)
+        file_bytes = artifact_bytes(frame, job.origin, quantizers)
+        if job.budget_bytes is not None and job.budget_bytes < file_bytes:
+            raise BudgetError(
+                f"budget of {format_size(job.budget_bytes)} is too small: "
+                f"with {self.subspaces} x {self.codewords} codewords the artifact has {file_bytes:,} bytes",
+                smallest_bytes=file_bytes,
+                hint="fewer --codewords or --subspaces take less; --method auto finds what fits",
+            )
+        return Plan(Tiers.none(checkpoint.schema), tuple(quantizers), file_bytes, file_bytes)

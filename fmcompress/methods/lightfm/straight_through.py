@@ -1,4 +1,4 @@
-"""Choosing codewords so that gradients pass through the choice: equations 6 to 8 of the paper.
+"""Assigning codewords so that gradients pass straight through: equations 6 to 8 of the paper.
 
 For a latent sub-vector v and the codewords c_k of its codebook, with the similarity s_k = −‖v − c_k‖²,
 
@@ -12,9 +12,9 @@ With g = ∂L/∂q and a_k = g·c_k, the gradients have a closed form, which nee
     ∂L/∂v   = 2 Σ_k ∂L/∂s_k c_k                            since Σ_k ∂L/∂s_k = 0
     ∂L/∂c_k = b_k g + 2 ∂L/∂s_k (v − c_k)                  summed over all v of the codebook
 
-The compact form takes the sums over candidates only: the codewords nearest to the one that v had chosen. v lies near
-its codeword, so its nearest codewords are among them, and all others have a softmax of almost 0. With all codewords
-as candidates it is the full form.
+The compact form takes the sums over candidates only: the codewords nearest to the one that v was assigned to. v lies
+near its codeword, so its nearest codewords are among them, and all others have a softmax of almost 0. With all
+codewords as candidates it is the full form.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from fmcompress.finetune.lookup import sum_by_row
 _CHUNK_ROWS = 256
 
 
-def select(
+def assign(
     latents: Tensor, table: Tensor, codes: Tensor, neighbours: Tensor, temperatures: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return the most similar candidate of each latent sub-vector, and its row.
@@ -41,20 +41,20 @@ def select(
         latents: v, float32 (n, width).
         table: codewords of all codebooks, float32 (rows, width); the last row stands for missing values, and
             gets no gradient.
-        codes: rows that the latents had chosen before, int64 (n,).
+        codes: rows that the latents were assigned to before, int64 (n,).
         neighbours: candidates of each row, itself first, int64 (rows, m); the last row fills lists up.
         temperatures: T of each row's codebook, float32 (rows,).
 
     Returns:
-        q, float32 (n, width), with the gradients above; the rows chosen, int64 (n,).
+        q, float32 (n, width), with the gradients above; the rows of these, int64 (n,).
     """
-    found: tuple[Tensor, Tensor] = _Selection.apply(  # type: ignore[no-untyped-call]
+    found: tuple[Tensor, Tensor] = _Assignment.apply(  # type: ignore[no-untyped-call]
         latents, table, codes, neighbours, temperatures
     )
     return found
 
 
-class _Selection(torch.autograd.Function):
+class _Assignment(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, latents: Tensor, table: Tensor, codes: Tensor, neighbours: Tensor, temperatures: Tensor

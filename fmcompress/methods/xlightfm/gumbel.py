@@ -7,8 +7,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from fmcompress.finetune.options import Scope
-from fmcompress.methods.xlightfm.search_space import Choices, SearchSpace
+from fmcompress.methods.xlightfm.options import Scope
+from fmcompress.methods.xlightfm.search_space import SearchSpace
+from fmcompress.types import Int64Array
 
 _LEAST_TEMPERATURE = 0.001
 _COOLING = 0.0003
@@ -39,12 +40,12 @@ class Architecture(nn.Module):
         logits = self.weights.log() + noise.to(self.weights.device)
         return self._of_subspaces(torch.softmax(logits / temperature, dim=2))
 
-    def choices(self) -> Choices:
+    def selected(self) -> Int64Array:
         """Return the candidate with the largest weight of each codebook, int64 (fields, subspaces)."""
         return self._of_subspaces(self.weights.detach()).argmax(dim=2).cpu().numpy()
 
-    def most_probable(self) -> Choices:
-        """Return the most probable architecture within the budget."""
+    def most_probable(self) -> Int64Array:
+        """Return the most probable architecture within the budget, int64 (fields, subspaces)."""
         return self._space.most_probable(self.weights.detach().log().cpu().numpy())
 
     def _of_subspaces(self, weights: Tensor) -> Tensor:
@@ -60,9 +61,9 @@ class Architecture(nn.Module):
             before: the weights before the last step.
         """
         self.weights.clamp_(min=_LEAST_WEIGHT)
-        if not self._space.fits(self.choices()):
-            selected = before.argmax(dim=2, keepdim=True)
-            larger = torch.arange(before.shape[2], device=before.device) >= selected
+        if not self._space.fits(self.selected()):
+            last = before.argmax(dim=2, keepdim=True)
+            larger = torch.arange(before.shape[2], device=before.device) >= last
             self.weights.copy_(torch.where(larger, torch.minimum(self.weights, before), self.weights))
         self.weights.div_(self.weights.norm(dim=2, keepdim=True))
 

@@ -14,34 +14,37 @@ from itertools import islice
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.artifact import CompressedFM, Origin, pack_model
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.finetune.inputs import InputsOf
-from fmcompress.finetune.losses import loss_by
-from fmcompress.finetune.options import MovingOptions, SearchOptions, TuneOptions
+from fmcompress.finetune.losses import Loss, loss_by
+from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.targets import Targets
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.lightfm.latent_sgd import LatentSGD
+from fmcompress.methods.xlightfm.candidate_codebooks import CandidateCodebooks
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
-from fmcompress.methods.xlightfm.mixed_codebooks import CandidateCodes
-from fmcompress.methods.xlightfm.search_space import Choices, SearchSpace
-from fmcompress.methods.xlightfm.supernet import SearchModule
+from fmcompress.methods.xlightfm.options import SearchOptions
+from fmcompress.methods.xlightfm.search_space import SearchSpace
+from fmcompress.methods.xlightfm.supernet import Supernet
 from fmcompress.progress import SILENT, Progress
-from fmcompress.training.loop import Schedule, Stage, adam, fit, linear_decay, sparse_gradients
-from fmcompress.training.packed_state import decode_model, encode_model
-from fmcompress.training.run_state import Journal
-from fmcompress.training.trainable import ResumableRun
+from fmcompress.training.loop import Schedule, fit
+from fmcompress.training.optimizers import adam, linear_decay, sparse_gradients
+from fmcompress.training.packed_trainable import PackedTrainable
+from fmcompress.training.run_state import RunState
+from fmcompress.training.trainer_state import PhaseRecorder
+from fmcompress.types import Int64Array
 
-STAGE = "search"
-"""Name of this stage of a run."""
+PHASE = "search"
+"""Name of this phase of a run."""
 
 # Keeps the orders of rows of the two halves apart.
 _VALID_SEED = 500_009
@@ -55,12 +58,12 @@ class SearchStart:
         checkpoint: the factorization machine that is compressed.
         counts: rows in which each category is active, int64 (categories,).
         models: it quantized with each candidate in all searched fields.
-        space: what is chosen from.
+        space: what is selected from.
         origin: what the artifact will say of itself.
     """
 
     checkpoint: FMCheckpoint
-    counts: npt.NDArray[np.int64]
+    counts: Int64Array
     models: Sequence[QuantizedFM]
     space: SearchSpace
     origin: Origin
@@ -74,8 +77,8 @@ def search(
     *,
     tuning: TuneOptions,
     progress: Progress = SILENT,
-    journal: Journal | None = None,
-) -> Choices:
+    run_state: RunState | None = None,
+) -> Int64Array:
     """Return the architecture that the search likes best within the budget, int64 (searched fields, subspaces).
 
     Args:
@@ -85,159 +88,179 @@ def search(
         options: how to search.
         tuning: how codes move, batch size, share of distillation, seed and device.
         progress: told of each epoch.
-        journal: keeps the state and the history of the run; a search that it knows to be done is not repeated.
+        run_state: keeps the state and the history of the run; a search that it knows to be done is not repeated.
 
     Raises:
         DataError: the rows cannot be used.
-        OutputError: the journal cannot be written.
-        StateError: the journal's state is of another model.
+        OutputError: a file of the run cannot be written.
+        StateError: the saved state is of another model.
     """
-    journal = journal or Journal()
-    done = journal.result(STAGE)
+    run_state = run_state or RunState()
+    done = run_state.result(PHASE)
     if done is None:
-        run = SearchRun(start, valid, options, tuning)
+        begun = begin_search(start, valid, options, tuning)
         epochs = -(-options.steps * tuning.batch_size // rows.rows)
         schedule = Schedule(tuning.batch_size, epochs, None, tuning.seed, steps=options.steps)
-        fit(run, rows, valid, schedule, title=STAGE, progress=progress, journal=Stage(journal, STAGE, run))
-        chosen = run.architecture.most_probable()
+        recorder = PhaseRecorder(run_state, PHASE, begun)
+        fit(begun, rows, valid, schedule, title=PHASE, progress=progress, recorder=recorder)
+        selected = begun.architecture.most_probable()
         names = [start.checkpoint.schema.names[column] for column in start.space.columns]
         done = {
-            "choices": chosen.tolist(),
-            "codewords": dict(zip(names, start.space.codewords(chosen), strict=True)),
-            "bytes": start.space.file_bytes(chosen),
+            "choices": selected.tolist(),
+            "codewords": dict(zip(names, start.space.codewords(selected), strict=True)),
+            "bytes": start.space.file_bytes(selected),
         }
-        journal.finish(STAGE, done)
+        run_state.finish(PHASE, done)
     return np.array(done["choices"], dtype=np.int64).reshape(start.space.smallest.shape)
 
 
-class SearchRun(ResumableRun[CompressedFM]):
-    """A search in progress.
+@dataclass(eq=False)
+class SearchedModel(PackedTrainable):
+    """A search in progress; see ``begin_search``.
 
     Attributes:
+        supernet: the numbers, of all candidates.
         architecture: the weights α.
+        descent: what trains these.
+        space: what is selected from.
+        inputs: from batches to what the supernet takes.
+        targets: what the numbers learn.
+        loss_of: the loss of logits against targets.
+        distance_weight: λ of the distance loss.
+        valid_batches: what the architecture learns from.
+        device: a torch device.
+        steps: number of steps made so far.
     """
 
     module: torch.nn.ModuleDict
-
-    def __init__(
-        self,
-        start: SearchStart,
-        valid: Rows,
-        options: SearchOptions,
-        tuning: TuneOptions,
-    ) -> None:
-        """Start with equal weights.
-
-        Args:
-            start: where to start from.
-            valid: validation data.
-            options: how to search.
-            tuning: how codes move, batch size, share of distillation, seed and device.
-        """
-        moving = tuning.moving or MovingOptions()
-        self._start = start
-        self._device = tuning.device
-        self._distance_weight = moving.distance_weight
-        self._targets = Targets(start.checkpoint, tuning.distillation, tuning.device)
-        self._inputs = InputsOf(Tiers.none(start.checkpoint.schema), start.checkpoint.numeric, tuning.device)
-        self._loss = loss_by(start.checkpoint.link_function)
-        self._valid_batches = _Endless(valid, tuning.batch_size, tuning.seed + _VALID_SEED)
-        self._steps = 0
-        model = start.models[0]
-        sparse = sparse_gradients(start.checkpoint.embeddings.size)
-        codes = CandidateCodes(
-            start.models,
-            start.space.columns,
-            embeddings=start.checkpoint.schema.split(start.checkpoint.embeddings),
-            counts=start.checkpoint.schema.split(start.counts),
-            options=moving,
-        )
-        self._net = SearchModule(model, codes, columns=start.space.columns, sparse=sparse)
-        self.architecture = Architecture(start.space, options.scope, tuning.seed)
-        self.module = torch.nn.ModuleDict({"net": self._net, "architecture": self.architecture}).to(tuning.device)
-        self._descent = WeightDescent(self.architecture.weights, options.alpha_lr)
-        self.optimizers = [
-            *adam(self._net.tables(), self._net.others(), options.lr, sparse=sparse),
-            LatentSGD(codes.latents, codes.choosers[0], moving.latent_lr),
-        ]
-        self.schedulers = linear_decay(self.optimizers, options.steps)
+    optimizers: list[torch.optim.Optimizer]
+    schedulers: Sequence[LRScheduler]
+    like: QuantizedFM
+    origin: Origin
+    supernet: Supernet
+    architecture: Architecture
+    descent: WeightDescent
+    space: SearchSpace
+    inputs: InputsOf
+    targets: Targets
+    loss_of: Loss
+    distance_weight: float
+    valid_batches: EndlessBatches
+    device: str
+    steps: int = 0
 
     def step(self, batch: Batch) -> Tensor:
         """Move the architecture on a batch of validation rows, then the numbers on ``batch``."""
-        self._move_architecture(next(self._valid_batches))
-        self._net.codes.mixture = self.architecture.sample(temperature(self._steps)).detach()
+        self._move_architecture(next(self.valid_batches))
+        self.supernet.codebooks.mixture = self.architecture.sample(temperature(self.steps)).detach()
         entropy = super().step(batch)
-        self._steps += 1
+        self.steps += 1
         return entropy
 
     def _move_architecture(self, batch: Batch) -> None:
         """Step along the gradient of the loss on held-out labels, then keep to the memory limit."""
         weights = self.architecture.weights
-        self._net.eval()  # codes are chosen, but not kept: these rows are not for training
-        self._net.codes.mixture = self.architecture.sample(temperature(self._steps))
-        labels = torch.from_numpy(batch.labels).to(self._device)
-        entropy = self._loss(self._logits(batch), labels)
-        self._net.train()
+        self.supernet.eval()  # codes are chosen, but not kept: these rows are not for training
+        self.supernet.codebooks.mixture = self.architecture.sample(temperature(self.steps))
+        labels = torch.from_numpy(batch.labels).to(self.device)
+        entropy = self.loss_of(self._logits(batch), labels)
+        self.supernet.train()
         # The derivative of the Gumbel-softmax has a factor 1/τ. Without it the draws, colder and colder, would add more
         # and more noise to what the weights have learnt; so the weights settle as they get cold.
-        weights.grad = temperature(self._steps) * torch.autograd.grad(entropy, [weights])[0]
+        weights.grad = temperature(self.steps) * torch.autograd.grad(entropy, [weights])[0]
         before = weights.detach().clone()
-        self._descent.step()
+        self.descent.step()
         self.architecture.hold(before)
 
     def _logits(self, batch: Batch) -> Tensor:
-        return cast("Tensor", self._net(self._inputs(batch)))
+        return cast("Tensor", self.supernet(self.inputs(batch)))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return F_α (Eq. 13) with the last draw of the architecture, and of it the loss against the targets."""
-        entropy = self._loss(self._logits(batch), self._targets(batch))
-        return entropy + self._distance_weight * self._net.codes.distance, entropy
+        entropy = self.loss_of(self._logits(batch), self.targets(batch))
+        return entropy + self.distance_weight * self.supernet.codebooks.distance, entropy
 
-    def state(self) -> CompressedFM:
+    def kept(self) -> CompressedFM:
         """Return the packed model of the architecture that is selected now."""
-        choices = self.architecture.choices()
-        quantizers = self._start.space.quantizers(choices)
-        model = self._start.models[0]
+        selected = self.architecture.selected()
+        quantizers = self.space.quantizers(selected)
+        model = self.like
         fields = [
             replace(field, quantizer=quantizer) for field, quantizer in zip(model.fields, quantizers, strict=True)
         ]
-        return pack_model(self._net.store(replace(model, fields=tuple(fields)), choices), self._start.origin)
+        return pack_model(self.supernet.store(replace(model, fields=tuple(fields)), selected), self.origin)
 
     def figures(self) -> dict[str, Any]:
         """Return τ, and the selected architecture with its bytes."""
-        choices = self.architecture.choices()
+        selected = self.architecture.selected()
         return {
-            "tau": round(temperature(self._steps), 6),
-            "selected_bytes": self._start.space.file_bytes(choices),
-            "codewords": self._start.space.codewords(choices),
+            "tau": round(temperature(self.steps), 6),
+            "selected_bytes": self.space.file_bytes(selected),
+            "codewords": self.space.codewords(selected),
         }
 
-    def memory(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Return all that the next step reads."""
         return {
-            **super().memory(),
-            "descent": self._descent.state_dict(),
-            "steps": self._steps,
-            "valid_batches": self._valid_batches.taken,
+            **super().state_dict(),
+            "descent": self.descent.state_dict(),
+            "steps": self.steps,
+            "valid_batches": self.valid_batches.taken,
         }
 
-    def recall(self, memory: dict[str, Any]) -> None:
-        """Go on from what ``memory`` returned."""
-        super().recall(memory)
-        self._descent.load_state_dict(memory["descent"])
-        self._steps = memory["steps"]
-        self._valid_batches.skip_to(memory["valid_batches"])
-
-    def encode(self, state: CompressedFM) -> dict[str, Any]:
-        """Return a kept state for the state file."""
-        return encode_model(state)
-
-    def decode(self, encoded: dict[str, Any]) -> CompressedFM:
-        """Return the kept state."""
-        return decode_model(encoded, self._start.models[0], self._start.origin)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what ``state_dict`` returned."""
+        super().load_state_dict(state)
+        self.descent.load_state_dict(state["descent"])
+        self.steps = state["steps"]
+        self.valid_batches.skip_to(state["valid_batches"])
 
 
-class _Endless:
+def begin_search(start: SearchStart, valid: Rows, options: SearchOptions, tuning: TuneOptions) -> SearchedModel:
+    """Return a search with equal weights, ready to run.
+
+    Args:
+        start: where to start from.
+        valid: validation data.
+        options: how to search.
+        tuning: how codes move, batch size, share of distillation, seed and device.
+    """
+    checkpoint, space, moving = start.checkpoint, start.space, tuning.moving or MovingOptions()
+    sparse = sparse_gradients(checkpoint.embeddings.size)
+    codebooks = CandidateCodebooks(
+        start.models,
+        space.columns,
+        embeddings=checkpoint.schema.split(checkpoint.embeddings),
+        counts=checkpoint.schema.split(start.counts),
+        options=moving,
+    )
+    supernet = Supernet(start.models[0], codebooks, columns=space.columns, sparse=sparse)
+    architecture = Architecture(space, options.scope, tuning.seed)
+    module = torch.nn.ModuleDict({"supernet": supernet, "architecture": architecture}).to(tuning.device)
+    optimizers = [
+        *adam(supernet.tables(), supernet.others(), options.lr, sparse=sparse),
+        LatentSGD(codebooks.latents, codebooks.assignments[0], moving.latent_lr),
+    ]
+    return SearchedModel(
+        module=module,
+        optimizers=optimizers,
+        schedulers=linear_decay(optimizers, options.steps),
+        like=start.models[0],
+        origin=start.origin,
+        supernet=supernet,
+        architecture=architecture,
+        descent=WeightDescent(architecture.weights, options.alpha_lr),
+        space=space,
+        inputs=InputsOf(Tiers.none(checkpoint.schema), checkpoint.numeric, tuning.device),
+        targets=Targets(checkpoint, tuning.distillation, tuning.device),
+        loss_of=loss_by(checkpoint.link_function),
+        distance_weight=moving.distance_weight,
+        valid_batches=EndlessBatches(valid, tuning.batch_size, tuning.seed + _VALID_SEED),
+        device=tuning.device,
+    )
+
+
+class EndlessBatches:
     """Batches of shuffled rows, pass after pass.
 
     Attributes:

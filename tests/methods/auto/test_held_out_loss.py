@@ -115,7 +115,7 @@ def test_plans_on_held_out_rows_fit_any_budget_and_are_the_same_again(batch):
         plan = planner.plan(origin(budget_bytes=budget))
         assert plan.file_bytes <= budget
         assert plan == replace(planner.plan(origin(budget_bytes=budget)), tiers=plan.tiers)
-        assert len(plan.prices) == len(plan.quantizers) == len(plan.tiers.parts)
+        assert len(plan.rises) == len(plan.quantizers) == len(plan.tiers.parts)
 
 
 def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(batch):
@@ -124,7 +124,7 @@ def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(b
     planner = Planner(CHECKPOINT, COUNTS, from_moments(CHECKPOINT, COUNTS), Batch(ids, batch.labels[:40]), seed=0)
     plan = planner.plan(origin(budget_bytes=3000))
     assert plan.file_bytes <= 3000
-    assert np.isfinite(plan.prices).all()
+    assert np.isfinite(plan.rises).all()
 
 
 @pytest.mark.parametrize(("positives", "rows", "enough"), [(1000, 2000, True), (999, 5000, False), (4500, 5000, False)])

@@ -14,13 +14,13 @@ from fmcompress.data.parquet import ParquetRows
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, ReassignOptions, TuneOptions
-from fmcompress.finetune.tuner import tune
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.reassignment import Reassigner
-from fmcompress.quantization.plan import carry_out
+from fmcompress.methods.finetuning import finetune
+from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_rows
 
 SCHEMA = Schema.of([("user", 60), ("item", 50), ("city", 5)])
@@ -45,7 +45,7 @@ def costs(rows):
 
 @pytest.fixture(scope="module")
 def coarse(costs):
-    return carry_out(TEACHER, costs, QUANTIZERS, seed=0, tiers=TIERS)
+    return fit_codebooks(TEACHER, costs, QUANTIZERS, seed=0, tiers=TIERS)
 
 
 def sample_of(rows):
@@ -138,7 +138,7 @@ def test_tuning_with_codes_chosen_anew_beats_fixed_ones(rows, costs, coarse):
     start = score_rows(packed, rows[1])
     options = TuneOptions(epochs=4, batch_size=256)
     found = {
-        name: tune(
+        name: finetune(
             packed, *rows, teacher=TEACHER, start=start, options=replace(options, reassign=how), sensitivity=costs
         )
         for name, how in (
@@ -148,9 +148,9 @@ def test_tuning_with_codes_chosen_anew_beats_fixed_ones(rows, costs, coarse):
         )
     }
     assert found["again"].scores.logloss < found["fixed"].scores.logloss < start.logloss
-    np.testing.assert_array_equal(found["again"].state.codes, found["same"].state.codes)
-    assert found["again"].state.file_bytes == packed.file_bytes
-    changed = unpack_model(found["again"].state)
+    np.testing.assert_array_equal(found["again"].model.codes, found["same"].model.codes)
+    assert found["again"].model.file_bytes == packed.file_bytes
+    changed = unpack_model(found["again"].model)
     assert any(
         not np.array_equal(one.codes, other.codes) for one, other in zip(changed.fields, coarse.fields, strict=True)
     )

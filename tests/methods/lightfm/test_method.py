@@ -8,8 +8,13 @@ from fmcompress.artifact.counting import artifact_bytes, header_bytes
 from fmcompress.artifact.frame import Frame
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.fm.quantizer import Quantizer, embedding_spec, subspace_bounds
-from fmcompress.methods.registry import Auto, LightFM, XLightFM, method_of
-from fmcompress.quantization.plan import carry_out, plan_lightfm
+from fmcompress.methods.auto.method import Auto
+from fmcompress.methods.base import Job
+from fmcompress.methods.lightfm.method import LightFM
+from fmcompress.methods.registry import method_of
+from fmcompress.methods.xlightfm.method import XLightFM
+from fmcompress.pipeline import make_plan, quantize
+from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
 from tests.field_weights import random_field
 from tests.models import origin, quantized, random_checkpoint
@@ -17,12 +22,11 @@ from tests.models import origin, quantized, random_checkpoint
 CHECKPOINT = random_checkpoint((300, 64, 65, 5), dim=7)
 
 
-def made(sizes, budget_bytes=0):
+def made(sizes, budget_bytes=None):
     """Return the plan of a LightFM, and the packed model."""
-    begun = origin(budget_bytes=budget_bytes)
-    plan = plan_lightfm(CHECKPOINT, sizes, begun)
-    costs = from_moments(CHECKPOINT, CHECKPOINT.counts)
-    return plan, pack_model(carry_out(CHECKPOINT, costs, plan.quantizers, seed=0, metric="euclidean"), begun)
+    job = Job(CHECKPOINT, sizes, budget_bytes)
+    plan = make_plan(job)
+    return plan, quantize(job, plan)
 
 
 def test_one_size_for_all_fields_and_raw_where_no_larger():
@@ -50,7 +54,7 @@ def test_a_budget_is_met_to_the_byte_or_refused():
     needed = made(sizes)[0].file_bytes
     assert made(sizes, needed)[0].file_bytes == needed
     with pytest.raises(BudgetError, match=rf"with 3 x 16 codewords the artifact has {needed:,} bytes") as caught:
-        plan_lightfm(CHECKPOINT, sizes, origin(budget_bytes=needed - 1))
+        Job(CHECKPOINT, sizes, needed - 1).check()
     assert caught.value.smallest_bytes == needed
 
 
@@ -85,7 +89,7 @@ def test_its_codebooks_are_nearest_in_plain_distance():
     quantizers = sizes.quantizers(CHECKPOINT.schema.cardinalities.tolist(), CHECKPOINT.dim)
     errors = {}
     for metric in ("euclidean", "fm"):
-        model = carry_out(CHECKPOINT, costs, quantizers, seed=0, metric=metric)
+        model = fit_codebooks(CHECKPOINT, costs, quantizers, seed=0, metric=metric)
         embeddings = CHECKPOINT.embeddings[CHECKPOINT.schema.rows(0)]
         field = model.fields[0]
         errors[metric] = float(((field.embeddings() - embeddings) ** 2).sum())

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.finetune.lookup import sum_by_row, sum_of_rows
-from fmcompress.methods.lightfm.straight_through import nearest_rows, select
+from fmcompress.methods.lightfm.straight_through import assign, nearest_rows
 
 seeds = st.integers(0, 10_000)
 
@@ -60,7 +60,7 @@ def compare(books, latents, codes, neighbours, allowed):
     """Check choice and gradients of a loss that weighs all of q's coordinates differently."""
     weights = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
     v, table = latents.clone().requires_grad_(), books.table.clone().requires_grad_()
-    q, rows = select(v, table, codes, neighbours, books.temperatures)
+    q, rows = assign(v, table, codes, neighbours, books.temperatures)
     (torch.tanh(q) * weights).sum().backward()
 
     plain_v, plain_table = latents.double().requires_grad_(), books.table.double().requires_grad_()
@@ -106,7 +106,7 @@ def test_softmax_spreads_the_gradient_and_a_cold_one_does_not():
     found = {}
     for temperature in (1.0, 1e-4):
         table = books.table.clone().requires_grad_()
-        q, _ = select(latents, table, codes, books.neighbours(), torch.full((9,), temperature))
+        q, _ = assign(latents, table, codes, books.neighbours(), torch.full((9,), temperature))
         q.sum().backward()
         found[temperature] = int((table.grad.abs().sum(dim=1) > 1e-6).sum())
     assert found == {1.0: 8, 1e-4: 1}
@@ -118,7 +118,7 @@ def test_missing_values_choose_the_last_row_and_get_no_gradient():
     codes[2] = books.null
     latents[2] = 0
     v, table = latents.clone().requires_grad_(), books.table.clone().requires_grad_()
-    q, rows = select(v, table, codes, books.neighbours(), books.temperatures)
+    q, rows = assign(v, table, codes, books.neighbours(), books.temperatures)
     (q**2 + q).sum().backward()
     assert rows[2] == books.null
     assert not q[2].any()
@@ -195,7 +195,7 @@ def test_vectors_of_one_codebook_add_their_gradients_up(count):
     gradients = []
     for v, chosen in ((latents, codes), many):
         table = books.table.clone().requires_grad_()
-        select(v, table, chosen, books.neighbours(), books.temperatures)[0].sum().backward()
+        assign(v, table, chosen, books.neighbours(), books.temperatures)[0].sum().backward()
         gradients.append(table.grad)
     np.testing.assert_allclose(gradients[1], count * gradients[0], rtol=1e-4, atol=1e-5)
 
@@ -203,6 +203,6 @@ def test_vectors_of_one_codebook_add_their_gradients_up(count):
 def test_no_codeword_is_chosen_from_another_codebook():
     books = Books(3, 5, 2, 6)
     latents, codes = books.draw(200)
-    rows = select(latents, books.table, codes, books.neighbours(), books.temperatures)[1]
+    rows = assign(latents, books.table, codes, books.neighbours(), books.temperatures)[1]
     for start, end in pairwise([*books.starts.tolist(), books.null]):
         assert ((codes >= start) & (codes < end) == (rows >= start) & (rows < end)).all()

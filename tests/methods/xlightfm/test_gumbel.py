@@ -7,17 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent
-from fmcompress.methods.xlightfm.search_space import SearchSpace, SpaceOptions
+from fmcompress.methods.xlightfm.options import SpaceOptions
+from fmcompress.methods.xlightfm.search_space import lay_out
 from tests.models import origin, random_checkpoint
 
 CHECKPOINT = random_checkpoint((90, 50, 30), dim=4)
 OPTIONS = SpaceOptions(subspaces=2, candidates=(4, 8, 16, 32), linear_codewords=4)
-SMALLEST = SearchSpace(CHECKPOINT, OPTIONS, origin()).file_bytes(np.zeros((3, 2), dtype=np.int64))
-LARGEST = SearchSpace(CHECKPOINT, OPTIONS, origin()).largest_bytes
+SMALLEST = lay_out(CHECKPOINT, OPTIONS, origin()).file_bytes(np.zeros((3, 2), dtype=np.int64))
+LARGEST = lay_out(CHECKPOINT, OPTIONS, origin()).largest_bytes
 
 
 def begun(budget_bytes, scope="codebook", seed=0):
-    return Architecture(SearchSpace(CHECKPOINT, OPTIONS, origin(budget_bytes=budget_bytes)), scope, seed)
+    return Architecture(lay_out(CHECKPOINT, OPTIONS, origin(budget_bytes=budget_bytes)), scope, seed)
 
 
 def put(architecture, weights):
@@ -36,7 +37,7 @@ def put(architecture, weights):
 def test_whatever_gradients_do_the_equation_holds_and_the_result_fits(seed, share, scope, lr):
     """Equation 14 as it is written. It alone promises no budget: the selected weight may fall below a larger one's."""
     found = begun(SMALLEST + int(share * (LARGEST - SMALLEST)), scope, seed)
-    space = SearchSpace(CHECKPOINT, OPTIONS, origin(budget_bytes=SMALLEST + int(share * (LARGEST - SMALLEST))))
+    space = lay_out(CHECKPOINT, OPTIONS, origin(budget_bytes=SMALLEST + int(share * (LARGEST - SMALLEST))))
     descent = WeightDescent(found.weights, lr)
     rng = np.random.default_rng(seed)
     for _ in range(20):
@@ -78,7 +79,7 @@ def test_within_the_limit_all_may_grow():
     with torch.no_grad():
         found.weights.copy_(before * torch.tensor([1.0, 1.0, 1.0, 9.0]))
     found.hold(before)
-    assert (found.choices() == 3).all()
+    assert (found.selected() == 3).all()
     torch.testing.assert_close(found.weights.detach().norm(dim=2), torch.ones(3, 2))
 
 

@@ -11,29 +11,30 @@ from fmcompress.data.counts import count_categories
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
 from fmcompress.data.parquet import ParquetRows
 from fmcompress.finetune.inputs import Inputs
-from fmcompress.finetune.options import MovingOptions, SearchOptions, TuneOptions
+from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.schema import Schema
+from fmcompress.methods.xlightfm.candidate_codebooks import CandidateCodebooks
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
-from fmcompress.methods.xlightfm.mixed_codebooks import CandidateCodes
-from fmcompress.methods.xlightfm.search import SearchRun, SearchStart, search
-from fmcompress.methods.xlightfm.search_space import SearchSpace, SpaceOptions
-from fmcompress.methods.xlightfm.supernet import SearchModule
+from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
+from fmcompress.methods.xlightfm.search import SearchedModel, SearchStart, search
+from fmcompress.methods.xlightfm.search_space import lay_out
+from fmcompress.methods.xlightfm.supernet import Supernet
 from fmcompress.quantization import sensitivity
-from fmcompress.quantization.plan import carry_out
-from fmcompress.training import run_state as journal_module
-from fmcompress.training.run_state import Journal, RunFiles
+from fmcompress.quantization.codebooks import fit_codebooks
+from fmcompress.training import run_state as run_state_module
+from fmcompress.training.run_state import RunFiles, open_run_state
 from tests.models import origin, plain_logits, random_ids
 
 SCHEMA = Schema.of([("user", 80), ("item", 50), ("city", 20), ("kind", 3)])
 CLICKS = random_click_model(SCHEMA, dim=4, seed=0)
 CHECKPOINT = fc.FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings)
 SPACE = SpaceOptions(subspaces=2, candidates=(4, 8, 16, 32), linear_codewords=4)
-SMALLEST = SearchSpace(CHECKPOINT, SPACE, origin()).file_bytes(np.zeros((3, 2), dtype=np.int64))
+SMALLEST = lay_out(CHECKPOINT, SPACE, origin()).file_bytes(np.zeros((3, 2), dtype=np.int64))
 TUNING = TuneOptions(batch_size=128, moving=MovingOptions())
 
 
 def space(budget_bytes=10_000):
-    return SearchSpace(CHECKPOINT, SPACE, origin(budget_bytes=budget_bytes))
+    return lay_out(CHECKPOINT, SPACE, origin(budget_bytes=budget_bytes))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def start(rows):
     """Return a function from a budget to where a search under it starts."""
     counts = count_categories(rows[0])
     costs = sensitivity.from_moments(CHECKPOINT, counts)
-    models = [carry_out(CHECKPOINT, costs, q, seed=0, metric="euclidean") for q in space().by_candidate()]
+    models = [fit_codebooks(CHECKPOINT, costs, q, seed=0, metric="euclidean") for q in space().by_candidate()]
     return lambda budget: SearchStart(CHECKPOINT, counts, models, space(budget), origin(budget_bytes=budget))
 
 
@@ -83,7 +84,7 @@ def test_over_the_limit_larger_candidates_have_not_grown():
             found.weights[:, :, 1] *= 1.5
         found.hold(before)
         torch.testing.assert_close(found.weights.norm(dim=2), torch.ones(3, 2))
-    assert (roomy.choices() == 3).all()
+    assert (roomy.selected() == 3).all()
     # Selected last were the first candidates, of equal weights: none of the larger or equal ones may grow.
     torch.testing.assert_close(tight.weights.detach(), torch.full((3, 2, 4), 0.5))
 
@@ -104,11 +105,11 @@ def test_weights_add_up_what_candidates_have_done():
 
 def test_a_cold_mixture_predicts_as_the_stored_architecture(start):
     begun = start(10_000)
-    codes = CandidateCodes(
+    codes = CandidateCodebooks(
         begun.models, begun.space.columns, embeddings=SCHEMA.split(CHECKPOINT.embeddings),
         counts=SCHEMA.split(begun.counts), options=MovingOptions(candidates=64),
     )  # fmt: skip
-    net = SearchModule(begun.models[0], codes, columns=begun.space.columns, sparse=False)
+    net = Supernet(begun.models[0], codes, columns=begun.space.columns, sparse=False)
     choices = np.array([[3, 0], [1, 2], [3, 3]])
     codes.mixture = torch.nn.functional.one_hot(torch.from_numpy(choices), 4).float()
     ids = random_ids(SCHEMA, 300)
@@ -135,12 +136,12 @@ class Broken(Exception):
 
 
 def test_broken_off_and_resumed(start, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(journal_module, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(run_state_module, "_SAVE_EVERY_S", 0.0)
     options = SearchOptions(steps=30)
     whole = RunFiles(tmp_path / "state", tmp_path / "whole.jsonl")
-    expected = search(start(1600), *rows, options, tuning=TUNING, journal=Journal(whole))
+    expected = search(start(1600), *rows, options, tuning=TUNING, run_state=open_run_state(whole, {}))
     parts = RunFiles(tmp_path / "part", tmp_path / "part.jsonl")
-    step = SearchRun.step
+    step = SearchedModel.step
     for number, steps in enumerate((5, 13)):
         count = iter(range(steps))
 
@@ -149,14 +150,14 @@ def test_broken_off_and_resumed(start, rows, tmp_path, monkeypatch):
                 raise Broken
             return step(run, batch)
 
-        journal = Journal(replace(parts, resume=number > 0))
+        run_state = open_run_state(replace(parts, resume=number > 0), {})
         with monkeypatch.context() as patch:
-            patch.setattr(SearchRun, "step", counted)
+            patch.setattr(SearchedModel, "step", counted)
             with pytest.raises(Broken):
-                search(start(1600), *rows, options, tuning=TUNING, journal=journal)
-    journal = Journal(replace(parts, resume=True))
-    np.testing.assert_array_equal(search(start(1600), *rows, options, tuning=TUNING, journal=journal), expected)
-    again = Journal(replace(parts, resume=True))
+                search(start(1600), *rows, options, tuning=TUNING, run_state=run_state)
+    run_state = open_run_state(replace(parts, resume=True), {})
+    np.testing.assert_array_equal(search(start(1600), *rows, options, tuning=TUNING, run_state=run_state), expected)
+    again = open_run_state(replace(parts, resume=True), {})
     with monkeypatch.context() as patch:
-        patch.setattr(SearchRun, "step", None)  # a search that is done is not repeated
-        np.testing.assert_array_equal(search(start(1600), *rows, options, tuning=TUNING, journal=again), expected)
+        patch.setattr(SearchedModel, "step", None)  # a search that is done is not repeated
+        np.testing.assert_array_equal(search(start(1600), *rows, options, tuning=TUNING, run_state=again), expected)

@@ -8,9 +8,10 @@ import pytest
 from fmcompress.artifact import pack_model
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.fm.quantizer import Quantizer
-from fmcompress.methods.xlightfm.search_space import SearchSpace, SpaceOptions
+from fmcompress.methods.xlightfm.options import SpaceOptions
+from fmcompress.methods.xlightfm.search_space import lay_out
 from fmcompress.quantization import sensitivity
-from fmcompress.quantization.plan import carry_out
+from fmcompress.quantization.codebooks import fit_codebooks
 from tests.models import origin, random_checkpoint
 
 CHECKPOINT = random_checkpoint((300, 90, 20, 3), dim=6)
@@ -18,7 +19,7 @@ OPTIONS = SpaceOptions(subspaces=2, candidates=(4, 16, 64), linear_codewords=8)
 
 
 def space(budget_bytes=100_000):
-    return SearchSpace(CHECKPOINT, OPTIONS, origin(budget_bytes=budget_bytes))
+    return lay_out(CHECKPOINT, OPTIONS, origin(budget_bytes=budget_bytes))
 
 
 def test_no_codebook_is_larger_than_its_field():
@@ -34,7 +35,7 @@ def test_no_codebook_is_larger_than_its_field():
 def test_bytes_are_those_of_the_file(choices, tmp_path):
     found, numbers = space(), np.array(choices)
     costs = sensitivity.from_moments(CHECKPOINT, CHECKPOINT.counts)
-    model = carry_out(CHECKPOINT, costs, found.quantizers(numbers), seed=0, metric="euclidean")
+    model = fit_codebooks(CHECKPOINT, costs, found.quantizers(numbers), seed=0, metric="euclidean")
     pack_model(model, origin(budget_bytes=100_000)).save(tmp_path / "a.safetensors")
     assert (tmp_path / "a.safetensors").stat().st_size == found.file_bytes(numbers)
 
@@ -81,4 +82,4 @@ def test_settings_that_make_no_sense_are_refused(wrong):
 
 def test_more_subspaces_than_coordinates():
     with pytest.raises(UsageError, match="6 coordinates"):
-        SearchSpace(CHECKPOINT, SpaceOptions(subspaces=7), origin())
+        lay_out(CHECKPOINT, SpaceOptions(subspaces=7), origin())

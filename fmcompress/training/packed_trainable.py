@@ -1,4 +1,4 @@
-"""Compressed models in the state of a long run: what tuning and search change of them."""
+"""Quantized models in training: what is kept of them are packed models, and these can stand in a state file."""
 
 from __future__ import annotations
 
@@ -10,9 +10,34 @@ import torch
 from fmcompress.artifact import CompressedFM, Frame, Header, Origin
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.quantizer import embedding_spec, linear_spec, parse_quantizer
+from fmcompress.training.trainable import ResumableTrainable
 
 
-def encode_model(model: CompressedFM) -> dict[str, Any]:
+class PackedTrainable(ResumableTrainable[CompressedFM]):
+    """A quantized model in training.
+
+    Attributes:
+        like: a model of the same fields, in the same tiers.
+        origin: what the artifact says of itself.
+    """
+
+    like: QuantizedFM
+    origin: Origin
+
+    def file_bytes(self, kept: CompressedFM) -> int:
+        """Return the size of the artifact."""
+        return kept.file_bytes
+
+    def encode(self, kept: CompressedFM) -> dict[str, Any]:
+        """Return a kept model for the state file."""
+        return encode_packed(kept)
+
+    def decode(self, encoded: dict[str, Any]) -> CompressedFM:
+        """Return the kept model."""
+        return decode_packed(encoded, self.like, self.origin)
+
+
+def encode_packed(model: CompressedFM) -> dict[str, Any]:
     """Return tiers, quantizers, numbers and codes of a model as numbers, texts and tensors."""
     return {
         "tiers": [list(sizes) for sizes in model.header.tier_sizes],
@@ -22,8 +47,8 @@ def encode_model(model: CompressedFM) -> dict[str, Any]:
     }
 
 
-def decode_model(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> CompressedFM:
-    """Return the model that ``encode_model`` was given.
+def decode_packed(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> CompressedFM:
+    """Return the model that ``encode_packed`` was given.
 
     Args:
         encoded: what it returned.
@@ -31,7 +56,7 @@ def decode_model(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> 
         origin: what the artifact says of itself.
     """
     quantizers = tuple(parse_quantizer(embedding, linear) for embedding, linear in encoded["quantizers"])
-    errors = tuple(part.error for part in like.fields)
+    errors = tuple(field.error for field in like.fields)
     tier_sizes = tuple(tuple(sizes) for sizes in encoded["tiers"])
     header = Header(Frame.of(like), quantizers, errors, origin, tier_sizes)
     return CompressedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy(), like.numeric)

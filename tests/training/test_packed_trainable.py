@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fmcompress.artifact import unpack_model
-from fmcompress.training.packed_state import decode_model, encode_model
+from fmcompress.training.packed_trainable import decode_packed, encode_packed
 from tests.models import EVERY_SHAPE, packed
 
 
@@ -16,9 +16,9 @@ def test_decode_is_the_inverse_of_encode(tmp_path, shape):
     model = packed(*EVERY_SHAPE[shape])
     model.save(tmp_path / "a")
     state = io.BytesIO()
-    torch.save(encode_model(model), state)
+    torch.save(encode_packed(model), state)
     state.seek(0)
-    found = decode_model(torch.load(state, weights_only=True), unpack_model(model), model.header.origin)
+    found = decode_packed(torch.load(state, weights_only=True), unpack_model(model), model.header.origin)
     assert (found.header, found.bias) == (model.header, model.bias)
     np.testing.assert_array_equal(found.values, model.values)
     np.testing.assert_array_equal(found.codes, model.codes)

@@ -12,7 +12,7 @@ from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.methods.lightfm.distance_loss import distance_weights
 from fmcompress.methods.lightfm.latent_sgd import LatentSGD
-from fmcompress.methods.lightfm.layers import MovingCodes
+from fmcompress.methods.lightfm.straight_through_codes import StraightThroughCodes, straight_through_layers
 from tests.models import origin, plain_logits, quantized, random_ids
 
 SHAPES = {
@@ -34,7 +34,9 @@ def moving(shape, *, seed=0, **options):
     module = QuantizedModule(
         model,
         sparse=False,
-        coded=lambda m, columns: MovingCodes(m, columns, embeddings=embeddings, counts=counts, options=settings),
+        coded=lambda m, columns: StraightThroughCodes(
+            m, columns, embeddings=embeddings, counts=counts, options=settings
+        ),
     )
     return model, module, embeddings, counts
 
@@ -86,13 +88,13 @@ def test_gradients_are_those_of_the_equations(distance):
     ids = random_ids(model.schema, 50, missing=0.2)
     targets = torch.from_numpy(np.random.default_rng(1).random(50))
     bce = torch.nn.functional.binary_cross_entropy_with_logits
-    (part,) = module.moving()
+    (layer,) = straight_through_layers(module)
     logits = module(Inputs(torch.from_numpy(ids).long()))
-    (bce(logits, targets.float()) + weight * part.distance).backward()
+    (bce(logits, targets.float()) + weight * layer.distance).backward()
 
     coded = [column for column, field in enumerate(model.fields) if not field.quantizer.raw]
     latents = {c: torch.tensor(embeddings[c], dtype=torch.float64, requires_grad=True) for c in coded}
-    books = {
+    layout = {
         c: [torch.tensor(t, dtype=torch.float64, requires_grad=True) for t in model.fields[c].tables] for c in coded
     }
     popularity = {c: np.log1p(counts[c]) if distance == "popularity" else np.ones(len(counts[c])) for c in coded}
@@ -104,7 +106,7 @@ def test_gradients_are_those_of_the_equations(distance):
             continue
         parts = []
         for d, (start, end) in enumerate(subspace_bounds(model.dim, len(field.tables))):
-            v, c = latents[column][:, start:end], books[column][d]
+            v, c = latents[column][:, start:end], layout[column][d]
             squares = ((v[:, None] - c[None]) ** 2).sum(dim=2)
             start_squares = ((embeddings[column][:, start:end] - field.tables[d][field.codes[:, d]]) ** 2).sum(axis=1)
             soft = torch.softmax(-squares / (temperature * start_squares.mean()), dim=1)
@@ -121,28 +123,28 @@ def test_gradients_are_those_of_the_equations(distance):
     linear = logits.detach().double() - plain.detach()  # bias and linear weights: constants here
     (bce(plain + linear, targets) + weight * plain_distance).backward()
 
-    assert np.isclose(part.distance.item(), float(plain_distance.detach()), rtol=1e-4)
+    assert np.isclose(layer.distance.item(), float(plain_distance.detach()), rtol=1e-4)
     start = 0
     for column in coded:
         end = start + len(embeddings[column])
-        np.testing.assert_allclose(part.latents.grad.to_dense()[start:end], latents[column].grad, rtol=2e-3, atol=2e-6)
+        np.testing.assert_allclose(layer.latents.grad.to_dense()[start:end], latents[column].grad, rtol=2e-3, atol=2e-6)
         start = end
-    tables = part.chooser.books.split(part.chooser.table.grad.numpy())
+    tables = layer.assignment.layout.split(layer.assignment.table.grad.numpy())
     for column in coded:
-        for found, book in zip(tables[column], books[column], strict=True):
+        for found, book in zip(tables[column], layout[column], strict=True):
             np.testing.assert_allclose(found, book.grad, rtol=2e-3, atol=2e-6)
 
 
 def test_a_codebook_that_moves_takes_its_categories_along():
     model, module, _, _ = moving("one group")
-    (part,) = module.moving()
+    (layer,) = straight_through_layers(module)
     ids = torch.from_numpy(random_ids(model.schema, 300, missing=0.0)).long()
     module(Inputs(ids))
-    codes = part.chooser.codes.clone()
+    codes = layer.assignment.codes.clone()
     with torch.no_grad():
-        part.chooser.table[:-1] += 0.5
+        layer.assignment.table[:-1] += 0.5
     module(Inputs(ids))
-    torch.testing.assert_close(part.chooser.codes, codes)
+    torch.testing.assert_close(layer.assignment.codes, codes)
 
 
 def test_the_weights_of_the_distance_loss():
@@ -158,19 +160,19 @@ def test_the_weights_of_the_distance_loss():
 def test_a_step_of_the_latents():
     """One step size for all categories of a field's subspace, in units of their distance to their codewords."""
     _, module, _, _ = moving("two groups")
-    part = module.moving()[0]  # two subspaces
-    optimizer = LatentSGD(part.latents, part.chooser, lr=0.1)
-    before = part.latents.detach().clone()
+    layer = straight_through_layers(module)[0]  # two subspaces
+    optimizer = LatentSGD(layer.latents, layer.assignment, lr=0.1)
+    before = layer.latents.detach().clone()
     rows = torch.tensor([3, 7, 20])
-    values = torch.randn(3, part.latents.shape[1], generator=torch.Generator().manual_seed(0))
-    part.latents.grad = torch.sparse_coo_tensor(rows[None], values, part.latents.shape, check_invariants=True)
+    values = torch.randn(3, layer.latents.shape[1], generator=torch.Generator().manual_seed(0))
+    layer.latents.grad = torch.sparse_coo_tensor(rows[None], values, layer.latents.shape, check_invariants=True)
     optimizer.step()
     pulls = values.numpy().reshape(3, 2, -1)
     size = np.sqrt((pulls**2).mean(axis=(0, 2)))
-    units = part.chooser.units[0].numpy()
+    units = layer.assignment.units[0].numpy()
     expected = before.clone()
     expected[rows] -= torch.from_numpy((0.1 * pulls * (units / size)[None, :, None]).reshape(3, -1))
-    torch.testing.assert_close(part.latents.detach(), expected)
+    torch.testing.assert_close(layer.latents.detach(), expected)
 
 
 @pytest.mark.parametrize(
@@ -186,12 +188,12 @@ def test_settings_that_make_no_sense_are_refused(wrong):
 
 def train_a_little(module, ids):
     optimizers = [torch.optim.Adam([*module.tables(), *module.others()], lr=0.01)]
-    optimizers += [LatentSGD(part.latents, part.chooser, lr=0.3) for part in module.moving()]
+    optimizers += [LatentSGD(layer.latents, layer.assignment, lr=0.3) for layer in straight_through_layers(module)]
     for _ in range(4):
         for optimizer in optimizers:
             optimizer.zero_grad()
         logits = module(Inputs(ids))
-        (torch.sigmoid(logits).sum() + sum(part.distance for part in module.moving())).backward()
+        (torch.sigmoid(logits).sum() + sum(layer.distance for layer in straight_through_layers(module))).backward()
         for optimizer in optimizers:
             optimizer.step()
 
@@ -200,18 +202,20 @@ def train_a_little(module, ids):
 def test_only_categories_of_the_batch_move(shape):
     model, module, _, _ = moving(shape)
     ids = random_ids(model.schema, 12, missing=0.3)
-    before = [(part.latents.detach().clone(), part.chooser.codes.clone()) for part in module.moving()]
+    before = [
+        (layer.latents.detach().clone(), layer.assignment.codes.clone()) for layer in straight_through_layers(module)
+    ]
     train_a_little(module, torch.from_numpy(ids).long())
     columns = [column for column, field in enumerate(model.fields) if not field.quantizer.raw]
-    for part, (latents, codes) in zip(module.moving(), before, strict=True):
-        starts = dict(zip(part.chooser.books.columns, [0, *part.chooser.ends.tolist()], strict=False))
+    for layer, (latents, codes) in zip(straight_through_layers(module), before, strict=True):
+        starts = dict(zip(layer.assignment.layout.columns, [0, *layer.assignment.ends.tolist()], strict=False))
         seen = {starts[c] + i for c in columns if c in starts for i in ids[:, c].tolist() if i >= 0}
-        assert sorted(part.latents.grad.coalesce().indices()[0].tolist()) == sorted(seen)
+        assert sorted(layer.latents.grad.coalesce().indices()[0].tolist()) == sorted(seen)
         others = [row for row in range(len(latents)) if row not in seen]
         assert others[-1] == len(latents) - 1
-        assert torch.equal(part.latents.detach()[others], latents[others])
-        assert torch.equal(part.chooser.codes[others], codes[others])
-        assert not torch.equal(part.latents.detach(), latents)
+        assert torch.equal(layer.latents.detach()[others], latents[others])
+        assert torch.equal(layer.assignment.codes[others], codes[others])
+        assert not torch.equal(layer.latents.detach(), latents)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -219,14 +223,14 @@ def test_missing_values_and_filling_stay_zero(shape):
     model, module, _, _ = moving(shape)
     ids = random_ids(model.schema, 100, missing=0.4)
     train_a_little(module, torch.from_numpy(ids).long())
-    for part in module.moving():
-        books = part.chooser.books
-        assert not part.chooser.table[-1].any()
-        assert not part.latents[-1].any()
-        latents = part.latents.detach().view(-1, books.subspaces, books.width)
-        for d, size in enumerate(books.sizes):
-            first, count = int(books.starts[d].min()), int(books.lengths[d].sum())
-            assert not part.chooser.table[first : first + count, size:].any()
+    for layer in straight_through_layers(module):
+        layout = layer.assignment.layout
+        assert not layer.assignment.table[-1].any()
+        assert not layer.latents[-1].any()
+        latents = layer.latents.detach().view(-1, layout.subspaces, layout.width)
+        for d, size in enumerate(layout.sizes):
+            first, count = int(layout.starts[d].min()), int(layout.lengths[d].sum())
+            assert not layer.assignment.table[first : first + count, size:].any()
             assert not latents[:, d, size:].any()
     with torch.no_grad():
         logits = module.eval()(Inputs(torch.from_numpy(ids).long()))
@@ -239,11 +243,11 @@ def test_missing_values_and_filling_stay_zero(shape):
 def test_latents_are_codewords_and_residuals():
     """What a category is near to does not change when its codeword does: the residual is to the new one."""
     model, module, embeddings, _ = moving("one group")
-    (part,) = module.moving()
+    (layer,) = straight_through_layers(module)
     module(Inputs(torch.from_numpy(random_ids(model.schema, 500, missing=0.0)).long()))
-    everything = torch.arange(len(part.latents) - 1)
-    latents = part.chooser.current(everything).flatten(1) + part.latents.detach()[:-1]
-    expected = np.concatenate([embeddings[column] for column in part.chooser.books.columns])
+    everything = torch.arange(len(layer.latents) - 1)
+    latents = layer.assignment.current(everything).flatten(1) + layer.latents.detach()[:-1]
+    expected = np.concatenate([embeddings[column] for column in layer.assignment.layout.columns])
     np.testing.assert_allclose(latents, expected, atol=1e-6)
     stored = module.store(model)
     moved = [(a.codes != b.codes).any() for a, b in zip(stored.fields, model.fields, strict=True) if a.codes.size]

@@ -1,0 +1,72 @@
+"""Codes that are assigned anew between epochs, on a sample of the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmcompress.data.batch import Batch, concatenate
+from fmcompress.data.rows import Rows
+from fmcompress.data.shuffle import BUFFER_BYTES, shuffled
+from fmcompress.finetune.code_updates import CodeUpdate
+from fmcompress.finetune.options import ReassignOptions
+from fmcompress.finetune.quantized_module import QuantizedModule
+from fmcompress.finetune.targets import Targets
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.auto.reassignment import Reassigner
+from fmcompress.quantization.sensitivity import Sensitivity
+
+_SAMPLE_ROWS = 2**20
+_CHUNK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class ReassignedCodes(CodeUpdate):
+    """Codes are assigned anew before epochs by a Newton step, and stand still within them; see ``reassignment``.
+
+    Attributes:
+        teacher: the factorization machine that is compressed, in the coordinates of the codebooks.
+        sensitivity: H_f and h_f of each field.
+        tiers: how its fields are split.
+        rows: training data.
+        options: how codes are assigned, and in which share of the epochs.
+        seed: of the samples.
+    """
+
+    teacher: FMCheckpoint
+    sensitivity: Sensitivity
+    tiers: Tiers
+    rows: Rows
+    options: ReassignOptions
+    seed: int
+
+    def begin_epoch(
+        self, module: QuantizedModule, model: QuantizedFM, targets: Targets, epoch: int, epochs: int
+    ) -> None:
+        """Assign codes anew, in the first epochs."""
+        if epoch > self.options.share * epochs:
+            return
+        sample = _sample(self.rows, seed=self.seed * 1_000_003 + epoch)
+        wanted = np.concatenate([targets.of(chunk) for chunk in _chunks(sample)])
+        reassigner = Reassigner(self.teacher, self.sensitivity, self.tiers, self.options)
+        module.recode(reassigner(module.store(model), sample, wanted))
+
+
+def _sample(rows: Rows, *, seed: int) -> Batch:
+    """Return as many rows, in random order, as fit the buffer that shuffles them, a million at most."""
+    most = min(_SAMPLE_ROWS, BUFFER_BYTES // (4 * (len(rows.schema.order) + 1)))
+    found: list[Batch] = []
+    for batch in shuffled(rows, _CHUNK_ROWS, seed=seed):
+        found.append(batch)
+        if _CHUNK_ROWS * len(found) >= most:
+            break
+    return concatenate(found)
+
+
+def _chunks(batch: Batch) -> Iterator[Batch]:
+    for first in range(0, len(batch), _CHUNK_ROWS):
+        yield batch.take(slice(first, first + _CHUNK_ROWS))

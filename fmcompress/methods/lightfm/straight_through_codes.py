@@ -1,0 +1,153 @@
+"""Fields whose codes move with the loss: latent embeddings, of which each batch uses the nearest codewords.
+
+A latent embedding v_i is kept as the residual v_i − q_i to its codeword, so that a codebook that moves takes its
+categories along: codes change because the loss asks for it, not because codebooks drift through latents that stand
+still. Only the batch's distinct categories are compared with codewords.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, pad
+from torch.optim import Optimizer
+
+from fmcompress.finetune.code_updates import CodeUpdate
+from fmcompress.finetune.layers import EmbeddingLayer, Fields
+from fmcompress.finetune.lookup import Lookup
+from fmcompress.finetune.options import MovingOptions
+from fmcompress.finetune.quantized_module import QuantizedModule
+from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.methods.lightfm.code_assignment import CodeAssignment, sums_over_fields
+from fmcompress.methods.lightfm.distance_loss import weighted_distance, weights_of
+from fmcompress.methods.lightfm.latent_sgd import LatentSGD
+from fmcompress.types import Float32Array, Int64Array
+
+
+@dataclass(frozen=True)
+class StraightThrough(CodeUpdate):
+    """Codes move with each step (Eq. 6 to 8), and a distance loss keeps latent embeddings near them (Eq. 5).
+
+    Attributes:
+        embeddings: the first latents, of each field or tier, float32 (cardinality, dim) each.
+        counts: rows in which each category is active, of each field or tier, int64 (cardinality,) each.
+        options: how codes move.
+    """
+
+    embeddings: Sequence[Float32Array]
+    counts: Sequence[Int64Array]
+    options: MovingOptions
+
+    def layer(self, model: QuantizedFM, columns: list[int]) -> StraightThroughCodes:
+        """Return the layer of some fields."""
+        return StraightThroughCodes(
+            model, columns, embeddings=self.embeddings, counts=self.counts, options=self.options
+        )
+
+    def optimizers(self, module: QuantizedModule) -> list[Optimizer]:
+        """Return what moves the latents."""
+        layers = straight_through_layers(module)
+        return [LatentSGD(layer.latents, layer.assignment, self.options.latent_lr) for layer in layers]
+
+    def penalty(self, module: QuantizedModule) -> Tensor | float:
+        """Return the weighted distance loss of the last batch, a float32 scalar."""
+        return self.options.distance_weight * sum(layer.distance for layer in straight_through_layers(module))
+
+
+class StraightThroughCodes(EmbeddingLayer):
+    """Fields coded in the same number of subspaces, whose categories may change their codewords at every step.
+
+    Attributes:
+        assignment: codebooks and codes.
+        latents: v_i − q_i of each category, padded, float32 (categories + 1, subspaces · width); the last row is 0,
+            for missing values. Gradients, those of v_i, are sparse.
+        distance: the distance loss of the last batch, a scalar.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        model: QuantizedFM,
+        columns: list[int],
+        *,
+        embeddings: Sequence[Float32Array],
+        counts: Sequence[Int64Array],
+        options: MovingOptions,
+    ) -> None:
+        """Start from codebooks and codes of the fields in these columns.
+
+        Args:
+            model: the quantized factorization machine.
+            columns: the fields.
+            embeddings: of all fields of the model, float32 (cardinality, dim) each: the first latents.
+            counts: rows in which each category is active, of all fields, int64 (cardinality,) each.
+            options: how codes move.
+        """
+        super().__init__()
+        self.assignment = CodeAssignment(model, columns, embeddings, options)
+        residuals = self.assignment.joined(embeddings) - self.assignment.current(torch.arange(self._null))
+        self.latents = nn.Parameter(pad(residuals.flatten(1), (0, 0, 0, 1)))
+        self._lookup = DistinctCategories(self.assignment)
+        self.register_buffer("weights", weights_of(counts, columns, options.distance), persistent=False)
+        self.distance = torch.zeros(())
+
+    @property
+    def _null(self) -> int:
+        return len(self.assignment.codes) - 1
+
+    def latent_parameters(self) -> list[nn.Parameter]:
+        """Return the latents."""
+        return [self.latents]
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors, float32 (rows, dim), and scalars, float32 (rows,), of ids, int64 (rows, all fields).
+
+        In training mode the codes of the batch's categories are assigned anew, and kept.
+        """
+        categories, uses = self._lookup(ids)
+        current = self.assignment.current(categories)
+        residuals = embedding(categories, self.latents, padding_idx=self._null, sparse=True)
+        latents = current + residuals.view(current.shape)
+        assigned = self.assignment(latents, categories)
+        shift = latents - assigned
+        self.distance = weighted_distance(shift, self.weights[categories])
+        if self.training:
+            with torch.no_grad():
+                self.latents[categories] = shift.flatten(1)
+        return sums_over_fields(assigned, uses, self.assignment.layout)
+
+    def store(self, fields: Sequence[QuantizedField]) -> Fields:
+        """Return the fields of this layer with numbers and codes as they are now."""
+        return self.assignment.store(fields)
+
+
+def straight_through_layers(module: QuantizedModule) -> list[StraightThroughCodes]:
+    """Return the layers of a module whose codes move."""
+    return [layer for layer in module.layers if isinstance(layer, StraightThroughCodes)]
+
+
+class DistinctCategories(nn.Module):
+    """Finds the distinct categories of batches."""
+
+    def __init__(self, assignment: CodeAssignment) -> None:
+        """Number the categories of the assignment's fields, one field after the other."""
+        super().__init__()
+        self._columns = assignment.layout.columns
+        ends = assignment.ends.tolist()
+        numbers = [np.arange(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        self._lookup = Lookup(numbers, null=ends[-1])
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the distinct categories of ids, int64 (n,), and which of them is where, int64 (rows, fields).
+
+        Args:
+            ids: int64 (rows, all fields).
+        """
+        places = self._lookup.positions(ids[:, self._columns])
+        categories, uses = torch.unique(places, return_inverse=True)
+        return categories, uses

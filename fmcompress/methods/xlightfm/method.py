@@ -1,0 +1,90 @@
+"""xLightFM: numbers of codewords are searched under the memory limit, on data (section 3.4 of the paper)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from fmcompress.errors import UsageError
+from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.base import Job, QuantizationMethod
+from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
+from fmcompress.methods.xlightfm.search_space import SearchSpace, lay_out
+from fmcompress.quantization.codebooks import fit_codebooks
+from fmcompress.quantization.measurements import Measurements
+from fmcompress.quantization.plan import Plan
+
+
+@dataclass(frozen=True)
+class XLightFM(QuantizationMethod[Measurements]):
+    """Section 3.4 of the paper: numbers of codewords are searched under the memory limit, on data.
+
+    Attributes:
+        space: what is searched.
+        search: how.
+    """
+
+    name: ClassVar[str] = "xlightfm"
+    space: SpaceOptions = field(default_factory=SpaceOptions)
+    search: SearchOptions = field(default_factory=SearchOptions)
+
+    def default_tuning(self) -> TuneOptions:
+        """Return tuning with codes that move with each step (Eq. 5 to 8)."""
+        return TuneOptions(moving=MovingOptions())
+
+    def check(self, job: Job) -> None:
+        """Raise where there is no budget, no data, or not even the smallest candidates fit the budget."""
+        super().check(job)
+        if job.data is None:
+            raise UsageError("method xlightfm searches on data", hint="--train gives them; auto needs none")
+        self._search_space(job)
+
+    def measure(self, job: Job) -> Measurements:
+        """Return what is measured of the checkpoint."""
+        return Measurements(job.checkpoint, job.data, job.seed, job.progress)
+
+    def plan(self, job: Job, measured: Measurements) -> Plan:
+        """Return what the artifact takes at most; its sizes are open.
+
+        Raises:
+            BudgetError: not even the smallest candidates fit the budget.
+        """
+        largest = self._search_space(job).largest_bytes
+        at_most = min(largest, job.budget_bytes or largest)
+        return Plan(Tiers.none(job.checkpoint.schema), None, at_most, largest)
+
+    def search_sizes(self, job: Job, measured: Measurements, plan: Plan) -> Plan:
+        """Return the plan with the architecture that the search likes best (Eq. 9 to 14)."""
+        from fmcompress.methods.xlightfm.search import SearchStart, search
+
+        if job.data is None or measured.counts is None:
+            raise UsageError("method xlightfm searches on data", hint="--train gives them; auto needs none")
+        space = self._search_space(job)
+        models = [
+            fit_codebooks(
+                measured.checkpoint,
+                measured.sensitivity,
+                quantizers,
+                seed=job.seed,
+                tiers=plan.tiers,
+                metric="euclidean",
+                progress=job.progress,
+            )
+            for quantizers in space.by_candidate()
+        ]
+        selected = search(
+            SearchStart(job.checkpoint, measured.counts, models, space, job.origin),
+            job.data.rows,
+            job.data.valid,
+            self.search,
+            tuning=job.tuning,
+            progress=job.progress,
+            run_state=job.run_state,
+        )
+        file_bytes = space.file_bytes(selected)
+        job.progress.note(f"searched: {space.described(selected)}, {file_bytes:,} bytes")
+        return Plan(plan.tiers, tuple(space.quantizers(selected)), file_bytes, plan.largest_bytes)
+
+    def _search_space(self, job: Job) -> SearchSpace:
+        return lay_out(job.checkpoint, self.space, job.origin, vocabulary_bytes=job.vocabulary_bytes)
