@@ -18,9 +18,20 @@ _FIELDS = (("user", 8000), ("item", 4000), ("city", 400), ("category", 60), ("ho
 _ROWS = {"train": 300_000, "valid": 40_000, "test": 40_000}
 _MODELS = ("fm.pt", "ptq.safetensors", "tuned.safetensors")
 _TRUE_DIM = 4
+_SEED = 0
 _L2 = 1e-3
 _RATIO = 20
 _EPOCHS = 4
+
+_NEXT = """
+Next:
+  fmcompress demo --folder demo               the same, and keep its files; docs/quickstart.md goes on from there
+  fmcompress inspect fm.pt                    what a checkpoint of your own holds
+  fmcompress quantize fm.pt --budget 10MB     compress it"""
+_NEXT_IN_FOLDER = """
+Next, in {folder} (docs/quickstart.md goes on from there):
+  fmcompress quantize fm.pt --budget 20KB -o small.safetensors
+  fmcompress evaluate fm.pt small.safetensors tuned.safetensors --data test.parquet"""
 
 
 def demo(
@@ -42,9 +53,11 @@ def demo(
     if folder is not None:
         _prepare(folder, force=force)
         _run(folder, progress)
+        print(_NEXT_IN_FOLDER.format(folder=folder))
         return
     with tempfile.TemporaryDirectory(prefix="fmcompress-demo-") as scratch:
         _run(Path(scratch), progress)
+    print(_NEXT)
 
 
 def _prepare(folder: Path, *, force: bool) -> None:
@@ -90,7 +103,7 @@ def _generate(folder: Path, progress: Progress) -> dict[str, Path]:
     from fmcompress.fm.schema import Schema
 
     schema = Schema.of(_FIELDS)
-    model = random_click_model(schema, dim=_TRUE_DIM, seed=0)
+    model = random_click_model(schema, dim=_TRUE_DIM, seed=_SEED)
     files = {part: folder / f"{part}.parquet" for part in _ROWS}
     for number, (part, count) in enumerate(_ROWS.items()):
         write_rows(draw_clicks(model, count, seed=number + 1), schema, files[part])

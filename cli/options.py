@@ -103,7 +103,9 @@ FirstIndexOption = Annotated[
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train: auto is a GPU where there is one.")]
 SeedOption = Annotated[
     int,
-    typer.Option("--seed", metavar="N", min=0, max=2**31 - 1, help="The same seed and device give the same bytes."),
+    typer.Option(
+        "--seed", metavar="N", min=0, max=2**31 - 1, help="The same bytes again on the same machine and device."
+    ),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an output that exists.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to report, to standard output.")]

@@ -65,7 +65,7 @@ def quantize(
         match: columns belong to fields by ``name`` or by ``order``.
         oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
         first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
-        seed: of k-means, search, tuning and shuffling: the same seed and device give the same bytes.
+        seed: of k-means, search, tuning and shuffling; it gives the same bytes again on the same machine and device.
         device: where to tune.
         tuning: how to tune; its seed and device are overruled by those given here. By default codes move with
             LightFM and xLightFM, and are chosen anew between epochs with auto.

@@ -18,6 +18,8 @@ from fmcompress.fm.schema import Schema
 
 FIELDS = (("user", 400), ("item", 250), ("city", 30), ("hour", 24))
 BUDGET = "6KB"
+SEED = int(os.environ.get("FM_TEST_SEED", "0"))
+"""Of generated clicks: what is asserted of models that are trained on them holds whatever it is."""
 REAL_DATA = Path(os.environ.get("FM_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data")
 
 
@@ -89,7 +91,7 @@ def fmcompress(tmp_path):
 def files(tmp_path_factory):
     found = Files(tmp_path_factory.mktemp("files"))
     schema = Schema.of(FIELDS)
-    model = random_click_model(schema, dim=4, seed=0)
+    model = random_click_model(schema, dim=4, seed=SEED)
     for seed, (part, rows) in enumerate({"train": 20_000, "valid": 4_000, "test": 4_000}.items()):
         write_rows(draw_clicks(model, rows, seed=seed + 1), schema, found.folder / f"{part}.parquet")
     options = TrainOptions(dim=8, l2=1e-3, epochs=4, batch_size=512)

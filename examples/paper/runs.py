@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ class Workplace:
         lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
         return [line for line in lines if line["event"] == event and line.get("stage") == "tuning"]
 
-    def fit_codebooks(self, run: Run) -> dict[str, Any]:
+    def carry_out(self, run: Run) -> dict[str, Any]:
         """Make the model of a run, score it on the test rows, once, and keep the result."""
         train, valid, test = (self.data / run.data / f"{part}.parquet" for part in ("train", "valid", "test"))
         start = time.perf_counter()
@@ -175,25 +175,12 @@ class Workplace:
 
 
 def carry_out_all(place: Workplace, runs: list[Run], *, jobs: int) -> Iterator[tuple[Run, dict[str, Any]]]:
-    """Yield each run that is not there yet, with its result, as they are done; ``jobs`` of them side by side.
+    """Yield each run that is not there yet, with its result, as they are done; ``jobs`` processes side by side.
 
-    Each is a process of its own, with one thread where there are several.
+    Each process keeps to one thread where there are several.
     """
     missing = [run for run in runs if place.result(run) is None]
-    with ThreadPoolExecutor(jobs) as pool:
-        yield from zip(missing, pool.map(lambda run: _in_a_process(place, run, jobs), missing), strict=True)
-
-
-def _in_a_process(place: Workplace, run: Run, jobs: int) -> dict[str, Any]:
-    threads = {"OMP_NUM_THREADS": "1"} if jobs > 1 else {}
-    text = json.dumps({"data": str(place.data), "results": str(place.results), "run": asdict(run)})
-    subprocess.run([sys.executable, __file__, text], check=True, env={**os.environ, **threads})
-    found = place.result(run)
-    if found is None:
-        raise RuntimeError(f"{run.name} has left no result")
-    return found
-
-
-if __name__ == "__main__":
-    _asked = json.loads(sys.argv[1])
-    Workplace(Path(_asked["data"]), Path(_asked["results"])).fit_codebooks(Run(**_asked["run"]))
+    if jobs > 1:
+        os.environ["OMP_NUM_THREADS"] = "1"  # read when a process starts
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from zip(missing, pool.map(place.carry_out, missing), strict=True)

@@ -14,6 +14,7 @@ from fmcompress.evaluation.scores import Scores, score_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import Progress
 from fmcompress.training import optimizers
+from tests.conftest import SEED
 from tests.models import random_checkpoint
 
 SCHEMA = Schema.of([("user", 120), ("item", 60), ("hour", 24)])
@@ -31,7 +32,7 @@ class Notes(Progress):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clicks")
-    model = random_click_model(SCHEMA, dim=3, seed=0)
+    model = random_click_model(SCHEMA, dim=3, seed=SEED)
     for seed, (name, rows) in enumerate({"train": 12_000, "valid": 4_000}.items()):
         write_rows(draw_clicks(model, rows, seed=seed), SCHEMA, folder / f"{name}.parquet")
     wider = Schema.of([("user", 130), ("item", 60), ("hour", 24)])  # ten users are never seen

@@ -10,6 +10,7 @@ from fmcompress.data.rows import open_training_rows
 from fmcompress.data.train_valid import TuningData
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT
+from tests.conftest import SEED
 
 SCHEMA = Schema.of([("user", 200), ("item", 90), ("hour", 24), ("one", 1)])
 TRAINING = TrainOptions(dim=8, l2=1e-3, lr=1e-2, batch_size=512, epochs=5)
@@ -28,7 +29,7 @@ BUDGETS = (100, 3500, 6000)  # the first cannot be met
 @pytest.fixture(scope="package")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clicks")
-    model = random_click_model(SCHEMA, dim=8, seed=0)
+    model = random_click_model(SCHEMA, dim=8, seed=SEED)
     for seed, (name, rows) in enumerate({"train": 8_000, "valid": 3_000}.items()):
         write_rows(draw_clicks(model, rows, seed=seed), SCHEMA, folder / f"{name}.parquet")
     wider = Schema.of([("user", 210), ("item", 90), ("hour", 24), ("one", 1)])  # ten users are never seen

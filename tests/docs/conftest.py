@@ -16,12 +16,12 @@ from fmcompress_cli import demo
 from fmcompress_cli.main import run
 
 import fmcompress as fc
-from fmcompress.backbones import train_fm as trainer
+from fmcompress.backbones import train_fm
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT
 from tests.checkpoints.samples import FILES, STATE_DICT
-from tests.conftest import console_script
+from tests.conftest import SEED, console_script
 
 SIZES = {"user": 1000, "item": 600, "city": 60, "category": 30, "hour": 24, "weekday": 7, "browser": 20, "device": 4}
 ROWS = {"train": 3000, "valid": 1000, "test": 1000}
@@ -31,7 +31,7 @@ SHORT = "[train]\nepochs = 1\ndim = 8\nl2 = 1e-3\n[quantize]\nepochs = 1\n[sweep
 def small_rows(folder, label="label"):
     """Write rows of clicks, and return the model that they are drawn from as a checkpoint."""
     schema = Schema.of(SIZES.items())
-    clicks = random_click_model(schema, dim=8, seed=0)
+    clicks = random_click_model(schema, dim=8, seed=SEED)
     for seed, (part, rows) in enumerate(ROWS.items()):
         path = folder / f"{part}.parquet"
         write_rows(draw_clicks(clicks, rows, seed=seed), schema, path)
@@ -76,9 +76,11 @@ def demo_folder(tmp_path_factory):
     sizes = dict(demo._FIELDS) | {"user": 2000, "item": 1000, "city": 100}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "_FIELDS", tuple(sizes.items()))
-        patch.setattr(demo, "_ROWS", {"train": 4000, "valid": 1000, "test": 1000})
+        # Enough rows for a model that predicts: on fewer, differences of .001 in AUC are noise.
+        patch.setattr(demo, "_ROWS", {"train": 40_000, "valid": 2000, "test": 10_000})
+        patch.setattr(demo, "_SEED", SEED)
         patch.setattr(demo, "_EPOCHS", 1)
-        patch.setattr(trainer, "TrainOptions", partial(trainer.TrainOptions, dim=16, epochs=2))
+        patch.setattr(train_fm, "TrainOptions", partial(train_fm.TrainOptions, dim=16, epochs=3, lr=1e-2))
         demo._run(folder, SILENT)
     shutil.copy(folder / "tuned.safetensors", folder / "artifact.safetensors")
     (folder / "fmcompress.toml").write_text(SHORT)

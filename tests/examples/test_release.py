@@ -14,7 +14,7 @@ import fmcompress as fc
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.gates.gate import GATES
-from tests.conftest import console_script
+from tests.conftest import SEED, console_script
 from tests.examples.plain_yaml import parse
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +176,7 @@ def masked(text):
 
 def test_the_guide_shows_what_the_command_says(tmp_path):
     schema = Schema.of((("user", 300), ("item", 200), ("hour", 24)))
-    clicks = random_click_model(schema, dim=8, seed=0)
+    clicks = random_click_model(schema, dim=8, seed=SEED)
     model = fc.FMCheckpoint(schema, clicks.bias, clicks.linear, clicks.embeddings)
     fc.quantize(model, "5KB").save(tmp_path / "artifact.safetensors")
     fc.quantize(model, 4500).save(tmp_path / "old.safetensors")

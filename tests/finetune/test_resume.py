@@ -25,9 +25,10 @@ from fmcompress.training import run_state as run_state_module
 from fmcompress.training.loop import Schedule, fit
 from fmcompress.training.run_state import RunFiles, open_run_state, read_state, write_state
 from fmcompress.training.trainer_state import PhaseRecorder
+from tests.conftest import SEED
 
 SCHEMA = Schema.of([("user", 60), ("item", 40), ("city", 7)])
-CLICKS = random_click_model(SCHEMA, dim=4, seed=0)
+CLICKS = random_click_model(SCHEMA, dim=4, seed=SEED)
 OPTIONS = TuneOptions(epochs=8, batch_size=128, lr=0.03)  # 8 steps an epoch; the learning rate falls
 EVERY = {"saved after every step": 0.0, "after every epoch": 1e9}
 

@@ -24,9 +24,10 @@ from fmcompress.methods.auto.rotation import rotated
 from fmcompress.methods.finetuning import finetune, straight_through
 from fmcompress.methods.lightfm.straight_through_codes import straight_through_layers
 from fmcompress.training.run_state import RunFiles, open_run_state
+from tests.conftest import SEED
 
 SCHEMA = Schema.of([("user", 300), ("item", 200), ("city", 12), ("one", 1)])
-CLICKS = random_click_model(SCHEMA, dim=6, seed=0)
+CLICKS = random_click_model(SCHEMA, dim=6, seed=SEED)
 TEACHER = rotated(FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings))
 OPTIONS = TuneOptions(epochs=3, batch_size=256, lr=5e-3)
 

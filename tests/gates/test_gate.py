@@ -14,6 +14,7 @@ import pytest
 import fmcompress as fc
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
 from fmcompress.fm.schema import Schema
+from tests.conftest import SEED
 
 SCHEMA = Schema.of((("user", 300), ("item", 200), ("hour", 24)))
 LIBFM = Path(__file__).parents[1] / "checkpoints" / "files" / "libfm"
@@ -37,7 +38,7 @@ class Release:
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
     found = Release(tmp_path_factory.mktemp("release"))
-    clicks = random_click_model(SCHEMA, dim=8, seed=0)
+    clicks = random_click_model(SCHEMA, dim=8, seed=SEED)
     fc.save_checkpoint(fc.FMCheckpoint(SCHEMA, clicks.bias, clicks.linear, clicks.embeddings), found.fm)
     checkpoint = fc.load_checkpoint(found.fm)
     fc.quantize(checkpoint, "5KB").save(found.better)

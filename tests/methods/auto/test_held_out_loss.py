@@ -20,10 +20,11 @@ from fmcompress.methods.auto.tiering import layouts
 from fmcompress.progress import SILENT
 from fmcompress.quantization.field_weights import all_weights
 from fmcompress.quantization.sensitivity import from_moments
+from tests.conftest import SEED
 from tests.models import origin
 
 SCHEMA = Schema.of([("user", 300), ("item", 160), ("city", 12), ("one", 1)])
-CLICKS = random_click_model(SCHEMA, dim=6, seed=0)
+CLICKS = random_click_model(SCHEMA, dim=6, seed=SEED)
 COUNTS = np.random.default_rng(1).zipf(1.4, SCHEMA.categories).clip(max=10**6)
 CHECKPOINT = FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings, counts=COUNTS)
 

@@ -22,9 +22,10 @@ from fmcompress.methods.auto.reassignment import Reassigner
 from fmcompress.methods.finetuning import finetune
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_rows
+from tests.conftest import SEED
 
 SCHEMA = Schema.of([("user", 60), ("item", 50), ("city", 5)])
-CLICKS = random_click_model(SCHEMA, dim=4, seed=0)
+CLICKS = random_click_model(SCHEMA, dim=4, seed=SEED)
 TEACHER = FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings)
 TIERS = Tiers(SCHEMA, (np.arange(SCHEMA.categories) % 2 * (np.arange(SCHEMA.categories) < 60)).astype(np.uint8))
 QUANTIZERS = (Quantizer((4, 2), 3), Quantizer((1, 4), 0, 1), Quantizer((3,), 4), Quantizer())

@@ -23,10 +23,11 @@ from fmcompress.quantization import sensitivity
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.training import run_state as run_state_module
 from fmcompress.training.run_state import RunFiles, open_run_state
+from tests.conftest import SEED
 from tests.models import origin, plain_logits, random_ids
 
 SCHEMA = Schema.of([("user", 80), ("item", 50), ("city", 20), ("kind", 3)])
-CLICKS = random_click_model(SCHEMA, dim=4, seed=0)
+CLICKS = random_click_model(SCHEMA, dim=4, seed=SEED)
 CHECKPOINT = fc.FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings)
 SPACE = SpaceOptions(subspaces=2, candidates=(4, 8, 16, 32), linear_codewords=4)
 SMALLEST = lay_out(CHECKPOINT, SPACE, origin()).file_bytes(np.zeros((3, 2), dtype=np.int64))
