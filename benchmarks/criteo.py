@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fmcompress.artifact import CompressedFM, Origin, pack_model
+from fmcompress.artifact import Origin, pack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.generate import random_click_model, zipf_ids
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM, table_shapes
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.lightfm.method import LightFM
+from fmcompress.serve.compressed_fm import CompressedFM
 
 CARDINALITIES = [
     49, 101, 126, 45, 223, 118, 84, 76, 95, 9, 30, 40, 75, 1458, 555, 193949, 138801, 306, 19, 11970, 634, 4,
@@ -61,4 +62,5 @@ def lightfm(*, seed: int = 0, quantizers: Sequence[Quantizer] = LIGHTFM) -> Comp
                 rng.integers(0, 256, 0 if quantizer.linear_raw else cardinality).astype(np.uint16),
             )
         )
-    return pack_model(QuantizedFM(SCHEMA, DIM, "sigmoid", 0.0, tuple(fields)), Origin(10**7, "lightfm", seed))
+    quantized = QuantizedFM(SCHEMA, DIM, "sigmoid", 0.0, tuple(fields))
+    return CompressedFM.of(pack_model(quantized, Origin(10**7, "lightfm", seed)))

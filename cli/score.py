@@ -51,9 +51,9 @@ def score(
     """
     from fmcompress.checkpoints.model_files import load_model
     from fmcompress.data.options import DataOptions
+    from fmcompress.evaluation.predictions import write_predictions
     from fmcompress.evaluation.scores import open_rows_for
     from fmcompress.files import check_apart, check_writable
-    from fmcompress.serve.batch import write_predictions
 
     check_writable(output, force=force)
     given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)

@@ -18,8 +18,6 @@ from fmcompress.version import __version__
 if TYPE_CHECKING:
     from fmcompress.api import evaluate as evaluate
     from fmcompress.api import quantize as quantize
-    from fmcompress.artifact import CompressedFM as CompressedFM
-    from fmcompress.artifact import load as load
     from fmcompress.checkpoints import FMCheckpoint as FMCheckpoint
     from fmcompress.checkpoints import load_checkpoint as load_checkpoint
     from fmcompress.checkpoints import save_checkpoint as save_checkpoint
@@ -57,6 +55,8 @@ if TYPE_CHECKING:
     from fmcompress.reporting.compare import compare as compare
     from fmcompress.reporting.comparison import Comparison as Comparison
     from fmcompress.reporting.curve import Curve as Curve
+    from fmcompress.serve.compressed_fm import CompressedFM as CompressedFM
+    from fmcompress.serve.compressed_fm import load as load
     from fmcompress.sweeping.sweep import sweep as sweep
 
 # Where each public name lives: imported when it is first used, so that reading a report needs no torch.
@@ -66,7 +66,7 @@ _HOMES = {
     "BudgetError": "errors",
     "CheckpointError": "errors",
     "Comparison": "reporting.comparison",
-    "CompressedFM": "artifact",
+    "CompressedFM": "serve.compressed_fm",
     "Curve": "reporting.curve",
     "DataError": "errors",
     "DependencyError": "errors",
@@ -95,7 +95,7 @@ _HOMES = {
     "check": "gates",
     "compare": "reporting.compare",
     "evaluate": "api",
-    "load": "artifact",
+    "load": "serve.compressed_fm",
     "load_checkpoint": "checkpoints",
     "parse_fields": "fm.field_specs",
     "quantize": "api",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
-from fmcompress.artifact import CompressedFM
 from fmcompress.data.options import DataOptions
 from fmcompress.data.train_valid import open_tuning_data
 from fmcompress.errors import UsageError
@@ -17,6 +16,7 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.methods.base import Job, Method
 from fmcompress.methods.registry import method_of
 from fmcompress.progress import SILENT, Progress
+from fmcompress.serve.compressed_fm import CompressedFM
 from fmcompress.sizes import parse_size
 from fmcompress.training.device import Device, resolve_device
 from fmcompress.training.provenance import fingerprint_of

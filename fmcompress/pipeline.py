@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fmcompress.artifact import CompressedFM, Origin, Quality, pack_model, with_vocabulary
+from fmcompress.artifact import Origin, PackedFM, Quality, pack_model, with_vocabulary
 from fmcompress.errors import UsageError
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.methods.base import Job
 from fmcompress.quantization import codebooks
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
+from fmcompress.serve.compressed_fm import CompressedFM
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.scores import Scores
@@ -43,7 +44,8 @@ def quantize(job: Job, plan: Plan | None = None, measured: Measurements | None =
     model = pack(job, plan, quantized)
     if job.data is not None:
         model = finetune(job, measured, model)
-    return with_vocabulary(model, job.checkpoint.vocabulary if job.carries_vocabulary else None)
+    vocabulary = job.checkpoint.vocabulary if job.carries_vocabulary else None
+    return CompressedFM.of(with_vocabulary(model, vocabulary))
 
 
 def measure(job: Job) -> Measurements:
@@ -81,12 +83,12 @@ def fit_codebooks(job: Job, measured: Measurements, plan: Plan) -> QuantizedFM:
     )
 
 
-def pack(job: Job, plan: Plan, quantized: QuantizedFM) -> CompressedFM:
+def pack(job: Job, plan: Plan, quantized: QuantizedFM) -> PackedFM:
     """Return the packed model; where no budget is asked for, it says its own size."""
     return pack_model(quantized, replace(job.origin, budget_bytes=job.budget_bytes or plan.file_bytes))
 
 
-def finetune(job: Job, measured: Measurements, model: CompressedFM) -> CompressedFM:
+def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
     """Return the model tuned end to end, with its quality on validation data in its header."""
     from fmcompress.evaluation.scores import score_rows
 
@@ -102,7 +104,7 @@ def finetune(job: Job, measured: Measurements, model: CompressedFM) -> Compresse
     return _with_quality(found.model, model.header.origin, quality)
 
 
-def _write_end(job: Job, found: Fit[CompressedFM]) -> None:
+def _write_end(job: Job, found: Fit[PackedFM]) -> None:
     """Write the last line of the history."""
     figures = {
         "bytes": found.model.file_bytes,
@@ -116,6 +118,6 @@ def _write_end(job: Job, found: Fit[CompressedFM]) -> None:
     job.run_state.write("end", figures)
 
 
-def _with_quality(model: CompressedFM, origin: Origin, scores: dict[str, Scores]) -> CompressedFM:
+def _with_quality(model: PackedFM, origin: Origin, scores: dict[str, Scores]) -> PackedFM:
     quality = {name: Quality(one.rows, one.auc, one.logloss, one.rmse) for name, one in scores.items()}
     return replace(model, header=replace(model.header, origin=replace(origin, quality=quality)))

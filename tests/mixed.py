@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 from hypothesis import strategies as st
 
-from fmcompress.artifact import pack_model, unpack_model, with_vocabulary
+from fmcompress.artifact import unpack_model, with_vocabulary
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized import QuantizedFM
@@ -13,7 +13,7 @@ from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.tiers import Tiers
 from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from tests import kinds
-from tests.models import origin, quantized
+from tests.models import origin, pack_model, quantized
 from tests.strategies import fields
 
 LINKS = ("sigmoid", "probit", "identity", "clip:1:5", "clip:-0.1234567:1e+30")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fmcompress.artifact import Origin, Quality, pack_model
+from fmcompress.artifact import Origin, Quality
+from fmcompress.artifact import pack_model as pack
 from fmcompress.artifact.tables import decode_half, decode_int8, encode_half, encode_int8
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.generate import random_click_model
@@ -10,6 +11,7 @@ from fmcompress.fm.quantized import QuantizedField, QuantizedFM, table_shapes
 from fmcompress.fm.quantizer import INT8, parse_quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers
+from fmcompress.serve.compressed_fm import CompressedFM
 
 # Embedding size, and for each field: categories, quantizer of the embeddings, quantizer of the linear weights.
 SHAPES = {
@@ -44,6 +46,11 @@ TIERED_SHAPES = {
 EVERY_SHAPE = SHAPES | TIERED_SHAPES
 
 ODD_NAMES = ("größe", '価格 "¥"', "a\\b\n|<i>", "🛒" * 9, "=1+1\x1b[31m")
+
+
+def pack_model(model, origin):
+    """Return a quantized factorization machine packed, so that it predicts and can be saved."""
+    return CompressedFM.of(pack(model, origin))
 
 
 def quantized(dim, *fields, names=None, seed=0, bias=-0.5):

@@ -76,10 +76,14 @@ def _entry(public: type) -> str:
 
 
 def _members(public: type) -> list[str]:
-    """Return a line for each property and method that the class itself has, but those that the library calls."""
+    """Return a line for each property and method, but those of an interface that the library calls."""
     called = {name for base in public.__mro__[1:] if inspect.isabstract(base) for name in vars(base)}
+    members: dict[str, object] = {}
+    for base in reversed(public.__mro__):
+        if base.__module__.startswith("fmcompress"):
+            members |= vars(base)
     lines = []
-    for name, member in vars(public).items():
+    for name, member in members.items():
         if name.startswith("_") or name in called:
             continue
         if isinstance(member, property):

@@ -6,6 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
 
 _LINE = 100
 
@@ -20,7 +21,7 @@ def signature_of(public: type | Callable[..., object]) -> str:
     if isinstance(tree, ast.FunctionDef):
         return _written(tree.name, _parameters(tree.args), f" -> {ast.unparse(tree.returns)}" if tree.returns else "")
     if isinstance(tree, ast.ClassDef):
-        return _written(tree.name, _fields(tree), "")
+        return _written(tree.name, [field for one in _with_bases(public) for field in _fields(one)], "")
     raise TypeError(f"{public!r} is neither a function nor a class")
 
 
@@ -57,6 +58,13 @@ def _parameters(args: ast.arguments) -> list[str]:
     pairs = zip(args.kwonlyargs, args.kw_defaults, strict=True)
     named = [_declared(arg.arg, arg.annotation, value) for arg, value in pairs]
     return [*plain, "*", *named] if named else plain
+
+
+def _with_bases(public: object) -> list[ast.ClassDef]:
+    """Return a class behind those dataclasses that it inherits fields from."""
+    bases = [base for base in reversed(inspect.getmro(public)) if is_dataclass(base)] if inspect.isclass(public) else []
+    trees = [_definition(base) for base in bases or [public]]  # type: ignore[list-item]
+    return [tree for tree in trees if isinstance(tree, ast.ClassDef)]
 
 
 def _fields(tree: ast.ClassDef) -> list[str]:

@@ -1,19 +1,19 @@
-"""The artifact: a bit-packed safetensors file, and the compressed factorization machine that it holds."""
+"""The artifact: a bit-packed safetensors file, and the packed factorization machine that it holds."""
 
 from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.header import Header
-from fmcompress.artifact.io import load, save
-from fmcompress.artifact.model import CompressedFM, pack_model, unpack_model, with_vocabulary
+from fmcompress.artifact.io import read_artifact, save
 from fmcompress.artifact.origin import Origin, Quality
+from fmcompress.artifact.packed import PackedFM, pack_model, unpack_model, with_vocabulary
 
 __all__ = [
-    "CompressedFM",
     "Frame",
     "Header",
     "Origin",
+    "PackedFM",
     "Quality",
-    "load",
     "pack_model",
+    "read_artifact",
     "save",
     "unpack_model",
     "with_vocabulary",

@@ -24,7 +24,7 @@ _DTYPE_BYTES = {"F32": 4, "F16": 2, "U8": 1}
 
 
 @dataclass(frozen=True)
-class Tensor:
+class StoredTensor:
     """A one-dimensional tensor of the container.
 
     Attributes:
@@ -69,7 +69,7 @@ def _no_number(text: str) -> None:
     raise ValueError(f"{text} is no JSON")
 
 
-def encode_header(metadata: str, tensors: Sequence[Tensor], *, header_bytes: int = 0) -> bytes:
+def encode_header(metadata: str, tensors: Sequence[StoredTensor], *, header_bytes: int = 0) -> bytes:
     """Return the container's length and header.
 
     Args:
@@ -89,7 +89,7 @@ def encode_header(metadata: str, tensors: Sequence[Tensor], *, header_bytes: int
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
 
 
-def decode_header(data: memoryview, file_bytes: int) -> tuple[str, tuple[Tensor, ...], int]:
+def decode_header(data: memoryview, file_bytes: int) -> tuple[str, tuple[StoredTensor, ...], int]:
     """Return metadata, tensors and the position of the first tensor's bytes.
 
     Args:
@@ -122,8 +122,8 @@ def decode_header(data: memoryview, file_bytes: int) -> tuple[str, tuple[Tensor,
     return metadata, tuple(tensor for tensor, _ in tensors), LENGTH_BYTES + length
 
 
-def _tensor(name: str, entry: dict[str, Any], file_bytes: int) -> tuple[Tensor, Any]:
+def _tensor(name: str, entry: dict[str, Any], file_bytes: int) -> tuple[StoredTensor, Any]:
     (size,) = entry["shape"]
     if entry["dtype"] not in _DTYPE_BYTES or type(size) is not int or not 0 <= size <= file_bytes:
         raise ValueError(name)
-    return Tensor(name, entry["dtype"], size), entry["data_offsets"]
+    return StoredTensor(name, entry["dtype"], size), entry["data_offsets"]

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
-from fmcompress.artifact.container import Tensor, canonical_json, encode_header
-from fmcompress.artifact.entries import LONGEST_ERROR, Tier, encode_entry, encode_table_less
+from fmcompress.artifact.container import StoredTensor, canonical_json, encode_header
 from fmcompress.artifact.frame import Frame
-from fmcompress.artifact.metadata import UNSEALED, compose
+from fmcompress.artifact.metadata import LONGEST_ERROR, UNSEALED, Tier, compose, encode_entry, encode_table_less
 from fmcompress.artifact.origin import LONGEST, Origin
 from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
@@ -44,7 +43,7 @@ def tier_bytes(sizes: Sequence[int]) -> int:
 
 def tensors_of(
     frame: Frame, quantizers: Sequence[Quantizer], tier_sizes: Sequence[Sequence[int]]
-) -> tuple[Tensor, ...]:
+) -> tuple[StoredTensor, ...]:
     """Return the tensors of an artifact in the order of their bytes; arguments are those of ``artifact_bytes``."""
     parts = list(zip(quantizers, chain.from_iterable(tier_sizes), strict=True))
     halves = sum(q.scales if q.value_bytes == INT8 else q.values(size, frame.dim) for q, size in parts)
@@ -115,7 +114,7 @@ def _in_header(entry: str) -> int:
     return len(canonical_json(entry).encode()) - len(_QUOTES) + len(_COMMA)
 
 
-def _rest_bytes(frame: Frame, origin: Origin, tensors: Sequence[Tensor] = ()) -> int:
+def _rest_bytes(frame: Frame, origin: Origin, tensors: Sequence[StoredTensor] = ()) -> int:
     """Return the bytes of a header without the entries of fields with tables, one comma less.
 
     Sizes and offsets of tensors take as much room as in an artifact that holds everything raw, or as in this one.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from fmcompress.artifact.container import Tensor
+from fmcompress.artifact.container import StoredTensor
 from fmcompress.errors import UsageError
 from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.schema import Schema
@@ -61,24 +61,24 @@ class Frame:
         return parse_link(self.link)
 
     @property
-    def numeric(self) -> Tensor:
+    def numeric(self) -> StoredTensor:
         """The tensor of the numeric fields: of each its linear weight, and its embedding unless it is linear only."""
         fields = self.schema.numeric
         embedded = sum(not field.linear_only for field in fields)
-        return Tensor("numeric", "F32", len(fields) + embedded * self.dim)
+        return StoredTensor("numeric", "F32", len(fields) + embedded * self.dim)
 
     @property
-    def vocabulary(self) -> Tensor:
+    def vocabulary(self) -> StoredTensor:
         """The tensor of the vocabulary."""
-        return Tensor("vocabulary", "U8", self.vocabulary_bytes)
+        return StoredTensor("vocabulary", "U8", self.vocabulary_bytes)
 
-    def tensors(self, values: int, codes: int) -> tuple[Tensor, ...]:
+    def tensors(self, values: int, codes: int) -> tuple[StoredTensor, ...]:
         """Return the tensors of an artifact with so many values and codes, in the order of their bytes."""
         every = (
-            Tensor("bias", "F32", 1),
+            StoredTensor("bias", "F32", 1),
             self.numeric,
-            Tensor("values", "F16", values),
-            Tensor("codes", "U8", codes),
+            StoredTensor("values", "F16", values),
+            StoredTensor("codes", "U8", codes),
             self.vocabulary,
         )
         return tuple(tensor for tensor in every if tensor.size or tensor.name in _ALWAYS)

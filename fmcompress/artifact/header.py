@@ -12,11 +12,18 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from fmcompress.artifact.container import Tensor, parse_json
+from fmcompress.artifact.container import StoredTensor, parse_json
 from fmcompress.artifact.counting import header_bytes, one_tier_each, tensors_of
-from fmcompress.artifact.entries import Tier, decode_entry, encode_entry, encode_table_less
 from fmcompress.artifact.frame import Frame
-from fmcompress.artifact.metadata import DEFAULTS, SCHEMA_VERSION, compose
+from fmcompress.artifact.metadata import (
+    DEFAULTS,
+    SCHEMA_VERSION,
+    Tier,
+    compose,
+    decode_entry,
+    encode_entry,
+    encode_table_less,
+)
 from fmcompress.artifact.origin import Origin, decode_origin, text, whole
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.fm.links import Link
@@ -76,11 +83,11 @@ class Header:
         return parts_of(self.tier_sizes)
 
     @cached_property
-    def tensors(self) -> tuple[Tensor, ...]:
+    def tensors(self) -> tuple[StoredTensor, ...]:
         """The tensors of the artifact in the order of their bytes; values and codes part by part."""
         return tensors_of(self.frame, self.quantizers, self.tier_sizes)
 
-    def tensor(self, name: str) -> Tensor:
+    def tensor(self, name: str) -> StoredTensor:
         """Return one of the tensors."""
         (found,) = (tensor for tensor in self.tensors if tensor.name == name)
         return found

@@ -14,21 +14,21 @@ from fmcompress.artifact.container import decode_header, encode_header
 from fmcompress.artifact.header import Header, decode, encode
 from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
 from fmcompress.artifact.metadata import UNSEALED
-from fmcompress.artifact.model import CompressedFM
-from fmcompress.artifact.numeric import decode_numeric, encode_numeric
-from fmcompress.artifact.tables import LARGEST_INT8
+from fmcompress.artifact.packed import PackedFM
+from fmcompress.artifact.tables import LARGEST_INT8, decode_numeric, encode_numeric
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.files import replacing
 from fmcompress.fm.quantizer import code_bits
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import check_ids
 from fmcompress.fm.vocabulary_packing import largest_ids
+from fmcompress.types import UInt8Array, UInt16Array
 
 _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1 << 14
 
 
-def save(model: CompressedFM, path: str | Path, *, force: bool = False) -> None:
+def save(model: PackedFM, path: str | Path, *, force: bool = False) -> None:
     """Write an artifact, through a temporary file that takes its place when it is whole.
 
     Args:
@@ -49,7 +49,7 @@ def save(model: CompressedFM, path: str | Path, *, force: bool = False) -> None:
             file.write(part)
 
 
-def load(path: str | Path) -> CompressedFM:
+def read_artifact(path: str | Path) -> PackedFM:
     """Map an artifact into memory, after checking every byte of it.
 
     Args:
@@ -60,12 +60,12 @@ def load(path: str | Path) -> CompressedFM:
     """
     path = Path(path)
     try:
-        return _load(_map(path))
+        return _read(_map(path))
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}", hint=error.hint) from error
 
 
-def _map(path: Path) -> npt.NDArray[np.uint8]:
+def _map(path: Path) -> UInt8Array:
     try:
         if not path.is_file():  # opening a pipe would wait for ever
             raise ArtifactError("is not a file" if path.exists() else "no such file")
@@ -75,20 +75,20 @@ def _map(path: Path) -> npt.NDArray[np.uint8]:
         raise ArtifactError(f"cannot be read: {reason}") from error
 
 
-def _load(data: npt.NDArray[np.uint8]) -> CompressedFM:
+def _read(data: UInt8Array) -> PackedFM:
     metadata, tensors, start = decode_header(data.data, len(data))
     vocabulary_bytes = sum(tensor.nbytes for tensor in tensors if tensor.name == "vocabulary")
     header, sha256 = decode(metadata, vocabulary_bytes=vocabulary_bytes)
     if tensors != header.tensors:
         raise ArtifactError("is damaged: its tensors are not those that its fields need")
     _check_seal(data, start, sha256)
-    parts: dict[str, npt.NDArray[np.uint8]] = {}
+    parts: dict[str, UInt8Array] = {}
     for tensor in tensors:
         parts[tensor.name] = data[start : start + tensor.nbytes]
         start += tensor.nbytes
     numeric = parts.get("numeric", data[:0]).view("<f4")
     _check_finite(numeric)
-    model = CompressedFM(
+    model = PackedFM(
         header=header,
         bias=float(parts["bias"].view("<f4")[0]),
         values=parts["values"].view("<f2"),
@@ -102,7 +102,7 @@ def _load(data: npt.NDArray[np.uint8]) -> CompressedFM:
     return model
 
 
-def _check_seal(data: npt.NDArray[np.uint8], start: int, sha256: str) -> None:
+def _check_seal(data: UInt8Array, start: int, sha256: str) -> None:
     """Compare the SHA-256 of the file, its own 64 digits replaced by zeros."""
     head = data[:start].tobytes()
     digest = hashlib.sha256(head.replace(sha256.encode(), UNSEALED.encode()))
@@ -112,7 +112,7 @@ def _check_seal(data: npt.NDArray[np.uint8], start: int, sha256: str) -> None:
         raise ArtifactError("is damaged: its SHA-256 is not the one in its header")
 
 
-def _check_numbers(model: CompressedFM) -> None:
+def _check_numbers(model: PackedFM) -> None:
     """Check what a correct seal does not promise: the file may have been written by anything."""
     _check_finite(np.array([model.bias]))
     _check_finite(model.values)
@@ -130,7 +130,7 @@ def _check_finite(numbers: npt.NDArray[np.floating]) -> None:
         raise ArtifactError("is damaged: it holds NaN or infinite weights")
 
 
-def _check_tiers(stream: npt.NDArray[np.uint8], field: FieldLayout) -> None:
+def _check_tiers(stream: UInt8Array, field: FieldLayout) -> None:
     found = np.zeros(1 << sum(field.tier_widths), dtype=np.int64)
     for tiers in _unpacked(stream, sum(field.sizes), field.tier_widths):
         found += np.bincount(tiers[:, 0], minlength=len(found))
@@ -138,7 +138,7 @@ def _check_tiers(stream: npt.NDArray[np.uint8], field: FieldLayout) -> None:
         raise ArtifactError("is damaged: its tiers have not as many categories as its header says")
 
 
-def _check_tables(model: CompressedFM, part: PartLayout) -> None:
+def _check_tables(model: PackedFM, part: PartLayout) -> None:
     """Check what is stored in int8; scales are known to be finite."""
     for table in (*part.tables, part.linear):
         if table.scale is None:
@@ -151,7 +151,7 @@ def _check_tables(model: CompressedFM, part: PartLayout) -> None:
             raise ArtifactError("is damaged: it holds a negative scale")
 
 
-def _check_codes(stream: npt.NDArray[np.uint8], part: PartLayout) -> None:
+def _check_codes(stream: UInt8Array, part: PartLayout) -> None:
     sizes = part.quantizer.code_sizes
     if all(size == 1 << code_bits(size) for size in sizes):
         return  # every code of this width names a codeword
@@ -160,7 +160,7 @@ def _check_codes(stream: npt.NDArray[np.uint8], part: PartLayout) -> None:
             raise ArtifactError("is damaged: a code names a codeword that does not exist")
 
 
-def _check_vocabulary(data: npt.NDArray[np.uint8], schema: Schema) -> None:
+def _check_vocabulary(data: UInt8Array, schema: Schema) -> None:
     """Check a vocabulary without holding its tokens: whoever scores ids has no use for them."""
     try:
         check_ids(largest_ids(data.data), schema)
@@ -168,7 +168,7 @@ def _check_vocabulary(data: npt.NDArray[np.uint8], schema: Schema) -> None:
         raise ArtifactError(f"is damaged: {str(error)[:100]}") from error
 
 
-def _unpacked(stream: npt.NDArray[np.uint8], rows: int, widths: tuple[int, ...]) -> Iterator[npt.NDArray[np.uint16]]:
+def _unpacked(stream: UInt8Array, rows: int, widths: tuple[int, ...]) -> Iterator[UInt16Array]:
     """Yield the codes of a stream, not too many at a time."""
     for start in range(0, rows, _CHUNK_ROWS):  # a multiple of 8 rows begins where a byte does
         yield unpack(stream[start * sum(widths) // 8 :], min(_CHUNK_ROWS, rows - start), widths)
@@ -178,7 +178,7 @@ def _header_bytes(header: Header, sha256: str) -> bytes:
     return encode_header(encode(header, sha256), header.tensors, header_bytes=header.header_bytes)
 
 
-def _payload(model: CompressedFM) -> list[bytes | memoryview]:
+def _payload(model: PackedFM) -> list[bytes | memoryview]:
     """Return the bytes of the tensors."""
     arrays = {
         "bias": np.array([model.bias], dtype="<f4"),

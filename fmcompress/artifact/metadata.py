@@ -1,13 +1,29 @@
-"""The text of the metadata: canonical JSON in which the entries of the fields stand as they are."""
+"""The text of the metadata: canonical JSON, with an entry for each field: name, kind, cardinality, how it is stored.
+
+    ["user","cat",[6040,0],"4x256","16",12e-6]
+    ["item","cat",3706,[[200,"8x256:8","16",45e-7],[3506,"1x64","shared",12e-6]]]
+    ["clicked","as","item"]
+    ["price","num"]
+    ["age","lin"]
+
+The first one has PAD 0, the second one two tiers, of 200 and 3506 categories. The third shares the table of the
+second. The fourth is numeric, and so is the last one, which enters the linear term alone.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from fmcompress.artifact.container import canonical_json
 from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.origin import DEFAULTS as OF_ORIGIN
-from fmcompress.artifact.origin import Origin, encode_origin
+from fmcompress.artifact.origin import Origin, encode_origin, number, text, whole
+from fmcompress.fm.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
+from fmcompress.fm.schema import Field, NumericField, SharedField
+from fmcompress.fm.tiers import MAX_TIERS
 
 SCHEMA_VERSION = 1
 UNSEALED = "0" * 64
@@ -15,6 +31,16 @@ UNSEALED = "0" * 64
 
 DEFAULTS = {**OF_ORIGIN, "link": "sigmoid"}
 """What metadata mean that do not say it."""
+
+LONGEST_ERROR = -1.2e-5
+"""No error takes more room in the metadata."""
+
+_CATEGORICAL, _SHARED = "cat", "as"
+_NUMERIC = {"num": False, "lin": True}
+"""Kinds of numeric fields, and whether they are linear only."""
+
+_MAX_ERROR = 1e5
+_ERROR_DECIMALS = 9
 
 
 def compose(frame: Frame, origin: Origin, entries: Sequence[str], sha256: str) -> str:
@@ -36,3 +62,88 @@ def compose(frame: Frame, origin: Origin, entries: Sequence[str], sha256: str) -
     texts = {key: canonical_json(value) for key, value in values.items() if value != DEFAULTS.get(key)}
     texts["fields"] = f"[{','.join(entries)}]"
     return "{" + ",".join(f'"{key}":{text}' for key, text in sorted(texts.items())) + "}"
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One tier of a field, or all of it, as the metadata tell of it.
+
+    Attributes:
+        size: its number of categories.
+        quantizer: how it is stored.
+        error: expected rise of the loss per row.
+    """
+
+    size: int
+    quantizer: Quantizer
+    error: float
+
+
+def encode_entry(field: Field, tiers: Sequence[Tier]) -> str:
+    """Return the entry of a field with a table as JSON; of one tier its quantizers, of several a list of theirs."""
+    stored = [
+        f'"{embedding_spec(tier.quantizer)}","{linear_spec(tier.quantizer)}",{_figure(tier.error)}' for tier in tiers
+    ]
+    several = ",".join(f"[{tier.size},{names}]" for tier, names in zip(tiers, stored, strict=True))
+    cardinality = field.cardinality if field.pad is None else f"[{field.cardinality},{field.pad}]"
+    return (
+        f'[{canonical_json(field.name)},"{_CATEGORICAL}",{cardinality},'
+        + (stored[0] if len(tiers) == 1 else f"[{several}]")
+        + "]"
+    )
+
+
+def encode_table_less(field: SharedField | NumericField) -> str:
+    """Return the entry of a field without a table of its own as JSON."""
+    if isinstance(field, SharedField):
+        return canonical_json([field.name, _SHARED, field.table])
+    (kind,) = (kind for kind, linear_only in _NUMERIC.items() if linear_only == field.linear_only)
+    return canonical_json([field.name, kind])
+
+
+def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField | NumericField, list[Tier]]:
+    """Return a field and its tiers, none where it has no table: the inverse of ``encode_entry`` and its sibling.
+
+    Raises:
+        ValueError, TypeError: they make no sense.
+        UsageError: there is no such quantizer.
+    """
+    if kind == _CATEGORICAL:
+        return _decode_table(text(name), *rest)
+    if kind == _SHARED:
+        (table,) = rest
+        return SharedField(text(name), text(table)), []
+    if kind not in _NUMERIC or rest:
+        raise ValueError(f"field {name!r}")
+    return NumericField(text(name), _NUMERIC[kind]), []
+
+
+def _decode_table(name: str, categories: Any, *stored: Any) -> tuple[Field, list[Tier]]:
+    cardinality, pad = map(whole, categories) if isinstance(categories, list) else (whole(categories), None)
+    if len(stored) == 1:
+        tiers = [_decode_tier(*tier) for tier in stored[0]]
+        usual = 1 < len(tiers) <= MAX_TIERS and min(tier.size for tier in tiers) >= 1
+    else:
+        tiers, usual = [_decode_tier(cardinality, *stored)], True
+    if not usual or sum(tier.size for tier in tiers) != cardinality:
+        raise ValueError(f"field {name!r}")
+    return Field(name, cardinality, pad), tiers
+
+
+def _decode_tier(size: Any, embedding: Any, linear: Any, error: Any) -> Tier:
+    return Tier(whole(size), parse_quantizer(embedding, linear), number(error))
+
+
+def _figure(error: float) -> str:
+    """Return an error as it is written: two digits at most and a power of ten, ``12e-6``; ``null`` for NaN."""
+    if math.isnan(error):
+        return "null"
+    sign, error = "-" if error < 0 else "", min(abs(error), _MAX_ERROR)
+    if error < 10.0 ** (1 - _ERROR_DECIMALS):
+        digits, power = round(error * 10**_ERROR_DECIMALS), -_ERROR_DECIMALS
+    else:
+        mantissa, exponent = f"{error:.1e}".split("e")
+        digits, power = int(mantissa.replace(".", "")), int(exponent) - 1
+    if digits and digits % 10 == 0:
+        digits, power = digits // 10, power + 1
+    return f"{sign}{digits}e{power}" if digits else "0"

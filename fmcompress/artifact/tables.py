@@ -1,25 +1,26 @@
-"""Tables of numbers as they are stored: in fp16, or in int8 with a scale.
+"""Tables of numbers as they are stored: in fp16, or in int8 with a scale; weights of numeric fields in fp32.
 
 A number in int8 is a whole one from -127 to 127, and stands for itself times the scale, an fp16 number.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from itertools import accumulate
 
+import numpy as np
+
+from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.layout import TableLayout
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.types import Float16Array, Float32Array, Int8Array, UInt8Array
 
 LARGEST_INT8 = 127
 
-Floats = npt.NDArray[np.float32]
-Halves = npt.NDArray[np.float16]
-Bytes = npt.NDArray[np.uint8]
 
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
-def write_table(table: Floats, place: TableLayout, values: Halves, codes: Bytes) -> None:
+def write_table(table: Float32Array, place: TableLayout, values: Float16Array, codes: UInt8Array) -> None:
     """Store a table at its place.
 
     Args:
@@ -35,24 +36,24 @@ def write_table(table: Floats, place: TableLayout, values: Halves, codes: Bytes)
         codes[place.rows] = numbers.view(np.uint8).reshape(-1)
 
 
-def read_table(place: TableLayout, values: Halves, codes: Bytes) -> Floats:
+def read_table(place: TableLayout, values: Float16Array, codes: UInt8Array) -> Float32Array:
     """Return a table from its place: the inverse of ``write_table``, after its rounding."""
     if place.scale is None:
         return decode_half(values[place.rows]).reshape(place.shape)
     return decode_int8(codes[place.rows].view(np.int8), values[place.scale]).reshape(place.shape)
 
 
-def encode_half(table: Floats) -> Halves:
+def encode_half(table: Float32Array) -> Float16Array:
     """Round to fp16; what lies outside its range becomes its largest number."""
     return np.clip(table, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
 
 
-def decode_half(numbers: Halves) -> Floats:
+def decode_half(numbers: Float16Array) -> Float32Array:
     """Return fp16 numbers in fp32."""
     return numbers.astype(np.float32)
 
 
-def encode_int8(table: Floats) -> tuple[npt.NDArray[np.int8], np.float16]:
+def encode_int8(table: Float32Array) -> tuple[Int8Array, np.float16]:
     """Round to whole multiples of a scale, halves to even.
 
     Args:
@@ -68,7 +69,7 @@ def encode_int8(table: Floats) -> tuple[npt.NDArray[np.int8], np.float16]:
     return np.clip(multiples, -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale
 
 
-def decode_int8(numbers: npt.NDArray[np.int8], scale: np.float16) -> Floats:
+def decode_int8(numbers: Int8Array, scale: np.float16) -> Float32Array:
     """Return the numbers that whole multiples of a scale stand for."""
     return numbers.astype(np.float32) * np.float32(scale)
 
@@ -95,3 +96,21 @@ def _half_above(number: float) -> np.float16:
     if float(half) >= min(number, _LARGEST_HALF):
         return half
     return np.float16(np.nextafter(half, np.float16(np.inf)))
+
+
+def encode_numeric(weights: NumericWeights, frame: Frame) -> Float32Array:
+    """Return the numbers of the tensor: of each field w, then v unless it is linear only."""
+    fields = zip(frame.schema.numeric, weights.linear, weights.embeddings, strict=True)
+    parts = [part for field, w, v in fields for part in ([w], v[: 0 if field.linear_only else None])]
+    return np.concatenate([np.empty(0), *parts]).astype("<f4")
+
+
+def decode_numeric(numbers: Float32Array, frame: Frame) -> NumericWeights:
+    """Return the weights of the tensor's numbers: the inverse of ``encode_numeric``."""
+    fields = frame.schema.numeric
+    embedded = np.array([not field.linear_only for field in fields], dtype=np.bool_)
+    sizes = np.where(embedded, frame.dim + 1, 1)
+    starts = np.array(list(accumulate(sizes.tolist(), initial=0))[:-1], dtype=np.int64)
+    embeddings = np.zeros((len(fields), frame.dim), dtype=np.float32)
+    embeddings[embedded] = numbers[starts[embedded, None] + np.arange(1, frame.dim + 1)]
+    return NumericWeights(numbers[starts].astype(np.float32), embeddings)

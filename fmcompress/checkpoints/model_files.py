@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmcompress.artifact import load
 from fmcompress.artifact.container import LENGTH_BYTES, MAX_HEADER_BYTES
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.serve.compressed_fm import load
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.scores import Model

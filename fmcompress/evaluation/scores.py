@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.artifact import CompressedFM
+from fmcompress.artifact import PackedFM
 from fmcompress.data.batch import Batch
 from fmcompress.data.numbers import Labels
 from fmcompress.data.options import DataOptions
@@ -18,6 +19,7 @@ from fmcompress.data.rows import Rows, open_rows
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.serve.compressed_fm import CompressedFM
 
 
 @dataclass(frozen=True)
@@ -64,21 +66,37 @@ class Predictor(Protocol):
         """Return the predictions of rows; ``values`` is None where no field is numeric."""
 
 
-Model = FMCheckpoint | CompressedFM
+Model = FMCheckpoint | PackedFM
 
 
-def predictor(model: Model) -> Predictor:
-    """Return what scores rows with this model."""
-    if isinstance(model, CompressedFM):
-        return model
+@singledispatch
+def predictor(model: Any) -> Predictor:
+    """Return what scores rows with a model: a checkpoint, or a packed or compressed factorization machine."""
+    raise TypeError(f"{type(model).__name__} is no model")
+
+
+@predictor.register
+def _(model: FMCheckpoint) -> Predictor:
     from fmcompress.fm.scorer import FMScorer
 
     return FMScorer(model)
 
 
+@predictor.register
+def _(model: PackedFM) -> Predictor:
+    from fmcompress.serve.scorer import Scorer
+
+    return Scorer(model)
+
+
+@predictor.register
+def _(model: CompressedFM) -> Predictor:
+    return model  # its scorer is made once, and kept
+
+
 def link_of(model: Model) -> Link:
     """Return the link of a model."""
-    return parse_link(model.link if isinstance(model, FMCheckpoint) else model.header.link)
+    return parse_link(model.link)
 
 
 def labels_for(model: Model) -> Labels:

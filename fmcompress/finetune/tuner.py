@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from fmcompress.artifact import CompressedFM, Origin, pack_model, unpack_model
+from fmcompress.artifact import Origin, PackedFM, pack_model, unpack_model
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.evaluation.scores import Scores
@@ -32,7 +32,7 @@ PHASE = "tuning"
 
 
 def tune(
-    model: CompressedFM,
+    model: PackedFM,
     rows: Rows,
     valid: Rows,
     *,
@@ -42,7 +42,7 @@ def tune(
     codes: CodeUpdate | None = None,
     progress: Progress = SILENT,
     run_state: RunState | None = None,
-) -> Fit[CompressedFM]:
+) -> Fit[PackedFM]:
     """Tune a compressed factorization machine; its size stays as it is.
 
     Args:
@@ -100,13 +100,13 @@ class TunedModel(PackedTrainable):
         """Let codes change."""
         self.codes.begin_epoch(self.module, self.like, self.targets, epoch, epochs)
 
-    def kept(self) -> CompressedFM:
+    def kept(self) -> PackedFM:
         """Return the packed model."""
         return pack_model(self.module.store(self.like), self.origin)
 
 
 def begin_tuning(
-    model: CompressedFM, teacher: FMCheckpoint, options: TuneOptions, codes: CodeUpdate | None = None, *, steps: int
+    model: PackedFM, teacher: FMCheckpoint, options: TuneOptions, codes: CodeUpdate | None = None, *, steps: int
 ) -> TunedModel:
     """Return a model that is ready to be tuned.
 

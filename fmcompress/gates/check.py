@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmcompress.artifact import load
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import UsageError
 from fmcompress.gates.gate import Limit, parse_limits
@@ -15,6 +14,7 @@ from fmcompress.gates.judging import judge
 from fmcompress.gates.measuring import Measured, Measuring
 from fmcompress.gates.verdict import Verdict
 from fmcompress.progress import SILENT, Progress
+from fmcompress.serve.compressed_fm import load
 
 if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov

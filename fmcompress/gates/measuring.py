@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmcompress.artifact import CompressedFM
+from fmcompress.artifact import PackedFM
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import FMCompressError
 from fmcompress.gates.gate import Figure
@@ -106,7 +106,7 @@ class Measuring:
 
 
 def _stored_bytes(model: Model, path: Path) -> int:
-    if isinstance(model, CompressedFM):
+    if isinstance(model, PackedFM):
         return model.file_bytes
     from fmcompress.checkpoints.model_files import stored_bytes
 
@@ -114,7 +114,7 @@ def _stored_bytes(model: Model, path: Path) -> int:
 
 
 def _kind(model: Model) -> str:
-    if isinstance(model, CompressedFM):
+    if isinstance(model, PackedFM):
         return "artifact"
     return f"checkpoint of {model.source.tool}" if model.source else "checkpoint"
 

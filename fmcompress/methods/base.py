@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from fmcompress.artifact import CompressedFM, Origin
+from fmcompress.artifact import Origin, PackedFM
 from fmcompress.data.train_valid import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import TuneOptions
@@ -110,7 +110,7 @@ class QuantizationMethod(ABC, Generic[Measured]):
         """Return the plan with the sizes that a search has found; most methods have planned them."""
         return plan
 
-    def finetune(self, job: Job, measured: Measured, model: CompressedFM, start: Scores) -> Fit[CompressedFM]:
+    def finetune(self, job: Job, measured: Measured, model: PackedFM, start: Scores) -> Fit[PackedFM]:
         """Return the model tuned on the job's data.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fmcompress.artifact import CompressedFM
+from fmcompress.artifact import PackedFM
 from fmcompress.data.rows import Rows
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores
@@ -23,7 +23,7 @@ from fmcompress.types import Int64Array
 
 
 def finetune(
-    model: CompressedFM,
+    model: PackedFM,
     rows: Rows,
     valid: Rows,
     *,
@@ -34,7 +34,7 @@ def finetune(
     run_state: RunState | None = None,
     counts: Int64Array | None = None,
     sensitivity: Sensitivity | None = None,
-) -> Fit[CompressedFM]:
+) -> Fit[PackedFM]:
     """Tune a compressed factorization machine end to end; its size stays as it is.
 
     Args:

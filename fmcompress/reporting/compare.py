@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmcompress.artifact import CompressedFM, load
-from fmcompress.artifact.contents import contents, same
 from fmcompress.artifact.header import encode
 from fmcompress.artifact.metadata import UNSEALED
+from fmcompress.artifact.packed import same_pieces, stored_pieces
 from fmcompress.data.options import DataOptions
 from fmcompress.progress import SILENT, Progress
 from fmcompress.reporting.comparison import (
@@ -22,6 +21,7 @@ from fmcompress.reporting.comparison import (
 )
 from fmcompress.reporting.fields import FieldReport
 from fmcompress.reporting.report import PARTS, Report, report
+from fmcompress.serve.compressed_fm import CompressedFM, load
 
 if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov
@@ -140,14 +140,14 @@ def _setting(value: Any) -> str:
 
 def _fields(models: tuple[CompressedFM, CompressedFM], old: Report, new: Report) -> Iterator[FieldChange]:
     before, now = ({field.name: field for field in each.fields} for each in (old, new))
-    stored = [contents(model) for model in models]
+    stored = [stored_pieces(model) for model in models]
     for name in [*now, *(name for name in before if name not in now)]:
         was, is_now = before.get(name), now.get(name)
         if was is None or is_now is None:
             yield FieldChange(name, ("added",) if was is None else ("removed",), was, is_now)
             continue
         changes = tuple(_changes(was, is_now))
-        if not changes and not same(stored[0][name], stored[1][name]):
+        if not changes and not same_pieces(stored[0][name], stored[1][name]):
             changes = ("weights",)
         yield FieldChange(name, changes, was, is_now)
 

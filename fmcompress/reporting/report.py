@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmcompress.artifact import CompressedFM, Header, Quality, load
+from fmcompress.artifact import Header, PackedFM, Quality, read_artifact
 from fmcompress.artifact.counting import BIAS_BYTES, tier_bytes
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.reporting.fields import FLOAT_BYTES, FieldReport, field_reports
 from fmcompress.reporting.paper import MIB, paper_params_mib
+from fmcompress.serve.compressed_fm import CompressedFM
 from fmcompress.serve.memory import resident_bytes
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def report(artifact: str | Path | CompressedFM) -> Report:
     Raises:
         ArtifactError: the file is no artifact, or damaged.
     """
-    model = artifact if isinstance(artifact, CompressedFM) else load(artifact)
+    model = artifact if isinstance(artifact, PackedFM) else read_artifact(artifact)
     header, file_bytes, origin = model.header, model.file_bytes, model.header.origin
     fields = tuple(field_reports(header, file_bytes))
     tables = [field for field in fields if field.kind == "categorical"]

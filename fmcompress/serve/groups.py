@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +15,12 @@ import torch
 from torch.nn.functional import embedding_bag
 
 from fmcompress.artifact.layout import PartLayout, TableLayout
+from fmcompress.artifact.packed import PackedFM
 from fmcompress.artifact.tables import read_table
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.serve.memory import folds_linear, stays_packed
 from fmcompress.serve.ranks import Ids, Mask
 from fmcompress.serve.windows import U64, CodeReader
-
-if TYPE_CHECKING:
-    from fmcompress.artifact.model import CompressedFM
 
 
 class Group(Protocol):
@@ -40,7 +38,7 @@ class Sums:
     scalars: npt.NDArray[np.float32]
 
 
-def groups_of(model: CompressedFM, words: U64, parts: Sequence[PartLayout]) -> list[Group]:
+def groups_of(model: PackedFM, words: U64, parts: Sequence[PartLayout]) -> list[Group]:
     """Return groups of columns, by the way in which embedding and linear weight are found.
 
     Args:
@@ -105,7 +103,7 @@ class _Bags:
 class _PlainFields:
     """Fields whose embedding is found by the id itself, or is shared by all ids."""
 
-    def __init__(self, model: CompressedFM, columns: Mapping[int, PartLayout], *, with_linear: bool) -> None:
+    def __init__(self, model: PackedFM, columns: Mapping[int, PartLayout], *, with_linear: bool) -> None:
         self._columns = list(columns)
         parts, places = _once(columns.values())
         tables = [_table(model, part.tables[0]) for part in parts]
@@ -126,7 +124,7 @@ class _PlainFields:
 class _MappedPart:
     """A part with many raw embeddings: in fp16 they stay in the file, in int8 among the codes."""
 
-    def __init__(self, model: CompressedFM, words: U64, column: int, part: PartLayout) -> None:
+    def __init__(self, model: PackedFM, words: U64, column: int, part: PartLayout) -> None:
         self._column = column
         (place,) = part.tables
         stored = model.values if place.scale is None else words.view(np.int8)
@@ -144,7 +142,7 @@ class _MappedPart:
 class _CodedFields:
     """Fields with the same number of codes, which name codewords, or linear weights, or both."""
 
-    def __init__(self, model: CompressedFM, words: U64, columns: Mapping[int, PartLayout]) -> None:
+    def __init__(self, model: PackedFM, words: U64, columns: Mapping[int, PartLayout]) -> None:
         self._columns = list(columns)
         self._reader = CodeReader(words, list(columns.values()))
         parts, places = _once(columns.values())
@@ -180,7 +178,7 @@ class _CodedFields:
 class _LinearFields:
     """Fields whose linear weight is found by the id itself, and not along with the embedding."""
 
-    def __init__(self, model: CompressedFM, columns: Mapping[int, PartLayout]) -> None:
+    def __init__(self, model: PackedFM, columns: Mapping[int, PartLayout]) -> None:
         self._columns = list(columns)
         self._linear = _LinearTable(model, columns.values())
 
@@ -191,7 +189,7 @@ class _LinearFields:
 class _LinearTable:
     """Linear weights of some fields, or their codebooks; the last one, 0, is that of missing values."""
 
-    def __init__(self, model: CompressedFM, columns: Iterable[PartLayout]) -> None:
+    def __init__(self, model: PackedFM, columns: Iterable[PartLayout]) -> None:
         parts, places = _once(columns)
         tables = [_table(model, part.linear) for part in parts]
         self._starts = np.cumsum([0] + [len(table) for table in tables])[places]
@@ -217,5 +215,5 @@ def _steps(tables: Sequence[npt.NDArray[np.float32]]) -> Ids:
     return np.array([0 if len(table) == 1 else 1 for table in tables], dtype=np.int64)
 
 
-def _table(model: CompressedFM, place: TableLayout) -> npt.NDArray[np.float32]:
+def _table(model: PackedFM, place: TableLayout) -> npt.NDArray[np.float32]:
     return read_table(place, model.values, model.codes)

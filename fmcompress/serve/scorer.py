@@ -13,20 +13,18 @@ add to both sums, see ``NumericWeights``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from fmcompress.artifact.layout import FieldLayout, field_layouts
+from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import DataError
 from fmcompress.serve.groups import Sums, groups_of
 from fmcompress.serve.ranks import Ids, Mask, TierRanks
 from fmcompress.serve.windows import U64, as_words
-
-if TYPE_CHECKING:
-    from fmcompress.artifact.model import CompressedFM
 
 _CHUNK_ROWS = 2048
 _LARGEST_VALUE = float(np.finfo(np.float32).max)
@@ -37,7 +35,7 @@ Floats = npt.NDArray[np.float32]
 class Scorer:
     """Scores rows of category ids, and of values of numeric fields, with a compressed factorization machine."""
 
-    def __init__(self, model: CompressedFM) -> None:
+    def __init__(self, model: PackedFM) -> None:
         """Group the model's fields by the way in which they are stored."""
         self._schema = model.schema
         self._dim = model.header.dim

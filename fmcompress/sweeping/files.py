@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmcompress.artifact import CompressedFM
 from fmcompress.files import check_apart, check_writable
 from fmcompress.reporting.curve import Curve
+from fmcompress.serve.compressed_fm import CompressedFM
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
 from fmcompress.api import open_job
-from fmcompress.artifact import CompressedFM, Quality
+from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.finetune.options import TuneOptions
@@ -22,6 +22,7 @@ from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource, scores_of
+from fmcompress.serve.compressed_fm import CompressedFM
 from fmcompress.sizes import format_size, parse_size
 from fmcompress.sweeping.files import CurveFiles
 from fmcompress.sweeping.rows import CurveData, open_rows_of

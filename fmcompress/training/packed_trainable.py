@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fmcompress.artifact import CompressedFM, Frame, Header, Origin
+from fmcompress.artifact import Frame, Header, Origin, PackedFM
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.quantizer import embedding_spec, linear_spec, parse_quantizer
 from fmcompress.training.trainable import ResumableTrainable
 
 
-class PackedTrainable(ResumableTrainable[CompressedFM]):
+class PackedTrainable(ResumableTrainable[PackedFM]):
     """A quantized model in training.
 
     Attributes:
@@ -24,20 +24,20 @@ class PackedTrainable(ResumableTrainable[CompressedFM]):
     like: QuantizedFM
     origin: Origin
 
-    def file_bytes(self, kept: CompressedFM) -> int:
+    def file_bytes(self, kept: PackedFM) -> int:
         """Return the size of the artifact."""
         return kept.file_bytes
 
-    def encode(self, kept: CompressedFM) -> dict[str, Any]:
+    def encode(self, kept: PackedFM) -> dict[str, Any]:
         """Return a kept model for the state file."""
         return encode_packed(kept)
 
-    def decode(self, encoded: dict[str, Any]) -> CompressedFM:
+    def decode(self, encoded: dict[str, Any]) -> PackedFM:
         """Return the kept model."""
         return decode_packed(encoded, self.like, self.origin)
 
 
-def encode_packed(model: CompressedFM) -> dict[str, Any]:
+def encode_packed(model: PackedFM) -> dict[str, Any]:
     """Return tiers, quantizers, numbers and codes of a model as numbers, texts and tensors."""
     return {
         "tiers": [list(sizes) for sizes in model.header.tier_sizes],
@@ -47,7 +47,7 @@ def encode_packed(model: CompressedFM) -> dict[str, Any]:
     }
 
 
-def decode_packed(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> CompressedFM:
+def decode_packed(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> PackedFM:
     """Return the model that ``encode_packed`` was given.
 
     Args:
@@ -59,4 +59,4 @@ def decode_packed(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) ->
     errors = tuple(field.error for field in like.fields)
     tier_sizes = tuple(tuple(sizes) for sizes in encoded["tiers"])
     header = Header(Frame.of(like), quantizers, errors, origin, tier_sizes)
-    return CompressedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy(), like.numeric)
+    return PackedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy(), like.numeric)

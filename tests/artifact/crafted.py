@@ -5,10 +5,10 @@ import json
 
 import numpy as np
 
-from fmcompress.artifact import pack_model, with_vocabulary
+from fmcompress.artifact import with_vocabulary
 from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from tests.mixed import mixed, vocabulary_of
-from tests.models import origin, packed
+from tests.models import origin, pack_model, packed
 
 METADATA = {
     "schema_version": 1,

@@ -8,11 +8,11 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 from safetensors.torch import load_file as load_torch
 
-from fmcompress.artifact.container import Tensor, decode_header, encode_header
+from fmcompress.artifact.container import StoredTensor, decode_header, encode_header
 from fmcompress.errors import ArtifactError
 from tests.models import EVERY_SHAPE, ODD_NAMES, packed
 
-TENSORS = (Tensor("bias", "F32", 1), Tensor("values", "F16", 5), Tensor("codes", "U8", 3))
+TENSORS = (StoredTensor("bias", "F32", 1), StoredTensor("values", "F16", 5), StoredTensor("codes", "U8", 3))
 
 
 @pytest.mark.parametrize("shape", EVERY_SHAPE)

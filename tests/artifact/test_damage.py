@@ -6,9 +6,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fmcompress.artifact import load
 from fmcompress.errors import ArtifactError
 from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.serve.compressed_fm import load
 
 from .crafted import CODES, KINDS, METADATA, TIERED, VALUES, craft, craft_kinds, craft_tiered, sealed, small_artifacts
 

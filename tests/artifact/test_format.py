@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact import Origin, load, pack_model, unpack_model
+from fmcompress.artifact import Origin, unpack_model
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import INT8, Quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.tiers import Tiers
+from fmcompress.serve.compressed_fm import load
 from tests import format_reader
-from tests.models import EVERY_SHAPE, ODD_NAMES, packed, random_ids
+from tests.models import EVERY_SHAPE, ODD_NAMES, pack_model, packed, random_ids
 from tests.strategies import fields
 
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"

@@ -9,17 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact import Frame, Header, Quality, pack_model
+from fmcompress.artifact import Frame, Header, Quality
 from fmcompress.artifact.counting import artifact_bytes, entry_bytes, fixed_bytes, header_bytes, tier_bytes
-from fmcompress.artifact.entries import Tier, encode_entry
 from fmcompress.artifact.header import decode, encode
 from fmcompress.artifact.io import _header_bytes
-from fmcompress.artifact.metadata import UNSEALED
+from fmcompress.artifact.metadata import UNSEALED, Tier, encode_entry
 from fmcompress.errors import ArtifactError
 from fmcompress.fm.quantizer import INT8, Quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from tests.mixed import packed_mixed
-from tests.models import EVERY_SHAPE, ODD_NAMES, TIERED_SHAPES, origin, packed, quantized
+from tests.models import EVERY_SHAPE, ODD_NAMES, TIERED_SHAPES, origin, pack_model, packed, quantized
 from tests.strategies import fields
 
 LIBRARIES = [

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import fmcompress as fc
-from fmcompress.artifact import Quality, load, save
+from fmcompress.artifact import Quality, save
 from fmcompress.artifact.header import encode
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.errors import ArtifactError, OutputError
+from fmcompress.serve.compressed_fm import load
 from tests.models import EVERY_SHAPE, ODD_NAMES, SHAPES, TIERED_SHAPES, packed, random_ids
 
 from .crafted import sealed

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact import Frame, load, pack_model, unpack_model, with_vocabulary
+from fmcompress.artifact import Frame, unpack_model, with_vocabulary
 from fmcompress.artifact.counting import artifact_bytes, entry_bytes, fixed_bytes, tier_bytes
 from fmcompress.errors import UsageError
 from fmcompress.fm.schema import NumericField, Schema
 from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.serve.compressed_fm import load
 from tests import format_reader
 from tests.mixed import LINKS, mixed, mixed_models, packed_mixed, plain_predictions, random_rows, vocabulary_of
-from tests.models import origin
+from tests.models import origin, pack_model
 
 
 def tokens_of(vocabulary):

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fmcompress.artifact import CompressedFM
 from fmcompress.baselines import BASELINES, BaselineOptions, Trial, run_baselines
 from fmcompress.baselines import task as task_module
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
+from fmcompress.serve.compressed_fm import CompressedFM
 
 from .conftest import BUDGETS, OPTIONS
 

@@ -6,14 +6,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fmcompress.artifact import load, pack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.errors import BudgetError
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.auto.bit_allocation import Planner
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
-from tests.models import ODD_NAMES, origin, random_checkpoint, random_ids
+from fmcompress.serve.compressed_fm import load
+from tests.models import ODD_NAMES, origin, pack_model, random_checkpoint, random_ids
 
 SIZES = (40, 1, 700, 7, 130)
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import fmcompress as fc
-from fmcompress.artifact import Quality, load
+from fmcompress.artifact import Quality
 from fmcompress.artifact.layout import part_layouts
+from fmcompress.serve.compressed_fm import load
 from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, origin, packed
 from tests.reporting.test_report import HOSTILE, KINDS, hostile_model

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact import pack_model
 from fmcompress.errors import DataError
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.serve import scorer as scorer_module
 from fmcompress.serve.memory import resident_bytes
 from fmcompress.serve.scorer import Scorer
 from tests.mixed import LINKS, mixed, mixed_models, packed_mixed, plain_predictions, random_rows
-from tests.models import EVERY_SHAPE, origin
+from tests.models import EVERY_SHAPE, origin, pack_model
 from tests.serve.test_scorer import held_bytes
 
 

@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact import pack_model, unpack_model
+from fmcompress.artifact import unpack_model
 from fmcompress.errors import DataError
 from fmcompress.serve import scorer as scorer_module
 from fmcompress.serve.memory import resident_bytes
 from fmcompress.serve.scorer import Scorer
-from tests.models import EVERY_SHAPE, SHAPES, origin, packed, plain_logits, quantized, random_ids, sigmoid
+from tests.models import EVERY_SHAPE, SHAPES, origin, pack_model, packed, plain_logits, quantized, random_ids, sigmoid
 
 
 def assert_scores(model, ids):

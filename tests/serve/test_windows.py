@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fmcompress.artifact import unpack_model
 from fmcompress.artifact.layout import part_layouts
-from fmcompress.artifact.model import unpack_model
 from fmcompress.serve.windows import CodeReader, as_words
 from tests.models import EVERY_SHAPE, packed
 

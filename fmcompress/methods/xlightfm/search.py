@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from fmcompress.artifact import CompressedFM, Origin, pack_model
+from fmcompress.artifact import Origin, PackedFM, pack_model
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import shuffled
@@ -180,7 +180,7 @@ class SearchedModel(PackedTrainable):
         entropy = self.loss_of(self._logits(batch), self.targets(batch))
         return entropy + self.distance_weight * self.supernet.codebooks.distance, entropy
 
-    def kept(self) -> CompressedFM:
+    def kept(self) -> PackedFM:
         """Return the packed model of the architecture that is selected now."""
         selected = self.architecture.selected()
         quantizers = self.space.quantizers(selected)

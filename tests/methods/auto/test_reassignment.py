@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from fmcompress.artifact import Origin, pack_model, unpack_model
+from fmcompress.artifact import Origin, unpack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.counts import count_categories
 from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
@@ -23,6 +23,7 @@ from fmcompress.methods.finetuning import finetune
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_rows
 from tests.conftest import SEED
+from tests.models import pack_model
 
 SCHEMA = Schema.of([("user", 60), ("item", 50), ("city", 5)])
 CLICKS = random_click_model(SCHEMA, dim=4, seed=SEED)

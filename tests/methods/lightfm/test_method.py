@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from fmcompress.artifact import load, pack_model
 from fmcompress.artifact.counting import artifact_bytes, header_bytes
 from fmcompress.artifact.frame import Frame
 from fmcompress.errors import BudgetError, UsageError
@@ -16,8 +15,9 @@ from fmcompress.methods.xlightfm.method import XLightFM
 from fmcompress.pipeline import make_plan, quantize
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
+from fmcompress.serve.compressed_fm import load
 from tests.field_weights import random_field
-from tests.models import origin, quantized, random_checkpoint
+from tests.models import origin, pack_model, quantized, random_checkpoint
 
 CHECKPOINT = random_checkpoint((300, 64, 65, 5), dim=7)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmcompress.artifact import pack_model, unpack_model
+from fmcompress.artifact import unpack_model
 from fmcompress.errors import UsageError
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions
@@ -13,7 +13,7 @@ from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.methods.lightfm.distance_loss import distance_weights
 from fmcompress.methods.lightfm.latent_sgd import LatentSGD
 from fmcompress.methods.lightfm.straight_through_codes import StraightThroughCodes, straight_through_layers
-from tests.models import origin, plain_logits, quantized, random_ids
+from tests.models import origin, pack_model, plain_logits, quantized, random_ids
 
 SHAPES = {
     "one group": (8, "40 4x8 4", "30 4x8 raw", "5 raw raw"),

@@ -5,14 +5,13 @@ from itertools import product
 import numpy as np
 import pytest
 
-from fmcompress.artifact import pack_model
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.methods.xlightfm.options import SpaceOptions
 from fmcompress.methods.xlightfm.search_space import lay_out
 from fmcompress.quantization import sensitivity
 from fmcompress.quantization.codebooks import fit_codebooks
-from tests.models import origin, random_checkpoint
+from tests.models import origin, pack_model, random_checkpoint
 
 CHECKPOINT = random_checkpoint((300, 90, 20, 3), dim=6)
 OPTIONS = SpaceOptions(subspaces=2, candidates=(4, 16, 64), linear_codewords=8)

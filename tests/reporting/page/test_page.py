@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact import pack_model
 from fmcompress.reporting import report
 from fmcompress.reporting.page.markup import Markup, element
 from fmcompress.reporting.render import facts
 from tests.mixed import mixed_models, packed_mixed
-from tests.models import origin, packed
+from tests.models import origin, pack_model, packed
 from tests.reporting.page.samples import PAGE, Page, check_figures, figures, small, wide
 from tests.reporting.test_curve import NUMBERS, ONE_CLASS, UNMEASURED
 from tests.reporting.test_report import HOSTILE, KINDS, hostile_model

@@ -11,9 +11,9 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.generate import write_rows
 from fmcompress.data.parquet import ParquetRows
 from fmcompress.errors import DataError, OutputError
+from fmcompress.evaluation.predictions import write_predictions
 from fmcompress.evaluation.scores import open_rows_for
 from fmcompress.fm.field_specs import parse_fields
-from fmcompress.serve.batch import write_predictions
 from tests.models import SHAPES, packed, random_ids
 
 MODEL = packed(*SHAPES["mixed"])

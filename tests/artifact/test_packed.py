@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact import pack_model, unpack_model
+from fmcompress.artifact import unpack_model
 from fmcompress.artifact.counting import tier_bytes
 from fmcompress.artifact.layout import field_layouts, part_layouts
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.quantizer import HALF
-from tests.models import EVERY_SHAPE, SHAPES, origin, packed, quantized
+from tests.models import EVERY_SHAPE, SHAPES, origin, pack_model, packed, quantized
 from tests.strategies import fields
 
 

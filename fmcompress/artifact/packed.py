@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.artifact.bitpack import pack, unpack
 from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.header import Header
-from fmcompress.artifact.layout import field_layouts, part_layouts
+from fmcompress.artifact.layout import FieldLayout, TableLayout, field_layouts, part_layouts
 from fmcompress.artifact.origin import Origin
 from fmcompress.artifact.tables import read_table, write_table
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -21,14 +20,12 @@ from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers, by_field
 from fmcompress.fm.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from fmcompress.serve.scorer import Scorer
+from fmcompress.types import AnyArray, Float16Array, UInt8Array, UInt16Array
 
 
 @dataclass(frozen=True, eq=False)
-class CompressedFM:
-    """A factorization machine within a byte budget.
+class PackedFM:
+    """A factorization machine as an artifact holds it.
 
     Attributes:
         header: fields, tiers, quantizers and origin.
@@ -41,10 +38,10 @@ class CompressedFM:
 
     header: Header
     bias: float
-    values: npt.NDArray[np.float16]
-    codes: npt.NDArray[np.uint8]
+    values: Float16Array
+    codes: UInt8Array
     numeric: NumericWeights = None  # type: ignore[assignment]
-    vocabulary_data: npt.NDArray[np.uint8] | None = None
+    vocabulary_data: UInt8Array | None = None
 
     def __post_init__(self) -> None:
         if self.numeric is None:
@@ -56,6 +53,11 @@ class CompressedFM:
         return self.header.schema
 
     @property
+    def link(self) -> str:
+        """From logit to prediction."""
+        return self.header.link
+
+    @property
     def file_bytes(self) -> int:
         """Size of the artifact."""
         return self.header.header_bytes + sum(tensor.nbytes for tensor in self.header.tensors)
@@ -64,26 +66,6 @@ class CompressedFM:
     def vocabulary(self) -> Vocabulary | None:
         """The tokens of the categories; None where the artifact carries none."""
         return None if self.vocabulary_data is None else Vocabulary.decode(self.vocabulary_data.tobytes())
-
-    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> npt.NDArray[np.float32]:
-        """Return the predictions of rows, float32 (rows,): probabilities, or numbers where the link is a regression's.
-
-        Args:
-            ids: category ids counted from 0 in each field, -1 where one is missing; integers, in the order of
-                ``schema.id_names`` (rows, ids).
-            values: of the numeric fields, NaN where one is missing; (rows, numeric fields). None where there are no
-                such fields.
-
-        Raises:
-            DataError: a shape is another, an id is out of range, a value is infinite.
-        """
-        return self._scorer.predict(ids, values)
-
-    def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the artifact; see ``fmcompress.artifact.save``."""
-        from fmcompress.artifact.io import save
-
-        save(self, path, force=force)
 
     @cached_property
     def tiers(self) -> Tiers:
@@ -95,14 +77,11 @@ class CompressedFM:
                 of[self.schema.rows(number)] = unpack(stream, sum(field.sizes), field.tier_widths)[:, 0]
         return Tiers(self.schema, of)
 
-    @cached_property
-    def _scorer(self) -> Scorer:
-        from fmcompress.serve.scorer import Scorer
 
-        return Scorer(self)
+AnyPacked = TypeVar("AnyPacked", bound=PackedFM)
 
 
-def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:
+def pack_model(model: QuantizedFM, origin: Origin) -> PackedFM:
     """Return the packed form of a quantized factorization machine; its numbers are rounded as they are stored."""
     header = Header(
         frame=Frame.of(model),
@@ -123,10 +102,10 @@ def pack_model(model: QuantizedFM, origin: Origin) -> CompressedFM:
             packed_codes[place.code_start :][: place.code_bytes] = pack(_all_codes(part), place.quantizer.widths)
     largest = float(np.finfo(np.float32).max)
     bias = float(np.float32(min(max(model.bias, -largest), largest)))
-    return CompressedFM(header, bias, packed_values, packed_codes, model.numeric)
+    return PackedFM(header, bias, packed_values, packed_codes, model.numeric)
 
 
-def unpack_model(model: CompressedFM) -> QuantizedFM:
+def unpack_model(model: PackedFM) -> QuantizedFM:
     """Return the working form of a packed model: the inverse of ``pack_model``, after its rounding."""
     fields = []
     for place, error in zip(part_layouts(model.header), model.header.errors, strict=True):
@@ -147,7 +126,7 @@ def unpack_model(model: CompressedFM) -> QuantizedFM:
     return QuantizedFM(header.schema, header.dim, header.link, model.bias, tuple(fields), model.tiers, model.numeric)
 
 
-def with_vocabulary(model: CompressedFM, vocabulary: Vocabulary | None) -> CompressedFM:
+def with_vocabulary(model: AnyPacked, vocabulary: Vocabulary | None) -> AnyPacked:
     """Return a model that carries a vocabulary, or none.
 
     Raises:
@@ -161,7 +140,39 @@ def with_vocabulary(model: CompressedFM, vocabulary: Vocabulary | None) -> Compr
     return replace(model, header=replace(model.header, frame=frame), vocabulary_data=data)
 
 
-def _all_codes(field: QuantizedField) -> npt.NDArray[np.uint16]:
+def _all_codes(field: QuantizedField) -> UInt16Array:
     if field.quantizer.linear_raw:
         return field.codes
     return np.concatenate([field.codes, field.linear_codes[:, None]], axis=1)
+
+
+def stored_pieces(model: PackedFM) -> dict[str, list[AnyArray]]:
+    """Return what is stored of each field, by name: views, in the order of the bytes; nothing of those that share."""
+    found: dict[str, list[AnyArray]] = {
+        field.name: list(_pieces(model, layout))
+        for field, layout in zip(model.schema.fields, field_layouts(model.header), strict=True)
+    }
+    numeric = zip(model.schema.numeric, model.numeric.linear, model.numeric.embeddings, strict=True)
+    found |= {field.name: [np.atleast_1d(weight), embedding] for field, weight, embedding in numeric}
+    return {field.name: found.get(field.name, []) for field in model.schema.all_fields}
+
+
+def same_pieces(one: Sequence[AnyArray], other: Sequence[AnyArray]) -> bool:
+    """Return whether the contents of two fields are the same."""
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+
+def _pieces(model: PackedFM, layout: FieldLayout) -> Iterator[AnyArray]:
+    yield model.codes[layout.tier_start :][: layout.tier_bytes]
+    for part in layout.parts:
+        for table in (*part.tables, part.linear):
+            yield from _stored_table(model, table)
+        yield model.codes[part.code_start :][: part.code_bytes]
+
+
+def _stored_table(model: PackedFM, table: TableLayout) -> Iterator[AnyArray]:
+    if table.scale is None:
+        yield model.values[table.rows]
+    else:
+        yield model.codes[table.rows]
+        yield model.values[table.scale : table.scale + 1]

@@ -1,0 +1,72 @@
+"""The compressed factorization machine as users have it: it predicts, and saves itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy.typing as npt
+
+from fmcompress.artifact.io import read_artifact, save
+from fmcompress.artifact.packed import PackedFM
+from fmcompress.types import Float32Array
+
+if TYPE_CHECKING:
+    from fmcompress.serve.scorer import Scorer
+
+
+@dataclass(frozen=True, eq=False)
+class CompressedFM(PackedFM):
+    """A factorization machine within a byte budget.
+
+    Attributes:
+        header: fields, tiers, quantizers and origin.
+        bias: w_0.
+        values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, part by part, float16.
+        codes: tiers, what is stored in int8, and bit streams of codes, part by part, uint8.
+        numeric: weights of the numeric fields; None where there are none.
+        vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8; None where there is none.
+    """
+
+    @classmethod
+    def of(cls, packed: PackedFM) -> CompressedFM:
+        """Return a packed model that predicts."""
+        return cls(**{name: getattr(packed, name) for name in cls.__dataclass_fields__})
+
+    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> Float32Array:
+        """Return the predictions of rows, float32 (rows,): probabilities, or numbers where the link is a regression's.
+
+        Args:
+            ids: category ids counted from 0 in each field, -1 where one is missing; integers, in the order of
+                ``schema.id_names`` (rows, ids).
+            values: of the numeric fields, NaN where one is missing; (rows, numeric fields). None where there are no
+                such fields.
+
+        Raises:
+            DataError: a shape is another, an id is out of range, a value is infinite.
+        """
+        return self._scorer.predict(ids, values)
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the artifact; see ``fmcompress.artifact.save``."""
+        save(self, path, force=force)
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        from fmcompress.serve.scorer import Scorer
+
+        return Scorer(self)
+
+
+def load(path: str | Path) -> CompressedFM:
+    """Map an artifact into memory, after checking every byte of it.
+
+    Args:
+        path: file that ``save`` wrote.
+
+    Raises:
+        ArtifactError: the file is missing, no artifact, damaged, cut short, or of a newer schema version.
+    """
+    return CompressedFM.of(read_artifact(path))
