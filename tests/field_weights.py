@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fmcompress.methods.auto.candidates import part_menu, part_options
-from fmcompress.methods.auto.rate_distortion import embedding_curve, linear_curve, subspaces_on_menu
+from fmcompress.methods.auto.candidates import expected_candidates, tier_candidates
+from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embedding_distortion, linear_distortion
 from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
 from fmcompress.quantization.field_weights import FieldWeights, all_weights
 from fmcompress.quantization.sensitivity import from_moments
@@ -29,10 +29,10 @@ def fields_of(checkpoint):
     return all_weights(checkpoint, from_moments(checkpoint, checkpoint.counts))
 
 
-def menu_of(field, *, seed=0):
-    """Return the whole menu of a part."""
-    curves = [embedding_curve(field, count, seed=seed) for count in subspaces_on_menu(field.dim)]
-    return part_options(part_menu(field, curves, linear_curve(field, seed=seed)))
+def candidates_of(field, *, seed=0):
+    """Return all candidates of a tier."""
+    distortions = [embedding_distortion(field, count, seed=seed) for count in candidate_subspaces(field.dim)]
+    return tier_candidates(expected_candidates(field, distortions, linear_distortion(field, seed=seed)))
 
 
 def quantized_field(field, quantizer, *, seed=0):
@@ -42,6 +42,6 @@ def quantized_field(field, quantizer, *, seed=0):
     return quantize_field(field, quantizer, coded, seed=seed)
 
 
-def menu_fields():
+def some_fields():
     """Return some fields of many sizes."""
     return fields_of(random_checkpoint((1, 2, 5, 40, 700), dim=6))

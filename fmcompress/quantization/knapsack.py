@@ -1,4 +1,4 @@
-"""Allocation: one option per field, so that the expected loss is least within the budget."""
+"""Allocation: one candidate per field, so that the expected loss is least within the budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 _SPAN = 10.0
 
 
-class Priced(Protocol):
+class Candidate(Protocol):
     """Something that can be chosen."""
 
     @property
@@ -28,66 +28,70 @@ class Priced(Protocol):
         """What is to be least in sum."""
 
 
-Choice = TypeVar("Choice", bound=Priced)
+AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
 
 
-def allocate(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[Choice] | None:
-    """Choose one option of each menu so that the sum of errors is least and the bytes fit the budget.
+def allocate(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> list[AnyCandidate] | None:
+    """Choose one candidate of each group so that the sum of errors is least and the bytes fit the budget.
 
     This is the multiple-choice knapsack problem, solved as an integer program by HiGHS.
 
     Args:
-        menus: the options of each field.
-        budget_bytes: what all chosen options together may take.
+        groups: the candidates of each field.
+        budget_bytes: what all chosen candidates together may take.
 
     Returns:
-        The chosen option of each menu; None where even the smallest ones do not fit.
+        The chosen candidate of each group; None where even the smallest ones do not fit.
     """
-    smallest = sum(min(option.payload_bytes for option in menu) for menu in menus)
+    smallest = sum(min(candidate.payload_bytes for candidate in group) for group in groups)
     if smallest > budget_bytes:
         return None
-    best = [min(menu, key=lambda o: (o.error, o.payload_bytes)) for menu in menus]
-    if sum(option.payload_bytes for option in best) <= budget_bytes:
+    best = [min(group, key=lambda o: (o.error, o.payload_bytes)) for group in groups]
+    if sum(candidate.payload_bytes for candidate in best) <= budget_bytes:
         return best
-    return _best(menus, budget_bytes)
+    return _best(groups, budget_bytes)
 
 
-def _best(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[Choice]:
-    """Solve, and again without the options that alone cost more than all of what was found."""
+def _best(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> list[AnyCandidate]:
+    """Solve, and again without the candidates that alone cost more than all of what was found."""
     while True:
-        chosen = _solve(menus, budget_bytes)
-        least = [min(option.error for option in menu) for menu in menus]
-        found = sum(option.error - error for option, error in zip(chosen, least, strict=True))
-        largest = max(option.error - error for menu, error in zip(menus, least, strict=True) for option in menu)
+        chosen = _solve(groups, budget_bytes)
+        least = [min(candidate.error for candidate in group) for group in groups]
+        found = sum(candidate.error - error for candidate, error in zip(chosen, least, strict=True))
+        largest = max(
+            candidate.error - error for group, error in zip(groups, least, strict=True) for candidate in group
+        )
         if largest <= _SPAN * found:
             return chosen
-        menus = [
-            [option for option in menu if option.error - error <= found or option is kept]
-            for menu, error, kept in zip(menus, least, chosen, strict=True)
+        groups = [
+            [candidate for candidate in group if candidate.error - error <= found or candidate is kept]
+            for group, error, kept in zip(groups, least, chosen, strict=True)
         ]
 
 
-def _solve(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[Choice]:
+def _solve(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> list[AnyCandidate]:
     """Solve until the bytes fit: the solver takes a sum that is a millionth too large for one that fits."""
     allowed = budget_bytes
     while True:
-        chosen = _solve_nearly(menus, allowed)
-        excess = sum(option.payload_bytes for option in chosen) - budget_bytes
+        chosen = _solve_nearly(groups, allowed)
+        excess = sum(candidate.payload_bytes for candidate in chosen) - budget_bytes
         if excess <= 0:
             return chosen
         allowed -= excess
 
 
-def _solve_nearly(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[Choice]:
-    sizes = [len(menu) for menu in menus]
-    least = [(min(o.error for o in menu), min(o.payload_bytes for o in menu)) for menu in menus]
-    errors = np.array([o.error - low for menu, (low, _) in zip(menus, least, strict=True) for o in menu])
-    more = np.array([float(o.payload_bytes - low) for menu, (_, low) in zip(menus, least, strict=True) for o in menu])
+def _solve_nearly(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> list[AnyCandidate]:
+    sizes = [len(group) for group in groups]
+    least = [(min(o.error for o in group), min(o.payload_bytes for o in group)) for group in groups]
+    errors = np.array([o.error - low for group, (low, _) in zip(groups, least, strict=True) for o in group])
+    more = np.array(
+        [float(o.payload_bytes - low) for group, (_, low) in zip(groups, least, strict=True) for o in group]
+    )
     room = budget_bytes - sum(low for _, low in least)
-    one_of_each = csr_array((np.ones(len(errors)), (np.repeat(np.arange(len(menus)), sizes), np.arange(len(errors)))))
+    one_of_each = csr_array((np.ones(len(errors)), (np.repeat(np.arange(len(groups)), sizes), np.arange(len(errors)))))
     with _standard_output_to_nowhere():
         found = milp(
-            # Errors and bytes count from the least of their menu and are scaled: the solver's tolerances are absolute.
+            # Errors and bytes count from the least of their group and are scaled: the solver's tolerances are absolute.
             c=errors / max(float(errors.max()), np.finfo(np.float64).tiny),
             integrality=np.ones(len(errors)),
             bounds=Bounds(0, 1),
@@ -97,15 +101,15 @@ def _solve_nearly(menus: Sequence[Sequence[Choice]], budget_bytes: int) -> list[
             ],
             options={"mip_rel_gap": 0.0},
         )
-    if found.x is None:  # only the smallest options fit, if just so
-        return [min(menu, key=lambda o: o.payload_bytes) for menu in menus]
+    if found.x is None:  # only the smallest candidates fit, if just so
+        return [min(group, key=lambda o: o.payload_bytes) for group in groups]
     ends = np.cumsum(sizes)[:-1]
-    return [menu[int(np.argmax(part))] for menu, part in zip(menus, np.split(found.x, ends), strict=True)]
+    return [group[int(np.argmax(part))] for group, part in zip(groups, np.split(found.x, ends), strict=True)]
 
 
 @contextmanager
 def _standard_output_to_nowhere() -> Iterator[None]:
-    """Keep HiGHS from printing: a line of its own, for debugging, goes to standard output whatever its options say."""
+    """Keep HiGHS from printing: a line of its own, for debugging, goes to standard output whatever its settings say."""
     try:
         kept = os.dup(1)
     except OSError:  # there is no standard output

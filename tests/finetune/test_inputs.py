@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from fmcompress.finetune.inputs import InputsOf
-from fmcompress.finetune.options import ReassignOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.quantizer import parse_quantizer
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.fm.tiers import Tiers
-from fmcompress.methods.auto.reassignment import Reassigner
+from fmcompress.methods.auto.reassignment import reassign
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
 from tests import kinds
@@ -57,6 +56,7 @@ def test_codes_chosen_anew_lower_the_loss(link):
         logits, _ = FMScorer(plain).logits_and_sums(rows.ids, rows.values)
         return ckpt.link_function.losses(logits.astype(np.float64), targets.astype(np.float64)).mean()
 
-    reassigner = Reassigner(ckpt, from_moments(ckpt, ckpt.counts), model.tiers, ReassignOptions(prior=1.0))
-    after = decoded(ckpt, reassigner(model, rows, targets))
+    costs = from_moments(ckpt, ckpt.counts)
+    found = reassign(model, rows, targets, teacher=ckpt, sensitivity=costs, tiers=model.tiers, prior=1.0)
+    after = decoded(ckpt, found)
     assert loss(after) < loss(before)

@@ -7,7 +7,7 @@ import pytest
 
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.methods.auto.held_out_loss import HeldOutPrices
+from fmcompress.methods.auto.held_out_loss import prepare_held_out
 from fmcompress.methods.auto.rotation import rotated
 from fmcompress.progress import SILENT
 from fmcompress.quantization import sensitivity
@@ -77,13 +77,13 @@ def test_prices_are_what_options_do_to_the_loss_of_the_link(link):
     batch = kinds.batch(ckpt, 3000)
     weights = all_weights(ckpt, sensitivity.from_moments(ckpt, ckpt.counts))
     cut = [[np.zeros(field.cardinality, np.uint8)] for field in ckpt.schema.fields]
-    prices = HeldOutPrices(weights, ckpt, cut, batch, seed=0, progress=SILENT)
+    prices = prepare_held_out(weights, ckpt, cut, batch, seed=0, progress=SILENT)
     before = loss(ckpt, batch)
     assert prices.loss() == pytest.approx(before, abs=1e-6)
-    for table, ((menu,),) in enumerate(prices.menus()):
-        priced, occurring = prices._parts[table][0][0], prices._occurring[table].categories
-        for choice in menu.embeddings[1::4]:
+    for table, ((candidates,),) in enumerate(prices.measured()):
+        codebooks, seen = prices.tiers[table][0][0], prices.seen[table].categories
+        for candidate in candidates.embeddings[1::4]:
             embeddings = ckpt.embeddings.copy()
-            embeddings[ckpt.schema.offsets[table] + occurring] = priced.decoded(choice)
+            embeddings[ckpt.schema.offsets[table] + seen] = codebooks.decoded(candidate)
             change = loss(replace(ckpt, embeddings=embeddings, schema=ckpt.schema.without_pads()), batch) - before
-            assert choice.error == pytest.approx(change, abs=1e-6)
+            assert candidate.error == pytest.approx(change, abs=1e-6)

@@ -9,7 +9,7 @@ import pytest
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.errors import BudgetError
 from fmcompress.fm.schema import Schema
-from fmcompress.methods.auto.bit_allocation import Planner
+from fmcompress.methods.auto.bit_allocation import allocate_bits, price_candidates
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
 from fmcompress.serve.compressed_fm import load
@@ -20,8 +20,8 @@ SIZES = (40, 1, 700, 7, 130)
 
 def planned(checkpoint, budget):
     sensitivity = from_moments(checkpoint, checkpoint.counts)
-    planner = Planner(checkpoint, checkpoint.counts, sensitivity, seed=7)
-    return planner.plan(origin(budget_bytes=budget)), sensitivity
+    priced = price_candidates(checkpoint, checkpoint.counts, sensitivity, seed=7)
+    return allocate_bits(priced, origin(budget_bytes=budget)), sensitivity
 
 
 def made(checkpoint, budget):

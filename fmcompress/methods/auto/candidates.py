@@ -1,8 +1,8 @@
-"""The menu: the ways in which a field can be stored, with their bytes and what they are expected to cost.
+"""The ways in which a field can be stored, with their bytes and their expected rise of the loss.
 
-A field is stored whole or in tiers. Each part has its own menu: for the embeddings raw ones, a shared vector, or
-codebooks for 1 to 32 subspaces, as many codewords in each as pay there; for the linear weights the same with one
-subspace; all of it in fp16 or int8. What another option beats in both bytes and price is left out.
+A field is stored whole or in tiers. Each tier has candidates of its own: for the embeddings raw ones, a shared vector,
+or codebooks for 1 to 32 subspaces, as many codewords in each as pay there; for the linear weights the same with one
+subspace; all of it in fp16 or int8. What another candidate beats in both bytes and loss is left out.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.artifact.counting import entry_bytes, tier_bytes
 from fmcompress.fm.quantizer import (
@@ -26,72 +24,72 @@ from fmcompress.fm.quantizer import (
     subspace_bounds,
 )
 from fmcompress.fm.schema import Field
-from fmcompress.methods.auto.rate_distortion import Curve
+from fmcompress.methods.auto.pareto import pareto, thinned, unbeaten
+from fmcompress.methods.auto.rate_distortion import RateDistortion
 from fmcompress.quantization.field_weights import FieldWeights, Metric
-from fmcompress.quantization.knapsack import Priced
 from fmcompress.types import Float64Array
 
-_MOST_PART_OPTIONS = 300
-_MOST_OPTIONS = 600
+_MOST_TIER_CANDIDATES = 300
+_MOST_FIELD_CANDIDATES = 600
 _LARGEST_INT8 = 127
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A way to store the embeddings of a part, or its linear weights.
+class WeightsCandidate:
+    """A way to store the embeddings of a tier, or its linear weights.
 
     Attributes:
         codewords: of each subspace's codebook; none for raw numbers.
         error: expected rise of the loss per row.
         metric: in which codebooks are made.
-        doubt: standard error of a measured one, counted against it; 0 for what is computed.
+        standard_error: of a measured rise, counted against it; 0 for what is computed.
     """
 
     codewords: tuple[int, ...]
     error: float
     metric: Metric = "fm"
-    doubt: float = 0.0
+    standard_error: float = 0.0
 
     @property
-    def weighed(self) -> float:
-        """What the choice is weighed by: a gain that may well be chance is none."""
-        return self.error + self.doubt
+    def penalised(self) -> float:
+        """What the candidate is weighed by: a gain that may well be chance is none."""
+        return self.error + self.standard_error
 
 
 @dataclass(frozen=True)
-class PartMenu:
-    """The choices for a field, or a tier of it.
+class TierCandidates:
+    """The candidates for a tier of a field, or for all of it.
 
     Attributes:
         cardinality: number of its categories.
         dim: embedding size l.
-        embeddings: choices for the embeddings.
-        linear: choices for the linear weights; their codewords are one number, or none.
+        embeddings: candidates for the embeddings.
+        linear: candidates for the linear weights; their codewords are one number, or none.
         rounding: what int8 in place of fp16 costs, expected rise of the loss per row.
     """
 
     cardinality: int
     dim: int
-    embeddings: tuple[Choice, ...]
-    linear: tuple[Choice, ...]
+    embeddings: tuple[WeightsCandidate, ...]
+    linear: tuple[WeightsCandidate, ...]
     rounding: float
 
-    def price(self, option: PartOption) -> float:
-        """Return what an option costs by this menu."""
-        quantizer = option.quantizer
+    def rise(self, stored: TierCandidate) -> float:
+        """Return the expected rise of the loss per row where the tier is so stored."""
+        quantizer = stored.quantizer
         size = (quantizer.linear_codewords,) if quantizer.linear_codewords else ()
         embeddings = next(
-            choice.error
-            for choice in self.embeddings
-            if choice.codewords == quantizer.codewords and (not choice.codewords or choice.metric == option.metric)
+            one.error
+            for one in self.embeddings
+            if one.codewords == quantizer.codewords and (not one.codewords or one.metric == stored.metric)
         )
-        linear = next(choice.error for choice in self.linear if choice.codewords == size)
+        linear = next(one.error for one in self.linear if one.codewords == size)
         return embeddings + linear + (self.rounding if quantizer.value_bytes == INT8 else 0.0)
 
 
 @dataclass(frozen=True)
-class PartOption:
-    """A way to store a part.
+class TierCandidate:
+    """A way to store a tier.
 
     Attributes:
         quantizer: how it is stored.
@@ -107,42 +105,39 @@ class PartOption:
 
 
 @dataclass(frozen=True)
-class Option:
+class FieldCandidate:
     """A way to store a field.
 
     Attributes:
-        layout: number of the layout: how the field is cut into tiers.
-        parts: how each tier is stored.
+        split: number of the way in which the field is split into tiers.
+        tiers: how each tier is stored.
         payload_bytes: what all of it takes in the artifact, with its entry in the header.
         error: expected rise of the loss per row.
     """
 
-    layout: int
-    parts: tuple[PartOption, ...]
+    split: int
+    tiers: tuple[TierCandidate, ...]
     payload_bytes: int
     error: float
 
 
-Ranked = TypeVar("Ranked", bound=Priced)
-
-
-def part_menu(field: FieldWeights, curves: Iterable[Curve], linear: Curve) -> PartMenu:
-    """Return the choices for a part, priced by the expected loss.
+def expected_candidates(
+    field: FieldWeights, embeddings: Iterable[RateDistortion], linear: RateDistortion
+) -> TierCandidates:
+    """Return the candidates for a tier, by their expected loss.
 
     Args:
         field: its weights.
-        curves: of each number of subspaces, see ``embedding_curve``.
-        linear: of the linear weights, see ``linear_curve``.
+        embeddings: of each number of subspaces, see ``embedding_distortion``.
+        linear: of the linear weights, see ``linear_distortion``.
     """
-    embeddings = [
-        Choice((), 0.0),
-        *(choice for curve in curves for choice in sized(curve, field.cardinality, field.dim)),
-    ]
-    weights = [Choice((), 0.0), *sized(linear, field.cardinality, 1)]
-    return PartMenu(field.cardinality, field.dim, tuple(embeddings), tuple(weights), rounding_error(field))
+    raw = WeightsCandidate((), 0.0)
+    coded = [one for found in embeddings for one in codebook_candidates(found, field.cardinality, field.dim)]
+    weights = codebook_candidates(linear, field.cardinality, 1)
+    return TierCandidates(field.cardinality, field.dim, (raw, *coded), (raw, *weights), rounding_rise(field))
 
 
-def rounding_error(field: FieldWeights) -> float:
+def rounding_rise(field: FieldWeights) -> float:
     """Return what int8 costs: steps of max|v|/127 have a variance of a twelfth of their square."""
     total = float(field.frequencies.sum())
     steps = [float(np.abs(table).max(initial=0)) / _LARGEST_INT8 for table in (field.embeddings, field.linear)]
@@ -150,34 +145,36 @@ def rounding_error(field: FieldWeights) -> float:
     return 0.5 * total * sum(cost * min(step, 1e30) ** 2 / 12 for cost, step in zip(costs, steps, strict=True))
 
 
-def sized(curve: Curve, cardinality: int, dim: int, metric: Metric = "fm") -> Iterator[Choice]:
+def codebook_candidates(
+    found: RateDistortion, cardinality: int, dim: int, metric: Metric = "fm"
+) -> Iterator[WeightsCandidate]:
     """Yield sizes of all subspaces' codebooks, from one codeword each to the largest, the steps that pay most first.
 
-    Each subspace goes along the lower convex hull of its errors over bytes, so that each choice is the best of its size
-    among all mixtures of sizes.
+    Each subspace goes along the lower convex hull of its errors over bytes, so that each candidate is the best of its
+    size among all mixtures of sizes.
 
     Args:
-        curve: errors of each subspace with each size.
+        found: errors of each subspace with each size.
         cardinality: number of categories.
         dim: coordinates of all subspaces.
         metric: in which codebooks are made.
     """
-    subspaces = len(curve.errors)
+    subspaces = len(found.errors)
     widths = np.array([end - start for start, end in subspace_bounds(dim, subspaces)])
-    sizes = np.array(curve.sizes)
-    bits = np.array([code_bits(size) for size in curve.sizes])
+    sizes = np.array(found.sizes)
+    bits = np.array([code_bits(size) for size in found.sizes])
     costs = INT8 * sizes[None] * widths[:, None] + cardinality * bits[None] / 8
     at = [0] * subspaces
-    errors = curve.errors[:, 0].copy()
+    errors = found.errors[:, 0].copy()
     if subspaces == 1:
-        yield Choice((1,), float(errors.sum()), metric)
-    steps = [step for number in range(subspaces) if (step := _steepest(costs, curve.errors, number, 0))]
+        yield WeightsCandidate((1,), float(errors.sum()), metric)
+    steps = [step for number in range(subspaces) if (step := _steepest(costs, found.errors, number, 0))]
     heapq.heapify(steps)
     while steps:
         _, number, size = heapq.heappop(steps)
-        at[number], errors[number] = size, curve.errors[number, size]
-        yield Choice(tuple(curve.sizes[i] for i in at), float(errors.sum()), metric)
-        if step := _steepest(costs, curve.errors, number, size):
+        at[number], errors[number] = size, found.errors[number, size]
+        yield WeightsCandidate(tuple(found.sizes[i] for i in at), float(errors.sum()), metric)
+        if step := _steepest(costs, found.errors, number, size):
             heapq.heappush(steps, step)
 
 
@@ -190,20 +187,20 @@ def _steepest(costs: Float64Array, errors: Float64Array, number: int, start: int
     return -float(fall[best]), number, start + 1 + best
 
 
-def blended(measured: PartMenu, expected: PartMenu, share: float) -> PartMenu:
-    """Return a menu with prices between those of two menus of the same choices.
+def blended(measured: TierCandidates, expected: TierCandidates, share: float) -> TierCandidates:
+    """Return candidates with rises between those of the same candidates.
 
     Args:
-        measured: prices on rows.
-        expected: prices by the expected loss.
+        measured: rises as measured on rows.
+        expected: expected ones.
         share: of the measured ones, 0 to 1.
     """
 
-    def mixed(one: Choice, other: Choice) -> Choice:
+    def mixed(one: WeightsCandidate, other: WeightsCandidate) -> WeightsCandidate:
         return replace(
             one,
             error=share * one.error + (1 - share) * other.error,
-            doubt=share * one.doubt + (1 - share) * other.doubt,
+            standard_error=share * one.standard_error + (1 - share) * other.standard_error,
         )
 
     return replace(
@@ -213,112 +210,81 @@ def blended(measured: PartMenu, expected: PartMenu, share: float) -> PartMenu:
     )
 
 
-def thinned_choices(choices: Sequence[Choice], field: FieldWeights, most: int) -> list[Choice]:
-    """Return at most ``most`` choices for the embeddings of a part, evenly spread over their bytes' logarithm."""
-    quantizers = [Quantizer(choice.codewords, 1, INT8) for choice in choices]
-    options = [
-        PartOption(quantizer, quantizer.payload_bytes(field.cardinality, field.dim), choice.error, choice.metric)
-        for choice, quantizer in zip(choices, quantizers, strict=True)
+def thinned_embeddings(found: Sequence[WeightsCandidate], field: FieldWeights, most: int) -> list[WeightsCandidate]:
+    """Return at most ``most`` candidates for the embeddings of a tier, evenly spread over their bytes' logarithm."""
+    quantizers = [Quantizer(one.codewords, 1, INT8) for one in found]
+    stored = [
+        TierCandidate(quantizer, quantizer.payload_bytes(field.cardinality, field.dim), one.error, one.metric)
+        for one, quantizer in zip(found, quantizers, strict=True)
     ]
-    return [Choice(o.quantizer.codewords, o.error, o.metric) for o in thinned(pareto(options), most)]
+    return [WeightsCandidate(o.quantizer.codewords, o.error, o.metric) for o in thinned(pareto(stored), most)]
 
 
-def part_options(menu: PartMenu) -> list[PartOption]:
-    """Return the options of a part that no other one beats in both bytes and price, by rising bytes."""
-    options = []
+def tier_candidates(tier: TierCandidates) -> list[TierCandidate]:
+    """Return the ways to store a tier that no other one beats in both bytes and loss, by rising bytes."""
+    found = []
     for value_bytes in (HALF, INT8):
-        rounding = menu.rounding if value_bytes == INT8 else 0.0
-        for choice in _unbeaten_embeddings(menu, value_bytes):
-            for linear in menu.linear:
-                quantizer = Quantizer(choice.codewords, linear.codewords[0] if linear.codewords else 0, value_bytes)
-                payload = quantizer.payload_bytes(menu.cardinality, menu.dim) + _name_bytes(quantizer)
-                price = choice.weighed + linear.weighed + rounding
-                options.append(PartOption(quantizer, payload, price, choice.metric))
-    return thinned(pareto(options), _MOST_PART_OPTIONS)
+        rounding = tier.rounding if value_bytes == INT8 else 0.0
+        for one in _unbeaten_embeddings(tier, value_bytes):
+            for linear in tier.linear:
+                quantizer = Quantizer(one.codewords, linear.codewords[0] if linear.codewords else 0, value_bytes)
+                payload = quantizer.payload_bytes(tier.cardinality, tier.dim) + _name_bytes(quantizer)
+                error = one.penalised + linear.penalised + rounding
+                found.append(TierCandidate(quantizer, payload, error, one.metric))
+    return thinned(pareto(found), _MOST_TIER_CANDIDATES)
 
 
-def _unbeaten_embeddings(menu: PartMenu, value_bytes: int) -> list[Choice]:
-    """Return the choices for the embeddings that pay with numbers of so many bytes."""
-    quantizers = [Quantizer(choice.codewords, 1, value_bytes) for choice in menu.embeddings]
-    payloads = [q.payload_bytes(menu.cardinality, menu.dim) + _name_bytes(q) for q in quantizers]
-    errors = np.array([choice.weighed for choice in menu.embeddings])
-    return [menu.embeddings[place] for place in unbeaten(np.array(payloads), errors).tolist()]
+def _unbeaten_embeddings(tier: TierCandidates, value_bytes: int) -> list[WeightsCandidate]:
+    """Return the candidates for the embeddings that pay with numbers of so many bytes."""
+    quantizers = [Quantizer(one.codewords, 1, value_bytes) for one in tier.embeddings]
+    payloads = [q.payload_bytes(tier.cardinality, tier.dim) + _name_bytes(q) for q in quantizers]
+    errors = np.array([one.penalised for one in tier.embeddings])
+    return [tier.embeddings[place] for place in unbeaten(np.array(payloads), errors).tolist()]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A way to cut a field into tiers.
+class TierSplit:
+    """A way to split a field into tiers.
 
     Attributes:
         sizes: categories in each tier.
-        options: of each tier.
+        candidates: of each tier.
     """
 
     sizes: tuple[int, ...]
-    options: tuple[Sequence[PartOption], ...]
+    candidates: tuple[Sequence[TierCandidate], ...]
 
 
-def field_options(field: Field, layouts: Sequence[Layout]) -> list[Option]:
-    """Return the options of a field that no other one beats in both bytes and price, by rising bytes.
+def field_candidates(field: Field, splits: Sequence[TierSplit]) -> list[FieldCandidate]:
+    """Return the ways to store a field that no other one beats in both bytes and loss, by rising bytes.
 
     Args:
         field: the field.
-        layouts: the ways to cut it.
+        splits: the ways to split it.
     """
-    found: list[Option] = []
-    for number, layout in enumerate(layouts):
-        raw = [Quantizer()] * len(layout.sizes)
+    found: list[FieldCandidate] = []
+    for number, split in enumerate(splits):
+        raw = [Quantizer()] * len(split.sizes)
         names = sum(map(_name_bytes, raw))
-        fixed = entry_bytes(field, raw, layout.sizes) - names + tier_bytes(layout.sizes)
-        combined = [
-            Option(number, (option,), fixed + option.payload_bytes, option.error) for option in layout.options[0]
-        ]
-        for options in layout.options[1:]:
-            combined = _combined(combined, options)
+        fixed = entry_bytes(field, raw, split.sizes) - names + tier_bytes(split.sizes)
+        combined = [FieldCandidate(number, (one,), fixed + one.payload_bytes, one.error) for one in split.candidates[0]]
+        for more in split.candidates[1:]:
+            combined = _combined(combined, more)
         found.extend(combined)
-    return thinned(pareto(found), _MOST_OPTIONS)
+    return thinned(pareto(found), _MOST_FIELD_CANDIDATES)
 
 
-def _combined(options: Sequence[Option], more: Sequence[PartOption]) -> list[Option]:
+def _combined(found: Sequence[FieldCandidate], more: Sequence[TierCandidate]) -> list[FieldCandidate]:
     """Return the pairs that no other pair beats."""
-    payloads = np.add.outer([o.payload_bytes for o in options], [o.payload_bytes for o in more]).reshape(-1)
-    errors = np.add.outer([o.error for o in options], [o.error for o in more]).reshape(-1)
-    found = []
+    payloads = np.add.outer([o.payload_bytes for o in found], [o.payload_bytes for o in more]).reshape(-1)
+    errors = np.add.outer([o.error for o in found], [o.error for o in more]).reshape(-1)
+    pairs = []
     for place in unbeaten(payloads, errors).tolist():
-        one, other = options[place // len(more)], more[place % len(more)]
-        found.append(Option(one.layout, (*one.parts, other), int(payloads[place]), float(errors[place])))
-    return thinned(found, _MOST_OPTIONS)
+        one, other = found[place // len(more)], more[place % len(more)]
+        pairs.append(FieldCandidate(one.split, (*one.tiers, other), int(payloads[place]), float(errors[place])))
+    return thinned(pairs, _MOST_FIELD_CANDIDATES)
 
 
 def _name_bytes(quantizer: Quantizer) -> int:
     """Return what the names of a quantizer take in the header."""
     return len(embedding_spec(quantizer)) + len(linear_spec(quantizer))
-
-
-def pareto(found: Iterable[Ranked]) -> list[Ranked]:
-    """Return the options that no other one beats in both bytes and error, by rising bytes."""
-    options = list(found)
-    payloads = np.array([option.payload_bytes for option in options], dtype=np.int64)
-    errors = np.array([option.error for option in options], dtype=np.float64)
-    return [options[place] for place in unbeaten(payloads, errors).tolist()]
-
-
-def unbeaten(payloads: npt.NDArray[np.int64], errors: Float64Array) -> npt.NDArray[np.int64]:
-    """Return the places of the options that no other one beats in both bytes and error, by rising bytes."""
-    order = np.lexsort((errors, payloads))
-    sorted_errors = errors[order]
-    least = np.minimum.accumulate(sorted_errors)
-    return np.asarray(order[np.append(np.inf, least[:-1])[: len(order)] > sorted_errors])
-
-
-def thinned(options: list[Ranked], most: int) -> list[Ranked]:
-    """Return at most ``most`` of some options by rising bytes and falling error, spread evenly over their sizes.
-
-    The smallest and the best one stay; of those with nearly the same bytes, the best.
-    """
-    if len(options) <= most:
-        return options
-    logs = np.log([option.payload_bytes + 1 for option in options])
-    slots = np.floor((logs - logs[0]) / (logs[-1] - logs[0]) * (most - 1)).astype(np.int64)
-    last = np.flatnonzero(np.append(slots[1:] != slots[:-1], True))
-    return [options[place] for place in np.unique(np.append(0, last)).tolist()]

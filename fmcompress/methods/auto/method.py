@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from fmcompress.finetune.options import ReassignOptions, TuneOptions
-from fmcompress.methods.auto.bit_allocation import Planner
+from fmcompress.methods.auto.bit_allocation import PricedCandidates, allocate_bits, price_candidates
 from fmcompress.methods.auto.rotation import rotated
 from fmcompress.methods.base import Job, QuantizationMethod
 from fmcompress.quantization.measurements import Measurements
@@ -15,27 +15,29 @@ from fmcompress.quantization.plan import Plan
 
 
 @dataclass(frozen=True)
-class PricedCandidates(Measurements):
-    """Measurements of a checkpoint along its principal axes, and what the ways to store each field cost."""
+class AutoMeasurements(Measurements):
+    """Measurements of a checkpoint along its principal axes, and of the ways to store each field."""
 
     @cached_property
-    def planner(self) -> Planner:
+    def candidates(self) -> PricedCandidates:
         """The candidates of each field, with their bytes and their rise of the loss."""
         held_out = None
         if self.data is not None:
-            from fmcompress.methods.auto.held_out_loss import draw_rows, tells_enough
+            from fmcompress.methods.auto.held_out_loss import draw_held_out, enough_rows
 
-            drawn = draw_rows(self.data.valid, seed=self.seed)
-            held_out = drawn if tells_enough(drawn, self.checkpoint.link_function) else None
+            drawn = draw_held_out(self.data.valid, seed=self.seed)
+            held_out = drawn if enough_rows(drawn, self.checkpoint.link_function) else None
             if held_out is None:
                 self.progress.note(
                     "validation data hold too few rows of one label to price on them: by the expected loss"
                 )
-        return Planner(self.checkpoint, self.counts, self.sensitivity, held_out, seed=self.seed, progress=self.progress)
+        return price_candidates(
+            self.checkpoint, self.counts, self.sensitivity, held_out, seed=self.seed, progress=self.progress
+        )
 
 
 @dataclass(frozen=True)
-class Auto(QuantizationMethod[PricedCandidates]):
+class Auto(QuantizationMethod[AutoMeasurements]):
     """Quantizers of each field are chosen by exact allocation; errors cost what they cost the factorization machine."""
 
     name: ClassVar[str] = "auto"
@@ -44,14 +46,14 @@ class Auto(QuantizationMethod[PricedCandidates]):
         """Return tuning with codes that are assigned anew between epochs."""
         return TuneOptions(reassign=ReassignOptions())
 
-    def measure(self, job: Job) -> PricedCandidates:
+    def measure(self, job: Job) -> AutoMeasurements:
         """Return what is measured of the checkpoint along its principal axes."""
-        return PricedCandidates(rotated(job.checkpoint), job.data, job.seed, job.progress)
+        return AutoMeasurements(rotated(job.checkpoint), job.data, job.seed, job.progress)
 
-    def plan(self, job: Job, measured: PricedCandidates) -> Plan:
+    def plan(self, job: Job, measured: AutoMeasurements) -> Plan:
         """Return the allocation with the least loss within the budget.
 
         Raises:
             BudgetError: no artifact of this model fits the budget.
         """
-        return measured.planner.plan(job.origin, vocabulary_bytes=job.vocabulary_bytes)
+        return allocate_bits(measured.candidates, job.origin, vocabulary_bytes=job.vocabulary_bytes)

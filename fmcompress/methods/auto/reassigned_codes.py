@@ -17,7 +17,7 @@ from fmcompress.finetune.targets import Targets
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.tiers import Tiers
-from fmcompress.methods.auto.reassignment import Reassigner
+from fmcompress.methods.auto.reassignment import reassign
 from fmcompress.quantization.sensitivity import Sensitivity
 
 _SAMPLE_ROWS = 2**20
@@ -52,8 +52,16 @@ class ReassignedCodes(CodeUpdate):
             return
         sample = _sample(self.rows, seed=self.seed * 1_000_003 + epoch)
         wanted = np.concatenate([targets.of(chunk) for chunk in _chunks(sample)])
-        reassigner = Reassigner(self.teacher, self.sensitivity, self.tiers, self.options)
-        module.recode(reassigner(module.store(model), sample, wanted))
+        found = reassign(
+            module.store(model),
+            sample,
+            wanted,
+            teacher=self.teacher,
+            sensitivity=self.sensitivity,
+            tiers=self.tiers,
+            prior=self.options.prior,
+        )
+        module.recode(found)
 
 
 def _sample(rows: Rows, *, seed: int) -> Batch:

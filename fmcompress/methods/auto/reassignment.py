@@ -1,4 +1,4 @@
-"""Codes chosen anew by what they do to the loss: a Newton step in codes.
+"""Codes assigned anew by what they do to the loss: a Newton step in codes.
 
 With all else as it is, the loss of the rows in which category i is active is a function of its embedding and linear
 weight alone, q' = (q, w), for the logit of a row is z + (q' − q'_i) · u with u = (S − q_i, 1). To second order it is
@@ -16,22 +16,19 @@ left out of account.)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.data.batch import Batch
-from fmcompress.finetune.options import ReassignOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.links import Link
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.fm.shared_tables import stacked
 from fmcompress.fm.tiers import Tiers
 from fmcompress.quantization.sensitivity import Sensitivity
-
-Array = npt.NDArray[np.float32]
-Whole = npt.NDArray[np.int64]
+from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt16Array
 
 _BLOCK_BYTES = 64 * 2**20
 _CHUNK_ROWS = 4096
@@ -41,171 +38,199 @@ _SWEEPS = 2
 _CURVATURE_ROWS = 256
 
 
-class Reassigner:
-    """Chooses the codes of a quantized factorization machine anew."""
+def reassign(
+    model: QuantizedFM,
+    sample: Batch,
+    targets: Float32Array,
+    *,
+    teacher: FMCheckpoint,
+    sensitivity: Sensitivity,
+    tiers: Tiers,
+    prior: float,
+) -> QuantizedFM:
+    """Return a quantized factorization machine with codes assigned anew on a sample of rows.
 
-    def __init__(self, teacher: FMCheckpoint, sensitivity: Sensitivity, tiers: Tiers, options: ReassignOptions) -> None:
-        """Keep what does not change.
-
-        Args:
-            teacher: the factorization machine that is compressed, in the coordinates of the codebooks.
-            sensitivity: H_f and h_f of each field.
-            tiers: how its fields are cut into parts.
-            options: how to choose.
-        """
-        self._teacher = teacher
-        self._sensitivity = sensitivity
-        self._tiers = tiers
-        self._prior = np.float32(options.prior)
-
-    def __call__(self, model: QuantizedFM, sample: Batch, targets: Array) -> QuantizedFM:
-        """Return the model with codes chosen on a sample of rows.
-
-        Args:
-            model: the quantized factorization machine.
-            sample: the rows, with the ids of the fields.
-            targets: t, float32 (rows,).
-        """
-        fields = list(model.fields)
-        state = _Decoded(self._teacher, model)
-        ids = self._tiers.ids(stacked(sample.ids, self._tiers.schema))
-        sizes = [field.quantizer.row_bits * len(state.rows_of(part)) for part, field in enumerate(fields)]
-        for part in np.argsort(-np.array(sizes), kind="stable").tolist():
-            if sizes[part]:
-                fields[part] = self._field(state, part, fields[part], _Rows(sample, ids[:, part], targets))
-                state.update(part, fields[part])
-        return replace(model, fields=tuple(fields))
-
-    def _field(self, state: _Decoded, part: int, field: QuantizedField, rows: _Rows) -> QuantizedField:
-        own = state.rows_of(part)
-        column = int(self._tiers.field_of[part])
-        hessian = np.zeros((self._teacher.dim + 1,) * 2, dtype=np.float32)
-        hessian[:-1, :-1] = self._sensitivity.hessians[column]
-        hessian[-1, -1] = self._sensitivity.curvatures[column]
-        wanted = np.concatenate([self._teacher.embeddings[own], self._teacher.linear[own, None]], axis=1)
-        current = np.concatenate([state.embeddings[own], state.linear[own, None]], axis=1)
-        coded = _codes_of(field)
-        tables = _tables_of(field)
-        per_block = max(1, _BLOCK_BYTES // (4 * hessian.size))
-        for first in range(0, len(own), per_block):
-            block = slice(first, min(first + per_block, len(own)))
-            gradients, hessians = rows.derivatives(state, current[block, :-1], block)
-            gradients += self._prior * (current[block] - wanted[block]) @ hessian
-            hessians += self._prior * hessian
-            _descend(coded[block], tables, current[block], gradients, hessians)
-        return _with_codes(field, coded)
+    Args:
+        model: the quantized factorization machine.
+        sample: the rows, with the ids of the fields.
+        targets: t, float32 (rows,).
+        teacher: the factorization machine that is compressed, in the coordinates of the codebooks.
+        sensitivity: H_f and h_f of each field.
+        tiers: how its fields are split.
+        prior: for how many rows the teacher's own embedding counts.
+    """
+    fields = list(model.fields)
+    decoded = _decode(teacher, model)
+    ids = tiers.ids(stacked(sample.ids, tiers.schema))
+    sizes = [field.quantizer.row_bits * len(decoded.rows_of(tier)) for tier, field in enumerate(fields)]
+    for tier in np.argsort(-np.array(sizes), kind="stable").tolist():
+        if sizes[tier]:
+            column = int(tiers.field_of[tier])
+            cost = np.float32(prior), _hessian(sensitivity, column)
+            fields[tier] = _reassigned(
+                decoded, tier, fields[tier], _rows_by_category(sample, ids[:, tier], targets), cost
+            )
+            decoded.update(tier, fields[tier])
+    return replace(model, fields=tuple(fields))
 
 
+def _hessian(sensitivity: Sensitivity, column: int) -> Float32Array:
+    """Return H_f and h_f as one matrix, float32 (dim + 1, dim + 1)."""
+    own = sensitivity.hessians[column]
+    hessian = np.zeros((len(own) + 1,) * 2, dtype=np.float32)
+    hessian[:-1, :-1] = own
+    hessian[-1, -1] = sensitivity.curvatures[column]
+    return hessian
+
+
+def _reassigned(
+    decoded: _Decoded,
+    tier: int,
+    field: QuantizedField,
+    rows: _RowsByCategory,
+    cost: tuple[np.float32, Float32Array],
+) -> QuantizedField:
+    """Return a tier with its codes assigned anew; ``cost`` is the prior and the matrix of what errors cost."""
+    prior, hessian = cost
+    teacher, own = decoded.teacher, decoded.rows_of(tier)
+    wanted = np.concatenate([teacher.embeddings[own], teacher.linear[own, None]], axis=1)
+    current = np.concatenate([decoded.embeddings[own], decoded.linear[own, None]], axis=1)
+    coded = _codes_of(field)
+    tables = _tables_of(field)
+    per_block = max(1, _BLOCK_BYTES // (4 * hessian.size))
+    for first in range(0, len(own), per_block):
+        block = slice(first, min(first + per_block, len(own)))
+        gradients, hessians = rows.derivatives(decoded, current[block, :-1], block)
+        gradients += prior * (current[block] - wanted[block]) @ hessian
+        hessians += prior * hessian
+        _descend(coded[block], tables, current[block], gradients, hessians)
+    return _with_codes(field, coded)
+
+
+@dataclass(frozen=True)
 class _Decoded:
     """The decoded weights of a quantized model, in the order of the fields' tables."""
 
-    def __init__(self, like: FMCheckpoint, model: QuantizedFM) -> None:
-        self._tiers = model.tiers
-        self.embeddings = np.empty_like(like.embeddings)
-        self.linear = np.empty_like(like.linear)
-        for part, field in enumerate(model.fields):
-            own = self.rows_of(part)
-            self.embeddings[own], self.linear[own] = field.embeddings(), field.linear()
-        # Decoded, a PAD's row is not zero; but it is in no row of the data.
-        schema = like.schema.without_pads()
-        decoded = replace(like, schema=schema, bias=model.bias, embeddings=self.embeddings, linear=self.linear)
-        self._scorer = FMScorer(decoded)
-        self.link = like.link_function
+    teacher: FMCheckpoint
+    tiers: Tiers
+    embeddings: Float32Array
+    linear: Float32Array
+    scorer: FMScorer
 
-    def rows_of(self, part: int) -> Whole:
-        """Return the rows of the tables of a part's categories, int64 (n,)."""
-        return self._tiers.order[self._tiers.parts.rows(part)]
+    @property
+    def link(self) -> Link:
+        return self.teacher.link_function
 
-    def update(self, part: int, field: QuantizedField) -> None:
-        """Take over a part's weights."""
-        own = self.rows_of(part)
+    def rows_of(self, tier: int) -> Int64Array:
+        """Return the rows of the tables of a tier's categories, int64 (n,)."""
+        return self.tiers.order[self.tiers.parts.rows(tier)]
+
+    def update(self, tier: int, field: QuantizedField) -> None:
+        """Take over a tier's weights."""
+        own = self.rows_of(tier)
         self.embeddings[own], self.linear[own] = field.embeddings(), field.linear()
-        self._scorer.refresh(own, self.linear[own])
+        self.scorer.refresh(own, self.linear[own])
 
-    def logits_and_sums(self, batch: Batch) -> tuple[Array, Array]:
+    def logits_and_sums(self, batch: Batch) -> tuple[Float32Array, Float32Array]:
         """Return logits, float32 (rows,), and S, float32 (rows, dim)."""
-        return self._scorer.logits_and_sums(batch.ids, batch.values)
+        return self.scorer.logits_and_sums(batch.ids, batch.values)
 
 
-class _Rows:
-    """The rows in which the categories of one part are active, sorted by category."""
+def _decode(teacher: FMCheckpoint, model: QuantizedFM) -> _Decoded:
+    embeddings, linear = np.empty_like(teacher.embeddings), np.empty_like(teacher.linear)
+    for tier, field in enumerate(model.fields):
+        own = model.tiers.order[model.tiers.parts.rows(tier)]
+        embeddings[own], linear[own] = field.embeddings(), field.linear()
+    # Decoded, a PAD's row is not zero; but it is in no row of the data.
+    schema = teacher.schema.without_pads()
+    decoded = replace(teacher, schema=schema, bias=model.bias, embeddings=embeddings, linear=linear)
+    return _Decoded(teacher, model.tiers, embeddings, linear, FMScorer(decoded))
 
-    def __init__(self, sample: Batch, own: npt.NDArray[np.int32], targets: Array) -> None:
-        """Sort the rows; those of one category stay in their random order.
 
-        Args:
-            sample: the rows.
-            own: category in the part of the stacked rows, -1 where they have none, int32 (uses · rows,).
-            targets: t, float32 (rows,).
-        """
-        self._sample, self._targets = sample, targets
-        present = np.flatnonzero(own >= 0)
-        order = present[np.argsort(own[present], kind="stable")]
-        self._own = own[order].astype(np.int64)
-        self._rows = order % len(sample)
+@dataclass(frozen=True)
+class _RowsByCategory:
+    """The rows in which the categories of one tier are active, sorted by category.
 
-    def derivatives(self, state: _Decoded, current: Array, block: slice) -> tuple[Array, Array]:
+    Attributes:
+        sample: all rows.
+        targets: t of all rows, float32 (rows,).
+        categories: of the sorted rows, rising, int64 (n,).
+        rows: the sorted rows, int64 (n,); those of one category stay in their random order.
+    """
+
+    sample: Batch
+    targets: Float32Array
+    categories: Int64Array
+    rows: Int64Array
+
+    def derivatives(self, decoded: _Decoded, current: Float32Array, block: slice) -> tuple[Float32Array, Float32Array]:
         """Return g_i, float32 (n, dim + 1), and H_i, float32 (n, dim + 1, dim + 1), of a block of categories.
 
         Args:
-            state: all weights as they are.
+            decoded: all weights as they are.
             current: embeddings of the categories, float32 (n, dim).
             block: these categories.
         """
         size = current.shape[1] + 1
         gradients = np.zeros((len(current), size), dtype=np.float32)
         hessians = np.zeros((len(current), size * size), dtype=np.float32)
-        for rows, own in self._chunks(block):
-            logits, sums = state.logits_and_sums(self._sample.take(rows))
-            slopes = state.link.slopes(logits.astype(np.float64), self._targets[rows].astype(np.float64))
-            curvatures = state.link.curvatures(logits.astype(np.float64)).astype(np.float32)
+        for first, rows, own in self._chunks(block):
+            logits, sums = decoded.logits_and_sums(self.sample.take(rows))
+            slopes = decoded.link.slopes(logits.astype(np.float64), self.targets[rows].astype(np.float64))
+            curvatures = decoded.link.curvatures(logits.astype(np.float64)).astype(np.float32)
             u = np.concatenate([sums - current[own], np.ones_like(logits)[:, None]], axis=1)
             _add_by_category(gradients, own, u * slopes.astype(np.float32)[:, None])
-            kept, scales = self._thinned(own + block.start, rows)
+            kept, scales = self._thinned(own + block.start, first)
             root = u[kept] * np.sqrt(curvatures * scales)[kept, None]
             outer = (root[:, :, None] * root[:, None, :]).reshape(len(root), size * size)
             _add_by_category(hessians, own[kept], outer)
         return gradients, hessians.reshape(-1, size, size)
 
-    def _chunks(self, block: slice) -> Iterator[tuple[Whole, Whole]]:
-        """Yield rows and the number in the block of their categories."""
-        start, end = np.searchsorted(self._own, [block.start, block.stop])
+    def _chunks(self, block: slice) -> Iterator[tuple[int, Int64Array, Int64Array]]:
+        """Yield place of the first row, rows, and the number in the block of their categories."""
+        start, end = np.searchsorted(self.categories, [block.start, block.stop])
         for first in range(start, end, _CHUNK_ROWS):
             chunk = slice(first, min(first + _CHUNK_ROWS, end))
-            self._first = first
-            yield self._rows[chunk], self._own[chunk] - block.start
+            yield first, self.rows[chunk], self.categories[chunk] - block.start
 
-    def _thinned(self, own: Whole, rows: Whole) -> tuple[npt.NDArray[np.bool_], Array]:
+    def _thinned(self, own: Int64Array, first: int) -> tuple[BoolArray, Float32Array]:
         """Return which rows tell the curvature, at most 256 of a category, and how many each stands for."""
-        starts = np.searchsorted(self._own, own, side="left")
-        counts = np.searchsorted(self._own, own, side="right") - starts
-        rank = np.arange(self._first, self._first + len(rows)) - starts
+        starts = np.searchsorted(self.categories, own, side="left")
+        counts = np.searchsorted(self.categories, own, side="right") - starts
+        rank = np.arange(first, first + len(own)) - starts
         scales = counts / np.minimum(counts, _CURVATURE_ROWS)
         return rank < _CURVATURE_ROWS, scales.astype(np.float32)
 
 
-def _add_by_category(sums: Array, own: Whole, values: Array) -> None:
+def _rows_by_category(sample: Batch, own: Int32Array, targets: Float32Array) -> _RowsByCategory:
+    """Sort rows by their category in a tier, -1 where they have none, int32 (uses · rows,)."""
+    present = np.flatnonzero(own >= 0)
+    order = present[np.argsort(own[present], kind="stable")]
+    return _RowsByCategory(sample, targets, own[order].astype(np.int64), order % len(sample))
+
+
+def _add_by_category(sums: Float32Array, own: Int64Array, values: Float32Array) -> None:
     """Add values to the sums of their categories, which are sorted."""
     if len(own):
         starts = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
         sums[own[starts]] += np.add.reduceat(values, starts)
 
 
-def _codes_of(field: QuantizedField) -> npt.NDArray[np.uint16]:
+def _codes_of(field: QuantizedField) -> UInt16Array:
     """Return a copy of the codes of embedding and linear weight, uint16 (cardinality, codes)."""
     if field.quantizer.linear_raw:
         return field.codes.copy()
     return np.concatenate([field.codes, field.linear_codes[:, None]], axis=1)
 
 
-def _with_codes(field: QuantizedField, codes: npt.NDArray[np.uint16]) -> QuantizedField:
+def _with_codes(field: QuantizedField, codes: UInt16Array) -> QuantizedField:
     """Return the field with other codes; the pair of ``_codes_of``."""
     if field.quantizer.linear_raw:
         return replace(field, codes=codes)
     return replace(field, codes=codes[:, :-1], linear_codes=codes[:, -1])
 
 
-def _tables_of(field: QuantizedField) -> list[tuple[slice, Array]]:
+def _tables_of(field: QuantizedField) -> list[tuple[slice, Float32Array]]:
     """Return the coordinates of q' that each code stands for, and its codebook."""
     found, start = [], 0
     if field.quantizer.raw:
@@ -220,11 +245,11 @@ def _tables_of(field: QuantizedField) -> list[tuple[slice, Array]]:
 
 
 def _descend(
-    codes: npt.NDArray[np.uint16],
-    tables: Sequence[tuple[slice, Array]],
-    current: Array,
-    gradients: Array,
-    hessians: Array,
+    codes: UInt16Array,
+    tables: Sequence[tuple[slice, Float32Array]],
+    current: Float32Array,
+    gradients: Float32Array,
+    hessians: Float32Array,
 ) -> None:
     """Choose the codes of each subspace in turn, the others as they are; ``codes`` and the other arrays change.
 

@@ -10,7 +10,7 @@ _TIERS = 2
 _ROUNDS = 32
 
 
-def layouts(counts: npt.NDArray[np.int64] | None, cardinality: int) -> list[npt.NDArray[np.uint8]]:
+def tier_splits(counts: npt.NDArray[np.int64] | None, cardinality: int) -> list[npt.NDArray[np.uint8]]:
     """Return the ways to cut a field into tiers that are worth a look, the whole field first.
 
     Tiers gather categories of similar log(1 + count): what bits are worth falls with the count, and how many bits an

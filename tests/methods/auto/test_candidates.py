@@ -10,20 +10,27 @@ from hypothesis import strategies as st
 from fmcompress.artifact.counting import entry_bytes, tier_bytes
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits, embedding_spec, linear_spec
 from fmcompress.fm.schema import Field
-from fmcompress.methods.auto.candidates import Layout, PartOption, field_options, pareto, sized, thinned
-from fmcompress.methods.auto.rate_distortion import LARGEST_CODEBOOKS, LARGEST_LINEAR_CODEBOOK, Curve
-from tests.field_weights import menu_fields, menu_of, quantized_field, random_field
+from fmcompress.methods.auto.candidates import (
+    TierCandidate,
+    TierSplit,
+    codebook_candidates,
+    field_candidates,
+    pareto,
+    thinned,
+)
+from fmcompress.methods.auto.rate_distortion import LARGEST_CODEBOOKS, LARGEST_LINEAR_CODEBOOK, RateDistortion
+from tests.field_weights import candidates_of, quantized_field, random_field, some_fields
 
-FIELDS = [*menu_fields(), random_field(300, 1), random_field(90, 33)]
+FIELDS = [*some_fields(), random_field(300, 1), random_field(90, 33)]
 
 
 def option(payload, error):
-    return PartOption(Quantizer(), payload, float(error))
+    return TierCandidate(Quantizer(), payload, float(error))
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: f"{field.cardinality} x {field.dim}")
 def test_no_option_beats_another_and_all_are_counted_to_the_byte(field):
-    menu = menu_of(field, seed=0)
+    menu = candidates_of(field, seed=0)
     for one, other in pairwise(menu):
         assert one.payload_bytes < other.payload_bytes
         assert one.error > other.error
@@ -59,7 +66,7 @@ def test_thinning_keeps_the_smallest_and_the_best():
 
 def test_errors_on_the_menu_are_near_those_of_real_codebooks():
     field = random_field(700, 8)
-    for found in menu_of(field, seed=0)[::7]:
+    for found in candidates_of(field, seed=0)[::7]:
         if found.quantizer.value_bytes == HALF:
             real = quantized_field(field, found.quantizer, seed=0).error
             # Errors of subspaces are priced as uncorrelated; sizes and subspaces between measured ones are estimated.
@@ -68,13 +75,13 @@ def test_errors_on_the_menu_are_near_those_of_real_codebooks():
 
 def test_the_same_seed_gives_the_same_menu():
     field = random_field(700, 8)
-    assert menu_of(field, seed=3) == menu_of(field, seed=3)
+    assert candidates_of(field, seed=3) == candidates_of(field, seed=3)
 
 
 def test_subspaces_get_codewords_where_they_pay_most():
     falling = np.array([1, 0.5, 0.25, 0.125])
-    curve = Curve((1, 2, 4, 8), np.stack([10 * falling, 1 * falling]))
-    choices = list(sized(curve, cardinality=1000, dim=4))
+    curve = RateDistortion((1, 2, 4, 8), np.stack([10 * falling, 1 * falling]))
+    choices = list(codebook_candidates(curve, cardinality=1000, dim=4))
     assert [choice.codewords for choice in choices[:2]] == [(2, 1), (4, 1)]
     for choice in choices:
         # No mixture of sizes with at most its bytes is better.
@@ -89,17 +96,17 @@ def test_subspaces_get_codewords_where_they_pay_most():
 
 def test_tiers_are_combined_to_the_byte_and_only_where_they_pay():
     field = Field("item", 300)
-    whole = menu_of(random_field(300, 4))
-    tiers = [menu_of(random_field(100, 4, seed=1)), menu_of(random_field(200, 4, seed=2))]
-    options = field_options(field, [Layout((300,), (whole,)), Layout((100, 200), tuple(tiers))])
+    whole = candidates_of(random_field(300, 4))
+    tiers = [candidates_of(random_field(100, 4, seed=1)), candidates_of(random_field(200, 4, seed=2))]
+    options = field_candidates(field, [TierSplit((300,), (whole,)), TierSplit((100, 200), tuple(tiers))])
     sizes = {0: (300,), 1: (100, 200)}
     for found in options:
-        own = sizes[found.layout]
-        quantizers = [part.quantizer for part in found.parts]
+        own = sizes[found.split]
+        quantizers = [part.quantizer for part in found.tiers]
         payload = sum(q.payload_bytes(n, 4) for q, n in zip(quantizers, own, strict=True))
         assert found.payload_bytes == payload + entry_bytes(field, quantizers, own) + tier_bytes(own)
-        assert found.error == pytest.approx(sum(part.error for part in found.parts))
-    assert {found.layout for found in options} == {0, 1}
+        assert found.error == pytest.approx(sum(part.error for part in found.tiers))
+    assert {found.split for found in options} == {0, 1}
     for one, other in pairwise(options):
         assert one.payload_bytes < other.payload_bytes
         assert one.error > other.error

@@ -1,4 +1,4 @@
-"""Prices on held-out rows are what an option really does to their loss."""
+"""The rise of the loss on held-out rows is what a candidate really does to it."""
 
 from dataclasses import replace
 
@@ -13,10 +13,10 @@ from fmcompress.fm.links import Link
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.methods.auto.bit_allocation import Planner
-from fmcompress.methods.auto.candidates import Option, PartOption
-from fmcompress.methods.auto.held_out_loss import HeldOutPrices, tells_enough
-from fmcompress.methods.auto.tiering import layouts
+from fmcompress.methods.auto.bit_allocation import allocate_bits, price_candidates
+from fmcompress.methods.auto.candidates import FieldCandidate, TierCandidate
+from fmcompress.methods.auto.held_out_loss import enough_rows, prepare_held_out
+from fmcompress.methods.auto.tiering import tier_splits
 from fmcompress.progress import SILENT
 from fmcompress.quantization.field_weights import all_weights
 from fmcompress.quantization.sensitivity import from_moments
@@ -38,13 +38,13 @@ def batch():
 
 
 @pytest.fixture(scope="module")
-def cut():
-    return [layouts(own, len(own)) for own in SCHEMA.split(COUNTS)]
+def splits():
+    return [tier_splits(own, len(own)) for own in SCHEMA.split(COUNTS)]
 
 
-def prices(batch, cut):
+def held_out(batch, splits):
     weights = all_weights(CHECKPOINT, from_moments(CHECKPOINT, COUNTS))
-    return HeldOutPrices(weights, CHECKPOINT, cut, batch, seed=0, progress=SILENT)
+    return prepare_held_out(weights, CHECKPOINT, splits, batch, seed=0, progress=SILENT)
 
 
 def true_loss(checkpoint, batch):
@@ -60,70 +60,72 @@ def with_field(column, own, embeddings, linear):
     return replace(CHECKPOINT, embeddings=changed[0], linear=changed[1])
 
 
-def test_one_field_prices_are_the_true_change_of_the_loss(batch, cut):
-    found = prices(batch, cut)
+def test_the_rise_of_one_field_is_the_true_change_of_the_loss(batch, splits):
+    found = held_out(batch, splits)
     before = true_loss(CHECKPOINT, batch)
     assert found.loss() == pytest.approx(before, abs=1e-7)
     checked = 0
-    for column, ways in enumerate(found.menus()):
-        for layout, way in enumerate(ways):
-            for tier, menu in enumerate(way):
-                priced = found._parts[column][layout][tier]
-                occurring = found._occurring[column].categories[priced.part.places]
-                linear = menu.linear[-1]
-                for choice in menu.embeddings[::7]:
-                    shown = priced.decoded(choice), priced.decoded_linear(linear.codewords)
-                    own = CHECKPOINT.linear[SCHEMA.rows(column)][occurring]
-                    changed = true_loss(with_field(column, occurring, shown[0], own), batch)
-                    assert choice.error == pytest.approx(changed - before, abs=2e-7)
+    for column, ways in enumerate(found.measured()):
+        for split, way in enumerate(ways):
+            for tier, candidates in enumerate(way):
+                codebooks = found.tiers[column][split][tier]
+                seen = found.seen[column].categories[codebooks.tier.places]
+                linear = candidates.linear[-1]
+                for candidate in candidates.embeddings[::7]:
+                    shown = codebooks.decoded(candidate), codebooks.decoded_linear(linear.codewords)
+                    own = CHECKPOINT.linear[SCHEMA.rows(column)][seen]
+                    changed = true_loss(with_field(column, seen, shown[0], own), batch)
+                    assert candidate.error == pytest.approx(changed - before, abs=2e-7)
                     checked += 1
-                own = CHECKPOINT.embeddings[SCHEMA.rows(column)][occurring]
-                changed = true_loss(with_field(column, occurring, own, shown[1]), batch)
+                own = CHECKPOINT.embeddings[SCHEMA.rows(column)][seen]
+                changed = true_loss(with_field(column, seen, own, shown[1]), batch)
                 assert linear.error == pytest.approx(changed - before, abs=2e-7)
     assert checked > 30
 
 
-def test_after_settling_the_loss_is_that_of_the_chosen_options(batch, cut):
-    found = prices(batch, cut)
+def test_after_substitution_the_loss_is_that_of_the_chosen_candidates(batch, splits):
+    found = held_out(batch, splits)
     chosen, checkpoint = [], CHECKPOINT
-    for column, ways in enumerate(found.menus()):
-        choice = ways[0][0].embeddings[min(1, len(ways[0][0].embeddings) - 1)]
-        chosen.append(Option(0, (PartOption(Quantizer(choice.codewords, 0), 0, 0.0, choice.metric),), 0, 0.0))
-        priced = found._parts[column][0][0]
-        occurring = found._occurring[column].categories
-        changed = with_field(
-            column, occurring, priced.decoded(choice), CHECKPOINT.linear[SCHEMA.rows(column)][occurring]
+    for column, ways in enumerate(found.measured()):
+        candidate = ways[0][0].embeddings[min(1, len(ways[0][0].embeddings) - 1)]
+        chosen.append(
+            FieldCandidate(0, (TierCandidate(Quantizer(candidate.codewords, 0), 0, 0.0, candidate.metric),), 0, 0.0)
         )
+        codebooks = found.tiers[column][0][0]
+        seen = found.seen[column].categories
+        changed = with_field(column, seen, codebooks.decoded(candidate), CHECKPOINT.linear[SCHEMA.rows(column)][seen])
         rows = SCHEMA.rows(column)
         embeddings = checkpoint.embeddings.copy()
         embeddings[rows] = changed.embeddings[rows]
         checkpoint = replace(checkpoint, embeddings=embeddings)
-    found.settle(chosen)
+    found.substitute(chosen)
     assert found.loss() == pytest.approx(true_loss(checkpoint, batch), abs=1e-6)
-    # With the others at their options, an option that stands for the field already changes nothing.
-    for ways, option in zip(found.menus(), chosen, strict=True):
-        assert ways[0][0].price(option.parts[0]) == pytest.approx(0, abs=1e-7)
+    # With the others so stored, a candidate that stands for the field already changes nothing.
+    for ways, option in zip(found.measured(), chosen, strict=True):
+        assert ways[0][0].rise(option.tiers[0]) == pytest.approx(0, abs=1e-7)
     found.restore()
     assert found.loss() == pytest.approx(true_loss(CHECKPOINT, batch), abs=1e-7)
 
 
 def test_plans_on_held_out_rows_fit_any_budget_and_are_the_same_again(batch):
     sensitivity = from_moments(CHECKPOINT, COUNTS)
-    planner = Planner(CHECKPOINT, COUNTS, sensitivity, batch, seed=0)
+    priced = price_candidates(CHECKPOINT, COUNTS, sensitivity, batch, seed=0)
     with pytest.raises(BudgetError) as caught:
-        planner.plan(origin(budget_bytes=10))
+        allocate_bits(priced, origin(budget_bytes=10))
     for budget in (caught.value.smallest_bytes, 2500, 5000, 10**6):
-        plan = planner.plan(origin(budget_bytes=budget))
+        plan = allocate_bits(priced, origin(budget_bytes=budget))
         assert plan.file_bytes <= budget
-        assert plan == replace(planner.plan(origin(budget_bytes=budget)), tiers=plan.tiers)
+        assert plan == replace(allocate_bits(priced, origin(budget_bytes=budget)), tiers=plan.tiers)
         assert len(plan.rises) == len(plan.quantizers) == len(plan.tiers.parts)
 
 
 def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(batch):
     ids = batch.ids[:40].copy()
     ids[:, 1] = -1
-    planner = Planner(CHECKPOINT, COUNTS, from_moments(CHECKPOINT, COUNTS), Batch(ids, batch.labels[:40]), seed=0)
-    plan = planner.plan(origin(budget_bytes=3000))
+    priced = price_candidates(
+        CHECKPOINT, COUNTS, from_moments(CHECKPOINT, COUNTS), Batch(ids, batch.labels[:40]), seed=0
+    )
+    plan = allocate_bits(priced, origin(budget_bytes=3000))
     assert plan.file_bytes <= 3000
     assert np.isfinite(plan.rises).all()
 
@@ -131,4 +133,4 @@ def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(b
 @pytest.mark.parametrize(("positives", "rows", "enough"), [(1000, 2000, True), (999, 5000, False), (4500, 5000, False)])
 def test_prices_are_measured_where_there_are_enough_rows_of_both_labels(positives, rows, enough):
     labels = (np.arange(rows) < positives).astype(np.float32)
-    assert tells_enough(Batch(np.zeros((rows, 4), np.int32), labels), Link("sigmoid")) is enough
+    assert enough_rows(Batch(np.zeros((rows, 4), np.int32), labels), Link("sigmoid")) is enough

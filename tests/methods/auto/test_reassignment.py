@@ -18,7 +18,7 @@ from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.fm.tiers import Tiers
-from fmcompress.methods.auto.reassignment import Reassigner
+from fmcompress.methods.auto.reassignment import reassign
 from fmcompress.methods.finetuning import finetune
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_rows
@@ -48,6 +48,10 @@ def costs(rows):
 @pytest.fixture(scope="module")
 def coarse(costs):
     return fit_codebooks(TEACHER, costs, QUANTIZERS, seed=0, tiers=TIERS)
+
+
+def reassigned(model, batch, targets, costs, prior):
+    return reassign(model, batch, targets, teacher=TEACHER, sensitivity=costs, tiers=TIERS, prior=prior)
 
 
 def sample_of(rows):
@@ -83,7 +87,7 @@ def test_no_single_code_would_be_better(rows, costs, coarse):
     """The part that is chosen last sees all others as they end: there the quadratic model can be recomputed."""
     batch, targets = sample_of(rows[0])
     prior = 5.0
-    found = Reassigner(TEACHER, costs, TIERS, ReassignOptions(prior=prior))(coarse, batch, targets)
+    found = reassigned(coarse, batch, targets, costs, prior)
     sizes = [
         field.quantizer.row_bits * size for field, size in zip(coarse.fields, TIERS.parts.cardinalities, strict=True)
     ]
@@ -115,7 +119,7 @@ def test_no_single_code_would_be_better(rows, costs, coarse):
 
 def test_chosen_codes_lower_the_loss_and_nothing_else_changes(rows, costs, coarse):
     batch, targets = sample_of(rows[0])
-    found = Reassigner(TEACHER, costs, TIERS, ReassignOptions(prior=10.0))(coarse, batch, targets)
+    found = reassigned(coarse, batch, targets, costs, 10.0)
     packed = [pack_model(model, Origin(1, "auto", 0)) for model in (coarse, found)]
     before, after = (score_rows(model, rows[1]) for model in packed)
     assert after.logloss < before.logloss - 1e-3
@@ -129,7 +133,7 @@ def test_with_a_strong_prior_codes_stay_near_the_checkpoint(rows, costs, coarse)
     batch, targets = sample_of(rows[0])
     apart = []
     for prior in (0.1, 1e6):
-        found = Reassigner(TEACHER, costs, TIERS, ReassignOptions(prior=prior))(coarse, batch, targets)
+        found = reassigned(coarse, batch, targets, costs, prior)
         decoded = np.concatenate([field.embeddings() for field in found.fields])
         apart.append(float(((decoded - TEACHER.embeddings[TIERS.order]) ** 2).sum()))
     assert apart[1] < apart[0]

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from fmcompress.methods.auto.tiering import layouts
+from fmcompress.methods.auto.tiering import tier_splits
 
 
 def test_the_frequent_categories_are_the_first_tier():
     counts = np.where(np.arange(300) % 3 == 0, 1000, 3) + np.arange(300) % 2
-    whole, cut = layouts(counts, 300)
+    whole, cut = tier_splits(counts, 300)
     assert not whole.any()
     np.testing.assert_array_equal(cut == 0, counts >= 1000)
 
@@ -19,7 +19,7 @@ def test_the_frequent_categories_are_the_first_tier():
     ids=["no counts", "equal counts", "few categories", "one category"],
 )
 def test_fields_stay_whole_where_there_is_nothing_to_tell_categories_apart(counts, cardinality):
-    (whole,) = layouts(counts, cardinality)
+    (whole,) = tier_splits(counts, cardinality)
     np.testing.assert_array_equal(whole, np.zeros(cardinality))
 
 
@@ -28,5 +28,5 @@ def test_no_tier_is_empty():
     for seed in range(20):
         counts = np.random.default_rng(seed).zipf(1.5, 200).clip(max=10**9)
         counts[rng.integers(200)] += 1
-        for of in layouts(counts, 200):
+        for of in tier_splits(counts, 200):
             assert set(of) == set(range(int(of.max()) + 1))

@@ -1,0 +1,271 @@
+"""Tiers as held-out rows see them: the categories that occur, nested codebooks, and what these do to logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from fmcompress.data.batch import MISSING
+from fmcompress.fm.quantizer import subspace_bounds
+from fmcompress.methods.auto.candidates import (
+    TierCandidates,
+    WeightsCandidate,
+    codebook_candidates,
+    rounding_rise,
+    thinned_embeddings,
+)
+from fmcompress.methods.auto.rate_distortion import (
+    NestedCodebooks,
+    candidate_subspaces,
+    nested_codebooks,
+    nested_linear_codebooks,
+)
+from fmcompress.quantization.field_weights import FieldWeights, Metric
+from fmcompress.types import Float32Array, Int32Array, Int64Array, UInt8Array
+
+METRICS: tuple[Metric, ...] = ("fm", "euclidean")
+"""Codebooks of candidates are made in each of these; the loss decides."""
+
+_CANDIDATES_PER_SUBSPACES = 10
+
+
+@dataclass
+class SeenCategories:
+    """The categories of a field that occur in the rows, and what stands for them at present.
+
+    Attributes:
+        field: weights of all categories.
+        categories: those that occur, rising, int32 (n,).
+        rows: the rows that have a value, int64 (m,); a row comes once for each field that shares the table.
+        place: of their categories among those that occur, int64 (m,).
+        ends: end in ``rows`` of those of each field that shares the table.
+        embeddings: at present, float32 (n, dim).
+        linear: at present, float32 (n,).
+    """
+
+    field: FieldWeights
+    categories: Int32Array
+    rows: Int64Array
+    place: Int64Array
+    ends: list[int]
+    embeddings: Float32Array
+    linear: Float32Array
+
+    def by_use(self) -> Iterator[slice]:
+        """Yield which of ``rows`` and ``place`` belong to each field that shares the table: no row comes twice."""
+        for start, end in pairwise([0, *self.ends]):
+            yield slice(start, end)
+
+    def restore(self) -> None:
+        """Let the factorization machine's own weights stand for them."""
+        self.embeddings = self.field.embeddings[self.categories]
+        self.linear = self.field.linear[self.categories]
+
+    def tiers(self, of: UInt8Array) -> Iterator[SeenTier]:
+        """Yield the tiers of the field, ``of`` being that of each category, uint8 (cardinality,)."""
+        for tier in range(int(of.max()) + 1):
+            own = np.flatnonzero(of == tier)
+            places = np.flatnonzero(of[self.categories] == tier)
+            yield SeenTier(self.field.take(own), np.searchsorted(own, self.categories[places]), places)
+
+
+def seen_categories(field: FieldWeights, ids: Int32Array, rows: int) -> SeenCategories:
+    """Return the categories of a field that occur in rows, with the factorization machine's own weights.
+
+    Args:
+        field: weights of all categories.
+        ids: of the stacked rows, -1 where a value is missing, int32 (uses · rows,).
+        rows: number of rows.
+    """
+    present = np.flatnonzero(ids != MISSING)
+    categories, place = np.unique(ids[present], return_inverse=True)
+    ends = np.searchsorted(present, np.arange(1, len(ids) // rows + 1) * rows).tolist()
+    return SeenCategories(
+        field, categories, present % rows, place, ends, field.embeddings[categories], field.linear[categories]
+    )
+
+
+@dataclass(frozen=True)
+class SeenTier:
+    """A tier of a field, or all of it, and those of its categories that occur in the rows.
+
+    Attributes:
+        weights: of all its categories.
+        members: its categories that occur, by their number in the tier, int64 (n,).
+        places: of these among all categories of the field that occur, int64 (n,).
+    """
+
+    weights: FieldWeights
+    members: Int64Array
+    places: Int64Array
+
+    def works(self, seed: int) -> list[Callable[[], NestedCodebooks]]:
+        """Return what makes its codebooks: those of the embeddings, then those of the linear weights."""
+        embeddings = [
+            partial(nested_codebooks, self.weights, subspaces, self.members, metric, seed=seed)
+            for metric in METRICS
+            for subspaces in candidate_subspaces(self.weights.dim)
+        ]
+        return [*embeddings, partial(nested_linear_codebooks, self.weights, self.members, seed=seed)]
+
+
+@dataclass(frozen=True)
+class TierCodebooks:
+    """A tier, its nested codebooks, and the candidates for its embeddings that they allow."""
+
+    tier: SeenTier
+    nested: tuple[NestedCodebooks, ...]
+    linear: NestedCodebooks
+    candidates: tuple[WeightsCandidate, ...]
+
+    @classmethod
+    def of(cls, tier: SeenTier, made: Sequence[NestedCodebooks]) -> TierCodebooks:
+        """Return the tier with the most promising sizes of each number of subspaces."""
+        *nested, linear = made
+        weights = tier.weights
+        sizes = [list(codebook_candidates(n.distortion, weights.cardinality, weights.dim, n.metric)) for n in nested]
+        coded = [one for found in sizes for one in thinned_embeddings(found, weights, _CANDIDATES_PER_SUBSPACES)]
+        return cls(tier, tuple(nested), linear, (WeightsCandidate((), 0.0), *coded))
+
+    def find(self, candidate: WeightsCandidate) -> tuple[int, list[int]]:
+        """Return the number of the nested codebooks of a candidate, and its size's number in each subspace."""
+        for number, nested in enumerate(self.nested):
+            if nested.metric == candidate.metric and len(nested.codebooks) == len(candidate.codewords):
+                return number, [nested.distortion.sizes.index(size) for size in candidate.codewords]
+        raise LookupError(f"no codebooks for {candidate}")
+
+    def decoded(self, candidate: WeightsCandidate) -> Float32Array:
+        """Return the embeddings of the occurring categories as a candidate has them, float32 (n, dim)."""
+        if not candidate.codewords:
+            return self.tier.weights.embeddings[self.tier.members]
+        number, sizes = self.find(candidate)
+        codebooks = self.nested[number].codebooks
+        return np.concatenate([own[size].decoded() for own, size in zip(codebooks, sizes, strict=True)], axis=1)
+
+    def decoded_linear(self, codewords: tuple[int, ...]) -> Float32Array:
+        """Return the linear weights of the occurring categories with so many codewords, float32 (n,)."""
+        if not codewords:
+            return self.tier.weights.linear[self.tier.members]
+        return self.linear.codebooks[0][self.linear.distortion.sizes.index(codewords[0])].decoded()[:, 0]
+
+    def expected(self) -> TierCandidates:
+        """Return the candidates of the tier with the expected loss of each."""
+        weights = self.tier.weights
+        linear = [0.0, *self.linear.distortion.errors[0].tolist()]
+        return TierCandidates(
+            weights.cardinality,
+            weights.dim,
+            tuple(replace(one, error=self._expected(one)) for one in self.candidates),
+            tuple(WeightsCandidate(size, error) for size, error in zip(self.linear_sizes, linear, strict=True)),
+            rounding_rise(weights),
+        )
+
+    def _expected(self, candidate: WeightsCandidate) -> float:
+        if not candidate.codewords:
+            return 0.0
+        number, sizes = self.find(candidate)
+        return float(self.nested[number].expected[np.arange(len(sizes)), sizes].sum())
+
+    @property
+    def linear_sizes(self) -> list[tuple[int, ...]]:
+        """The candidates for the linear weights: raw, or so many codewords."""
+        return [(), *((size,) for size in self.linear.distortion.sizes)]
+
+
+@dataclass(frozen=True)
+class RowUses:
+    """The rows that a tier is in, once each, though fields that share its table may bring it in several times.
+
+    Where a row has it twice, with shifts d and d' of the two embeddings, the logit moves by d · d' more than by both
+    alone.
+
+    Attributes:
+        rows: these rows, int64 (n,).
+        place: of each use among them, int64 (uses,).
+    """
+
+    rows: Int64Array
+    place: Int64Array
+
+    @property
+    def once(self) -> bool:
+        """Whether no row has the tier twice."""
+        return len(self.rows) == len(self.place)
+
+    def summed(self, values: Float32Array) -> Float32Array:
+        """Return the sum over its uses for each row, (n,), of values of each use, float32 (uses,)."""
+        if self.once:
+            return values
+        return np.asarray(np.bincount(self.place, values, len(self.rows)))
+
+    def products(self, shifts: Callable[[], Float32Array]) -> Float32Array | float:
+        """Return the sum of d · d' over pairs of uses for each row, (n,); ``shifts`` makes d, float32 (uses, dim)."""
+        if self.once:
+            return 0.0
+        own = shifts()
+        total = np.zeros((len(self.rows), own.shape[1]))
+        np.add.at(total, self.place, own)
+        squares = np.einsum("rl,rl->r", total, total) - self.summed(np.einsum("rl,rl->r", own, own))
+        return np.asarray(0.5 * squares)
+
+
+def row_uses(rows: Int64Array) -> RowUses:
+    """Return the distinct rows among those of all uses, int64 (uses,)."""
+    return RowUses(*np.unique(rows, return_inverse=True))
+
+
+@dataclass(frozen=True)
+class LogitShifts:
+    """What candidates for the embeddings of a tier do to the logits of the rows that it is in.
+
+    Attributes:
+        codebooks: of the tier.
+        number: of each row's category among those of the tier that occur, int64 (rows,).
+        current: what stands for it at present, float32 (rows, dim).
+        others: S less that, float32 (rows, dim).
+        before: the product of both, float32 (rows,).
+        products: of codewords with the others, by nested codebooks, subspace and size, float32 (rows,) each.
+    """
+
+    codebooks: TierCodebooks
+    number: Int64Array
+    current: Float32Array
+    others: Float32Array
+    before: Float32Array
+    products: dict[tuple[int, int, int], Float32Array]
+
+    @classmethod
+    def of_rows(
+        cls, codebooks: TierCodebooks, number: Int64Array, current: Float32Array, others: Float32Array
+    ) -> LogitShifts:
+        """Return the shifts of rows; arguments are the attributes."""
+        return cls(codebooks, number, current, others, np.einsum("rl,rl->r", current, others), {})
+
+    def of(self, candidate: WeightsCandidate) -> Float32Array:
+        """Return (q_i − current) · others of each row, float32 (rows,)."""
+        if not candidate.codewords:
+            vectors = self.codebooks.decoded(candidate)[self.number]
+            return np.asarray(np.einsum("rl,rl->r", vectors, self.others) - self.before)
+        nested, sizes = self.codebooks.find(candidate)
+        total = -self.before
+        for subspace, size in enumerate(sizes):
+            total = total + self._product(nested, subspace, size)
+        return np.asarray(total)
+
+    def vectors(self, candidate: WeightsCandidate) -> Float32Array:
+        """Return q_i − current of each row, float32 (rows, dim)."""
+        return np.asarray(self.codebooks.decoded(candidate)[self.number] - self.current)
+
+    def _product(self, nested: int, subspace: int, size: int) -> Float32Array:
+        """Return the codewords' product with the others in one subspace, float32 (rows,)."""
+        key = nested, subspace, size
+        if key not in self.products:
+            codebooks = self.codebooks.nested[nested].codebooks
+            start, end = subspace_bounds(self.others.shape[1], len(codebooks))[subspace]
+            vectors = codebooks[subspace][size].decoded()[self.number]
+            self.products[key] = np.einsum("rl,rl->r", vectors, self.others[:, start:end])
+        return self.products[key]
