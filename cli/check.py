@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from fmcompress.text import printable
 
 from .exits import EXIT_FAILED, EXIT_USAGE
-from .options import (
-    DatasetOption,
-    FieldsOption,
-    FirstIndexOption,
-    InstanceNormOption,
-    LabelOption,
-    LinkOption,
-    MapOption,
-    Match,
-    MatchOption,
-    Oov,
-    OovOption,
-    VocabOption,
-    reading,
-)
+from .groups import with_groups
+from .options import CheckpointGroup, RowsGroup, shown
 from .state import is_configured, progress_of
 
 if TYPE_CHECKING:
     from fmcompress.gates import Verdict
-
 
 _LIMITS = "Limits"
 
@@ -46,21 +33,14 @@ class CheckFormat(str, Enum):
     GITHUB = "github"
 
 
-def check(
-    context: typer.Context,
-    artifacts: Annotated[
-        list[Path], typer.Argument(metavar="ARTIFACT", help="Files that quantize wrote.", show_default=False)
-    ],
+@dataclass(frozen=True)
+class _LimitsGroup:
+    """Limits that artifacts are held against."""
+
     max_size: Annotated[
         Optional[str],  # noqa: UP045 -- typer reads these on Python 3.10 too
         typer.Option("--max-size", metavar="SIZE", help="Size at most, such as 10MB.", rich_help_panel=_LIMITS),
-    ] = None,
-    baseline: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            "--baseline", metavar="FILE", help="An artifact, or a checkpoint of any tool, that limits compare with."
-        ),
-    ] = None,
+    ] = None
     max_growth: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -69,15 +49,11 @@ def check(
             help="How much larger than the baseline's file at most: 100KB, or 5%.",
             rich_help_panel=_LIMITS,
         ),
-    ] = None,
-    data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--data", metavar="DATA", help="File, folder or glob of labelled rows to score."),
-    ] = None,
+    ] = None
     min_auc: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option("--min-auc", metavar="AUC", help="AUC at least.", rich_help_panel=_LIMITS),
-    ] = None,
+    ] = None
     max_auc_drop: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
@@ -86,7 +62,7 @@ def check(
             help="How far the AUC may be below the baseline's, such as 0.001.",
             rich_help_panel=_LIMITS,
         ),
-    ] = None,
+    ] = None
     max_logloss_rise: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -95,11 +71,11 @@ def check(
             help="How far the LogLoss may be above the baseline's: 0.001, or 1%.",
             rich_help_panel=_LIMITS,
         ),
-    ] = None,
+    ] = None
     max_rmse: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option("--max-rmse", metavar="RMSE", help="RMSE of a regression at most.", rich_help_panel=_LIMITS),
-    ] = None,
+    ] = None
     max_rmse_rise: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -108,17 +84,36 @@ def check(
             help="How far the RMSE may be above the baseline's: 0.01, or 1%.",
             rich_help_panel=_LIMITS,
         ),
+    ] = None
+
+    def needs(self) -> tuple[bool, bool]:
+        """Return whether limits need data, and whether they need a baseline: configuration may have them for others."""
+        from fmcompress.gates.gate import GATES
+
+        gates = [gate for gate in GATES if getattr(self, gate.name.replace("-", "_")) is not None]
+        return any(gate.scores for gate in gates), any(gate.compares for gate in gates)
+
+
+@with_groups
+def check(
+    *,
+    context: typer.Context,
+    artifacts: Annotated[
+        list[Path], typer.Argument(metavar="ARTIFACT", help="Files that quantize wrote.", show_default=False)
+    ],
+    limits: _LimitsGroup,
+    baseline: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--baseline", metavar="FILE", help="An artifact, or a checkpoint of any tool, that limits compare with."
+        ),
     ] = None,
-    fields: FieldsOption = None,
-    link: LinkOption = None,
-    map_: MapOption = None,
-    vocab: VocabOption = None,
-    instance_norm: InstanceNormOption = None,
-    dataset: DatasetOption = None,
-    label: LabelOption = "label",
-    match: MatchOption = Match.NAME,
-    oov: OovOption = Oov.ERROR,
-    first_index: FirstIndexOption = 0,
+    data: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--data", metavar="DATA", help="File, folder or glob of labelled rows to score."),
+    ] = None,
+    given: CheckpointGroup,
+    reading: RowsGroup,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="End with 0 where a limit is broken; not where one cannot be judged.")
     ] = False,
@@ -136,57 +131,27 @@ def check(
     """
     from fmcompress.gates import check as judge
 
-    limits: dict[str, Any] = {
-        "max_size": max_size,
-        "max_growth": max_growth,
-        "min_auc": min_auc,
-        "max_auc_drop": max_auc_drop,
-        "max_logloss_rise": max_logloss_rise,
-        "max_rmse": max_rmse,
-        "max_rmse_rise": max_rmse_rise,
-    }
-    scored, compared = _needs(limits)
+    scored, compared = limits.needs()
     if not scored and is_configured(context, "data"):
         data = None
     if not compared and is_configured(context, "baseline"):
         baseline = None
-    given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
-    inputs = [*artifacts, baseline, data, vocab, dataset]
+    arguments = given.given()
+    inputs = [*artifacts, baseline, data, *given.files]
     _check_summary(summary, [path for path in inputs if path is not None])
     verdict = judge(
         artifacts,
         baseline=baseline,
         data=data,
-        **limits,
-        label=label,
-        match=match.value,
-        oov=oov.value,
-        first_index=first_index,
-        **given,
         progress=progress_of(context),
+        **asdict(limits),
+        **reading.given,
+        **arguments,
     )
-    print(_text(verdict, format_))
+    print(shown(verdict, format_))
     if summary is not None:
         _append(summary, verdict.to_markdown())
     return _ended(verdict, exit_zero=exit_zero)
-
-
-def _needs(limits: Mapping[str, Any]) -> tuple[bool, bool]:
-    """Return whether limits need data, and whether they need a baseline: configuration may have them for others."""
-    from fmcompress.gates.gate import GATES
-
-    gates = [gate for gate in GATES if limits[gate.name.replace("-", "_")] is not None]
-    return any(gate.scores for gate in gates), any(gate.compares for gate in gates)
-
-
-def _text(verdict: Verdict, format_: CheckFormat) -> str:
-    texts = {
-        CheckFormat.TEXT: verdict.to_text,
-        CheckFormat.JSON: verdict.to_json,
-        CheckFormat.MARKDOWN: verdict.to_markdown,
-        CheckFormat.GITHUB: verdict.to_github,
-    }
-    return texts[format_]().rstrip("\n")
 
 
 def _check_summary(summary: Path | None, inputs: Sequence[Path | str]) -> None:

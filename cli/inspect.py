@@ -4,30 +4,12 @@ from __future__ import annotations
 
 from fmcompress.errors import CheckpointError
 
-from .options import (
-    CheckpointArgument,
-    DatasetOption,
-    FieldsOption,
-    Format,
-    FormatOption,
-    InstanceNormOption,
-    LinkOption,
-    MapOption,
-    VocabOption,
-    reading,
-)
+from .groups import with_groups
+from .options import CheckpointArgument, CheckpointGroup, Format, FormatOption
 
 
-def inspect(
-    checkpoint: CheckpointArgument,
-    fields: FieldsOption = None,
-    link: LinkOption = None,
-    map_: MapOption = None,
-    vocab: VocabOption = None,
-    instance_norm: InstanceNormOption = None,
-    dataset: DatasetOption = None,
-    format_: FormatOption = Format.TEXT,
-) -> None:
+@with_groups
+def inspect(*, checkpoint: CheckpointArgument, given: CheckpointGroup, format_: FormatOption = Format.TEXT) -> None:
     """Show what a checkpoint holds: its tool, fields, sizes, link.
 
     It also says what the checkpoint does not tell. No code in it is run.
@@ -37,11 +19,11 @@ def inspect(
     from fmcompress.checkpoints.model_files import is_artifact, stored_bytes
     from fmcompress.reporting.inspection import to_json, to_markdown, to_text
 
-    given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
+    arguments = given.given()
     if is_artifact(checkpoint):
         raise CheckpointError(
             f"{checkpoint.name}: it is an artifact of fmcompress, expected a checkpoint",
             hint="fmcompress report shows what is in it",
         )
-    found = find_out(load_checkpoint(checkpoint, **given), stored_bytes(checkpoint))
+    found = find_out(load_checkpoint(checkpoint, **arguments), stored_bytes(checkpoint))
     print({Format.TEXT: to_text, Format.JSON: to_json, Format.MARKDOWN: to_markdown}[format_](found))

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from .methods import MethodName, MethodOption
+from .groups import with_groups
+from .method_options import MethodName, MethodOption
 from .options import (
     CheckpointArgument,
-    DatasetOption,
-    Device,
-    DeviceOption,
+    CheckpointGroup,
     EpochsOption,
-    FieldsOption,
-    FirstIndexOption,
     Format,
     FormatOption,
-    InstanceNormOption,
-    LabelOption,
-    LinkOption,
-    MapOption,
-    Match,
-    MatchOption,
-    Oov,
-    OovOption,
-    SeedOption,
-    TrainOption,
-    ValidOption,
-    VocabOption,
-    reading,
+    MachineGroup,
+    RowsGroup,
+    TuningRowsGroup,
+    shown,
 )
 from .state import progress_of
 
 
+@dataclass(frozen=True)
+class _OutputGroup:
+    """What is written."""
+
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--plot", metavar="FILE", help="Draw the curve: .svg, .png or .pdf. Needs matplotlib."),
+    ] = None
+    output_dir: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--output-dir",
+            metavar="FOLDER",
+            help="Keep the artifacts here: fm-20000.safetensors for fm.pt and 20KB. Else they are thrown away.",
+        ),
+    ] = None
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace artifacts and a plot that exist.")] = False
+
+
+@with_groups
 def sweep(
+    *,
     context: typer.Context,
     checkpoint: CheckpointArgument,
     budgets: Annotated[
@@ -49,8 +58,7 @@ def sweep(
             "are divided.",
         ),
     ],
-    train: TrainOption = None,
-    valid: ValidOption = None,
+    rows: TuningRowsGroup,
     data: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -68,68 +76,41 @@ def sweep(
             "pruning, uniform-pq, authors, lightfm, xlightfm.",
         ),
     ] = None,
-    fields: FieldsOption = None,
-    link: LinkOption = None,
-    map_: MapOption = None,
-    vocab: VocabOption = None,
-    instance_norm: InstanceNormOption = None,
-    dataset: DatasetOption = None,
-    label: LabelOption = "label",
-    match: MatchOption = Match.NAME,
-    oov: OovOption = Oov.ERROR,
-    first_index: FirstIndexOption = 0,
+    given: CheckpointGroup,
+    reading: RowsGroup,
     method: MethodOption = MethodName.AUTO,
     epochs: EpochsOption = 15,
-    device: DeviceOption = Device.AUTO,
-    seed: SeedOption = 0,
+    machine: MachineGroup,
     format_: FormatOption = Format.TEXT,
-    plot: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--plot", metavar="FILE", help="Draw the curve: .svg, .png or .pdf. Needs matplotlib."),
-    ] = None,
-    output_dir: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            "--output-dir",
-            metavar="FOLDER",
-            help="Keep the artifacts here: fm-20000.safetensors for fm.pt and 20KB. Else they are thrown away.",
-        ),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace artifacts and a plot that exist.")] = False,
+    output: _OutputGroup,
 ) -> None:
     """Compress CHECKPOINT to several sizes, and compare them.
 
     With --train, each is tuned as quantize tunes it. Without labelled rows, the predicted rise of LogLoss is shown.
     """
-    from fmcompress.checkpoints import load_checkpoint
     from fmcompress.methods.registry import method_of
     from fmcompress.sweeping.files import CurveFiles
     from fmcompress.sweeping.sweep import parse_budgets, stem_of
     from fmcompress.sweeping.sweep import sweep as make_curve
 
-    given = reading(fields=fields, link=link, keys=map_, vocab=vocab, instance_norm=instance_norm, dataset=dataset)
-    source = load_checkpoint(checkpoint, **given)
+    source = given.load(checkpoint)
     sizes = parse_budgets(budgets, source.fp32_bytes)
-    CurveFiles(output_dir, stem_of(source), plot, force).check(sizes, [checkpoint])
+    CurveFiles(output.output_dir, stem_of(source), output.plot, output.force).check(sizes, [checkpoint])
     curve = make_curve(
         source,
         sizes,
         method=method.value,
-        train=train,
-        valid=valid,
+        train=rows.train,
+        valid=rows.valid,
         data=data,
         baselines=baselines.split(",") if baselines else (),
-        label=label,
-        match=match.value,
-        oov=oov.value,
-        first_index=first_index,
-        seed=seed,
-        device=device.value,
+        seed=machine.seed,
+        device=machine.device.value,
         tuning=replace(method_of(method.value).default_tuning(), epochs=epochs),
-        output_dir=output_dir,
-        plot=plot,
-        force=force,
+        output_dir=output.output_dir,
+        plot=output.plot,
+        force=output.force,
         progress=progress_of(context),
+        **reading.given,
     )
-    text = {Format.TEXT: curve.to_text, Format.JSON: curve.to_json, Format.MARKDOWN: curve.to_markdown}[format_]()
-    print(text)
+    print(shown(curve, format_))

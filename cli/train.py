@@ -9,13 +9,16 @@ import typer
 
 from fmcompress.errors import UsageError
 
-from .options import Device, DeviceOption, FirstIndexOption, ForceOption, LabelOption, SeedOption
+from .groups import with_groups
+from .options import FirstIndexOption, ForceOption, LabelOption, MachineGroup
 from .state import progress_of
 
 _MAX_DIM = 65_536
 
 
+@with_groups
 def train(
+    *,
     context: typer.Context,
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="File, folder or glob of training rows.", show_default=False)
@@ -46,8 +49,7 @@ def train(
     patience: Annotated[
         int, typer.Option("--patience", metavar="N", min=1, help="Epochs to wait for a better state.")
     ] = 2,
-    device: DeviceOption = Device.AUTO,
-    seed: SeedOption = 0,
+    machine: MachineGroup,
     force: ForceOption = False,
 ) -> None:
     """Train a factorization machine on DATA.
@@ -69,7 +71,9 @@ def train(
     from fmcompress.backbones.train_fm import train as train_fm
     from fmcompress.training.device import resolve_device
 
-    options = TrainOptions(dim, weight, lr, batch_size, epochs, patience, seed, resolve_device(device.value))
+    options = TrainOptions(
+        dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device.value)
+    )
     found = train_fm(rows, held_out, options, progress=progress_of(context))
     save_checkpoint(found.checkpoint, output, force=force)
     print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
