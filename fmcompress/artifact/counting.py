@@ -11,8 +11,7 @@ from dataclasses import replace
 from itertools import chain
 
 from fmcompress.artifact.container import StoredTensor, canonical_json, encode_header
-from fmcompress.artifact.frame import Frame
-from fmcompress.artifact.metadata import LONGEST_ERROR, UNSEALED, Tier, compose, encode_entry, encode_table_less
+from fmcompress.artifact.metadata import LONGEST_ERROR, UNSEALED, Frame, Tier, compose, encode_entry, encode_table_less
 from fmcompress.artifact.origin import LONGEST, Origin
 from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField

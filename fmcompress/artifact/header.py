@@ -14,10 +14,10 @@ from typing import Any
 
 from fmcompress.artifact.container import StoredTensor, parse_json
 from fmcompress.artifact.counting import header_bytes, one_tier_each, tensors_of
-from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.metadata import (
     DEFAULTS,
     SCHEMA_VERSION,
+    Frame,
     Tier,
     compose,
     decode_entry,

@@ -10,11 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from fmcompress.artifact.bitpack import pack, unpack
-from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.header import Header
-from fmcompress.artifact.layout import FieldLayout, TableLayout, field_layouts, part_layouts
+from fmcompress.artifact.layout import FieldLayout, TableLayout, field_layouts, part_layouts, read_table, write_table
+from fmcompress.artifact.metadata import Frame
 from fmcompress.artifact.origin import Origin
-from fmcompress.artifact.tables import read_table, write_table
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import Schema

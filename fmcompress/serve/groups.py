@@ -14,9 +14,8 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import embedding_bag
 
-from fmcompress.artifact.layout import PartLayout, TableLayout
+from fmcompress.artifact.layout import PartLayout, TableLayout, read_table
 from fmcompress.artifact.packed import PackedFM
-from fmcompress.artifact.tables import read_table
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.serve.memory import folds_linear, stays_packed
 from fmcompress.serve.ranks import Ids, Mask

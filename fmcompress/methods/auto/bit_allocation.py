@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fmcompress.artifact.counting import fixed_bytes
-from fmcompress.artifact.frame import Frame
+from fmcompress.artifact.metadata import Frame
 from fmcompress.artifact.origin import Origin
 from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
