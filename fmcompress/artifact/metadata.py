@@ -169,12 +169,12 @@ def encode_entry(field: Field, tiers: Sequence[Tier]) -> str:
     )
 
 
-def encode_table_less(field: SharedField | NumericField) -> str:
-    """Return the entry of a field without a table of its own as JSON."""
-    if isinstance(field, SharedField):
-        return canonical_json([field.name, _SHARED, field.table])
-    (kind,) = (kind for kind, linear_only in _NUMERIC.items() if linear_only == field.linear_only)
-    return canonical_json([field.name, kind])
+def encode_table_less(schema: Schema) -> dict[str, str]:
+    """Return the entries of the fields without tables of their own as JSON, by the fields' names."""
+    kinds = {linear_only: kind for kind, linear_only in _NUMERIC.items()}
+    entries = [[field.name, _SHARED, field.table] for field in schema.shared]
+    entries += [[field.name, kinds[field.linear_only]] for field in schema.numeric]
+    return {entry[0]: canonical_json(entry) for entry in entries}
 
 
 def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField | NumericField, list[Tier]]:
