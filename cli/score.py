@@ -51,7 +51,7 @@ def score(
     """
     from fmcompress.checkpoints.model_files import load_model
     from fmcompress.data.options import DataOptions
-    from fmcompress.evaluation.predictions import write_predictions
+    from fmcompress.evaluation.predictors import write_predictions
     from fmcompress.evaluation.scores import open_rows_for
     from fmcompress.files import check_apart, check_writable
 
