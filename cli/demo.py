@@ -11,7 +11,7 @@ import typer
 from .state import progress_of
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation.scores import Model
+    from fmcompress.evaluation.predictors import Model
     from fmcompress.progress import Progress
 
 _FIELDS = (("user", 8000), ("item", 4000), ("city", 400), ("category", 60), ("hour", 24), ("device", 4))

@@ -30,7 +30,7 @@ def score(
     Predictions have the order of the rows. Labels are not needed.
     """
     from fmcompress.checkpoints.model_files import load_model
-    from fmcompress.evaluation.predictions import write_predictions
+    from fmcompress.evaluation.predictors import write_predictions
     from fmcompress.evaluation.scores import open_rows_for
     from fmcompress.files import check_apart, check_writable
 

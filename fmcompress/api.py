@@ -24,7 +24,8 @@ from fmcompress.training.run_state import RunFiles, RunState, open_run_state
 
 if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov
-    from fmcompress.evaluation.scores import Model, Scores
+    from fmcompress.evaluation.predictors import Model
+    from fmcompress.evaluation.scores import Scores
     from fmcompress.fm.vocabulary import Vocabulary
 
 

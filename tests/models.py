@@ -4,7 +4,7 @@ import numpy as np
 
 from fmcompress.artifact import Origin, Quality
 from fmcompress.artifact import pack_model as pack
-from fmcompress.artifact.tables import decode_half, decode_int8, encode_half, encode_int8
+from fmcompress.artifact.layout import decode_half, decode_int8, encode_half, encode_int8
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.generate import random_click_model
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM, table_shapes

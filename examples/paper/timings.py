@@ -17,7 +17,7 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.counts import count_categories
 from fmcompress.data.rows import open_training_rows
 from fmcompress.data.shuffle import shuffled
-from fmcompress.evaluation.scores import predictor
+from fmcompress.evaluation.predictors import predictor
 from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.finetuning import straight_through

@@ -1,8 +1,8 @@
 """The artifact: a bit-packed safetensors file, and the packed factorization machine that it holds."""
 
-from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.header import Header
 from fmcompress.artifact.io import read_artifact, save
+from fmcompress.artifact.metadata import Frame
 from fmcompress.artifact.origin import Origin, Quality
 from fmcompress.artifact.packed import PackedFM, pack_model, unpack_model, with_vocabulary
 

@@ -12,13 +12,14 @@ Row r starts at bit r · width, width being the sum of the widths; the last byte
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from fmcompress.types import UInt8Array, UInt16Array
 
 # Bounds the memory of the bits, which take a byte each while they are (un)packed.
 _CHUNK_BITS = 1 << 22
 
 
-def pack(codes: npt.NDArray[np.uint16], widths: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def pack(codes: UInt16Array, widths: tuple[int, ...]) -> UInt8Array:
     """Pack codes into a bit stream.
 
     Args:
@@ -44,8 +45,14 @@ def pack(codes: npt.NDArray[np.uint16], widths: tuple[int, ...]) -> npt.NDArray[
     return stream
 
 
-def unpack(stream: npt.NDArray[np.uint8], rows: int, widths: tuple[int, ...]) -> npt.NDArray[np.uint16]:
-    """Return the codes of a bit stream, uint16 (rows, codes of a row): the inverse of ``pack``."""
+def unpack(stream: UInt8Array, rows: int, widths: tuple[int, ...]) -> UInt16Array:
+    """Return the codes of a bit stream, uint16 (rows, codes of a row): the inverse of ``pack``.
+
+    Args:
+        stream: uint8 (bytes,); what follows the last row is left alone.
+        rows: number of rows.
+        widths: bits of each of a row's codes.
+    """
     row_bits = sum(widths)
     codes = np.zeros((rows, len(widths)), dtype=np.uint16)
     step = _chunk_rows(row_bits)

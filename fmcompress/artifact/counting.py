@@ -11,11 +11,10 @@ from dataclasses import replace
 from itertools import chain
 
 from fmcompress.artifact.container import StoredTensor, canonical_json, encode_header
-from fmcompress.artifact.frame import Frame
-from fmcompress.artifact.metadata import LONGEST_ERROR, UNSEALED, Tier, compose, encode_entry, encode_table_less
+from fmcompress.artifact.metadata import LONGEST_ERROR, UNSEALED, Frame, Tier, compose, encode_entry, encode_table_less
 from fmcompress.artifact.origin import LONGEST, Origin
 from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
-from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.schema import Field, Schema
 from fmcompress.fm.tiers import by_field
 
 BIAS_BYTES = 4
@@ -106,8 +105,7 @@ def entry_bytes(field: Field, quantizers: Sequence[Quantizer], sizes: Sequence[i
 
 def table_less_bytes(schema: Schema) -> int:
     """Return the bytes that the entries of shared and numeric fields take in the header, with their commas."""
-    without: tuple[SharedField | NumericField, ...] = (*schema.shared, *schema.numeric)
-    return sum(_in_header(encode_table_less(field)) for field in without)
+    return sum(map(_in_header, encode_table_less(schema).values()))
 
 
 def _in_header(entry: str) -> int:

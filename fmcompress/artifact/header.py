@@ -14,10 +14,10 @@ from typing import Any
 
 from fmcompress.artifact.container import StoredTensor, parse_json
 from fmcompress.artifact.counting import header_bytes, one_tier_each, tensors_of
-from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.metadata import (
     DEFAULTS,
     SCHEMA_VERSION,
+    Frame,
     Tier,
     compose,
     decode_entry,
@@ -28,7 +28,7 @@ from fmcompress.artifact.origin import Origin, decode_origin, text, whole
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.fm.links import Link
 from fmcompress.fm.quantizer import Quantizer
-from fmcompress.fm.schema import Field, Schema
+from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import by_field, parts_of
 
 _MAX_DIM = 65_536
@@ -103,11 +103,10 @@ def encode(header: Header, sha256: str) -> str:
     sizes = chain.from_iterable(header.tier_sizes)
     every = [Tier(*tier) for tier in zip(sizes, header.quantizers, header.errors, strict=True)]
     tiers = by_field(every, header.tier_sizes)
-    entries = [
-        encode_entry(field, next(tiers)) if isinstance(field, Field) else encode_table_less(field)
-        for field in header.schema.all_fields
-    ]
-    return compose(header.frame, header.origin, entries, sha256)
+    entries = encode_table_less(header.schema)
+    entries |= {field.name: encode_entry(field, own) for field, own in zip(header.schema.fields, tiers, strict=True)}
+    ordered = [entries[field.name] for field in header.schema.all_fields]
+    return compose(header.frame, header.origin, ordered, sha256)
 
 
 def decode(metadata: str, *, vocabulary_bytes: int = 0) -> tuple[Header, str]:

@@ -7,22 +7,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.artifact.bitpack import unpack
 from fmcompress.artifact.container import decode_header, encode_header
 from fmcompress.artifact.header import Header, decode, encode
-from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
+from fmcompress.artifact.layout import (
+    LARGEST_INT8,
+    FieldLayout,
+    PartLayout,
+    decode_numeric,
+    encode_numeric,
+    field_layouts,
+)
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import PackedFM
-from fmcompress.artifact.tables import LARGEST_INT8, decode_numeric, encode_numeric
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.files import replacing
 from fmcompress.fm.quantizer import code_bits
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import check_ids
 from fmcompress.fm.vocabulary_packing import largest_ids
-from fmcompress.types import UInt8Array, UInt16Array
+from fmcompress.types import AnyArray, UInt8Array, UInt16Array
 
 _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1 << 14
@@ -124,7 +129,7 @@ def _check_numbers(model: PackedFM) -> None:
             _check_codes(model.codes[part.code_start :][: part.code_bytes], part)
 
 
-def _check_finite(numbers: npt.NDArray[np.floating]) -> None:
+def _check_finite(numbers: AnyArray) -> None:
     chunks = (numbers[at : at + _CHUNK_BYTES] for at in range(0, len(numbers), _CHUNK_BYTES))
     if not all(np.isfinite(chunk).all() for chunk in chunks):
         raise ArtifactError("is damaged: it holds NaN or infinite weights")

@@ -1,4 +1,6 @@
-"""The text of the metadata: canonical JSON, with an entry for each field: name, kind, cardinality, how it is stored.
+"""The metadata of an artifact: the frame that is fixed before anything is quantized, and the text that is written.
+
+It is canonical JSON with an entry for each field: name, kind, cardinality, and how its categories are stored.
 
     ["user","cat",[6040,0],"4x256","16",12e-6]
     ["item","cat",3706,[[200,"8x256:8","16",45e-7],[3506,"1x64","shared",12e-6]]]
@@ -15,14 +17,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from fmcompress.artifact.container import canonical_json
-from fmcompress.artifact.frame import Frame
+from fmcompress.artifact.container import StoredTensor, canonical_json
 from fmcompress.artifact.origin import DEFAULTS as OF_ORIGIN
 from fmcompress.artifact.origin import Origin, encode_origin, number, text, whole
+from fmcompress.errors import UsageError
+from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
-from fmcompress.fm.schema import Field, NumericField, SharedField
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.tiers import MAX_TIERS
 
 SCHEMA_VERSION = 1
@@ -39,8 +42,81 @@ _CATEGORICAL, _SHARED = "cat", "as"
 _NUMERIC = {"num": False, "lin": True}
 """Kinds of numeric fields, and whether they are linear only."""
 
+_ALWAYS = ("bias", "values", "codes")
+_MAX_NUMERIC = 2**26
+"""Numbers in embeddings of numeric fields: linear-only ones take no bytes in a file, but room in memory."""
+
 _MAX_ERROR = 1e5
 _ERROR_DECIMALS = 9
+
+
+class _Machine(Protocol):
+    """A factorization machine, quantized or not."""
+
+    @property
+    def schema(self) -> Schema: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def link(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is fixed of an artifact before anything is quantized.
+
+    Attributes:
+        schema: the fields; those with tables in the order of their bytes.
+        dim: embedding size l.
+        link: from logit to prediction, as ``str(Link)`` writes it.
+        vocabulary_bytes: size of the vocabulary that it carries; 0 for none.
+
+    Raises:
+        UsageError: there is no such link, or there are too many numeric fields.
+    """
+
+    schema: Schema
+    dim: int
+    link: str
+    vocabulary_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "link", str(self.link_function))
+        if len(self.schema.numeric) * self.dim > _MAX_NUMERIC:
+            raise UsageError(f"{len(self.schema.numeric):,} numeric fields are too many for embeddings of {self.dim}")
+
+    @classmethod
+    def of(cls, model: _Machine, *, vocabulary_bytes: int = 0) -> Frame:
+        """Return the frame of a checkpoint's or a quantized model's artifact."""
+        return cls(model.schema, model.dim, model.link, vocabulary_bytes)
+
+    @property
+    def link_function(self) -> Link:
+        """The link, ready to be used."""
+        return parse_link(self.link)
+
+    @property
+    def numeric(self) -> StoredTensor:
+        """The tensor of the numeric fields: of each its linear weight, and its embedding unless it is linear only."""
+        fields = self.schema.numeric
+        embedded = sum(not field.linear_only for field in fields)
+        return StoredTensor("numeric", "F32", len(fields) + embedded * self.dim)
+
+    @property
+    def vocabulary(self) -> StoredTensor:
+        """The tensor of the vocabulary."""
+        return StoredTensor("vocabulary", "U8", self.vocabulary_bytes)
+
+    def tensors(self, values: int, codes: int) -> tuple[StoredTensor, ...]:
+        """Return the tensors of an artifact with so many values and codes, in the order of their bytes."""
+        every = (
+            StoredTensor("bias", "F32", 1),
+            self.numeric,
+            StoredTensor("values", "F16", values),
+            StoredTensor("codes", "U8", codes),
+            self.vocabulary,
+        )
+        return tuple(tensor for tensor in every if tensor.size or tensor.name in _ALWAYS)
 
 
 def compose(frame: Frame, origin: Origin, entries: Sequence[str], sha256: str) -> str:
@@ -93,12 +169,12 @@ def encode_entry(field: Field, tiers: Sequence[Tier]) -> str:
     )
 
 
-def encode_table_less(field: SharedField | NumericField) -> str:
-    """Return the entry of a field without a table of its own as JSON."""
-    if isinstance(field, SharedField):
-        return canonical_json([field.name, _SHARED, field.table])
-    (kind,) = (kind for kind, linear_only in _NUMERIC.items() if linear_only == field.linear_only)
-    return canonical_json([field.name, kind])
+def encode_table_less(schema: Schema) -> dict[str, str]:
+    """Return the entries of the fields without tables of their own as JSON, by the fields' names."""
+    kinds = {linear_only: kind for kind, linear_only in _NUMERIC.items()}
+    entries = [[field.name, _SHARED, field.table] for field in schema.shared]
+    entries += [[field.name, kinds[field.linear_only]] for field in schema.numeric]
+    return {entry[0]: canonical_json(entry) for entry in entries}
 
 
 def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField | NumericField, list[Tier]]:

@@ -10,11 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from fmcompress.artifact.bitpack import pack, unpack
-from fmcompress.artifact.frame import Frame
 from fmcompress.artifact.header import Header
-from fmcompress.artifact.layout import FieldLayout, TableLayout, field_layouts, part_layouts
+from fmcompress.artifact.layout import FieldLayout, TableLayout, field_layouts, part_layouts, read_table, write_table
+from fmcompress.artifact.metadata import Frame
 from fmcompress.artifact.origin import Origin
-from fmcompress.artifact.tables import read_table, write_table
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import Schema
@@ -30,10 +29,11 @@ class PackedFM:
     Attributes:
         header: fields, tiers, quantizers and origin.
         bias: w_0.
-        values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, part by part, float16.
-        codes: tiers, what is stored in int8, and bit streams of codes, part by part, uint8.
+        values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, tier by tier, float16
+            (values,).
+        codes: tiers, what is stored in int8, and bit streams of codes, tier by tier, uint8 (bytes,).
         numeric: weights of the numeric fields; None where there are none.
-        vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8; None where there is none.
+        vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8 (bytes,); None where there is none.
     """
 
     header: Header

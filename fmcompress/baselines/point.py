@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fmcompress.evaluation.scores import Model
+from fmcompress.evaluation.predictors import Model
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fmcompress.artifact.container import LENGTH_BYTES, MAX_HEADER_BYTES
 from fmcompress.checkpoints import load_checkpoint
+from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
-from fmcompress.serve.compressed_fm import load
-
-if TYPE_CHECKING:
-    from fmcompress.evaluation.scores import Model
+from fmcompress.serve.compressed_fm import CompressedFM, load
 
 _MARK = "schema_version"
 """What the metadata of an artifact has, of any version, and that of a checkpoint has not."""
@@ -29,7 +26,7 @@ def load_model(
     vocabulary: Vocabulary | None = None,
     instance_norm: bool | None = None,
     dataset: str | Path | None = None,
-) -> Model:
+) -> FMCheckpoint | CompressedFM:
     """Load an artifact or a checkpoint.
 
     Args:

@@ -11,12 +11,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fmcompress.errors import DataError
+from fmcompress.fm.links import Link
 
 Labels = Literal["binary", "number"]
 """What labels are: 0 and 1, or for a regression any numbers."""
 
 Floats = npt.NDArray[np.float32]
 Wide = npt.NDArray[np.float64]
+
+
+def labels_for(link: Link) -> Labels:
+    """Return what the labels of rows for a model with this link are."""
+    return "number" if link.regression else "binary"
 
 
 def labels_of(column: pa.Array, kind: Labels, file: str, first_row: int) -> Floats:

@@ -47,15 +47,15 @@ def open_tuning_data(
         if valid is not None:
             raise UsageError("validation data without training data", hint="give the training data with --train")
         return None
+    from fmcompress.data.numbers import labels_for
     from fmcompress.data.rows import open_training_rows
-    from fmcompress.evaluation.scores import labels_for
 
     rows, held_out = open_training_rows(
         train,
         valid,
         schema=checkpoint.schema,
         options=options,
-        labels=labels_for(checkpoint),
+        labels=labels_for(checkpoint.link_function),
         vocabulary=checkpoint.vocabulary,
     )
     return TuningData(rows, held_out, options)

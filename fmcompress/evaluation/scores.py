@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import singledispatch
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from fmcompress.artifact import PackedFM
-from fmcompress.data.batch import Batch
-from fmcompress.data.numbers import Labels
+from fmcompress.data.numbers import labels_for
 from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import Rows, open_rows
-from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.links import Link, parse_link
+from fmcompress.evaluation.predictors import Model, predictions_of, predictor
+from fmcompress.fm.links import parse_link
 from fmcompress.fm.vocabulary import Vocabulary
-from fmcompress.serve.compressed_fm import CompressedFM
+from fmcompress.types import Float32Array
 
 
 @dataclass(frozen=True)
@@ -57,53 +52,6 @@ class Scores:
         return f"RMSE {self.rmse:.5f}" if self.regression else f"AUC {self.auc:.5f}, LogLoss {self.logloss:.5f}"
 
 
-class Predictor(Protocol):
-    """A model that scores rows of category ids and of values of numeric fields."""
-
-    def predict(
-        self, ids: npt.NDArray[np.int32], values: npt.NDArray[np.float32] | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Return the predictions of rows; ``values`` is None where no field is numeric."""
-
-
-Model = FMCheckpoint | PackedFM
-
-
-@singledispatch
-def predictor(model: Any) -> Predictor:
-    """Return what scores rows with a model: a checkpoint, or a packed or compressed factorization machine."""
-    raise TypeError(f"{type(model).__name__} is no model")
-
-
-@predictor.register
-def _(model: FMCheckpoint) -> Predictor:
-    from fmcompress.fm.scorer import FMScorer
-
-    return FMScorer(model)
-
-
-@predictor.register
-def _(model: PackedFM) -> Predictor:
-    from fmcompress.serve.scorer import Scorer
-
-    return Scorer(model)
-
-
-@predictor.register
-def _(model: CompressedFM) -> Predictor:
-    return model  # its scorer is made once, and kept
-
-
-def link_of(model: Model) -> Link:
-    """Return the link of a model."""
-    return parse_link(model.link)
-
-
-def labels_for(model: Model) -> Labels:
-    """Return what the labels of rows for a model are."""
-    return "number" if link_of(model).regression else "binary"
-
-
 def open_rows_for(
     model: Model,
     data: str | Path,
@@ -129,13 +77,8 @@ def open_rows_for(
         vocabulary = model.vocabulary
     else:
         vocabulary.check(model.schema)
-    labels = labels_for(model) if labelled else None
+    labels = labels_for(parse_link(model.link)) if labelled else None
     return open_rows(data, model.schema, options, labels=labels, vocabulary=vocabulary)
-
-
-def predictions_of(scorer: Predictor, batch: Batch) -> npt.NDArray[np.float32]:
-    """Return the predictions for a batch, float32 (rows,)."""
-    return scorer.predict(batch.ids, batch.values) if batch.values.shape[1] else scorer.predict(batch.ids)
 
 
 def score_rows(model: Model, rows: Rows) -> Scores:
@@ -150,12 +93,10 @@ def score_rows(model: Model, rows: Rows) -> Scores:
     for batch in rows.batches():
         predictions.append(predictions_of(scorer, batch))
         labels.append(batch.labels)
-    return scores_of(np.concatenate(predictions), np.concatenate(labels), regression=link_of(model).regression)
+    return scores_of(np.concatenate(predictions), np.concatenate(labels), regression=parse_link(model.link).regression)
 
 
-def scores_of(
-    predictions: npt.NDArray[np.float32], labels: npt.NDArray[np.float32], *, regression: bool = False
-) -> Scores:
+def scores_of(predictions: Float32Array, labels: Float32Array, *, regression: bool = False) -> Scores:
     """Return the scores of predictions against labels.
 
     Args:

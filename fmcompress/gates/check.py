@@ -18,7 +18,7 @@ from fmcompress.serve.compressed_fm import load
 
 if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov
-    from fmcompress.evaluation.scores import Model
+    from fmcompress.evaluation.predictors import Model
     from fmcompress.fm.schema import Schema
     from fmcompress.fm.vocabulary import Vocabulary
 

@@ -16,7 +16,8 @@ from fmcompress.gates.verdict import JudgedModel
 from fmcompress.progress import Progress
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation.scores import Model, Scores
+    from fmcompress.evaluation.predictors import Model
+    from fmcompress.evaluation.scores import Scores
     from fmcompress.fm.vocabulary import Vocabulary
 
 Loader = Callable[["str | Path"], "Model"]

@@ -24,15 +24,16 @@ class CompressedFM(PackedFM):
     Attributes:
         header: fields, tiers, quantizers and origin.
         bias: w_0.
-        values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, part by part, float16.
-        codes: tiers, what is stored in int8, and bit streams of codes, part by part, uint8.
+        values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, tier by tier, float16
+            (values,).
+        codes: tiers, what is stored in int8, and bit streams of codes, tier by tier, uint8 (bytes,).
         numeric: weights of the numeric fields; None where there are none.
-        vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8; None where there is none.
+        vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8 (bytes,); None where there is none.
     """
 
     @classmethod
     def of(cls, packed: PackedFM) -> CompressedFM:
-        """Return a packed model that predicts."""
+        """Return a packed model that predicts; the arrays are shared."""
         return cls(**{name: getattr(packed, name) for name in cls.__dataclass_fields__})
 
     def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> Float32Array:
@@ -41,8 +42,8 @@ class CompressedFM(PackedFM):
         Args:
             ids: category ids counted from 0 in each field, -1 where one is missing; integers, in the order of
                 ``schema.id_names`` (rows, ids).
-            values: of the numeric fields, NaN where one is missing; (rows, numeric fields). None where there are no
-                such fields.
+            values: of the numeric fields, NaN where one is missing; numbers (rows, numeric fields). None where there
+                are no such fields.
 
         Raises:
             DataError: a shape is another, an id is out of range, a value is infinite.

@@ -13,7 +13,6 @@ add to both sums, see ``NumericWeights``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +21,12 @@ import torch
 from fmcompress.artifact.layout import FieldLayout, field_layouts
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import DataError
-from fmcompress.serve.groups import Sums, groups_of
-from fmcompress.serve.ranks import Ids, Mask, TierRanks
-from fmcompress.serve.windows import U64, as_words
+from fmcompress.serve.bit_streams import TierRanks, as_words
+from fmcompress.serve.field_groups import Sums, groups_of
+from fmcompress.types import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 
 _CHUNK_ROWS = 2048
 _LARGEST_VALUE = float(np.finfo(np.float32).max)
-
-Floats = npt.NDArray[np.float32]
 
 
 class Scorer:
@@ -50,7 +47,7 @@ class Scorer:
         self._parts = _Parts(words, layouts) if any(field.tier_bytes for field in layouts) else None
         self._groups = groups_of(model, words, [part for field in layouts for part in field.parts])
 
-    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> Floats:
+    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> Float32Array:
         """Return the predictions of rows, float32 (rows,): what the link makes of their logits.
 
         Args:
@@ -77,7 +74,7 @@ class Scorer:
             return torch.sigmoid(torch.from_numpy(logits)).numpy()
         return self._link.predict(logits)
 
-    def _values(self, values: npt.ArrayLike | None, rows: int) -> npt.NDArray[Any] | None:
+    def _values(self, values: npt.ArrayLike | None, rows: int) -> AnyArray | None:
         """Return the values, None where there are no numeric fields."""
         names = self._schema.numeric_names
         if values is None:
@@ -92,7 +89,7 @@ class Scorer:
             )
         return numbers if names else None
 
-    def _logits(self, ids: Ids, values: npt.NDArray[Any] | None, first_row: int) -> Floats:
+    def _logits(self, ids: Int64Array, values: AnyArray | None, first_row: int) -> Float32Array:
         missing = self._missing(ids, first_row)
         if missing is not None:
             ids = np.where(missing, 0, ids)
@@ -101,13 +98,13 @@ class Scorer:
         sums = Sums(np.zeros((len(ids), self._dim), np.float32), np.full(len(ids), self._bias, np.float32))
         for group in self._groups:
             group.add(ids, missing, sums)
-        squares: Floats = np.einsum("rl,rl->r", sums.vectors, sums.vectors)
+        squares: Float32Array = np.einsum("rl,rl->r", sums.vectors, sums.vectors)
         logits = sums.scalars + np.float32(0.5) * squares
         if values is not None:
             logits += self._numeric.added(self._present(values, first_row), sums.vectors)
         return logits
 
-    def _present(self, values: npt.NDArray[Any], first_row: int) -> npt.NDArray[np.float64]:
+    def _present(self, values: AnyArray, first_row: int) -> Float64Array:
         """Return values with 0 for missing ones."""
         present = np.where(np.isnan(values), 0, values).astype(np.float64)
         wrong = np.abs(present) > _LARGEST_VALUE
@@ -119,7 +116,7 @@ class Scorer:
             )
         return present
 
-    def _missing(self, ids: Ids, first_row: int) -> Mask | None:
+    def _missing(self, ids: Int64Array, first_row: int) -> BoolArray | None:
         """Return where values are missing, None where none is; one comparison finds all that is out of range."""
         out = ids.view(np.uint64) >= self._cardinalities.view(np.uint64)
         padded = None if self._pads is None else ids == self._pads
@@ -135,14 +132,14 @@ class Scorer:
         return out if padded is None else out | padded
 
 
-def _array(given: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+def _array(given: npt.ArrayLike, name: str) -> AnyArray:
     try:
         return np.asarray(given)
     except ValueError as error:
         raise DataError(f"{name} are no array: their rows differ in length") from error
 
 
-def _signed(ids: npt.NDArray[Any]) -> Ids:
+def _signed(ids: AnyArray) -> Int64Array:
     """Return ids as int64; those too large for it must not come out as negative ones."""
     if ids.dtype == np.uint64:
         ids = np.minimum(ids, np.uint64(2**63 - 1))
@@ -152,14 +149,19 @@ def _signed(ids: npt.NDArray[Any]) -> Ids:
 class _Parts:
     """Splits fields into their parts: in a row, a field's category is in one of them, and missing in the others."""
 
-    def __init__(self, words: U64, fields: Sequence[FieldLayout]) -> None:
+    def __init__(self, words: UInt64Array, fields: Sequence[FieldLayout]) -> None:
         self._ranks = TierRanks(words, {column: field for column, field in enumerate(fields) if field.tier_bytes})
         ends = np.cumsum([len(field.parts) for field in fields])
         self._firsts = np.concatenate(([0], ends[:-1]))
         self._parts = int(ends[-1])
 
-    def split(self, ids: Ids, missing: Mask | None) -> tuple[Ids, Mask]:
-        """Return ids in the parts, and where they are missing; the former are 0 there, here as there."""
+    def split(self, ids: Int64Array, missing: BoolArray | None) -> tuple[Int64Array, BoolArray]:
+        """Return ids in the parts, int64, and where they are missing, bool (rows, parts) each.
+
+        Args:
+            ids: in the fields, 0 where one is missing, int64 (rows, ids).
+            missing: where they are, bool (rows, ids); None where none is.
+        """
         tiers, places = self._ranks.find(ids[:, self._ranks.columns])
         ids = ids.copy()
         ids[:, self._ranks.columns] = places

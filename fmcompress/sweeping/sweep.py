@@ -31,7 +31,7 @@ from fmcompress.training.device import Device
 if TYPE_CHECKING:
     from fmcompress.baselines import BaselinePoint
     from fmcompress.data.options import Match, Oov
-    from fmcompress.evaluation.scores import Model
+    from fmcompress.evaluation.predictors import Model
 
 _RATIO = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*x", re.IGNORECASE | re.ASCII)
 

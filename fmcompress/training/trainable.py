@@ -10,7 +10,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.data.batch import Batch
-from fmcompress.evaluation.scores import Model
+from fmcompress.evaluation.predictors import Model
 
 Kept = TypeVar("Kept", bound=Model)
 

@@ -10,6 +10,15 @@ from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from tests.mixed import mixed, vocabulary_of
 from tests.models import origin, pack_model, packed
 
+SEAL = "5" * 64
+"""A SHA-256 of nothing in particular."""
+
+LIBRARIES = [
+    {}, {"faiss": "1.15.1", "numpy": "2.4.6"}, {"torch": "2.13.0+cpu"}, {"a b": "1"}, {"a": "1, b 2"}, {"a": ""},
+    {"größe": "\n"},
+]  # fmt: skip
+"""Versions that libraries of an artifact may have, some of them odd."""
+
 METADATA = {
     "schema_version": 1,
     "link": "sigmoid",

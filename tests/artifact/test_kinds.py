@@ -1,20 +1,17 @@
 """Artifacts with fields of every kind, any link and a vocabulary: there and back, to the byte, and as specified."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import Frame, unpack_model, with_vocabulary
-from fmcompress.artifact.counting import artifact_bytes, entry_bytes, fixed_bytes, tier_bytes
+from fmcompress.artifact.counting import artifact_bytes
 from fmcompress.errors import UsageError
-from fmcompress.fm.schema import NumericField, Schema
 from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from fmcompress.serve.compressed_fm import load
 from tests import format_reader
-from tests.mixed import LINKS, mixed, mixed_models, packed_mixed, plain_predictions, random_rows, vocabulary_of
+from tests.mixed import LINKS, mixed_models, packed_mixed, plain_predictions, random_rows, vocabulary_of
 from tests.models import origin, pack_model
 
 
@@ -70,20 +67,6 @@ def test_a_reader_of_the_specification_predicts_alike(tmp_path_factory, model, c
     np.testing.assert_allclose(mine, plain_predictions(packed, ids, values), rtol=1e-5, atol=2e-6)
 
 
-def test_what_belongs_to_no_table_is_fixed():
-    model = mixed(4, "9 2x4 4", "5 raw raw", pads=(0,), shared=(1,), numeric=(False, True), link="clip:1:5")
-    plain = mixed(4, "9 2x4 4", "5 raw raw")
-    vocabulary_bytes = len(vocabulary_of(model.schema).encode())
-    quantizers, sizes, about = [part.quantizer for part in model.fields], model.tiers.sizes, origin()
-    frame = Frame.of(model, vocabulary_bytes=vocabulary_bytes)
-    assert frame.numeric.nbytes == 4 * (1 + 4 + 1)
-    tables = sum(map(entry_bytes, model.schema.fields, [quantizers[:1], quantizers[1:]], sizes))
-    tables += sum(map(tier_bytes, sizes)) + sum(q.payload_bytes(n, 4) for q, n in zip(quantizers, (9, 5), strict=True))
-    assert artifact_bytes(frame, about, quantizers, sizes) == fixed_bytes(frame, about) + tables
-    more = fixed_bytes(frame, about) - fixed_bytes(Frame.of(plain), about)
-    assert more > vocabulary_bytes + frame.numeric.nbytes
-
-
 def test_a_vocabulary_is_put_in_and_taken_out(tmp_path):
     bare = packed_mixed(4, "9 2x4 4", "5 raw raw")
     carried = with_vocabulary(bare, vocabulary_of(bare.schema))
@@ -107,16 +90,3 @@ def test_links_are_kept_to_the_last_digit(tmp_path, link):
     found = load(tmp_path / "a").header
     assert found.link == link
     assert (b"link" in (tmp_path / "a").read_bytes()) == (link != "sigmoid")
-
-
-def test_a_link_has_one_name():
-    frame = Frame(Schema.of([("a", 3)]), 2, "clip:1.0:5.50")
-    assert (frame.link, frame.link_function.high) == ("clip:1:5.5", 5.5)
-
-
-def test_numeric_fields_that_would_take_all_memory_are_refused():
-    schema = dataclasses.replace(
-        Schema.of([("a", 3)]), numeric=tuple(NumericField(str(n), linear_only=True) for n in range(1025)), order=()
-    )
-    with pytest.raises(UsageError, match="1,025 numeric fields are too many"):
-        Frame(schema, 65_536, "sigmoid")

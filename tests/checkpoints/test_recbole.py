@@ -13,7 +13,8 @@ import torch
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.evaluation.scores import open_rows_for, predictions_of, predictor
+from fmcompress.evaluation.predictors import predictions_of, predictor
+from fmcompress.evaluation.scores import open_rows_for
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField
 

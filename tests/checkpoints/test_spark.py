@@ -10,7 +10,8 @@ import pytest
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.evaluation.scores import open_rows_for, predictions_of, predictor
+from fmcompress.evaluation.predictors import predictions_of, predictor
+from fmcompress.evaluation.scores import open_rows_for
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField
 from fmcompress.fm.scorer import FMScorer

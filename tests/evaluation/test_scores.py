@@ -12,7 +12,6 @@ from fmcompress.data.parquet import ParquetRows
 from fmcompress.evaluation.scores import Scores, score_rows, scores_of
 from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
 from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
-from tests.conftest import FIELDS
 
 
 def pairwise_auc(predictions, labels):
@@ -80,18 +79,3 @@ def test_rows_are_streamed_to_the_same_scores(files, model):
     assert isinstance(found, Scores)
     assert found.rows == 4000
     assert 0.55 < found.auc < 1
-
-
-def test_checkpoint_predicts_by_the_textbook_formula(files):
-    from fmcompress.fm.scorer import FMScorer
-
-    checkpoint = fc.load_checkpoint(files.fm)
-    rng = np.random.default_rng(0)
-    ids = np.stack([rng.integers(-1, size, 50) for _, size in FIELDS], axis=1).astype(np.int32)
-    expected = []
-    for row in ids:
-        rows = [offset + i for offset, i in zip(checkpoint.schema.offsets, row, strict=True) if i >= 0]
-        vectors = checkpoint.embeddings[rows].astype(np.float64)
-        pairs = sum(vectors[i] @ vectors[j] for i in range(len(rows)) for j in range(i))
-        expected.append(1 / (1 + np.exp(-(checkpoint.bias + checkpoint.linear[rows].sum(dtype=np.float64) + pairs))))
-    np.testing.assert_allclose(FMScorer(checkpoint).predict(ids), expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Tables in fp16 and int8: there and back, never clipped, and stored twice as they were stored once."""
+"""Tables in fp16 and int8: there and back, never clipped, stored twice as once, and each at its place."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fmcompress.artifact.layout import TableLayout
-from fmcompress.artifact.tables import decode_half, decode_int8, encode_half, encode_int8, read_table, write_table
+from fmcompress.artifact.layout import (
+    TableLayout,
+    decode_half,
+    decode_int8,
+    encode_half,
+    encode_int8,
+    read_table,
+    write_table,
+)
 
 TINIEST = 2.0**-24
 

@@ -10,40 +10,49 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn.functional import embedding_bag
 
-from fmcompress.artifact.layout import PartLayout, TableLayout
+from fmcompress.artifact.layout import PartLayout, TableLayout, read_table
 from fmcompress.artifact.packed import PackedFM
-from fmcompress.artifact.tables import read_table
 from fmcompress.fm.quantizer import subspace_bounds
+from fmcompress.serve.bit_streams import CodeReader
 from fmcompress.serve.memory import folds_linear, stays_packed
-from fmcompress.serve.ranks import Ids, Mask
-from fmcompress.serve.windows import U64, CodeReader
+from fmcompress.types import BoolArray, Float32Array, Int64Array, UInt64Array
 
 
 class Group(Protocol):
     """Some columns of ids that are stored in the same way."""
 
-    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
-        """Add what they contribute; ids of missing values are 0."""
+    def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:
+        """Add what they contribute.
+
+        Args:
+            ids: of all columns, 0 where one is missing, int64 (rows, columns).
+            missing: where they are, bool (rows, columns); None where none is.
+            sums: of the same rows; changed in place.
+        """
 
 
 @dataclass
 class Sums:
-    """Σ_i q_i, float32 (rows, dim), and Σ_i (w_i − ½‖q_i‖²), float32 (rows,), of a chunk of rows."""
+    """The sums of a chunk of rows.
 
-    vectors: npt.NDArray[np.float32]
-    scalars: npt.NDArray[np.float32]
+    Attributes:
+        vectors: Σ_i q_i, float32 (rows, dim).
+        scalars: w_0 + Σ_i (w_i − ½‖q_i‖²), float32 (rows,).
+    """
+
+    vectors: Float32Array
+    scalars: Float32Array
 
 
-def groups_of(model: PackedFM, words: U64, parts: Sequence[PartLayout]) -> list[Group]:
+def groups_of(model: PackedFM, words: UInt64Array, parts: Sequence[PartLayout]) -> list[Group]:
     """Return groups of columns, by the way in which embedding and linear weight are found.
 
     Args:
         model: the model.
-        words: its codes, see ``as_words``.
+        words: its codes, uint64 (words,), see ``as_words``.
         parts: where what each column of ids looks up lies; a part may stand here several times.
     """
     folded: dict[int, PartLayout] = {}
@@ -78,7 +87,7 @@ def groups_of(model: PackedFM, words: U64, parts: Sequence[PartLayout]) -> list[
 class _Bags:
     """Tables of vectors with −½‖vector‖² in one more column, summed by ``embedding_bag``."""
 
-    def __init__(self, tables: Sequence[npt.NDArray[np.float32]], extra: Sequence[npt.NDArray[np.float32]]) -> None:
+    def __init__(self, tables: Sequence[Float32Array], extra: Sequence[Float32Array]) -> None:
         """Join tables into one, with a row of zeros for missing values at its end.
 
         Args:
@@ -94,8 +103,8 @@ class _Bags:
             joined[start : start + len(table), -1] = more - 0.5 * np.einsum("kl,kl->k", table, table)
         self._table = torch.from_numpy(joined)
 
-    def sum(self, rows: Ids) -> npt.NDArray[np.float32]:
-        """Return the sums over the last axis of ``rows``, float32 (…, columns + 1)."""
+    def sum(self, rows: Int64Array) -> Float32Array:
+        """Return the sums over the last axis of ``rows``, int64 (…, rows of a bag): float32 (…, columns + 1)."""
         bags = embedding_bag(torch.from_numpy(rows.reshape(-1, rows.shape[-1])), self._table, mode="sum")
         return bags.numpy().reshape(*rows.shape[:-1], -1)
 
@@ -112,7 +121,7 @@ class _PlainFields:
         self._starts = self._bags.starts[places]
         self._steps = _steps(tables)[places]
 
-    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+    def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:
         rows = ids[:, self._columns] * self._steps + self._starts
         if missing is not None:
             rows[missing[:, self._columns]] = self._bags.null
@@ -124,14 +133,14 @@ class _PlainFields:
 class _MappedPart:
     """A part with many raw embeddings: in fp16 they stay in the file, in int8 among the codes."""
 
-    def __init__(self, model: PackedFM, words: U64, column: int, part: PartLayout) -> None:
+    def __init__(self, model: PackedFM, words: UInt64Array, column: int, part: PartLayout) -> None:
         self._column = column
         (place,) = part.tables
         stored = model.values if place.scale is None else words.view(np.int8)
         self._table = stored[place.rows].reshape(place.shape)
         self._scale = np.float32(1 if place.scale is None else model.values[place.scale])
 
-    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+    def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:
         vectors = self._table[ids[:, self._column]] * self._scale
         if missing is not None:
             vectors[missing[:, self._column]] = 0
@@ -142,7 +151,7 @@ class _MappedPart:
 class _CodedFields:
     """Fields with the same number of codes, which name codewords, or linear weights, or both."""
 
-    def __init__(self, model: PackedFM, words: U64, columns: Mapping[int, PartLayout]) -> None:
+    def __init__(self, model: PackedFM, words: UInt64Array, columns: Mapping[int, PartLayout]) -> None:
         self._columns = list(columns)
         self._reader = CodeReader(words, list(columns.values()))
         parts, places = _once(columns.values())
@@ -155,7 +164,7 @@ class _CodedFields:
             self._bags = _Bags(tables, [np.zeros(1, np.float32)] * len(tables))
             self._starts = self._bags.starts[:-1].reshape(self._subspaces, 1, len(parts))[:, :, places]
 
-    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+    def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:
         own = ids[:, self._columns]
         absent = None if missing is None else missing[:, self._columns]
         codes = self._reader.read(own.view(np.uint64)).view(np.int64)
@@ -163,7 +172,7 @@ class _CodedFields:
         if self._subspaces:
             self._add_codewords(codes[: self._subspaces], absent, sums)
 
-    def _add_codewords(self, codes: Ids, absent: Mask | None, sums: Sums) -> None:
+    def _add_codewords(self, codes: Int64Array, absent: BoolArray | None, sums: Sums) -> None:
         codes += self._starts
         if absent is not None:
             codes[:, absent] = self._bags.null
@@ -182,7 +191,7 @@ class _LinearFields:
         self._columns = list(columns)
         self._linear = _LinearTable(model, columns.values())
 
-    def add(self, ids: Ids, missing: Mask | None, sums: Sums) -> None:
+    def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:
         self._linear.add(ids[:, self._columns], None if missing is None else missing[:, self._columns], sums)
 
 
@@ -196,7 +205,7 @@ class _LinearTable:
         self._steps = _steps(tables)[places]
         self._table = np.concatenate([*tables, np.zeros(1, np.float32)])
 
-    def add(self, codes: Ids, absent: Mask | None, sums: Sums) -> None:
+    def add(self, codes: Int64Array, absent: BoolArray | None, sums: Sums) -> None:
         rows = codes * self._steps + self._starts
         if absent is not None:
             rows[absent] = len(self._table) - 1
@@ -210,10 +219,10 @@ def _once(parts: Iterable[PartLayout]) -> tuple[list[PartLayout], list[int]]:
     return list(places), of
 
 
-def _steps(tables: Sequence[npt.NDArray[np.float32]]) -> Ids:
+def _steps(tables: Sequence[Float32Array]) -> Int64Array:
     """Return from one id to the next how many rows there are: a shared vector has one row only, whatever the id."""
     return np.array([0 if len(table) == 1 else 1 for table in tables], dtype=np.int64)
 
 
-def _table(model: PackedFM, place: TableLayout) -> npt.NDArray[np.float32]:
+def _table(model: PackedFM, place: TableLayout) -> Float32Array:
     return read_table(place, model.values, model.codes)

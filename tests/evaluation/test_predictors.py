@@ -1,4 +1,4 @@
-"""Batch predictions, streamed into a Parquet file."""
+"""What scores rows with each kind of model, and batch predictions, streamed into a Parquet file."""
 
 from pathlib import Path
 
@@ -6,18 +6,32 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from fmcompress.artifact import PackedFM
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.data.batch import Batch
 from fmcompress.data.generate import write_rows
 from fmcompress.data.parquet import ParquetRows
 from fmcompress.errors import DataError, OutputError
-from fmcompress.evaluation.predictions import write_predictions
+from fmcompress.evaluation.predictors import predictor, write_predictions
 from fmcompress.evaluation.scores import open_rows_for
 from fmcompress.fm.field_specs import parse_fields
+from fmcompress.fm.scorer import FMScorer
+from fmcompress.serve.scorer import Scorer
 from tests.models import SHAPES, packed, random_ids
 
 MODEL = packed(*SHAPES["mixed"])
 LIBFM = Path(__file__).parents[1] / "checkpoints" / "files" / "libfm"
+
+
+def test_each_kind_of_model_has_its_predictor(files):
+    packed_alone = PackedFM(MODEL.header, MODEL.bias, MODEL.values, MODEL.codes, MODEL.numeric)
+    assert predictor(MODEL) is MODEL
+    assert type(predictor(packed_alone)) is Scorer
+    assert type(predictor(load_checkpoint(files.fm))) is FMScorer
+    ids = random_ids(MODEL.schema, 20)
+    np.testing.assert_array_equal(predictor(packed_alone).predict(ids), MODEL.predict(ids))
+    with pytest.raises(TypeError, match="str is no model"):
+        predictor("fm.pt")
 
 
 @pytest.fixture
