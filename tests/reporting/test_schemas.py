@@ -88,15 +88,15 @@ def test_every_key_is_required():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda found: found.pop("ratio"), "$: no ratio"),
-        (lambda found: found.update(ratio="7"), "$.ratio: '7' is no number"),
-        (lambda found: found.update(file_bytes=True), "$.file_bytes: True is no integer"),
-        (lambda found: found.update(schema="fmcompress/report/2"), "is not 'fmcompress/report/1'"),
-        (lambda found: found.update(more=1), "$: more is not told of"),
-        (lambda found: found["fields"][0].update(kind="cat"), "$.fields[0].kind: 'cat' is none of"),
-        (lambda found: found["fields"][0].update(bytes=-1), "$.fields[0].bytes: -1 is below 0"),
-        (lambda found: found["quality"].update(source={}), "$.quality.source: no rows"),
-        (lambda found: found["source"].append(1), "$.source[3]: 1 is no string"),
+        (lambda found: found.pop("ratio"), "$: 'ratio' is a required property"),
+        (lambda found: found.update(ratio="7"), "$.ratio: '7' is not of type 'number'"),
+        (lambda found: found.update(file_bytes=True), "$.file_bytes: True is not of type 'integer'"),
+        (lambda found: found.update(schema="fmcompress/report/2"), "$.schema: 'fmcompress/report/1' was expected"),
+        (lambda found: found.update(more=1), "$: Additional properties are not allowed ('more' was unexpected)"),
+        (lambda found: found["fields"][0].update(kind="cat"), "$.fields[0].kind: 'cat' is not one of"),
+        (lambda found: found["fields"][0].update(bytes=-1), "$.fields[0].bytes: -1 is less than the minimum of 0"),
+        (lambda found: found["quality"].update(source={}), "$.quality.source: 'rows' is a required property"),
+        (lambda found: found["source"].append(1), "$.source[3]: 1 is not of type 'string'"),
     ],
 )
 def test_what_is_wrong_is_found(change, says):

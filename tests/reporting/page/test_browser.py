@@ -38,8 +38,8 @@ _LABELS_OVERLAP = """
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("chromium")) as found:
+def browser():
+    with running() as found:
         yield found
 
 
