@@ -20,7 +20,15 @@ FIELDS = (("user", 400), ("item", 250), ("city", 30), ("hour", 24))
 BUDGET = "6KB"
 SEED = int(os.environ.get("FM_TEST_SEED", "0"))
 """Of generated clicks: what is asserted of models that are trained on them holds whatever it is."""
+THREADS = os.environ.get("FM_TEST_THREADS")
+"""Of torch, where that is said: by itself it takes no more than there are cores."""
 REAL_DATA = Path(os.environ.get("FM_REAL_DATA") or Path(__file__).parents[2] / "shared" / "data")
+
+
+if THREADS is not None:
+    import torch
+
+    torch.set_num_threads(int(THREADS))
 
 
 def console_script():
@@ -85,6 +93,32 @@ class Files:
 @pytest.fixture
 def fmcompress(tmp_path):
     return CommandLine(tmp_path)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capsys):
+    """Return a function that runs the console script's code in this process, where torch is imported only once.
+
+    It checks the exit code, and returns what ``fmcompress`` does. The current folder is the test's own.
+    """
+    from fmcompress_cli.main import run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def called(*args, rc=0):
+        argv = ["fmcompress", *map(str, args)]
+        monkeypatch.setattr(sys, "argv", argv)
+        code = 0
+        try:
+            run()
+        except SystemExit as ended:
+            code = ended.code or 0
+        shown = capsys.readouterr()
+        assert code == rc, f"exit code {code}, expected {rc}: {shown.err}"
+        return subprocess.CompletedProcess(argv, code, shown.out, shown.err)
+
+    return called
 
 
 @pytest.fixture(scope="session")

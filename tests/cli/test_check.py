@@ -24,8 +24,8 @@ def test_formats(fmcompress, files):
     assert fmcompress(*arguments, "--format", "github").stdout.startswith("::notice title=max-size%3A pass::")
 
 
-def test_all_limits_at_once(fmcompress, files):
-    done = fmcompress(
+def test_all_limits_at_once(here, files):
+    done = here(
         "check", files.tuned, files.ptq, "--max-size", "6KB", "--baseline", files.fm, "--max-growth", "0%",
         "--data", files.test, "--min-auc", "0.999", "--max-auc-drop", "0.2", "--max-logloss-rise", "20%",
         "--format", "json", rc=1,
@@ -64,13 +64,13 @@ def test_any_name_will_do(fmcompress, files, name):
     assert done.stderr.count("\n") == 1
 
 
-def test_ids_out_of_range(fmcompress, files):
+def test_ids_out_of_range(here, files, tmp_path):
     rows = pq.read_table(files.test).slice(0, 100)
     rows = rows.set_column(rows.column_names.index("city"), "city", pa.array([10**6] * 100))
-    pq.write_table(rows, fmcompress.folder / "rows.parquet")
+    pq.write_table(rows, tmp_path / "rows.parquet")
     arguments = ("check", files.ptq, "--data", "rows.parquet", "--min-auc", "0")
-    assert "--oov zero" in fmcompress(*arguments, rc=2).stderr
-    assert "100 ids out of range" in fmcompress(*arguments, "--oov", "zero").stderr
+    assert "--oov zero" in here(*arguments, rc=2).stderr
+    assert "100 ids out of range" in here(*arguments, "--oov", "zero").stderr
 
 
 @pytest.mark.parametrize("baseline", [False, True])

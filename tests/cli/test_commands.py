@@ -50,53 +50,53 @@ def test_report_formats(fmcompress, files):
     assert "user" in fmcompress("report", files.tuned).stdout
 
 
-def test_evaluate_formats(fmcompress, files):
+def test_evaluate_formats(here, files):
     models = [files.fm, files.ptq, files.tuned]
-    found = json.loads(fmcompress("evaluate", *models, "--data", files.test, "--format", "json").stdout)["models"]
+    found = json.loads(here("evaluate", *models, "--data", files.test, "--format", "json").stdout)["models"]
     assert [model["name"] for model in found] == [str(path) for path in models]
     assert [model["bytes"] for model in found] == [path.stat().st_size for path in models]
     assert {model["rows"] for model in found} == {4000}
     scores = fc.evaluate(fc.load(files.tuned), files.test)
     assert (found[2]["auc"], found[2]["logloss"]) == pytest.approx((scores.auc, scores.logloss), abs=1e-6)
-    text = fmcompress("evaluate", files.fm, "--data", files.test, "--format", "markdown").stdout
+    text = here("evaluate", files.fm, "--data", files.test, "--format", "markdown").stdout
     assert text.startswith("| model")
 
 
 @pytest.mark.parametrize("model", ["fm", "tuned"])
-def test_score(fmcompress, files, model):
+def test_score(here, files, model, tmp_path):
     path = getattr(files, model)
-    done = fmcompress("score", path, files.test, "-o", "scores.parquet")
+    done = here("score", path, files.test, "-o", "scores.parquet")
     assert "4,000 predictions" in done.stdout
-    table = pq.read_table(fmcompress.folder / "scores.parquet")
+    table = pq.read_table(tmp_path / "scores.parquet")
     assert table.column_names == ["prediction"]
     rows = pq.read_table(files.test)
     ids = np.stack([rows[name].to_numpy() for name, _ in FIELDS], axis=1)
     if model == "tuned":
         np.testing.assert_allclose(table["prediction"].to_numpy(), fc.load(path).predict(ids), rtol=1e-6)
-    assert fmcompress("score", path, files.test, "-o", "scores.parquet", rc=2).stderr.count("\n") == 1
+    assert here("score", path, files.test, "-o", "scores.parquet", rc=2).stderr.count("\n") == 1
 
 
-def test_score_needs_no_labels(fmcompress, files):
+def test_score_needs_no_labels(here, files, tmp_path):
     table = pq.read_table(files.test)
-    pq.write_table(table.drop_columns("label"), fmcompress.folder / "rows.parquet")
-    fmcompress("score", files.tuned, "rows.parquet", "-o", "a.parquet")
+    pq.write_table(table.drop_columns("label"), tmp_path / "rows.parquet")
+    here("score", files.tuned, "rows.parquet", "-o", "a.parquet")
     renamed = table.drop_columns("label").rename_columns([f"c{i}" for i in range(len(FIELDS))])
-    pq.write_table(renamed, fmcompress.folder / "renamed.parquet")
-    fmcompress("score", files.tuned, "renamed.parquet", "--match", "order", "-o", "b.parquet")
-    assert (fmcompress.folder / "a.parquet").read_bytes() == (fmcompress.folder / "b.parquet").read_bytes()
+    pq.write_table(renamed, tmp_path / "renamed.parquet")
+    here("score", files.tuned, "renamed.parquet", "--match", "order", "-o", "b.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
-def test_ids_out_of_range_can_be_skipped(fmcompress, files):
+def test_ids_out_of_range_can_be_skipped(here, files, tmp_path):
     table = pq.read_table(files.test).slice(0, 3).to_pydict()
     bad = {**table, "city": [10**9, None, -1]}
     missing = {**table, "city": [None, None, None]}
     for name, columns in {"bad": bad, "missing": missing}.items():
         pq.write_table(pa.table(columns, pa.schema([(key, pa.int64()) for key in columns])),
-                       fmcompress.folder / f"{name}.parquet")  # fmt: skip
-    done = fmcompress("score", files.tuned, "bad.parquet", "--oov", "zero", "-o", "a.parquet")
+                       tmp_path / f"{name}.parquet")  # fmt: skip
+    done = here("score", files.tuned, "bad.parquet", "--oov", "zero", "-o", "a.parquet")
     assert "1 ids were out of range" in done.stdout
-    fmcompress("score", files.tuned, "missing.parquet", "-o", "b.parquet")
-    assert (fmcompress.folder / "a.parquet").read_bytes() == (fmcompress.folder / "b.parquet").read_bytes()
+    here("score", files.tuned, "missing.parquet", "-o", "b.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
 def test_budgets_hold_and_dry_run_is_exact(fmcompress, files):

@@ -18,8 +18,8 @@ def test_formats(fmcompress, files):
     )
 
 
-def test_scores_on_data(fmcompress, files):
-    text = fmcompress("compare", files.ptq, files.tuned, "--data", files.test).stdout
+def test_scores_on_data(here, files):
+    text = here("compare", files.ptq, files.tuned, "--data", files.test).stdout
     assert "AUC, 4,000 rows of the data given" in text
     assert text == compare(files.ptq, files.tuned, data=files.test).to_text()
 

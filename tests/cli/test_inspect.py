@@ -139,10 +139,10 @@ def rows_of(path):
     return np.array([float(row["prob"]) for row in rows])
 
 
-def test_raw_rows_are_scored_as_the_tool_scores_them(fmcompress):
-    expected = rows_of(fmcompress.folder / "rows.parquet")
-    fmcompress("score", FUXICTR, "rows.parquet", "-o", "scores.parquet")
-    found = pq.read_table(fmcompress.folder / "scores.parquet")["prediction"].to_numpy()
+def test_raw_rows_are_scored_as_the_tool_scores_them(here, tmp_path):
+    expected = rows_of(tmp_path / "rows.parquet")
+    here("score", FUXICTR, "rows.parquet", "-o", "scores.parquet")
+    found = pq.read_table(tmp_path / "scores.parquet")["prediction"].to_numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -155,7 +155,7 @@ def test_raw_rows_are_scored_as_the_tool_scores_them(fmcompress):
         ("sweep", STATE_DICT, "--budgets", "10KB", "--data", "rows.parquet"),
     ],
 )
-def test_all_commands_can_be_told_the_same(fmcompress, command):
+def test_all_commands_can_be_told_the_same(here, command, tmp_path):
     columns = {"user": [0, 1, 2], "item": [0, 1, 2], "cat": [0, 1, 2], "label": [0, 1, 1]}
-    pq.write_table(pa.table(columns), fmcompress.folder / "rows.parquet")
-    fmcompress(*command, *OWN)
+    pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
+    here(*command, *OWN)

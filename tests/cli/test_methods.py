@@ -4,12 +4,10 @@ import json
 import os
 import re
 import signal
-import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from fmcompress_cli.main import run
 
 import fmcompress as fc
 from fmcompress.progress import Progress
@@ -20,26 +18,6 @@ CANDIDATES = (4, 8, 16, 32)
 LIMIT = 3500  # the largest candidates would take 4,209 bytes
 STEPS, EPOCHS, BATCH = 60, 2, 512  # 40 steps an epoch: a search of one and a half
 SEARCHED = tuple(f"--candidates 4,8,16,32 --search-steps {STEPS} --subspaces 2 --linear-codewords 16".split())
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    """Return a function that runs the console script's code in this process, and returns its output."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def called(*args, rc=0):
-        monkeypatch.setattr(sys, "argv", ["fmcompress", *map(str, args)])
-        try:
-            run()
-            code = 0
-        except SystemExit as ended:
-            code = ended.code or 0
-        shown = capsys.readouterr()
-        assert code == rc, shown.err
-        return shown
-
-    return called
 
 
 def data(files):
@@ -55,7 +33,7 @@ def searched(files, *more, budget=LIMIT):
 
 def test_lightfm_needs_no_budget(here, files):
     lightfm = ("quantize", files.fm, "--method", "lightfm", "--codewords", "32", "--subspaces", "2")
-    planned = here(*lightfm, "--dry-run").out
+    planned = here(*lightfm, "--dry-run").stdout
     assert os.listdir() == []
     here(*lightfm, "-o", "a.safetensors")
     model = fc.load("a.safetensors")
@@ -63,9 +41,9 @@ def test_lightfm_needs_no_budget(here, files):
     assert os.stat("a.safetensors").st_size == model.file_bytes == model.header.origin.budget_bytes
     sizes = [quantizer.codewords for quantizer in model.header.quantizers]
     assert sizes == [(32, 32) if cardinality > 32 else () for _, cardinality in FIELDS]
-    shown = json.loads(here("report", "a.safetensors", "--format", "json").out)
+    shown = json.loads(here("report", "a.safetensors", "--format", "json").stdout)
     assert shown["method"] == "lightfm"
-    assert "lightfm, seed 0" in here("report", "a.safetensors").out
+    assert "lightfm, seed 0" in here("report", "a.safetensors").stdout
     here(*lightfm, "--budget", model.file_bytes, "-o", "b.safetensors")
     np.testing.assert_array_equal(fc.load("b.safetensors").values, model.values)
 
@@ -118,23 +96,25 @@ def test_refused_in_one_line(here, files, name):
     rest, says, rc = REFUSALS[name]
     arguments = [files.train if part == "TRAIN" else part for part in rest.replace("TRAIN", "--train TRAIN").split()]
     shown = here("quantize", files.fm, *arguments, "-o", "out.safetensors", rc=rc)
-    assert shown.out == ""
-    (line,) = shown.err.splitlines()
+    assert shown.stdout == ""
+    (line,) = shown.stderr.splitlines()
     assert line.startswith("error: ")
     assert re.search(says, line), line
     assert os.listdir() == []
 
 
 def test_the_least_budget_that_a_refusal_names_works(here, files):
-    refused = here(*searched(files, budget=100), rc=1).err
+    refused = here(*searched(files, budget=100), rc=1).stderr
     least = int(refused.split("--budget ")[1].split()[0])
-    assert here(*searched(files, "--dry-run", budget=least - 1), rc=1).out == ""
-    assert f"at most {least / 1000:.1f} KB ({least:,} bytes)" in here(*searched(files, "--dry-run", budget=least)).out
+    assert here(*searched(files, "--dry-run", budget=least - 1), rc=1).stdout == ""
+    assert (
+        f"at most {least / 1000:.1f} KB ({least:,} bytes)" in here(*searched(files, "--dry-run", budget=least)).stdout
+    )
 
 
 @pytest.mark.parametrize("method", ["auto", "lightfm", "xlightfm"])
 def test_dry_runs_write_nothing(here, files, method):
-    shown = here("quantize", files.fm, "--method", method, "--budget", "20KB", *data(files), "--dry-run").out
+    shown = here("quantize", files.fm, "--method", method, "--budget", "20KB", *data(files), "--dry-run").stdout
     assert shown.startswith("fm.fmc.safetensors would have ")
     assert ("the search decides" in shown) == (method == "xlightfm")
     assert os.listdir() == []
@@ -182,7 +162,7 @@ def test_a_search_and_its_history(here, files, unbroken):
     expected = {name: [] if sizes == [raw.get(name)] * 2 else sizes for name, sizes in
                 result["result"]["codewords"].items()}  # fmt: skip
     assert expected == chosen
-    shown = json.loads(here("report", unbroken / "out.safetensors", "--format", "json").out)
+    shown = json.loads(here("report", unbroken / "out.safetensors", "--format", "json").stdout)
     assert (shown["method"], shown["budget_bytes"]) == ("xlightfm", LIMIT)
 
 

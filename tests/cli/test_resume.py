@@ -101,16 +101,18 @@ def broken_off(files, tmp_path_factory):
         (("--oov", "zero"), "its oov was error, and now it is zero"),
     ],
 )
-def test_another_run_is_not_gone_on_with(broken_off, files, changes, says):
-    done = broken_off(*arguments(files, *changes, "-o", "out.safetensors", "--resume", epochs=10_000), rc=2)
+def test_another_run_is_not_gone_on_with(here, broken_off, files, changes, says, monkeypatch):
+    monkeypatch.chdir(broken_off.folder)
+    done = here(*arguments(files, *changes, "-o", "out.safetensors", "--resume", epochs=10_000), rc=2)
     assert done.stderr.startswith(f"error: out.safetensors.resume is of another run: {says} (")
     assert done.stderr.count("\n") == 1
     assert os.listdir(broken_off.folder) == ["out.safetensors.resume"]
 
 
-def test_other_data_are_refused(broken_off, files):
+def test_other_data_are_refused(here, broken_off, files, monkeypatch):
+    monkeypatch.chdir(broken_off.folder)
     argv = [files.test if part == files.valid else part for part in arguments(files, epochs=10_000)]
-    assert "valid_bytes was" in broken_off(*argv, "-o", "out.safetensors", "--resume", rc=2).stderr
+    assert "valid_bytes was" in here(*argv, "-o", "out.safetensors", "--resume", rc=2).stderr
 
 
 def test_starting_afresh_is_noted(broken_off, files):
@@ -123,23 +125,23 @@ def test_starting_afresh_is_noted(broken_off, files):
 
 
 @pytest.mark.parametrize("cut", [0, 10, 5000, -1])
-def test_damaged_states_are_refused(fmcompress, broken_off, files, cut):
-    state = fmcompress.folder / "out.safetensors.resume"
+def test_damaged_states_are_refused(here, broken_off, files, cut, tmp_path):
+    state = tmp_path / "out.safetensors.resume"
     content = (broken_off.folder / state.name).read_bytes()[:cut]
     state.write_bytes(content)
-    done = fmcompress(*arguments(files, "-o", "out.safetensors", "--resume", epochs=10_000), rc=2)
+    done = here(*arguments(files, "-o", "out.safetensors", "--resume", epochs=10_000), rc=2)
     assert done.stderr.startswith("error: out.safetensors.resume is ")
     assert done.stderr.count("\n") == 1
-    assert os.listdir(fmcompress.folder) == [state.name]
+    assert os.listdir() == [state.name]
     assert state.read_bytes() == content
 
 
-def test_nothing_to_resume(fmcompress, files):
-    done = fmcompress(*arguments(files, "-o", "out.safetensors", "--resume", epochs=1))
+def test_nothing_to_resume(here, files):
+    done = here(*arguments(files, "-o", "out.safetensors", "--resume", epochs=1))
     assert done.stderr.startswith("out.safetensors.resume does not exist: the run starts from its beginning\n")
-    assert os.listdir(fmcompress.folder) == ["out.safetensors"]
+    assert os.listdir() == ["out.safetensors"]
 
 
-def test_dry_runs_keep_no_files(fmcompress, files):
-    fmcompress(*arguments(files, "--dry-run", "--history", "history.jsonl"))
-    assert os.listdir(fmcompress.folder) == []
+def test_dry_runs_keep_no_files(here, files):
+    here(*arguments(files, "--dry-run", "--history", "history.jsonl"))
+    assert os.listdir() == []

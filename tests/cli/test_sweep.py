@@ -2,12 +2,9 @@
 
 import json
 import os
-import signal
-import sys
 import xml.etree.ElementTree as ET
 
 import pytest
-from fmcompress_cli.main import run
 
 import fmcompress as fc
 from fmcompress.baselines import BASELINES
@@ -17,23 +14,6 @@ NULLS = ("auc", "logloss", "rmse", "rows", "measured_on", "delta_auc", "delta_lo
 KEYS = {
     "name", "baseline", "budget_bytes", "file_bytes", "smallest_bytes", "ratio", "predicted_rise", "seconds", *NULLS,
 }  # fmt: skip
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, capsys):
-    """Return a function that runs the console script's code in this process, and returns its output."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-
-    def called(*args, rc=0):
-        monkeypatch.setattr(sys, "argv", ["fmcompress", *map(str, args)])
-        with pytest.raises(SystemExit) as ended:
-            run()
-        shown = capsys.readouterr()
-        assert (ended.value.code or 0) == rc, shown.err
-        return shown
-
-    return called
 
 
 def is_svg(path):
@@ -59,9 +39,9 @@ def test_text_without_data(fmcompress, files):
     fmcompress("sweep", files.fm, "--budgets", BUDGET, "--output-dir", "kept", "--force")
 
 
-def test_json_with_data_and_baselines(fmcompress, files):
+def test_json_with_data_and_baselines(here, files, tmp_path):
     data = ("--train", files.train, "--valid", files.valid, "--data", files.test, "--epochs", "1", "--device", "cpu")
-    done = fmcompress(
+    done = here(
         *("sweep", files.fm, "--budgets", "6KB,3KB", *data, "--baselines", "rowwise-int4,uniform-pq"),
         *("--format", "json", "--plot", "curve.svg", "--output-dir", ".", "--quiet"),
     )
@@ -73,19 +53,19 @@ def test_json_with_data_and_baselines(fmcompress, files):
     fm = fc.evaluate(fc.load_checkpoint(files.fm), files.test)
     assert found["checkpoint"]["auc"] == pytest.approx(fm.auc, abs=1e-6)
     for point in found["points"][:2]:
-        path = fmcompress.folder / f"fm-{point['budget_bytes']}.safetensors"
+        path = tmp_path / f"fm-{point['budget_bytes']}.safetensors"
         scores = fc.evaluate(fc.load(path), files.test)
         assert (point["file_bytes"], point["measured_on"]) == (path.stat().st_size, "test")
         assert (point["auc"], point["logloss"]) == pytest.approx((scores.auc, scores.logloss), abs=1e-6)
         assert point["delta_auc"] == pytest.approx(scores.auc - fm.auc, abs=1e-6)
-    shown = (fmcompress.folder / "curve.svg").read_text(encoding="utf-8")
+    shown = (tmp_path / "curve.svg").read_text(encoding="utf-8")
     assert all(f"<!-- {label} -->" in shown for label in ("FM", "auto", "rowwise-int4", "uniform-pq"))
 
 
 def test_markdown_on_test_data_alone(here, files):
     done = here("sweep", files.fm, "--budgets", BUDGET, "--data", files.test, "--format", "markdown")
-    assert done.out.startswith("| model | budget | bytes | ratio | AUC |")
-    assert "4,000 rows of test data" in done.out
+    assert done.stdout.startswith("| model | budget | bytes | ratio | AUC |")
+    assert "4,000 rows of test data" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -101,10 +81,10 @@ def test_markdown_on_test_data_alone(here, files):
 )
 def test_errors_write_nothing(here, files, arguments, rc, says):
     done = here("sweep", files.fm, *arguments, "--output-dir", "kept", "--quiet", rc=rc)
-    assert done.out == ""
-    assert done.err.startswith("error: ")
-    assert done.err.count("\n") == 1
-    assert says in done.err
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert says in done.stderr
     assert os.listdir() == []
 
 
@@ -113,10 +93,10 @@ def test_the_checkpoint_is_never_overwritten(here, files, tmp_path):
     checkpoint.write_bytes(files.fm.read_bytes())
     (tmp_path / "fm-6000.safetensors").symlink_to(checkpoint)
     done = here("sweep", "fm.pt", "--budgets", BUDGET, "--output-dir", ".", "--force", rc=2)
-    assert "is an input of this job" in done.err
+    assert "is an input of this job" in done.stderr
     assert checkpoint.read_bytes() == files.fm.read_bytes()
 
 
 def test_help_names_all_baselines(here):
-    shown = " ".join(here("sweep", "--help").out.split()).replace("- ", "-")
+    shown = " ".join(here("sweep", "--help").stdout.split()).replace("- ", "-")
     assert ", ".join(baseline.key for baseline in BASELINES) in shown

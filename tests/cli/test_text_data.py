@@ -28,26 +28,24 @@ def text(files, tmp_path_factory):
     return folder
 
 
-def test_scores_and_artifacts_are_those_of_parquet(fmcompress, files, text):
+def test_scores_and_artifacts_are_those_of_parquet(here, files, text, tmp_path):
     as_text = ("--first-index", "1")
     found = [
-        json.loads(fmcompress("evaluate", files.fm, files.tuned, "--data", *data, "--format", "json").stdout)
+        json.loads(here("evaluate", files.fm, files.tuned, "--data", *data, "--format", "json").stdout)
         for data in ((files.test,), (text / "test.svm", *as_text))
     ]
     assert found[0] == found[1]
-    fmcompress("score", files.tuned, text / "test.svm", *as_text, "-o", "a.parquet")
-    fmcompress("score", files.tuned, files.test, "-o", "b.parquet")
-    assert (fmcompress.folder / "a.parquet").read_bytes() == (fmcompress.folder / "b.parquet").read_bytes()
+    here("score", files.tuned, text / "test.svm", *as_text, "-o", "a.parquet")
+    here("score", files.tuned, files.test, "-o", "b.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
 
 
-def test_training_and_tuning_on_text(fmcompress, text):
+def test_training_and_tuning_on_text(here, text):
     arguments = (text / "train.svm", "--first-index", "1", "--epochs", "1")
     options = ("--dim", "4", "--l2", "1e-3", "--fields", SIZES)
-    assert "--fields" in fmcompress("train", *arguments, *options[:4], "-o", "fm.pt", rc=2).stderr
-    fmcompress("train", *arguments, *options, "-o", "fm.pt")
-    fmcompress("quantize", "fm.pt", "--budget", "6KB", "--train", *arguments, "-o", "small.safetensors")
+    assert "--fields" in here("train", *arguments, *options[:4], "-o", "fm.pt", rc=2).stderr
+    here("train", *arguments, *options, "-o", "fm.pt")
+    here("quantize", "fm.pt", "--budget", "6KB", "--train", *arguments, "-o", "small.safetensors")
     test = ("--data", text / "test.svm")
-    assert "AUC" in fmcompress("sweep", "fm.pt", "--budgets", "6KB", *test, "--first-index", "1").stdout
-    assert re.search(
-        r"test.svm: line \d+: index 704 is out of range", fmcompress("evaluate", "fm.pt", *test, rc=2).stderr
-    )
+    assert "AUC" in here("sweep", "fm.pt", "--budgets", "6KB", *test, "--first-index", "1").stdout
+    assert re.search(r"test.svm: line \d+: index 704 is out of range", here("evaluate", "fm.pt", *test, rc=2).stderr)

@@ -66,16 +66,16 @@ def test_criteo_from_python(real_data, tmp_path):
     assert full.auc - found.auc < 0.02
 
 
-def test_talkingdata_from_the_command_line(fmcompress, real_data):
+def test_talkingdata_from_the_command_line(here, real_data, tmp_path):
     """Sizes of fields differ between the splits, and test rows hold ids that no other rows do."""
     folder = real_data("talkingdata")
     data = [folder / f"{part}.parquet" for part in ("train", "valid", "test")]
-    fmcompress("train", data[0], "--valid", data[1], "-o", "fm.pt", "--epochs", "1", "--l2", "1e-3", "--dim", "4")
-    fmcompress("quantize", "fm.pt", "--budget", "200KB", "--train", data[0], "--valid", data[1], "--epochs", "1",
+    here("train", data[0], "--valid", data[1], "-o", "fm.pt", "--epochs", "1", "--l2", "1e-3", "--dim", "4")
+    here("quantize", "fm.pt", "--budget", "200KB", "--train", data[0], "--valid", data[1], "--epochs", "1",
                "-o", "a.safetensors")  # fmt: skip
-    assert (fmcompress.folder / "a.safetensors").stat().st_size <= 200_000
-    done = fmcompress("evaluate", "fm.pt", "a.safetensors", "--data", data[2], "--oov", "zero", "--format", "json")
+    assert (tmp_path / "a.safetensors").stat().st_size <= 200_000
+    done = here("evaluate", "fm.pt", "a.safetensors", "--data", data[2], "--oov", "zero", "--format", "json")
     full, small = json.loads(done.stdout)["models"]
     assert full["auc"] - small["auc"] < 0.02
-    fmcompress("score", "a.safetensors", data[2], "--oov", "zero", "-o", "scores.parquet")
-    assert pq.read_metadata(fmcompress.folder / "scores.parquet").num_rows == full["rows"]
+    here("score", "a.safetensors", data[2], "--oov", "zero", "-o", "scores.parquet")
+    assert pq.read_metadata(tmp_path / "scores.parquet").num_rows == full["rows"]
