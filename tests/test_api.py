@@ -121,8 +121,9 @@ def test_long_runs(files, tmp_path):
         fc.quantize(checkpoint, BUDGET, state=state, resume=True)
     found = fc.quantize(checkpoint, BUDGET, **settings, state=str(state), history=history, resume=True)
     whole = fc.quantize(checkpoint, BUDGET, **settings)
-    assert (found.bias, found.header) == (whole.bias, whole.header)
-    np.testing.assert_array_equal(found.values, whole.values)
+    found.save(tmp_path / "found")
+    whole.save(tmp_path / "whole")
+    assert (tmp_path / "found").read_bytes() == (tmp_path / "whole").read_bytes()
     assert not state.exists()
     assert [json.loads(line)["event"] for line in history.read_text().splitlines()].count("epoch") == 4
 

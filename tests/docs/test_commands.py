@@ -58,9 +58,11 @@ def clear_outputs(command):
 def outline(text):
     """Return a text without what differs from model to model and from run to run.
 
-    That are digests, figures, their signs and units, quantizers, whether a field is split, and the widths of columns.
+    That are digests, figures, their signs and units, quantizers, whether a field is split, which fields are stored in
+    another way than before, and the widths of columns.
     """
     text = re.sub(r"^\S+, tier \d+ of \d+ .*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"(^\S+ +re-quantized .*→.*\n)+", "FIELDS re-quantized →\n", text, flags=re.MULTILINE)
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
     text = re.sub(r"\b(raw|shared|b\d+|\d+x\d+)(:8)?\b", "9", text)
     text = re.sub(r"[-+−]?\d[\d.,]*(e[-+]?\d+)?%?( [KMG]?B\b)?", "9", text)

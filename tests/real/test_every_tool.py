@@ -26,5 +26,5 @@ def test_with_an_ample_budget_the_artifact_predicts_as_the_checkpoint(tool, file
     values = rng.random((500, len(ckpt.schema.numeric)), dtype=np.float32)
     found = model.predict(ids, values) if len(ckpt.numeric) else model.predict(ids)
     # Numbers of fp16 have 11 bits. Weights of 4, as those of Spark's regression, whose sums come out small, lose more.
-    tolerance = 6e-3 if file.endswith("fm_reg") else 2e-3
+    tolerance = 1e-2 if file.endswith("fm_reg") else 3e-3
     np.testing.assert_allclose(found, kinds.formula(ckpt, ids, values), atol=tolerance)
