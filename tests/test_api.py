@@ -13,6 +13,8 @@ import fmcompress as fc
 from fmcompress.progress import Progress
 from tests.conftest import BUDGET
 
+pytestmark = pytest.mark.slow
+
 SURFACE = {
     "ArtifactError", "Auto", "BudgetError", "CheckpointError", "Comparison", "CompressedFM", "Curve", "DataError",
     "DependencyError", "FMCheckpoint", "FMCompressError", "Field", "FieldVocabulary", "LightFM", "MovingOptions",

@@ -14,6 +14,8 @@ from fmcompress.methods.registry import method_of
 from tests import kinds
 from tests.conftest import SEED
 
+pytestmark = pytest.mark.slow
+
 LINKS = ["sigmoid", "probit", "identity", "clip:-1:1"]
 TUNING = TuneOptions(epochs=4, batch_size=256, reassign=ReassignOptions())
 

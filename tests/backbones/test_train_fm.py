@@ -17,6 +17,8 @@ from fmcompress.training import optimizers
 from tests.conftest import SEED
 from tests.models import random_checkpoint
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Schema.of([("user", 120), ("item", 60), ("hour", 24)])
 QUICK = TrainOptions(dim=4, l2=1e-3, lr=1e-2, batch_size=512, epochs=6)
 

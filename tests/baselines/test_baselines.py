@@ -13,6 +13,8 @@ from fmcompress.serve.compressed_fm import CompressedFM
 
 from .conftest import BUDGETS, OPTIONS
 
+pytestmark = pytest.mark.slow
+
 KEYS = [baseline.key for baseline in BASELINES]
 SIZED = [baseline.key for baseline in BASELINES if baseline.sized]
 TUNED = ["smaller-fm-int8", "smaller-fm-int4", "pruning"]

@@ -20,6 +20,8 @@ from .pickles import rewritten_pickle
 from .samples import FIELDS, FILES, small_checkpoint
 from .test_fastfm import CLASSIFIER, NAMES
 
+pytestmark = pytest.mark.slow
+
 MUTATIONS = 2000
 """Damaged files per dialect."""
 

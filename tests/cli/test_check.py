@@ -10,6 +10,8 @@ import pytest
 
 from fmcompress.gates.gate import GATES
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("torch", "faiss", "pyarrow", "sklearn", "scipy", "pydantic")
 
 

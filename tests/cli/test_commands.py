@@ -14,6 +14,8 @@ from fmcompress.api import open_job
 from fmcompress.pipeline import make_plan
 from tests.conftest import BUDGET, FIELDS, console_script
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = ("train", "inspect", "quantize", "sweep", "report", "compare", "evaluate", "check", "score", "demo")
 HEAVY = ("torch", "faiss", "pyarrow", "sklearn", "scipy", "numpy")
 

@@ -12,6 +12,8 @@ from fmcompress.diagnosis.machine import cpu_quota, disk, memory, threads
 from fmcompress.diagnosis.packages import PACKAGES, faiss_finding, gpu, openmp, package_finding
 from fmcompress.diagnosis.probe import Probed, probe
 
+pytestmark = pytest.mark.slow
+
 NO_GPU = {"cuda": None, "device": "cpu", "gpus": [], "error": None, "driver": False}
 TORCH = next(package for package in PACKAGES if package.name == "torch")
 GIB = 2**30

@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import CommandLine, console_script
 
+pytestmark = pytest.mark.slow
+
 FINE, FAILED, WRONG, BUG, INTERRUPTED, NO_READER = 0, 1, 2, 70, 130, 141
 
 # What a site would put there to break something of ours; nothing in the package listens to the environment.

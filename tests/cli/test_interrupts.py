@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import console_script, heed_interrupts
 
+pytestmark = pytest.mark.slow
+
 OLD = b"the old file"
 
 

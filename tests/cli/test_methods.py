@@ -14,6 +14,8 @@ from fmcompress.progress import Progress
 from tests.cli.test_resume import history, stop
 from tests.conftest import FIELDS
 
+pytestmark = pytest.mark.slow
+
 CANDIDATES = (4, 8, 16, 32)
 LIMIT = 3500  # the largest candidates would take 4,209 bytes
 STEPS, EPOCHS, BATCH = 60, 2, 512  # 40 steps an epoch: a search of one and a half

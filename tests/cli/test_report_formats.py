@@ -14,6 +14,8 @@ from tests.json_schema import problems, schema
 from tests.models import packed
 from tests.reporting.test_curve import CURVE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def curve(fmcompress):

@@ -8,6 +8,8 @@ import pytest
 
 from tests.conftest import BUDGET
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 6
 
 

@@ -10,6 +10,8 @@ import fmcompress as fc
 from fmcompress.baselines import BASELINES
 from tests.conftest import BUDGET
 
+pytestmark = pytest.mark.slow
+
 NULLS = ("auc", "logloss", "rmse", "rows", "measured_on", "delta_auc", "delta_logloss", "delta_rmse")
 KEYS = {
     "name", "baseline", "budget_bytes", "file_bytes", "smallest_bytes", "ratio", "predicted_rise", "seconds", *NULLS,

@@ -10,6 +10,8 @@ import pytest
 from fmcompress.fm.schema import Schema
 from tests.conftest import FIELDS
 
+pytestmark = pytest.mark.slow
+
 SIZES = ",".join(f"{name}:{size}" for name, size in FIELDS)
 SCHEMA = Schema.of(FIELDS)
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.docs.pages import PAGES, ROOT, commands, name_of
 
+pytestmark = pytest.mark.slow
+
 NOT_RUN = {
     "make": "makes an environment of its own",
     "pip": "installs packages",

@@ -10,6 +10,8 @@ import pytest
 
 from tests.docs.pages import PAGES, blocks, name_of
 
+pytestmark = pytest.mark.slow
+
 GIVEN = {"README.md": {"ids": np.zeros((3, 8), dtype=np.int64)}}
 """What a page says in a comment that it is."""
 

@@ -17,6 +17,8 @@ from fmcompress.fm.schema import Schema
 from fmcompress.gates.gate import GATES
 from tests.conftest import SEED, console_script
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "examples" / "release"
 SMALL, LARGE = "6KB", "1KB"

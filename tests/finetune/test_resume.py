@@ -27,6 +27,8 @@ from fmcompress.training.run_state import RunFiles, open_run_state, read_state, 
 from fmcompress.training.trainer_state import PhaseRecorder
 from tests.conftest import SEED
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Schema.of([("user", 60), ("item", 40), ("city", 7)])
 CLICKS = random_click_model(SCHEMA, dim=4, seed=SEED)
 OPTIONS = TuneOptions(epochs=8, batch_size=128, lr=0.03)  # 8 steps an epoch; the learning rate falls

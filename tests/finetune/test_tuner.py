@@ -26,6 +26,8 @@ from fmcompress.methods.lightfm.straight_through_codes import straight_through_l
 from fmcompress.training.run_state import RunFiles, open_run_state
 from tests.conftest import SEED
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Schema.of([("user", 300), ("item", 200), ("city", 12), ("one", 1)])
 CLICKS = random_click_model(SCHEMA, dim=6, seed=SEED)
 TEACHER = rotated(FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings))

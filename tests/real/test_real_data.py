@@ -11,6 +11,8 @@ from fmcompress.backbones.train_fm import TrainOptions, train
 from fmcompress.data.rows import open_training_rows
 from fmcompress.pipeline import make_plan
 
+pytestmark = pytest.mark.slow
+
 
 def trained(folder, **options):
     """Return a factorization machine trained for a short while, and its scores on the test rows."""

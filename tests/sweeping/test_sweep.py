@@ -11,6 +11,8 @@ from fmcompress import pipeline
 from fmcompress.progress import Progress
 from fmcompress.sweeping.sweep import parse_budgets
 
+pytestmark = pytest.mark.slow
+
 TUNING = fc.TuneOptions(epochs=1)
 
 

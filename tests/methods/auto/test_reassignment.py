@@ -25,6 +25,8 @@ from fmcompress.quantization.sensitivity import from_rows
 from tests.conftest import SEED
 from tests.models import pack_model
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Schema.of([("user", 60), ("item", 50), ("city", 5)])
 CLICKS = random_click_model(SCHEMA, dim=4, seed=SEED)
 TEACHER = FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings)

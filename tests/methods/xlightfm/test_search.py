@@ -26,6 +26,8 @@ from fmcompress.training.run_state import RunFiles, open_run_state
 from tests.conftest import SEED
 from tests.models import origin, plain_logits, random_ids
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Schema.of([("user", 80), ("item", 50), ("city", 20), ("kind", 3)])
 CLICKS = random_click_model(SCHEMA, dim=4, seed=SEED)
 CHECKPOINT = fc.FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings)

@@ -5,6 +5,8 @@ import pytest
 from tests.reporting.browser import running
 from tests.reporting.page.samples import PAGE, check_figures, small, wide
 
+pytestmark = pytest.mark.slow
+
 _FIGURES = """
 [...document.querySelectorAll("[data-key]")].map(e => [e.dataset.key, e.getAttribute("value") ?? e.dataset.value])
 """
