@@ -16,7 +16,7 @@ from typing import Annotated, Optional
 
 import typer
 from fmcompress_cli.exits import exit_code_of
-from fmcompress_cli.options import ForceOption, SeedOption
+from fmcompress_cli.options import ForceOption
 from raw_text import FORMATS, RawFormat, read_tables
 from splits import split_paths, write_splits
 from vocabulary import Vocabulary, count_values
@@ -40,7 +40,7 @@ def prepare(
         Optional[int],  # noqa: UP045 -- typer reads it on Python 3.10 too
         typer.Option("--min-count", metavar="N", min=1, help="Rows of a category. Default: criteo 10, avazu 4."),
     ] = None,
-    seed: SeedOption = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the split.")] = 0,
     force: ForceOption = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
 ) -> None:
