@@ -18,6 +18,7 @@ def test_formats(fmcompress, files):
     )
 
 
+@pytest.mark.slow
 def test_scores_on_data(here, files):
     text = here("compare", files.ptq, files.tuned, "--data", files.test).stdout
     assert "AUC, 4,000 rows of the data given" in text

@@ -182,6 +182,7 @@ def test_the_examples_of_the_documentation_are_right(folder):
     assert told in refusal("[quantize]\nbugdet = 1\n")
 
 
+@pytest.mark.slow
 def test_the_command_line_wins_and_required_options_may_come_from_a_file(fmcompress, files):
     (fmcompress.folder / "fmcompress.toml").write_text(
         f"quiet = true\n[quantize]\nbudget = '{BUDGET}'\noutput = 'a.safetensors'\n[evaluate]\ndata = '{files.test}'\n"

@@ -294,6 +294,7 @@ def test_one_line_and_an_exit_code(bad_folder, name, monkeypatch, capsys):
     assert state_of(bad_folder) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["misspelt option", "budget too small", "checkpoint evil", "id too large", "artifact newer", "output exists"],

@@ -139,6 +139,7 @@ def rows_of(path):
     return np.array([float(row["prob"]) for row in rows])
 
 
+@pytest.mark.slow
 def test_raw_rows_are_scored_as_the_tool_scores_them(here, tmp_path):
     expected = rows_of(tmp_path / "rows.parquet")
     here("score", FUXICTR, "rows.parquet", "-o", "scores.parquet")
@@ -146,6 +147,7 @@ def test_raw_rows_are_scored_as_the_tool_scores_them(here, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
