@@ -21,7 +21,7 @@ _TRUE_DIM = 4
 _SEED = 0
 _L2 = 1e-3
 _RATIO = 20
-_EPOCHS = 4
+_EPOCHS = 2
 
 _NEXT = """
 Next:

@@ -16,6 +16,8 @@ from fmcompress.artifact.layout import (
     write_table,
 )
 
+pytestmark = pytest.mark.slow
+
 TINIEST = 2.0**-24
 
 exponents = st.integers(-40, 20).map(lambda power: np.float32(2.0**power))

@@ -20,6 +20,8 @@ from fmcompress.errors import CheckpointError
 from .limits import MEBIBYTE, refused
 from .samples import write_torch_zip
 
+pytestmark = pytest.mark.slow
+
 FASTFM = b"\x80\x04\x8c\nfastFM.als\x8c\x0cFMRegression\x93)\x81"
 """The start of a plain pickle that is read as a model of fastFM."""
 

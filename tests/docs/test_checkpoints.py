@@ -9,6 +9,8 @@ import pytest
 from tests.checkpoints.samples import FILES
 from tests.docs.pages import ROOT, commands
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "checkpoints.md"
 ROW = re.compile(r"^\| (?:\[?([^\]|]*)\]?[^|]*)?\| ([^|]*) \| `(fmcompress [^`]*)` \|", re.MULTILINE)
 OURS = {"fmcompress": "fm.pt", "your own": "short.pt"}

@@ -10,6 +10,8 @@ from tests.docs.conftest import small_rows
 from tests.docs.pages import ROOT, blocks, commands
 from tests.docs.test_commands import check, is_run
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "configuration.md"
 MISTAKE = '[quantize]\nbugdet = "10MB"\n'
 IN_FORCE = 'label = "click"\n[quantize]\nbudget = "10MB"\n'

@@ -12,6 +12,8 @@ from docs.reference.python_api import python_reference
 from tests.conftest import console_script
 from tests.docs.pages import ROOT, name_of
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = typer.main.get_command(app).commands
 
 

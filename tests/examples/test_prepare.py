@@ -18,6 +18,8 @@ import pytest
 
 from fmcompress.data.rows import open_training_rows
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[2] / "examples" / "paper"
 SPLITS = ("train", "valid", "test")
 CRITEO = [*(f"I{i}" for i in range(1, 14)), *(f"C{i}" for i in range(1, 27))]

@@ -15,6 +15,8 @@ from fmcompress.quantization.sensitivity import from_moments
 from fmcompress.serve.compressed_fm import load
 from tests.models import ODD_NAMES, origin, pack_model, random_checkpoint, random_ids
 
+pytestmark = pytest.mark.slow
+
 SIZES = (40, 1, 700, 7, 130)
 
 

@@ -13,6 +13,8 @@ from fmcompress.errors import DependencyError, OutputError, UsageError
 from fmcompress.reporting import plot
 from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource
 
+pytestmark = pytest.mark.slow
+
 CURVE = Curve(
     CurveSource("f$m$|.pt", 40_000, Quality(20, 0.75, 0.5)),
     (
