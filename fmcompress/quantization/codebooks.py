@@ -14,11 +14,10 @@ from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.tiers import Tiers
 from fmcompress.progress import SILENT, Progress
-from fmcompress.quantization.field_weights import FieldWeights, Metric, all_weights
+from fmcompress.quantization.field_weights import FieldWeights, Metric, all_weights, whitened_subspaces
 from fmcompress.quantization.kmeans import nearest, train_centroids
 from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.sensitivity import Sensitivity
-from fmcompress.quantization.whitening import whitened_subspaces
 from fmcompress.types import Float32Array, Float64Array, UInt16Array
 
 _ITERATIONS = 20

@@ -20,7 +20,7 @@ from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.schema import Schema
-from fmcompress.methods.auto.rotation import rotated
+from fmcompress.methods.auto.method import rotated
 from fmcompress.methods.finetuning import finetune, straight_through
 from fmcompress.methods.lightfm.straight_through_codes import straight_through_layers
 from fmcompress.training.run_state import RunFiles, open_run_state

@@ -6,7 +6,7 @@ import pytest
 from fmcompress.fm.quantized import QuantizedField, table_shapes
 from fmcompress.fm.quantizer import Quantizer, parse_quantizer, subspace_bounds
 from fmcompress.quantization.codebooks import expected_rise
-from fmcompress.quantization.whitening import whitened_subspaces
+from fmcompress.quantization.field_weights import whitened_subspaces
 from tests.field_weights import quantized_field, random_field
 
 

@@ -8,7 +8,7 @@ import pytest
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.methods.auto.held_out_loss import prepare_held_out
-from fmcompress.methods.auto.rotation import rotated
+from fmcompress.methods.auto.method import rotated
 from fmcompress.progress import SILENT
 from fmcompress.quantization import sensitivity
 from fmcompress.quantization.field_weights import all_weights

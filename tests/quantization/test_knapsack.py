@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.fm.quantizer import Quantizer
-from fmcompress.methods.auto.candidates import TierCandidate
-from fmcompress.methods.auto.pareto import pareto
+from fmcompress.methods.auto.candidates import TierCandidate, pareto
 from fmcompress.quantization.knapsack import allocate
 
 

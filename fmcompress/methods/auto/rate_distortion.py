@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmcompress.quantization.field_weights import FieldWeights, Metric
+from fmcompress.quantization.field_weights import FieldWeights, Metric, whitened_subspaces
 from fmcompress.quantization.kmeans import nearest, train_centroids
-from fmcompress.quantization.whitening import whitened_subspaces
 from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt16Array
 
 LARGEST_CODEBOOKS = {1: 4096, 2: 4096, 4: 2048, 8: 1024, 16: 256, 32: 256}

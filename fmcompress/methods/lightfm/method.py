@@ -8,12 +8,11 @@ from typing import ClassVar
 
 from fmcompress.artifact import Frame
 from fmcompress.artifact.counting import artifact_bytes
-from fmcompress.errors import BudgetError
+from fmcompress.errors import BudgetError, UsageError
 from fmcompress.finetune.options import MovingOptions, TuneOptions
-from fmcompress.fm.quantizer import Quantizer
+from fmcompress.fm.quantizer import MAX_CODEWORDS, Quantizer
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.base import Job, QuantizationMethod
-from fmcompress.methods.lightfm.codebook_sizes import check_codewords, check_subspaces, linear_quantizer
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 from fmcompress.sizes import format_size
@@ -90,3 +89,30 @@ class LightFM(QuantizationMethod[Measurements]):
                 hint="fewer --codewords or --subspaces take less; --method auto finds what fits",
             )
         return Plan(Tiers.none(checkpoint.schema), tuple(quantizers), file_bytes, file_bytes)
+
+
+def linear_quantizer(cardinality: int, codewords: int) -> int:
+    """Return the codewords of a field's linear weights; 0, raw ones, where it has no more categories."""
+    return codewords if cardinality > codewords else 0
+
+
+def check_codewords(name: str, codewords: int, *, least: int) -> None:
+    """Check the size of a codebook.
+
+    Raises:
+        UsageError: it is out of range.
+    """
+    if not least <= codewords <= MAX_CODEWORDS:
+        raise UsageError(f"{name} is {codewords}, expected {least} to {MAX_CODEWORDS}")
+
+
+def check_subspaces(subspaces: int, dim: int | None = None) -> None:
+    """Check a number of subspaces; where ``dim`` is known, against that.
+
+    Raises:
+        UsageError: there is none, or there are more than coordinates.
+    """
+    if subspaces < 1:
+        raise UsageError(f"subspaces is {subspaces}, expected 1 or more")
+    if dim is not None and subspaces > dim:
+        raise UsageError(f"subspaces is {subspaces}, but the embeddings have {dim} coordinates")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fmcompress.errors import UsageError
-from fmcompress.methods.lightfm.codebook_sizes import check_codewords, check_subspaces
+from fmcompress.methods.lightfm.method import check_codewords, check_subspaces
 
 Scope = Literal["codebook", "field"]
 

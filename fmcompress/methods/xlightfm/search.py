@@ -29,12 +29,11 @@ from fmcompress.finetune.targets import Targets
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.tiers import Tiers
-from fmcompress.methods.lightfm.latent_sgd import LatentSGD
-from fmcompress.methods.xlightfm.candidate_codebooks import CandidateCodebooks
+from fmcompress.methods.lightfm.straight_through_codes import LatentSGD
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
 from fmcompress.methods.xlightfm.options import SearchOptions
 from fmcompress.methods.xlightfm.search_space import SearchSpace
-from fmcompress.methods.xlightfm.supernet import Supernet
+from fmcompress.methods.xlightfm.supernet import CandidateCodebooks, Supernet
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Schedule, fit
 from fmcompress.training.optimizers import adam, linear_decay, sparse_gradients

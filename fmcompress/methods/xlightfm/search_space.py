@@ -17,7 +17,7 @@ from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits, embedding_spec, subspace_bounds
 from fmcompress.fm.schema import Schema
-from fmcompress.methods.lightfm.codebook_sizes import check_subspaces, linear_quantizer
+from fmcompress.methods.lightfm.method import check_subspaces, linear_quantizer
 from fmcompress.methods.xlightfm.options import SpaceOptions
 from fmcompress.quantization.knapsack import allocate
 from fmcompress.sizes import format_size

@@ -1,17 +1,101 @@
-"""A factorization machine in search of its codebooks: all candidates at once."""
+"""A factorization machine in search of its codebooks: every candidate has its own, and they are mixed (Eq. 9 to 11)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding, pad
 
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.layers import Fields, Linear, RawRows, logits_of
-from fmcompress.fm.quantized import QuantizedFM
-from fmcompress.methods.xlightfm.candidate_codebooks import CandidateCodebooks
-from fmcompress.types import Int64Array
+from fmcompress.finetune.options import MovingOptions
+from fmcompress.fm.quantized import QuantizedField, QuantizedFM, decode
+from fmcompress.methods.lightfm.code_assignment import CodeAssignment, sums_over_fields
+from fmcompress.methods.lightfm.straight_through import weighted_distance, weights_of
+from fmcompress.methods.lightfm.straight_through_codes import DistinctCategories
+from fmcompress.types import Float32Array, Int64Array
+
+
+class CandidateCodebooks(nn.Module):
+    """Fields with several codebooks for each subspace; latent embeddings are assigned to a codeword of each of them.
+
+    Attributes:
+        latents: v_i of each category, padded, float32 (categories + 1, subspaces · width); the last row is 0, for
+            missing values. Gradients are sparse.
+        mixture: what each candidate counts for, float32 (fields, subspaces, candidates), set before each batch.
+        distance: the distance loss of the last batch, a scalar.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self,
+        models: Sequence[QuantizedFM],
+        columns: list[int],
+        *,
+        embeddings: Sequence[Float32Array],
+        counts: Sequence[Int64Array],
+        options: MovingOptions,
+    ) -> None:
+        """Start from codebooks and codes of the fields in these columns.
+
+        Args:
+            models: the quantized factorization machine with each candidate in all of these fields.
+            columns: the fields.
+            embeddings: of all fields of the model, float32 (cardinality, dim) each: the first latents.
+            counts: rows in which each category is active, of all fields, int64 (cardinality,) each.
+            options: how codes move.
+        """
+        super().__init__()
+        self._assignments = nn.ModuleList(CodeAssignment(model, columns, embeddings, options) for model in models)
+        latents = self.assignments[0].joined(embeddings)
+        self.latents = nn.Parameter(pad(latents.flatten(1), (0, 0, 0, 1)))
+        self._lookup = DistinctCategories(self.assignments[0])
+        self.register_buffer("weights", weights_of(counts, columns, options.distance), persistent=False)
+        self.mixture = torch.zeros(len(columns), self.assignments[0].layout.subspaces, len(models))
+        self.distance = torch.zeros(())
+
+    @property
+    def assignments(self) -> list[CodeAssignment]:
+        """The codebooks and codes of each candidate."""
+        return cast("list[CodeAssignment]", list(self._assignments))
+
+    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors, (rows, dim), and scalars, (rows,), of ids, int64 (rows, all fields)."""
+        categories, uses = self._lookup(ids)
+        rows = embedding(categories, self.latents, padding_idx=len(self.latents) - 1, sparse=True)
+        layout = self.assignments[0].layout
+        latents = rows.view(len(rows), layout.subspaces, layout.width)
+        field = torch.searchsorted(self.assignments[0].ends, categories, right=True)
+        mixture = pad(self.mixture, (0, 0, 0, 0, 0, 1))[field]  # missing values belong to no field
+        mixed = torch.zeros_like(latents)
+        for number, assignment in enumerate(self.assignments):
+            mixed = mixed + mixture[:, :, number, None] * assignment(latents, categories)
+        self.distance = weighted_distance(latents - mixed, self.weights[categories])
+        return sums_over_fields(mixed, uses, layout)
+
+    def store(self, fields: Sequence[QuantizedField], selected: Int64Array) -> Fields:
+        """Return the fields of this layer as one architecture has them, with numbers and codes as they are now.
+
+        Args:
+            fields: all fields of the model, each with its quantizer in this architecture.
+            selected: number of the candidate of each codebook, int64 (fields, subspaces).
+        """
+        found = [assignment.store(fields) for assignment in self.assignments]
+        stored: Fields = {}
+        for position, column in enumerate(self.assignments[0].layout.columns):
+            own = [found[number][column] for number in selected[position]]
+            tables = tuple(field.tables[d] for d, field in enumerate(own))
+            codes = np.stack([field.codes[:, d] for d, field in enumerate(own)], axis=1)
+            if fields[column].quantizer.raw:  # as many codewords as categories: each has its own
+                tables, codes = (decode(tables, codes),), codes[:, :0]
+            stored[column] = replace(fields[column], tables=tables, codes=codes)
+        return stored
 
 
 class Supernet(nn.Module):

@@ -10,9 +10,8 @@ from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.quantizer import subspace_bounds
-from fmcompress.methods.lightfm.distance_loss import distance_weights
-from fmcompress.methods.lightfm.latent_sgd import LatentSGD
-from fmcompress.methods.lightfm.straight_through_codes import StraightThroughCodes, straight_through_layers
+from fmcompress.methods.lightfm.straight_through import distance_weights
+from fmcompress.methods.lightfm.straight_through_codes import LatentSGD, StraightThroughCodes, straight_through_layers
 from tests.models import origin, pack_model, plain_logits, quantized, random_ids
 
 SHAPES = {

@@ -13,12 +13,11 @@ from fmcompress.data.parquet import ParquetRows
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.schema import Schema
-from fmcompress.methods.xlightfm.candidate_codebooks import CandidateCodebooks
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 from fmcompress.methods.xlightfm.search import SearchedModel, SearchStart, search
 from fmcompress.methods.xlightfm.search_space import lay_out
-from fmcompress.methods.xlightfm.supernet import Supernet
+from fmcompress.methods.xlightfm.supernet import CandidateCodebooks, Supernet
 from fmcompress.quantization import sensitivity
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.training import run_state as run_state_module

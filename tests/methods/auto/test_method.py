@@ -1,9 +1,9 @@
-"""A common rotation: free, and it gathers what matters in the first coordinates."""
+"""``auto`` works along principal axes: the rotation is free, and gathers what matters in the first coordinates."""
 
 import numpy as np
 
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.methods.auto.rotation import rotated
+from fmcompress.methods.auto.method import rotated
 from tests.models import random_checkpoint, random_ids
 
 
