@@ -20,8 +20,7 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Schedule, fit
-from fmcompress.training.optimizers import adam, sparse_gradients
-from fmcompress.training.trainable import Trainable
+from fmcompress.training.trainable import Trainable, adam, sparse_gradients
 from fmcompress.types import Int64Array
 
 _L2_STEPS = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))

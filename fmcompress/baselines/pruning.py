@@ -15,7 +15,7 @@ from fmcompress.baselines.tables import IntegerTable, KeptTable
 from fmcompress.baselines.task import Task
 from fmcompress.baselines.tuning import tune_stored
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.training.optimizers import sparse_gradients
+from fmcompress.training.trainable import sparse_gradients
 
 _NUMBER_BYTES = np.dtype(np.float16).itemsize
 

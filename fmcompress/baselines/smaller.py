@@ -16,7 +16,7 @@ from fmcompress.baselines.tables import IntegerTable
 from fmcompress.baselines.task import Task
 from fmcompress.baselines.tuning import tune_stored
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.training.optimizers import sparse_gradients
+from fmcompress.training.trainable import sparse_gradients
 
 
 def smaller_fms(key: str, task: Task) -> Iterator[BaselinePoint]:

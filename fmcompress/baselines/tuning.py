@@ -17,11 +17,10 @@ from fmcompress.baselines.point import BaselinePoint
 from fmcompress.baselines.task import Task
 from fmcompress.data.batch import Batch
 from fmcompress.evaluation.scores import score_rows
-from fmcompress.finetune.targets import Targets
+from fmcompress.finetune.objective import Targets
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.training.loop import Fit, Schedule, fit
-from fmcompress.training.optimizers import adam, linear_decay
-from fmcompress.training.trainable import Trainable
+from fmcompress.training.trainable import Trainable, adam, linear_decay
 
 
 def tune_stored(begin: Callable[[], StoredModule], key: str, name: str, task: Task) -> BaselinePoint:

@@ -6,29 +6,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.artifact import Origin, PackedFM, pack_model, unpack_model
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.evaluation.scores import Scores
-from fmcompress.finetune.code_updates import CodeUpdate
 from fmcompress.finetune.inputs import InputsOf
-from fmcompress.finetune.losses import Loss, loss_by
+from fmcompress.finetune.layers import EmbeddingLayer, FixedCodes
+from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
-from fmcompress.finetune.targets import Targets
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Fit, Schedule, fit
-from fmcompress.training.optimizers import adam, linear_decay, sparse_gradients
-from fmcompress.training.packed_trainable import PackedTrainable
 from fmcompress.training.run_state import RunState
+from fmcompress.training.trainable import PackedTrainable, adam, linear_decay, sparse_gradients
 from fmcompress.training.trainer_state import PhaseRecorder
 
 PHASE = "tuning"
 """Name of this phase of a run."""
+
+
+class CodeUpdate:
+    """What becomes of codes in tuning; these stand still."""
+
+    def layer(self, model: QuantizedFM, columns: list[int]) -> EmbeddingLayer:
+        """Return the layer of the fields in some columns, coded in the same number of subspaces."""
+        return FixedCodes(model, columns)
+
+    def optimizers(self, module: QuantizedModule) -> list[Optimizer]:
+        """Return what trains the parameters that layers of this kind have beside their tables."""
+        return []
+
+    def penalty(self, module: QuantizedModule) -> Tensor | float:
+        """Return what the codes add to the loss of the last batch, a float32 scalar."""
+        return 0.0
+
+    def begin_epoch(
+        self, module: QuantizedModule, model: QuantizedFM, targets: Targets, epoch: int, epochs: int
+    ) -> None:
+        """Change codes before an epoch.
+
+        Args:
+            module: the numbers and codes as they are now.
+            model: the model that they belong to.
+            targets: what the model is to predict.
+            epoch: the epoch that begins, from 1.
+            epochs: how many there are.
+        """
 
 
 def tune(

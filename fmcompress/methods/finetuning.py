@@ -8,9 +8,8 @@ from fmcompress.artifact import PackedFM
 from fmcompress.data.rows import Rows
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores
-from fmcompress.finetune.code_updates import CodeUpdate
 from fmcompress.finetune.options import TuneOptions
-from fmcompress.finetune.tuner import tune
+from fmcompress.finetune.tuner import CodeUpdate, tune
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.reassigned_codes import ReassignedCodes

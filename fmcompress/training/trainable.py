@@ -6,11 +6,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, PolynomialLR
 
+from fmcompress.artifact import Frame, Header, Origin, PackedFM
 from fmcompress.data.batch import Batch
 from fmcompress.evaluation.predictors import Model
+from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantizer import embedding_spec, linear_spec, parse_quantizer
+
+_MOST_DENSE_VALUES = 16_000_000
 
 Kept = TypeVar("Kept", bound=Model)
 
@@ -90,3 +96,74 @@ class ResumableTrainable(Trainable[Kept]):
     @abstractmethod
     def decode(self, encoded: dict[str, Any]) -> Kept:
         """Return the model that ``encode`` was given."""
+
+
+class PackedTrainable(ResumableTrainable[PackedFM]):
+    """A quantized model in training.
+
+    Attributes:
+        like: a model of the same fields, in the same tiers.
+        origin: what the artifact says of itself.
+    """
+
+    like: QuantizedFM
+    origin: Origin
+
+    def file_bytes(self, kept: PackedFM) -> int:
+        """Return the size of the artifact."""
+        return kept.file_bytes
+
+    def encode(self, kept: PackedFM) -> dict[str, Any]:
+        """Return a kept model for the state file."""
+        return encode_packed(kept)
+
+    def decode(self, encoded: dict[str, Any]) -> PackedFM:
+        """Return the kept model."""
+        return decode_packed(encoded, self.like, self.origin)
+
+
+def encode_packed(model: PackedFM) -> dict[str, Any]:
+    """Return tiers, quantizers, numbers and codes of a model as numbers, texts and tensors."""
+    return {
+        "tiers": [list(sizes) for sizes in model.header.tier_sizes],
+        "quantizers": [[embedding_spec(q), linear_spec(q)] for q in model.header.quantizers],
+        "bias": model.bias,
+        **{name: torch.from_numpy(np.array(getattr(model, name))) for name in ("values", "codes")},
+    }
+
+
+def decode_packed(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> PackedFM:
+    """Return the model that ``encode_packed`` was given.
+
+    Args:
+        encoded: what it returned.
+        like: a model of the same fields, in the same tiers.
+        origin: what the artifact says of itself.
+    """
+    quantizers = tuple(parse_quantizer(embedding, linear) for embedding, linear in encoded["quantizers"])
+    errors = tuple(field.error for field in like.fields)
+    tier_sizes = tuple(tuple(sizes) for sizes in encoded["tiers"])
+    header = Header(Frame.of(like), quantizers, errors, origin, tier_sizes)
+    return PackedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy(), like.numeric)
+
+
+def sparse_gradients(values: int) -> bool:
+    """Return whether tables with so many numbers are better trained with sparse gradients.
+
+    Dense Adam visits every number at every step, lazy Adam sorts the batch's rows instead.
+    """
+    return values > _MOST_DENSE_VALUES
+
+
+def adam(
+    tables: Sequence[torch.nn.Parameter], others: Sequence[torch.nn.Parameter], lr: float, *, sparse: bool
+) -> list[torch.optim.Optimizer]:
+    """Return Adam for all parameters; for ``tables`` lazy Adam where their gradients are sparse."""
+    if not sparse:
+        return [torch.optim.Adam([*tables, *others], lr=lr, fused=True)]
+    return [torch.optim.SparseAdam(list(tables), lr=lr), torch.optim.Adam(list(others), lr=lr, fused=True)]
+
+
+def linear_decay(optimizers: Sequence[torch.optim.Optimizer], steps: int) -> list[LRScheduler]:
+    """Return what lets learning rates fall linearly, to 0 after ``steps`` steps."""
+    return [PolynomialLR(optimizer, total_iters=steps, power=1.0) for optimizer in optimizers]

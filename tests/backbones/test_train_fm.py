@@ -13,7 +13,7 @@ from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores, score_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import Progress
-from fmcompress.training import optimizers
+from fmcompress.training import trainable
 from tests.conftest import SEED
 from tests.models import random_checkpoint
 
@@ -80,7 +80,7 @@ def test_the_same_seed_gives_the_same_model(data, trained):
 
 
 def test_large_tables_are_trained_as_well_with_sparse_gradients(data, trained, monkeypatch):
-    monkeypatch.setattr(optimizers, "_MOST_DENSE_VALUES", 0)
+    monkeypatch.setattr(trainable, "_MOST_DENSE_VALUES", 0)
     sparse = train(*data, QUICK)
     assert sparse.scores.auc == pytest.approx(trained.scores.auc, abs=0.02)
 

@@ -14,7 +14,7 @@ from fmcompress.baselines.tuning import begin_tuning_stored
 from fmcompress.data.batch import Batch
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT
-from fmcompress.training import optimizers
+from fmcompress.training import trainable
 from tests.models import random_checkpoint, random_ids
 
 SOURCE = random_checkpoint((60, 9, 1), dim=5)
@@ -49,7 +49,7 @@ def test_steps_change_all_parts_and_not_the_size(kind, data):
 
 def test_missing_values_stay_zero(monkeypatch, data):
     for dense_values in (0, 10**6):  # sparse gradients, dense ones
-        monkeypatch.setattr(optimizers, "_MOST_DENSE_VALUES", dense_values)
+        monkeypatch.setattr(trainable, "_MOST_DENSE_VALUES", dense_values)
         module = MODULES["int4"]()
         steps(module, 3, data)
         assert not module.embeddings.values[-1].any()
@@ -58,7 +58,7 @@ def test_missing_values_stay_zero(monkeypatch, data):
 
 def test_sparse_gradients_train_as_well(monkeypatch, data):
     dense = MODULES["int4"]()
-    monkeypatch.setattr(optimizers, "_MOST_DENSE_VALUES", 0)
+    monkeypatch.setattr(trainable, "_MOST_DENSE_VALUES", 0)
     sparse = MODULES["int4"]()
     assert steps(sparse, 20, data)[-1] == pytest.approx(steps(dense, 20, data)[-1], rel=0.02)
 

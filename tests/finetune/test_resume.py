@@ -20,8 +20,8 @@ from fmcompress.methods.finetuning import finetune
 from fmcompress.methods.lightfm import code_assignment
 from fmcompress.progress import Progress, format_duration
 from fmcompress.training import loop as training
-from fmcompress.training import optimizers
 from fmcompress.training import run_state as run_state_module
+from fmcompress.training import trainable
 from fmcompress.training.loop import Schedule, fit
 from fmcompress.training.run_state import RunFiles, open_run_state, read_state, write_state
 from fmcompress.training.trainer_state import PhaseRecorder
@@ -134,7 +134,7 @@ def test_no_step_is_made_twice_where_each_has_been_saved(job, unbroken, tmp_path
 
 
 def test_sparse_gradients_too(job, tmp_path, monkeypatch):
-    monkeypatch.setattr(optimizers, "_MOST_DENSE_VALUES", 0)
+    monkeypatch.setattr(trainable, "_MOST_DENSE_VALUES", 0)
     files = RunFiles(tmp_path / "state")
     with breaking_after(21):
         job(files)

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import logistic, norm
 
 from fmcompress.errors import UsageError
-from fmcompress.finetune.losses import loss_by
+from fmcompress.finetune.objective import loss_by
 from fmcompress.fm.links import Link, parse_link
 
 TEXTS = ["sigmoid", "probit", "identity", "clip:1:5"]

@@ -10,10 +10,10 @@ import numpy as np
 from fmcompress.data.batch import Batch, concatenate
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import BUFFER_BYTES, shuffled
-from fmcompress.finetune.code_updates import CodeUpdate
+from fmcompress.finetune.objective import Targets
 from fmcompress.finetune.options import ReassignOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
-from fmcompress.finetune.targets import Targets
+from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.tiers import Tiers

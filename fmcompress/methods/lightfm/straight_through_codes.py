@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, embedding_bag, pad
 from torch.optim import Optimizer
 
-from fmcompress.finetune.code_updates import CodeUpdate
 from fmcompress.finetune.layers import EmbeddingLayer, Fields
 from fmcompress.finetune.lookup import Lookup
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
+from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.quantized import QuantizedField, QuantizedFM
 from fmcompress.methods.lightfm.code_assignment import CodeAssignment, sums_over_fields
 from fmcompress.methods.lightfm.straight_through import weighted_distance, weights_of

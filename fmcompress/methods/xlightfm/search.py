@@ -23,9 +23,8 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.finetune.inputs import InputsOf
-from fmcompress.finetune.losses import Loss, loss_by
+from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import MovingOptions, TuneOptions
-from fmcompress.finetune.targets import Targets
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized import QuantizedFM
 from fmcompress.fm.tiers import Tiers
@@ -36,9 +35,8 @@ from fmcompress.methods.xlightfm.search_space import SearchSpace
 from fmcompress.methods.xlightfm.supernet import CandidateCodebooks, Supernet
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Schedule, fit
-from fmcompress.training.optimizers import adam, linear_decay, sparse_gradients
-from fmcompress.training.packed_trainable import PackedTrainable
 from fmcompress.training.run_state import RunState
+from fmcompress.training.trainable import PackedTrainable, adam, linear_decay, sparse_gradients
 from fmcompress.training.trainer_state import PhaseRecorder
 from fmcompress.types import Int64Array
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fmcompress.artifact import save, unpack_model
-from fmcompress.training.packed_trainable import decode_packed, encode_packed
+from fmcompress.training.trainable import decode_packed, encode_packed
 from tests.models import EVERY_SHAPE, packed
 
 

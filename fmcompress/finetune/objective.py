@@ -1,15 +1,22 @@
-"""What a model in tuning is to predict."""
+"""What tuning minimises: targets of a batch, and the loss of logits against them, by the link of the model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fmcompress.data.batch import Batch
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.links import Link
 from fmcompress.fm.scorer import FMScorer
+from fmcompress.types import Float32Array
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""From logits and targets, float32 (rows,) each, to the mean loss, a scalar."""
 
 
 class Targets:
@@ -35,9 +42,27 @@ class Targets:
         """Return the targets of a batch, float32 (rows,)."""
         return torch.from_numpy(self.of(batch)).to(self._device)
 
-    def of(self, batch: Batch) -> npt.NDArray[np.float32]:
+    def of(self, batch: Batch) -> Float32Array:
         """Return the targets of a batch, float32 (rows,), in memory."""
         if self._distillation == 0:
             return batch.labels
         share = np.float32(self._distillation)
         return batch.labels + share * (self._teacher.predict(batch.ids, batch.values) - batch.labels)
+
+
+def loss_by(link: Link) -> Loss:
+    """Return the loss of a link: cross entropy in nats, or half the squared error."""
+    if link.regression:
+        return lambda logits, targets: _half_squared_error(logits, targets, link)
+    return binary_cross_entropy_with_logits if link.name == "sigmoid" else _probit_cross_entropy
+
+
+def _half_squared_error(logits: Tensor, targets: Tensor, link: Link) -> Tensor:
+    # Beyond the range of a clip the gradient goes on, as in ``Link.slopes``.
+    beyond = (logits.clamp(link.low, link.high) - logits).detach()
+    return 0.5 * torch.mean((logits + beyond - targets) ** 2)
+
+
+def _probit_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    both: Tensor = targets * torch.special.log_ndtr(logits) + (1 - targets) * torch.special.log_ndtr(-logits)
+    return -both.mean()
