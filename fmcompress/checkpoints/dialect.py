@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.candidate import Candidate
-from fmcompress.checkpoints.files.damage import quoted
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.files.tensor import Tensor
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -56,8 +56,8 @@ class Dialect:
     """
 
     tool: str
-    recognises: Callable[[Candidate], bool]
-    read: Callable[[Candidate, Given], FMCheckpoint]
+    recognises: Callable[[CheckpointFile], bool]
+    read: Callable[[CheckpointFile, Given], FMCheckpoint]
 
 
 def claim(

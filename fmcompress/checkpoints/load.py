@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Dialect, Given, listed
-from fmcompress.checkpoints.files.damage import quoted
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools import by_keys, fastfm, libfm, myfm, native, pytorch_fm
 from fmcompress.checkpoints.tools.deepctr_torch import deepfm as deepctr_torch
 from fmcompress.checkpoints.tools.fuxictr import fm as fuxictr
@@ -88,18 +88,18 @@ def _load(path: Path, given: Given) -> FMCheckpoint:
         raise CheckpointError("there is no such file", hint=f"looked for {path.absolute()}")
     if not path.is_file() and not path.is_dir():
         raise CheckpointError("it is a device or a pipe, expected a file")
-    with closing(Candidate(path)) as candidate:
+    with closing(CheckpointFile(path)) as file:
         for dialect in DIALECTS if given.keys is None else (_BY_KEYS,):
-            if dialect.recognises(candidate):
+            if dialect.recognises(file):
                 state = state_of(path)
-                found = dialect.read(candidate, given)
+                found = dialect.read(file, given)
                 return replace(
                     found,
                     link=given.link or found.link,
                     vocabulary=given.vocabulary or found.vocabulary,
                     source=Source.of(dialect.tool, path, state),
                 )
-        raise _unknown(candidate)
+        raise _unknown(file)
 
 
 def _printable(path: Path) -> str:
@@ -141,26 +141,26 @@ _FOREIGN = (
 )
 
 
-def _unknown(candidate: Candidate) -> CheckpointError:
+def _unknown(file: CheckpointFile) -> CheckpointError:
     """Return the error for a file that no dialect recognises."""
     tools = ", ".join(dialect.tool for dialect in DIALECTS)
-    if candidate.path.is_dir():
+    if file.path.is_dir():
         return CheckpointError("it is a directory, but no model that Spark MLlib saved")
-    if not candidate.head:
+    if not file.head:
         return CheckpointError("it is empty")
-    if candidate.tensors is not None:
-        keys = [*candidate.weights.tensors, *candidate.weights.others]
+    if file.tensors is not None:
+        keys = [*file.weights.tensors, *file.weights.others]
         found = f"found keys {listed(keys)}" if keys else "found no tensors"
         return CheckpointError(
             f"it is no factorization machine of a known tool: {found}",
             hint=f"known are {tools}; of a model of your own, say where its weights are: --map v=KEY,w=KEY,b=KEY",
         )
-    if candidate.pickle.class_name:
+    if file.pickle.class_name:
         return CheckpointError(
-            f"it is a pickle of {quoted(candidate.pickle.class_name)}, expected a model of fastFM or myFM",
+            f"it is a pickle of {quoted(file.pickle.class_name)}, expected a model of fastFM or myFM",
             hint="pickle the estimator itself; of RecBole, pass FM-….pth; of torch, save model.state_dict()",
         )
     for foreign in _FOREIGN:
-        if re.match(foreign.start, candidate.head, re.DOTALL):
+        if re.match(foreign.start, file.head, re.DOTALL):
             return CheckpointError(foreign.message, hint=foreign.hint)
     return CheckpointError("it is in no known format", hint=f"checkpoints of these tools can be read: {tools}")

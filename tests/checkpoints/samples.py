@@ -8,7 +8,7 @@ import numpy as np
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.fm.schema import Schema
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parent / "genuine"
 WHOLE_MODEL = FILES / "pytorch-fm" / "fm.pt"
 STATE_DICT = FILES / "pytorch-fm" / "fm_state_dict.pt"
 DEEPFM = FILES / "torch-rechub" / "model.pth"

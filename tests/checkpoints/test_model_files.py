@@ -8,7 +8,8 @@ import fmcompress as fc
 from fmcompress.checkpoints.model_files import is_artifact, load_model, stored_bytes
 from fmcompress.data.generate import random_click_model
 from fmcompress.fm.schema import Schema
-from tests.checkpoints.samples import FIELDS, STATE_DICT, WHOLE_MODEL
+
+from .samples import FIELDS, STATE_DICT, WHOLE_MODEL
 
 
 def test_checkpoints(files, tmp_path):

@@ -18,7 +18,7 @@ from fmcompress.fm.field_specs import parse_fields
 
 from .pickles import rewritten_pickle
 from .samples import FIELDS, FILES, small_checkpoint
-from .test_fastfm import CLASSIFIER, NAMES
+from .tools.test_fastfm import CLASSIFIER, NAMES
 
 pytestmark = pytest.mark.slow
 

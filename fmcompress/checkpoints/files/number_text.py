@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.files.damage import quoted
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 
 _BLOCK_LINES = 8192

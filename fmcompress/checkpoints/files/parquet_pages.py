@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fmcompress.checkpoints.files.damage import damaged
 from fmcompress.checkpoints.files.thrift import CompactReader
+from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError
 
 _MAGIC = b"PAR1"

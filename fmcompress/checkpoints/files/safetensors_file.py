@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import safe_open
 
-from fmcompress.checkpoints.files.damage import damaged
 from fmcompress.checkpoints.files.tensor import Weights
+from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError
 
 _TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "|u1"}

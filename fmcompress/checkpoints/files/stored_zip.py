@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.files.damage import damaged, quoted
+from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
 
 MAX_DIRECTORY_BYTES = 2**22

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from fmcompress.checkpoints.files.damage import damaged, quoted
+from fmcompress.checkpoints.files.state_dict import weights_of
 from fmcompress.checkpoints.files.stored_zip import StoredZip
 from fmcompress.checkpoints.files.tensor import Weights
-from fmcompress.checkpoints.pickle.modules import weights_of
-from fmcompress.checkpoints.pickle.safe_calls import CALLS, STORAGE_TYPES, Storage
+from fmcompress.checkpoints.pickle.allowed_calls import CALLS, STORAGE_TYPES, Storage
 from fmcompress.checkpoints.pickle.stubs import Name
 from fmcompress.checkpoints.pickle.unpickle import unpickle
+from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
 
 MAGIC = b"PK\x03\x04"

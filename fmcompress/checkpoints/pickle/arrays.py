@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.files.damage import quoted
 from fmcompress.checkpoints.pickle.stubs import Buildable, Name
 from fmcompress.checkpoints.pickle.unpickle import Call
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 
 _TYPES = re.compile(r"b1|[iu][1248]|f[248]|U[1-9]\d{0,5}")

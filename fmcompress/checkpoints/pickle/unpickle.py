@@ -13,9 +13,9 @@ import io
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
-from fmcompress.checkpoints.files.damage import quoted
 from fmcompress.checkpoints.pickle.opcodes import MAX_NAME, MAX_OPERATIONS, operations
 from fmcompress.checkpoints.pickle.stubs import Buildable, Name, Stub, checked_key
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 
 _OLD_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}

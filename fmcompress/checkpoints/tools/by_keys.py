@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, from_flat, listed
 from fmcompress.checkpoints.files.tensor import Tensor, read_float32
 from fmcompress.errors import CheckpointError, UsageError
@@ -64,12 +64,12 @@ def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
     return dict(keys)
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file is one of tensors: that is all that can be said of it."""
-    return candidate.tensors is not None
+    return file.tensors is not None
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read the model whose weights are under ``given.keys``; the link is sigmoid where nothing else is given.
 
     Raises:
@@ -81,7 +81,7 @@ def read(candidate: Candidate, given: Given) -> FMCheckpoint:
         raise CheckpointError(
             "it is not said which fields it has", hint="pass --fields name:size,name:size,… with --map"
         )
-    weights = candidate.weights.tensors
+    weights = file.weights.tensors
     tables = {part: _tables(part, keys[part], schema) for part in ("v", "w") if part in keys}
     claimed = {table.key for part in tables.values() for table in part if table.key is not None}
     _check_keys(weights, claimed | ({keys["b"]} if "b" in keys else set()), keys.get("ignore", ""))

@@ -10,10 +10,10 @@ while it draws samples, and keeps but the last one.
 
 from __future__ import annotations
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat
-from fmcompress.checkpoints.files.damage import quoted
-from fmcompress.checkpoints.pickle.pickle_file import float32_array, number
+from fmcompress.checkpoints.files.pickle_file import float32_array, number
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 
@@ -30,18 +30,18 @@ _REFUSED = {
 }
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file is a pickle of an estimator of fastFM."""
-    return candidate.pickle.class_name.startswith(_PACKAGE)
+    return file.pickle.class_name.startswith(_PACKAGE)
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a model of fastFM; ``given.fields`` must say what its columns are.
 
     Raises:
         CheckpointError: it is of another kind or not trained, shapes disagree, fields are missing.
     """
-    model = candidate.pickle.read()
+    model = file.pickle.read()
     if model.class_name not in _LINKS:
         refused = next((why for start, why in _REFUSED.items() if model.class_name.startswith(start)), None)
         raise CheckpointError(refused or f"it is a {quoted(model.class_name)}, expected one of {', '.join(_LINKS)}")

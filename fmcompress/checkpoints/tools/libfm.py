@@ -18,10 +18,10 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat, given_link
-from fmcompress.checkpoints.files.damage import quoted
 from fmcompress.checkpoints.files.number_text import NumberedLines, read_rows
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 
@@ -33,19 +33,19 @@ _HEADERS = (_BIAS, _LINEAR, _EMBEDDINGS)
 _Parts = Mapping[bytes, npt.NDArray[np.float32]]
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file starts with a header of libFM's."""
-    return candidate.head.startswith(_HEADERS)
+    return file.head.startswith(_HEADERS)
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a model of libFM; ``given`` must say its fields and its link.
 
     Raises:
         CheckpointError: a line is wrong, parts disagree, it has no embeddings, fields or link are missing.
     """
-    with candidate.path.open("rb") as file:
-        parts = _read_parts(NumberedLines(file))
+    with file.path.open("rb") as opened:
+        parts = _read_parts(NumberedLines(opened))
     embeddings = parts[_EMBEDDINGS]
     linear = parts.get(_LINEAR, np.zeros((len(embeddings), 1), np.float32))
     bias = parts.get(_BIAS, np.zeros((1, 1), np.float32))

@@ -9,11 +9,11 @@ What Gibbs sampling has trained cannot be read: it is the average over many fact
 
 from __future__ import annotations
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat
-from fmcompress.checkpoints.files.damage import damaged
-from fmcompress.checkpoints.pickle.pickle_file import float32_array, number
+from fmcompress.checkpoints.files.pickle_file import float32_array, number
 from fmcompress.checkpoints.pickle.stubs import Stub
+from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 
@@ -22,18 +22,18 @@ _VARIATIONAL = "VariationalPredictor"
 _LINKS = {0: "identity", 1: "probit"}
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file is a pickle of an estimator of myFM."""
-    return candidate.pickle.class_name.startswith(_PACKAGE)
+    return file.pickle.class_name.startswith(_PACKAGE)
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a variational model of myFM; ``given.fields`` must say what its columns are.
 
     Raises:
         CheckpointError: it is of another kind or not trained, shapes disagree, fields are missing.
     """
-    predictor = candidate.pickle.read().attributes.get("predictor_")
+    predictor = file.pickle.read().attributes.get("predictor_")
     if not isinstance(predictor, Stub):
         raise CheckpointError("it is not trained: it has no predictor_")
     with damaged("its predictor_ cannot be read"):

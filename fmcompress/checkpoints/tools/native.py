@@ -24,11 +24,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
-from fmcompress.checkpoints.files.damage import damaged
 from fmcompress.checkpoints.files.safetensors_file import write_safetensors
 from fmcompress.checkpoints.files.tensor import Tensor
+from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError, OutputError, UsageError
 from fmcompress.files import check_writable, replacing
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -141,20 +141,20 @@ _WRITERS: dict[str, Callable[[BinaryIO, _Arrays, str], None]] = {
 }
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file is ours: a checkpoint, or an artifact given by mistake."""
-    return candidate.text(_LABEL) is not None
+    return file.text(_LABEL) is not None
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a checkpoint of ours; names in ``given.fields`` replace its own.
 
     Raises:
         CheckpointError: it is damaged, of a newer version, or an artifact; the fields given have other sizes.
     """
-    own, link = _read_label(candidate.text(_LABEL) or "")
+    own, link = _read_label(file.text(_LABEL) or "")
     numeric = _NUMERIC if own.numeric else ()
-    weights = claim(candidate.weights.tensors, (*_NEEDED, *numeric), (_COUNTS, _VOCABULARY))
+    weights = claim(file.weights.tensors, (*_NEEDED, *numeric), (_COUNTS, _VOCABULARY))
     embeddings = _values(weights, "embeddings", np.float32)
     bias = _values(weights, "bias", np.float32)
     if embeddings.ndim != 2 or bias.shape != ():

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim, from_flat
-from fmcompress.checkpoints.files.damage import quoted
 from fmcompress.checkpoints.files.tensor import read_float32
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
@@ -33,12 +33,12 @@ _PACKAGE = "torchfm."
 _CLASS = "torchfm.model.fm.FactorizationMachineModel"
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file has a table where pytorch-fm has one."""
-    return bool({_EMBEDDINGS, _LINEAR} & candidate.weights.tensors.keys())
+    return bool({_EMBEDDINGS, _LINEAR} & file.weights.tensors.keys())
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a model of pytorch-fm; a bare state_dict needs fields.
 
     Fields that a whole model tells are named ``field_0``, ``field_1``, … unless ``given.fields`` names them.
@@ -46,7 +46,7 @@ def read(candidate: Candidate, given: Given) -> FMCheckpoint:
     Raises:
         CheckpointError: it is another model, shapes disagree, fields are missing or have other sizes.
     """
-    found = candidate.weights
+    found = file.weights
     if found.class_name is not None and found.class_name.startswith(_PACKAGE) and found.class_name != _CLASS:
         # HighOrderFactorizationMachineModel has the very same keys.
         raise CheckpointError(f"it is a {quoted(found.class_name)}, expected a {_CLASS}")

@@ -17,12 +17,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, claim, listed
-from fmcompress.checkpoints.files.damage import quoted
+from fmcompress.checkpoints.files.state_dict import submodule
 from fmcompress.checkpoints.files.tensor import Tensor
-from fmcompress.checkpoints.pickle.modules import submodule
 from fmcompress.checkpoints.pickle.stubs import Stub
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools.deepctr_torch.feature_columns import Columns, columns_of
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, read_shape, stacked
 from fmcompress.errors import CheckpointError
@@ -40,12 +40,12 @@ _CLASS = "deepctr_torch.models.deepfm.DeepFM"
 _LINKS = {"binary": "sigmoid", "regression": "identity"}
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file has tables where DeepCTR-Torch has them."""
-    return any(_TABLE.fullmatch(key) for key in candidate.weights.tensors)
+    return any(_TABLE.fullmatch(key) for key in file.weights.tensors)
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a DeepFM of DeepCTR-Torch that has no DNN.
 
     A state_dict tells neither its task nor shared tables nor names of dense features: the link is sigmoid, and these
@@ -54,7 +54,7 @@ def read(candidate: Candidate, given: Given) -> FMCheckpoint:
     Raises:
         CheckpointError: it is another model, shapes disagree, or the fields given are others.
     """
-    found, model = candidate.weights, candidate.model
+    found, model = file.weights, file.model
     link = "sigmoid" if model is None else _link(model, found.class_name or "")
     tables = {key: match[1] for key in found.tensors if (match := _TABLE.fullmatch(key))}
     weights = claim(found.tensors, (_BIAS,), (*tables, _DENSE))

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fmcompress.checkpoints.dialect import listed
-from fmcompress.checkpoints.files.damage import damaged
-from fmcompress.checkpoints.pickle.modules import submodule
+from fmcompress.checkpoints.files.state_dict import submodule
 from fmcompress.checkpoints.pickle.stubs import Stub
+from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.checkpoints.tools.field_tables import AnyField
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.schema import Field, NumericField, SharedField

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fmcompress.checkpoints.dialect import listed
-from fmcompress.checkpoints.files.damage import damaged, quoted
+from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.schema import MAX_CATEGORIES
 from fmcompress.fm.vocabulary import UNKNOWN, FieldVocabulary

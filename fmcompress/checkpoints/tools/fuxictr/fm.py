@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, claim, listed
-from fmcompress.checkpoints.files.damage import quoted
 from fmcompress.checkpoints.files.tensor import Tensor
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, padded, read_shape, stacked
 from fmcompress.checkpoints.tools.fuxictr.features import (
     MAP_NAME,
@@ -43,13 +43,13 @@ _PAD = 0
 """FuxiCTR's id of PAD, wherever it has one."""
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file has tables where FuxiCTR has them."""
-    tensors = candidate.weights.tensors
+    tensors = file.weights.tensors
     return _BIAS in tensors or any(_TABLE.fullmatch(key) for key in tensors)
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a model of FuxiCTR, with the features that are told beside it, or the fields that are given.
 
     ``given.dataset`` may be the feature map, where it is in another folder. The link is sigmoid where nothing else is
@@ -58,11 +58,11 @@ def read(candidate: Candidate, given: Given) -> FMCheckpoint:
     Raises:
         CheckpointError: it is another model, shapes disagree, a feature is a sequence, or nobody tells the features.
     """
-    found = candidate.weights.tensors
+    found = file.weights.tensors
     names = [match[1] for key in found if (match := _TABLE.fullmatch(key))]
     weights = claim(found, (_BIAS, *(pattern.format(name) for name in names for pattern in (_EMBEDDINGS, _LINEAR))))
     _check_tables(weights)
-    path = given.dataset or candidate.path.parent / MAP_NAME
+    path = given.dataset or file.path.parent / MAP_NAME
     if given.dataset is None and not path.is_file():
         if given.fields is None:
             raise CheckpointError(

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from fmcompress.checkpoints.dialect import listed
-from fmcompress.checkpoints.files.damage import damaged, quoted
+from fmcompress.checkpoints.files.pickle_file import PickleFile
 from fmcompress.checkpoints.pickle.arrays import NumpyArray
-from fmcompress.checkpoints.pickle.pickle_file import PickleFile
 from fmcompress.checkpoints.pickle.stubs import Stub
+from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.checkpoints.tools.field_tables import AnyField, schema_of
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.schema import Field, NumericField, Schema

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim, listed
-from fmcompress.checkpoints.files.damage import quoted
 from fmcompress.checkpoints.files.tensor import Tensor
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools.field_tables import padded, read_shape
 from fmcompress.checkpoints.tools.recbole.dataset import PAD, DatasetFields, config_of, read_dataset
 from fmcompress.errors import CheckpointError
@@ -38,12 +38,12 @@ _DATASETS = "*-Dataset.pth"
 _ROWS_OF_NUMBER = 2
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether a file has tables where RecBole's models have them."""
-    return bool({_EMBEDDINGS, _LINEAR, _BIAS} & candidate.weights.tensors.keys())
+    return bool({_EMBEDDINGS, _LINEAR, _BIAS} & file.weights.tensors.keys())
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a model of RecBole, with the fields that its dataset tells, or those that are given.
 
     The dataset is ``given.dataset``, or the file beside the checkpoint if there is exactly one.
@@ -52,16 +52,16 @@ def read(candidate: Candidate, given: Given) -> FMCheckpoint:
         CheckpointError: it is another model, shapes disagree, a numeric field is cut into buckets, or its fields are
             missing or of another dataset.
     """
-    config = config_of(candidate.root.get("config") if isinstance(candidate.root, dict) else None)
+    config = config_of(file.root.get("config") if isinstance(file.root, dict) else None)
     model = config.get("model")
     if isinstance(model, str) and model != _MODEL:
         raise CheckpointError(f"it is a model {quoted(model)} of RecBole, expected {_MODEL}")
-    found = candidate.weights.tensors
+    found = file.weights.tensors
     numeric = (_NUMERIC_EMBEDDINGS, _NUMERIC_LINEAR)
     numbers = any(key in found for key in numeric)
     weights = claim(found, (_EMBEDDINGS, _LINEAR, _BIAS, *(numeric if numbers else ())))
     rows, dim = _matrix(_EMBEDDINGS, weights)
-    path = given.dataset or _beside(candidate.path, config.get("dataset"))
+    path = given.dataset or _beside(file.path, config.get("dataset"))
     own = None if path is None else read_dataset(path, config)
     schema = _agreed(own, given.fields, rows, _matrix(_NUMERIC_EMBEDDINGS, weights)[0] if numbers else 0)
     linear = read_shape(_LINEAR, weights[_LINEAR], (rows, 1))[:, 0]

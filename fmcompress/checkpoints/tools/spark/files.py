@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fmcompress.checkpoints.dialect import listed
-from fmcompress.checkpoints.files.damage import damaged, quoted
 from fmcompress.checkpoints.files.parquet_pages import check_expansion
+from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
 
 _CLASS = re.compile(rb'"class"\s*:\s*"(?:org\.apache\.spark|pyspark)\.ml\.')

@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.candidate import Candidate
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat, listed
-from fmcompress.checkpoints.files.damage import quoted
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools.field_tables import NamedFields, named
 from fmcompress.checkpoints.tools.spark.files import SavedStage, is_saved_by_spark, read_stage
 from fmcompress.checkpoints.tools.spark.pipeline import Number, Part, parts_of_features
@@ -30,25 +30,25 @@ _PIPELINE = "PipelineModel"
 _Array = npt.NDArray[np.float32]
 
 
-def recognises(candidate: Candidate) -> bool:
+def recognises(file: CheckpointFile) -> bool:
     """Return whether it is a directory with metadata of Spark MLlib."""
-    return is_saved_by_spark(candidate.path)
+    return is_saved_by_spark(file.path)
 
 
-def read(candidate: Candidate, given: Given) -> FMCheckpoint:
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a model, which needs fields, or a pipeline, which brings its own.
 
     Raises:
         CheckpointError: it is another model, has stages that change its input in ways unknown, or is damaged.
     """
-    saved = read_stage(candidate.path)
+    saved = read_stage(file.path)
     stages = list(_stages(saved)) if saved.class_name == _PIPELINE else [saved]
     model = stages[-1] if stages else saved
     if model.class_name not in _LINKS:
         classes = listed([stage.class_name for stage in stages or [saved]])
         raise CheckpointError(
             f"it is no factorization machine of Spark: it holds {classes}, expected one of {', '.join(_LINKS)}",
-            hint="give its folder bestModel" if (candidate.path / "bestModel").is_dir() else None,
+            hint="give its folder bestModel" if (file.path / "bestModel").is_dir() else None,
         )
     parts = parts_of_features(stages[:-1], model.text("featuresCol"))
     weights = read_weights(model)

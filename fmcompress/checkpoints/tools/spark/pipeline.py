@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fmcompress.checkpoints.dialect import listed
-from fmcompress.checkpoints.files.damage import damaged
+from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.checkpoints.tools.spark.files import SavedStage, read_row
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.vocabulary import FieldVocabulary

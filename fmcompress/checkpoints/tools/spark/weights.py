@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.files.damage import damaged
+from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.checkpoints.tools.spark.files import SavedStage, read_row
 from fmcompress.errors import CheckpointError
 

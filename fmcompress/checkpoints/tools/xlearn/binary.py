@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.files.damage import damaged, quoted
+from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.checkpoints.tools.xlearn.model import XLearnModel
 from fmcompress.errors import CheckpointError
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fmcompress.checkpoints.files.damage import quoted
 from fmcompress.checkpoints.files.number_text import NumberedLines, read_rows
+from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools.xlearn.model import XLearnModel
 from fmcompress.errors import CheckpointError
 

@@ -9,8 +9,7 @@ import pytest
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.schema import Schema
-
-from .samples import DEEPFM, FIELDS, FILES, STATE_DICT, WHOLE_MODEL, predict, rewritten
+from tests.checkpoints.samples import DEEPFM, FIELDS, FILES, STATE_DICT, WHOLE_MODEL, predict, rewritten
 
 EXPECTED = np.load(FILES / "pytorch-fm" / "expected.npz")
 

@@ -14,8 +14,7 @@ from fmcompress.errors import CheckpointError
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField, SharedField
 from fmcompress.fm.scorer import FMScorer
-
-from .samples import FIELDS, FILES
+from tests.checkpoints.samples import FIELDS, FILES
 
 FOLDER = FILES / "deepctr-torch"
 

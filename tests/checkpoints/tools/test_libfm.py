@@ -7,8 +7,7 @@ from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.scorer import FMScorer
-
-from .samples import FIELDS, FILES
+from tests.checkpoints.samples import FIELDS, FILES
 
 FOLDER = FILES / "libfm"
 MODEL = FOLDER / "model_clf_sgd.txt"

@@ -1,4 +1,4 @@
-"""What pickles of every protocol become; what they must not do is in ``test_hostile``."""
+"""What pickles of every protocol become; what they must not do is in ``test_hostile_pickles``."""
 
 import collections
 import datetime
@@ -8,8 +8,8 @@ from collections import OrderedDict, defaultdict
 import numpy as np
 import pytest
 
+from fmcompress.checkpoints.pickle.allowed_calls import CALLS
 from fmcompress.checkpoints.pickle.opcodes import MAX_OPERATIONS
-from fmcompress.checkpoints.pickle.safe_calls import CALLS
 from fmcompress.checkpoints.pickle.stubs import Name, Stub
 from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.errors import CheckpointError

@@ -13,8 +13,7 @@ from fmcompress.errors import CheckpointError
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField, SharedField
 from fmcompress.fm.scorer import FMScorer
-
-from .samples import FILES
+from tests.checkpoints.samples import FILES
 
 FOLDER = FILES / "fuxictr"
 MODELS = {name: FOLDER / name / f"FM_{name}.model" for name in ("tiny_cat", "tiny_num")}

@@ -8,9 +8,10 @@ import zipfile
 
 import pytest
 
-from .limits import MEBIBYTE, refused
-from .samples import write_torch_zip
-from .test_hostile import LONG, Calls
+from tests.checkpoints.limits import MEBIBYTE, refused
+from tests.checkpoints.pickle.test_hostile_pickles import LONG, Calls
+from tests.checkpoints.samples import write_torch_zip
+
 from .test_torch_file import tensor_pickle
 
 

@@ -13,8 +13,7 @@ from fmcompress.errors import CheckpointError, OutputError
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Schema
 from tests import kinds
-
-from .samples import small_checkpoint
+from tests.checkpoints.samples import small_checkpoint
 
 SUFFIXES = [".pt", ".safetensors"]
 

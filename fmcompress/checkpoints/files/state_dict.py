@@ -9,8 +9,8 @@ from typing import Any
 import numpy.typing as npt
 
 from fmcompress.checkpoints.files.tensor import Weights
+from fmcompress.checkpoints.pickle.allowed_calls import StridedTensor
 from fmcompress.checkpoints.pickle.arrays import NumpyArray
-from fmcompress.checkpoints.pickle.safe_calls import StridedTensor
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.errors import CheckpointError
 

@@ -17,9 +17,8 @@ from fmcompress.evaluation.predictors import predictions_of, predictor
 from fmcompress.evaluation.scores import open_rows_for
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField
-
-from .pickles import stood_in
-from .samples import FILES, predict, rewritten
+from tests.checkpoints.pickles import stood_in
+from tests.checkpoints.samples import FILES, predict, rewritten
 
 FOLDER = FILES / "recbole"
 CATEGORICAL = FOLDER / "cat" / "FM-Nov-23-2026_17-13-12.pth"

@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from fmcompress.checkpoints.files.pickle_file import PickleFile
 from fmcompress.checkpoints.files.safetensors_file import SafetensorsFile, is_safetensors
+from fmcompress.checkpoints.files.state_dict import model_of
 from fmcompress.checkpoints.files.tensor import TensorFile, Weights
 from fmcompress.checkpoints.files.torch_file import MAGIC, TorchFile
-from fmcompress.checkpoints.pickle.modules import model_of
-from fmcompress.checkpoints.pickle.pickle_file import PickleFile
 from fmcompress.checkpoints.pickle.stubs import Stub
 
 _HEAD_BYTES = 64
 
 
-class Candidate:
+class CheckpointFile:
     """A file or a directory that may be a checkpoint.
 
     Each way of looking at it is computed on first use and kept, so that dialects can ask in any order.

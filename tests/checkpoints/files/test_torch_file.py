@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from fmcompress.checkpoints import load_checkpoint, save_checkpoint
-from fmcompress.checkpoints.pickle.safe_calls import CALLS, STORAGE_TYPES, Storage
+from fmcompress.checkpoints.pickle.allowed_calls import CALLS, STORAGE_TYPES, Storage
 from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.errors import CheckpointError
-
-from .samples import FIELDS, STATE_DICT, WHOLE_MODEL, rewritten, small_checkpoint, write_torch_zip
+from tests.checkpoints.samples import FIELDS, STATE_DICT, WHOLE_MODEL, rewritten, small_checkpoint, write_torch_zip
 
 
 def tensor_pickle(*, storage="FloatStorage", elements=92, offset=0, shape=(23, 4), strides=(4, 1)):

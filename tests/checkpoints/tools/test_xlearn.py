@@ -9,8 +9,8 @@ from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.scorer import FMScorer
+from tests.checkpoints.samples import FIELDS, FILES
 
-from .samples import FIELDS, FILES
 from .test_libfm import read_ids
 
 FOLDER = FILES / "xlearn"

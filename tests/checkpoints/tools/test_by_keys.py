@@ -10,8 +10,7 @@ from fmcompress.checkpoints.tools.by_keys import parse_keys
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.scorer import FMScorer
-
-from .samples import FIELDS, FILES
+from tests.checkpoints.samples import FIELDS, FILES
 
 SMALL = parse_fields("a:3,b:2")
 WEIGHTS = {

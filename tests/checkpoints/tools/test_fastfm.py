@@ -7,9 +7,8 @@ import pytest
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-
-from .pickles import become, rewritten_pickle
-from .samples import FIELDS, FILES, predict
+from tests.checkpoints.pickles import become, rewritten_pickle
+from tests.checkpoints.samples import FIELDS, FILES, predict
 
 FOLDER = FILES / "fastfm"
 EXPECTED = np.load(FOLDER / "expected.npz")

@@ -5,9 +5,8 @@ import pytest
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
-
-from .pickles import rewritten_pickle
-from .samples import FIELDS, FILES, predict
+from tests.checkpoints.pickles import rewritten_pickle
+from tests.checkpoints.samples import FIELDS, FILES, predict
 
 FOLDER = FILES / "myfm"
 EXPECTED = np.load(FOLDER / "expected.npz")

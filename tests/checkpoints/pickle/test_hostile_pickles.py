@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from fmcompress.checkpoints.pickle import opcodes
-from fmcompress.checkpoints.pickle.safe_calls import CALLS
+from fmcompress.checkpoints.pickle.allowed_calls import CALLS
 from fmcompress.checkpoints.pickle.stubs import checked_key
 from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.errors import CheckpointError
-
-from .limits import MEBIBYTE, refused
-from .samples import write_torch_zip
+from tests.checkpoints.limits import MEBIBYTE, refused
+from tests.checkpoints.samples import write_torch_zip
 
 pytestmark = pytest.mark.slow
 

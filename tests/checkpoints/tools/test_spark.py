@@ -15,8 +15,7 @@ from fmcompress.evaluation.scores import open_rows_for
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField
 from fmcompress.fm.scorer import FMScorer
-
-from .samples import FILES
+from tests.checkpoints.samples import FILES
 
 VERSIONS = ("spark", "spark4")
 SIZES = parse_fields("user:9,item:7,ctx:13")

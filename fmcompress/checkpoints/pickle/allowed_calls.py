@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.files.damage import damaged
 from fmcompress.checkpoints.pickle import arrays
 from fmcompress.checkpoints.pickle.arrays import checked_sizes
 from fmcompress.checkpoints.pickle.stubs import Name, Stub, Unique, checked_key
 from fmcompress.checkpoints.pickle.unpickle import Call, refusal
+from fmcompress.checkpoints.reading_errors import damaged
 
 _ENCODING = "latin1"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fmcompress.checkpoints.files.damage import damaged
+from fmcompress.checkpoints.pickle.allowed_calls import CALLS
 from fmcompress.checkpoints.pickle.arrays import NumpyArray
 from fmcompress.checkpoints.pickle.opcodes import operations
-from fmcompress.checkpoints.pickle.safe_calls import CALLS
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.pickle.unpickle import unpickle
+from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError
 
 _STARTS = (b"\x80", b"ccopy_reg\n", b"ccopyreg\n")
