@@ -25,7 +25,6 @@ from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Fit, Schedule, fit
 from fmcompress.training.run_state import RunState
 from fmcompress.training.trainable import PackedTrainable, adam, linear_decay, sparse_gradients
-from fmcompress.training.trainer_state import PhaseRecorder
 
 PHASE = "tuning"
 """Name of this phase of a run."""
@@ -95,8 +94,7 @@ def tune(
     steps = options.epochs * -(-rows.rows // options.batch_size)
     schedule = Schedule(options.batch_size, options.epochs, None, options.seed)
     begun = begin_tuning(model, teacher, options, codes, steps=steps)
-    recorder = PhaseRecorder(run_state or RunState(), PHASE, begun)
-    return fit(begun, rows, valid, schedule, title=PHASE, progress=progress, start=(model, start), recorder=recorder)
+    return fit(begun, rows, valid, schedule, title=PHASE, progress=progress, start=(model, start), run_state=run_state)
 
 
 @dataclass(eq=False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,11 +36,8 @@ class History:
         Raises:
             OutputError: the system refuses, for instance on a full disk.
         """
-        try:
-            with self._open() as file:
-                file.write(_line(event, figures))
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+        with _writing(self.path), self._open() as file:
+            file.write(_line(event, figures))
 
     def mark(self) -> int:
         """Return the size of the file, once all of it is on the disk.
@@ -47,12 +45,9 @@ class History:
         Raises:
             OutputError: the system refuses.
         """
-        try:
-            with self._open() as file:
-                os.fsync(file.fileno())
-                return file.seek(0, os.SEEK_END)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
+        with _writing(self.path), self._open() as file:
+            os.fsync(file.fileno())
+            return file.seek(0, os.SEEK_END)
 
     def _open(self) -> BinaryIO:
         """Open the file to add to it; the first time, begin it or cut off what is not kept."""
@@ -95,17 +90,20 @@ def open_history(
 
 
 def _begins_with(path: Path, heading: bytes) -> bool:
-    try:
+    with _writing(path):
         if not path.is_file():
             return False
         with path.open("rb") as file:
             return file.read(len(heading)) == heading
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into the error for a file that cannot be written."""
+    try:
+        yield
     except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path} cannot be written: {error.strerror or error}")
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _line(event: str, figures: Mapping[str, Any]) -> bytes:

@@ -18,8 +18,9 @@ from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores, score_rows
 from fmcompress.progress import Progress, format_duration
+from fmcompress.training.run_state import RunState
 from fmcompress.training.trainable import Kept, Trainable
-from fmcompress.training.trainer_state import EpochLoss, Recorder, TrainerState
+from fmcompress.training.trainer_state import EpochLoss, TrainerState, load_state, save_state
 
 _LR_DROPS = 2
 _MIN_GAIN = 1e-5
@@ -74,7 +75,7 @@ def fit(
     title: str,
     progress: Progress,
     start: tuple[Kept, Scores] | None = None,
-    recorder: Recorder[Kept] | None = None,
+    run_state: RunState | None = None,
 ) -> Fit[Kept]:
     """Train, and return the best model.
 
@@ -83,27 +84,27 @@ def fit(
         rows: training data.
         valid: validation data.
         schedule: when training ends.
-        title: what is trained, for progress.
+        title: what is trained; the name of this phase in the state and the history of a run.
         progress: told of each epoch.
         start: a model to beat, and its scores.
-        recorder: where how far training is is recorded, and whence it goes on: a ``PhaseRecorder``.
+        run_state: keeps the state and the history of the run, and knows whence it goes on.
 
     Raises:
         DataError: the rows cannot be used.
         OutputError: a file of the run cannot be written.
         StateError: the saved state is of another run.
     """
-    recorder = recorder or Recorder()
-    saved = recorder.load()
+    run_state = run_state or RunState()
+    saved = load_state(run_state, title, trainable)
     state = saved or TrainerState(best=start)
-    training = _Training(trainable, rows, valid, schedule, title, progress, recorder, state)
+    training = _Training(trainable, rows, valid, schedule, title, progress, run_state, state)
     training.first_step = training.steps_done
     if start is not None and saved is None:
-        recorder.write("epoch", training.epoch_figures(0, *start, better=True))
+        training.write("epoch", training.epoch_figures(0, *start, better=True))
     while state.epoch <= schedule.epochs and not training.over:
         training.run_epoch()
         told = training.judge()
-        recorder.save(state)
+        training.save()
         progress.note(told)
     if state.best is None:
         raise UsageError("epochs is 0, expected 1 or more")
@@ -120,7 +121,7 @@ class _Training(Generic[Kept]):
     schedule: Schedule
     title: str
     progress: Progress
-    recorder: Recorder[Kept]
+    run_state: RunState
     state: TrainerState[Kept]
     first_step: int = 0
     started: float = field(default_factory=time.monotonic)
@@ -163,10 +164,10 @@ class _Training(Generic[Kept]):
             if state.done % _SHOW_EVERY == 1:  # reading the loss waits for a GPU
                 figures = self.bar_figures()
             if state.done % line_every == 0:
-                self.recorder.write("step", self.step_figures(state.loss.take_recent()))
+                self.write("step", self.step_figures(state.loss.take_recent()))
             progress.advance(figures=figures)
-            if self.recorder.due:
-                self.recorder.save(state)
+            if self.run_state.due:
+                self.save()
         progress.finish()
 
     def judge(self) -> str:
@@ -175,7 +176,7 @@ class _Training(Generic[Kept]):
         model = self.trainable.kept()
         scores = score_rows(model, self.valid)
         better = state.best is None or scores.selection > state.best[1].selection + _MIN_GAIN
-        self.recorder.write("epoch", self.epoch_figures(state.epoch, model, scores, better=better))
+        self.write("epoch", self.epoch_figures(state.epoch, model, scores, better=better))
         told = f"{self.epoch_title}: loss {state.loss.mean():.4f}, validation {scores}{' *' if better else ''}"
         state.waited = 0 if better else state.waited + 1
         if state.best is None or better:
@@ -186,6 +187,14 @@ class _Training(Generic[Kept]):
                 self.trainable.fall_back(state.best[0])
         state.epoch, state.done, state.loss = state.epoch + 1, 0, EpochLoss()
         return ", ".join([told, *self.size_of(model), *self.time_left()])
+
+    def save(self) -> None:
+        """Save how far training is, where the run keeps a state."""
+        save_state(self.run_state, self.title, self.trainable, self.state)
+
+    def write(self, event: str, figures: dict[str, Any]) -> None:
+        """Add a line to the history, with the phase and the seconds of the run."""
+        self.run_state.write(event, {"stage": self.title, **figures, "seconds": round(self.run_state.seconds, 3)})
 
     def bar_figures(self) -> str:
         best = self.state.best

@@ -82,11 +82,6 @@ class RunState:
             raise damaged(self.path or Path()) from error
 
     @property
-    def keeps_state(self) -> bool:
-        """Whether there is a file for the state."""
-        return self.path is not None
-
-    @property
     def seconds(self) -> float:
         """Seconds that the run has taken so far, those before it was broken off included."""
         return time.monotonic() - self._started
@@ -126,19 +121,17 @@ class RunState:
         Raises:
             OutputError: a file cannot be written.
         """
-        self._in_progress = phase, saved
-        self._save(position)
         self._in_progress = None  # what has been saved is not kept in memory twice
+        self._save(position, phase, saved)
 
-    def _save(self, position: str) -> None:
+    def _save(self, position: str, phase: str = "", saved: Mapping[str, Any] | None = None) -> None:
         if self.path is None:
             return
-        phase, saved = self._in_progress or ("", {})
         state = {
             "fingerprint": dict(self.fingerprint),
             "finished": self._finished,
             "stage": phase,
-            "course": saved,
+            "course": saved or {},
             "position": position,
             "seconds": self.seconds,
             "history": self.history.mark() if self.history else 0,

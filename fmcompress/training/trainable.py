@@ -69,10 +69,6 @@ class Trainable(ABC, Generic[Kept]):
         """Return the size of the file of a kept model, where that is known."""
         return None
 
-
-class ResumableTrainable(Trainable[Kept]):
-    """A model in training that can be broken off and taken up again, with the same result."""
-
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next step reads: nested dicts and lists of tensors, numbers and texts."""
         return {
@@ -89,16 +85,16 @@ class ResumableTrainable(Trainable[Kept]):
         for scheduler, own in zip(self.schedulers, state["schedulers"], strict=True):
             scheduler.load_state_dict(own)
 
-    @abstractmethod
     def encode(self, kept: Kept) -> dict[str, Any]:
-        """Return a kept model as tensors, numbers and texts."""
+        """Return a kept model as tensors, numbers and texts; only runs that keep their state ask for it."""
+        raise NotImplementedError
 
-    @abstractmethod
     def decode(self, encoded: dict[str, Any]) -> Kept:
         """Return the model that ``encode`` was given."""
+        raise NotImplementedError
 
 
-class PackedTrainable(ResumableTrainable[PackedFM]):
+class PackedTrainable(Trainable[PackedFM]):
     """A quantized model in training.
 
     Attributes:
@@ -114,37 +110,22 @@ class PackedTrainable(ResumableTrainable[PackedFM]):
         return kept.file_bytes
 
     def encode(self, kept: PackedFM) -> dict[str, Any]:
-        """Return a kept model for the state file."""
-        return encode_packed(kept)
+        """Return tiers, quantizers, numbers and codes of a model as numbers, texts and tensors."""
+        return {
+            "tiers": [list(sizes) for sizes in kept.header.tier_sizes],
+            "quantizers": [[embedding_spec(q), linear_spec(q)] for q in kept.header.quantizers],
+            "bias": kept.bias,
+            **{name: torch.from_numpy(np.array(getattr(kept, name))) for name in ("values", "codes")},
+        }
 
     def decode(self, encoded: dict[str, Any]) -> PackedFM:
-        """Return the kept model."""
-        return decode_packed(encoded, self.like, self.origin)
-
-
-def encode_packed(model: PackedFM) -> dict[str, Any]:
-    """Return tiers, quantizers, numbers and codes of a model as numbers, texts and tensors."""
-    return {
-        "tiers": [list(sizes) for sizes in model.header.tier_sizes],
-        "quantizers": [[embedding_spec(q), linear_spec(q)] for q in model.header.quantizers],
-        "bias": model.bias,
-        **{name: torch.from_numpy(np.array(getattr(model, name))) for name in ("values", "codes")},
-    }
-
-
-def decode_packed(encoded: dict[str, Any], like: QuantizedFM, origin: Origin) -> PackedFM:
-    """Return the model that ``encode_packed`` was given.
-
-    Args:
-        encoded: what it returned.
-        like: a model of the same fields, in the same tiers.
-        origin: what the artifact says of itself.
-    """
-    quantizers = tuple(parse_quantizer(embedding, linear) for embedding, linear in encoded["quantizers"])
-    errors = tuple(field.error for field in like.fields)
-    tier_sizes = tuple(tuple(sizes) for sizes in encoded["tiers"])
-    header = Header(Frame.of(like), quantizers, errors, origin, tier_sizes)
-    return PackedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy(), like.numeric)
+        """Return the model that ``encode`` was given."""
+        like = self.like
+        quantizers = tuple(parse_quantizer(embedding, linear) for embedding, linear in encoded["quantizers"])
+        errors = tuple(field.error for field in like.fields)
+        tier_sizes = tuple(tuple(sizes) for sizes in encoded["tiers"])
+        header = Header(Frame.of(like), quantizers, errors, self.origin, tier_sizes)
+        return PackedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy(), like.numeric)
 
 
 def sparse_gradients(values: int) -> bool:

@@ -1,16 +1,15 @@
-"""How far training is, and how that is recorded, so that it can be broken off and taken up again."""
+"""How far training is, saved so that it can be broken off and taken up again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Generic
+from typing import Generic
 
 import torch
 
 from fmcompress.evaluation.scores import Scores
 from fmcompress.training.run_state import RunState
-from fmcompress.training.trainable import Kept, ResumableTrainable
+from fmcompress.training.trainable import Kept, Trainable
 
 _COUNTERS = ("best_epoch", "epoch", "done", "waited", "drops")
 
@@ -72,72 +71,40 @@ class TrainerState(Generic[Kept]):
     drops: int = 0
 
 
-class Recorder(Generic[Kept]):
-    """Where ``fit`` records how far it is; this one keeps nothing."""
+def load_state(run_state: RunState, phase: str, trainable: Trainable[Kept]) -> TrainerState[Kept] | None:
+    """Take up a phase where it was broken off, and return how far it was; None where it is to begin.
 
-    def load(self) -> TrainerState[Kept] | None:
-        """Take up a run that was broken off, and return how far it was; None where there is none."""
-        return None
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time to save again, in the middle of an epoch."""
-        return False
-
-    def save(self, state: TrainerState[Kept]) -> None:
-        """Save how far training is."""
-
-    def write(self, event: str, figures: Mapping[str, Any]) -> None:
-        """Add a line to the history."""
-
-
-@dataclass(frozen=True)
-class PhaseRecorder(Recorder[Kept]):
-    """Records one phase of a run in the run's files.
-
-    Attributes:
+    Args:
         run_state: the files of the whole run.
         phase: name of the phase, such as ``search`` or ``tuning``.
-        trainable: what is trained in it.
+        trainable: what is trained in it; it goes on from what it was.
+
+    Raises:
+        StateError: the state is not of this run.
     """
+    saved = run_state.in_progress(phase)
+    if saved is None:
+        return None
+    with run_state.reading():
+        trainable.load_state_dict(saved["run"])
+        best = saved["best"]
+        found = None if best is None else (trainable.decode(best["state"]), Scores(**best["scores"]))
+        return TrainerState(found, loss=EpochLoss(**saved["losses"]), **saved["course"])
 
-    run_state: RunState
-    phase: str
-    trainable: ResumableTrainable[Kept]
 
-    def load(self) -> TrainerState[Kept] | None:
-        """Take up the phase where the run state holds it, and return how far it was.
+def save_state(run_state: RunState, phase: str, trainable: Trainable[Kept], state: TrainerState[Kept]) -> None:
+    """Save what is trained, and how far it is, where the run keeps a state; the inverse of ``load_state``.
 
-        Raises:
-            StateError: the state is not of this run.
-        """
-        saved = self.run_state.in_progress(self.phase)
-        if saved is None:
-            return None
-        with self.run_state.reading():
-            self.trainable.load_state_dict(saved["run"])
-            best = saved["best"]
-            found = None if best is None else (self.trainable.decode(best["state"]), Scores(**best["scores"]))
-            return TrainerState(found, loss=EpochLoss(**saved["losses"]), **saved["course"])
-
-    @property
-    def due(self) -> bool:
-        """Whether the run state should be saved again."""
-        return self.run_state.due
-
-    def save(self, state: TrainerState[Kept]) -> None:
-        """Save what is trained, and how far it is."""
-        if not self.run_state.keeps_state:
-            return
-        best = state.best
-        saved = {
-            "run": self.trainable.state_dict(),
-            "best": None if best is None else {"state": self.trainable.encode(best[0]), "scores": asdict(best[1])},
-            "losses": asdict(replace(state.loss, recent=float(state.loss.recent))),
-            "course": {name: getattr(state, name) for name in _COUNTERS},
-        }
-        self.run_state.save(self.phase, saved, f"epoch {state.epoch} of the {self.phase}")
-
-    def write(self, event: str, figures: Mapping[str, Any]) -> None:
-        """Add a line to the history, with the name of the phase."""
-        self.run_state.write(event, {"stage": self.phase, **figures, "seconds": round(self.run_state.seconds, 3)})
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    if run_state.path is None:
+        return
+    best = state.best
+    saved = {
+        "run": trainable.state_dict(),
+        "best": None if best is None else {"state": trainable.encode(best[0]), "scores": asdict(best[1])},
+        "losses": asdict(replace(state.loss, recent=float(state.loss.recent))),
+        "course": {name: getattr(state, name) for name in _COUNTERS},
+    }
+    run_state.save(phase, saved, f"epoch {state.epoch} of the {phase}")

@@ -24,7 +24,6 @@ from fmcompress.training import run_state as run_state_module
 from fmcompress.training import trainable
 from fmcompress.training.loop import Schedule, fit
 from fmcompress.training.run_state import RunFiles, open_run_state, read_state, write_state
-from fmcompress.training.trainer_state import PhaseRecorder
 from tests.conftest import SEED
 
 pytestmark = pytest.mark.slow
@@ -234,13 +233,11 @@ def test_two_phases_with_noise_of_their_own(job, tmp_path, monkeypatch, steps):
     def search(run_state):
         if run_state.result("search") is None:
             run = NoisyModel(job.model, job.teacher, OPTIONS, steps=16)
-            recorder = PhaseRecorder(run_state, "search", run)
-            found = fit(run, job.rows, job.valid, schedule, title="search", progress=Progress(), recorder=recorder)
+            found = fit(run, job.rows, job.valid, schedule, title="search", progress=Progress(), run_state=run_state)
             run_state.finish("search", {"bias": found.model.bias})
         options = replace(OPTIONS, lr=1e-3 + abs(run_state.result("search")["bias"]) / 100)
         run = NoisyModel(job.model, job.teacher, options, steps=16)
-        recorder = PhaseRecorder(run_state, "tuning", run)
-        return fit(run, job.rows, job.valid, schedule, title="tuning", progress=Progress(), recorder=recorder)
+        return fit(run, job.rows, job.valid, schedule, title="tuning", progress=Progress(), run_state=run_state)
 
     whole = search(open_run_state(RunFiles(tmp_path / "a", tmp_path / "a.jsonl"), {"seed": 0}))
     files = RunFiles(tmp_path / "b", tmp_path / "b.jsonl")

@@ -37,7 +37,6 @@ from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Schedule, fit
 from fmcompress.training.run_state import RunState
 from fmcompress.training.trainable import PackedTrainable, adam, linear_decay, sparse_gradients
-from fmcompress.training.trainer_state import PhaseRecorder
 from fmcompress.types import Int64Array
 
 PHASE = "search"
@@ -98,8 +97,7 @@ def search(
         begun = begin_search(start, valid, options, tuning)
         epochs = -(-options.steps * tuning.batch_size // rows.rows)
         schedule = Schedule(tuning.batch_size, epochs, None, tuning.seed, steps=options.steps)
-        recorder = PhaseRecorder(run_state, PHASE, begun)
-        fit(begun, rows, valid, schedule, title=PHASE, progress=progress, recorder=recorder)
+        fit(begun, rows, valid, schedule, title=PHASE, progress=progress, run_state=run_state)
         selected = begun.architecture.most_probable()
         names = [start.checkpoint.schema.names[column] for column in start.space.columns]
         done = {
