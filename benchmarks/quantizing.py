@@ -13,7 +13,6 @@ import numpy as np
 from benchmarks import criteo
 from benchmarks.timing import interleaved, peak_bytes, ratio
 from fmcompress import pipeline
-from fmcompress.api import open_job
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.methods.base import Job
 from fmcompress.quantization.measurements import Measurements
@@ -55,7 +54,7 @@ def memory() -> list[tuple[str, ...]]:
 
 
 def _plan(checkpoint: FMCheckpoint) -> _Planned:
-    job = open_job(checkpoint, _BUDGET)
+    job = pipeline.open_job(checkpoint, _BUDGET)
     measured = pipeline.measure(job)
     return job, pipeline.make_plan(job, measured), measured
 
@@ -72,8 +71,6 @@ def _plain_faiss(checkpoint: FMCheckpoint) -> None:
 
 
 def _measure_memory() -> int:
-    import fmcompress.api  # noqa: F401 -- libraries are loaded before the first reading
-
     model = criteo.bare_checkpoint()
     before = peak_bytes(anew=True)  # making the model took more
     pipeline.quantize(*_plan(model))

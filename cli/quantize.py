@@ -131,21 +131,20 @@ def quantize(
     target = output or default_output(checkpoint)
     budget_bytes = _checked(budget, target, checkpoint, given, run, dry_run=dry_run, force=force)
     source = given.load(checkpoint)
-    from fmcompress.api import open_job
+    from fmcompress.data.train_valid import open_tuning_data
+    from fmcompress.pipeline import open_job
     from fmcompress.training.run_state import RunFiles
 
     job = open_job(
         source,
         budget_bytes,
-        method=how,
-        train=rows.train,
-        valid=rows.valid,
-        options=reading.options(),
+        how,
+        open_tuning_data(source, rows.train, rows.valid, reading.options()),
         seed=machine.seed,
         device=machine.device.value,
         tuning=tune,
         files=RunFiles() if dry_run else RunFiles(state_of(target), run.history, resume=run.resume, force=force),
-        with_vocabulary=with_vocab,
+        carries_vocabulary=with_vocab,
         progress=progress_of(context),
     )
     print(_carried_out(job, target, dry_run=dry_run, force=force))

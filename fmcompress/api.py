@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
 from fmcompress.data.options import DataOptions
 from fmcompress.data.train_valid import open_tuning_data
-from fmcompress.errors import UsageError
-from fmcompress.files import check_apart
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.methods.base import Job, Method
-from fmcompress.methods.registry import method_of
+from fmcompress.methods.base import Method
 from fmcompress.progress import SILENT, Progress
 from fmcompress.serve.compressed_fm import CompressedFM
-from fmcompress.sizes import parse_size
-from fmcompress.training.device import Device, resolve_device
-from fmcompress.training.provenance import fingerprint_of
-from fmcompress.training.run_state import RunFiles, RunState, open_run_state
+from fmcompress.training.device import Device
+from fmcompress.training.run_state import RunFiles
 
 if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov
@@ -52,15 +46,13 @@ def quantize(
 ) -> CompressedFM:
     """Compress a factorization machine into at most ``budget`` bytes, header and all.
 
-    Without data this takes seconds, and category counts come from the checkpoint. With data the model is
-    tuned, and validation data choose its best state.
+    Without data this takes seconds. With data the model is tuned, and validation data choose its best state.
 
     Args:
         checkpoint: the factorization machine.
-        budget: size of the artifact at most: bytes, or a text such as ``10MB``; None, which only LightFM allows, takes
-            what its sizes need.
+        budget: bytes of the artifact at most, or a text such as ``10MB``; None, for LightFM alone, takes what it needs.
         method: ``auto``, ``lightfm``, ``xlightfm``, or one of them with its settings: ``LightFM(codewords=256)``.
-        train: file, folder or glob of training rows, Parquet or libsvm text.
+        train: file, folder or glob of training rows, Parquet or libsvm text; without, counts are the checkpoint's.
         valid: validation rows; without them every 20th training row is held out.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
@@ -68,10 +60,8 @@ def quantize(
         first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
         seed: of k-means, search, tuning and shuffling; it gives the same bytes again on the same machine and device.
         device: where to tune.
-        tuning: how to tune; its seed and device are overruled by those given here. By default codes move with
-            LightFM and xLightFM, and are chosen anew between epochs with auto.
-        state: file that the tuning keeps its state in, after each epoch and every few minutes; it is removed
-            when the model is returned. None keeps none.
+        tuning: how to tune, seed and device apart; by default codes move (LightFM, xLightFM) or are reassigned (auto).
+        state: file that keeps the state of tuning, after each epoch and every few minutes, until the model is returned.
         resume: go on from ``state``, if the file is there, and end in the same model as an unbroken run.
         history: file for JSON lines that tell how the tuning goes.
         force: replace a history that exists.
@@ -85,107 +75,14 @@ def quantize(
         OutputError: the state or the history cannot be written.
         StateError: the state is damaged, or of another run.
     """
-    job = open_job(
-        checkpoint,
-        budget,
-        method=method,
-        train=train,
-        valid=valid,
-        options=DataOptions(label, match, oov, first_index),
-        seed=seed,
-        device=device,
-        tuning=tuning,
-        files=RunFiles(_path(state), _path(history), resume=resume, force=force),
-        with_vocabulary=with_vocabulary,
-        progress=progress,
+    data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov, first_index))
+    files = RunFiles(_path(state), _path(history), resume=resume, force=force)
+    job = pipeline.open_job(
+        checkpoint, budget, method, data, seed, device, tuning, files, progress, carries_vocabulary=with_vocabulary
     )
     model = pipeline.quantize(job)
     job.run_state.clear()
     return model
-
-
-def open_job(
-    checkpoint: FMCheckpoint,
-    budget: str | int | None = None,
-    *,
-    method: Method | str = "auto",
-    train: str | Path | None = None,
-    valid: str | Path | None = None,
-    options: DataOptions | None = None,
-    seed: int = 0,
-    device: Device = "auto",
-    tuning: TuneOptions | None = None,
-    files: RunFiles | None = None,
-    with_vocabulary: bool = False,
-    progress: Progress = SILENT,
-) -> Job:
-    """Check all that a quantization is asked for, and open its data and its files; nothing is computed yet.
-
-    Args:
-        checkpoint: the factorization machine.
-        budget: size of the artifact at most, as for ``quantize``.
-        method: how to quantize, as for ``quantize``.
-        train: rows to tune on.
-        valid: validation rows.
-        options: how rows are read.
-        seed: of k-means, search, tuning and shuffling.
-        device: where to tune.
-        tuning: how to tune; its seed and device are overruled.
-        files: state and history that the run keeps.
-        with_vocabulary: whether the artifact carries the checkpoint's vocabulary.
-        progress: told of each step.
-
-    Raises:
-        UsageError: an option makes no sense.
-        BudgetError: counting bytes alone shows that no artifact fits the budget.
-        DataError: the rows cannot be used.
-        OutputError: the state or the history cannot be written.
-        StateError: the state is damaged, or of another run.
-    """
-    how = method_of(method)
-    data = open_tuning_data(checkpoint, train, valid, options)
-    # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
-    where = "cpu" if data is None and device == "auto" else resolve_device(device)
-    job = Job(
-        checkpoint=checkpoint,
-        method=how,
-        budget_bytes=None if budget is None else parse_size(budget),
-        data=data,
-        tuning=replace(tuning or how.default_tuning(), seed=seed, device=where),
-        seed=seed,
-        carries_vocabulary=with_vocabulary,
-        progress=progress,
-    )
-    files = files or RunFiles()
-    _check_files(job, files)
-    job.check()
-    return replace(job, run_state=_open_run_state(job, files))
-
-
-def _check_files(job: Job, files: RunFiles) -> None:
-    if job.data is None:
-        for name, wanted in (("resume", files.resume), ("history", files.history is not None)):
-            if wanted:
-                raise UsageError(f"{name} without training data: only tuning takes long", hint="--train gives them")
-        return
-    for path in (files.state, files.history):
-        if path is not None:
-            check_apart(path, job.data.files)
-
-
-def _open_run_state(job: Job, files: RunFiles) -> RunState:
-    if job.data is None:
-        return RunState()
-    fingerprint = fingerprint_of(
-        job.checkpoint,
-        job.origin,
-        job.data,
-        method_settings=asdict(job.method),  # type: ignore[call-overload]
-        tuning_settings=asdict(job.tuning),
-        device=job.tuning.device,
-        carries_vocabulary=job.carries_vocabulary,
-    )
-    return open_run_state(files, fingerprint, progress=job.progress)
 
 
 def _path(name: str | Path | None) -> Path | None:

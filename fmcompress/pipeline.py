@@ -1,25 +1,107 @@
-"""From a checkpoint to a compressed model: measure, plan, fit codebooks, fine-tune, pack.
+"""From a checkpoint to a compressed model: open a job, measure, plan, fit codebooks, fine-tune, pack.
 
 Without data neither torch nor pyarrow is needed, and they are not imported: that is half of the time.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from fmcompress.artifact import Origin, PackedFM, Quality, pack_model, with_vocabulary
+from fmcompress.data.train_valid import TuningData
 from fmcompress.errors import UsageError
+from fmcompress.files import check_apart
+from fmcompress.finetune.options import TuneOptions
+from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized import QuantizedFM
-from fmcompress.methods.base import Job
+from fmcompress.methods.base import Job, Method
+from fmcompress.methods.registry import method_of
+from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization import codebooks
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 from fmcompress.serve.compressed_fm import CompressedFM
+from fmcompress.sizes import parse_size
+from fmcompress.training.device import Device, resolve_device
+from fmcompress.training.provenance import fingerprint_of
+from fmcompress.training.run_state import RunFiles, open_run_state
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.scores import Scores
     from fmcompress.training.loop import Fit
+
+
+def open_job(
+    checkpoint: FMCheckpoint,
+    budget: str | int | None = None,
+    method: Method | str = "auto",
+    data: TuningData | None = None,
+    seed: int = 0,
+    device: Device = "auto",
+    tuning: TuneOptions | None = None,
+    files: RunFiles | None = None,
+    progress: Progress = SILENT,
+    *,
+    carries_vocabulary: bool = False,
+) -> Job:
+    """Check all that a quantization is asked for, and open the files of its run; nothing is computed yet.
+
+    Args:
+        checkpoint: the factorization machine.
+        budget: size of the artifact at most: bytes, or a text such as ``10MB``; None where the method needs none.
+        method: how to quantize, or the name of a method with its defaults.
+        data: rows to search and tune on; None tunes nothing.
+        seed: of k-means, search, tuning and shuffling.
+        device: where to tune.
+        tuning: how to tune; its seed and device are overruled. None leaves it to the method.
+        files: state and history that the run keeps.
+        progress: told of each step.
+        carries_vocabulary: whether the artifact carries the checkpoint's vocabulary.
+
+    Raises:
+        UsageError: an option makes no sense.
+        BudgetError: counting bytes alone shows that no artifact fits the budget.
+        OutputError: the state or the history cannot be written.
+        StateError: the state is damaged, or of another run.
+    """
+    how = method_of(method)
+    # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
+    where = "cpu" if data is None and device == "auto" else resolve_device(device)
+    job = Job(
+        checkpoint=checkpoint,
+        method=how,
+        budget_bytes=None if budget is None else parse_size(budget),
+        data=data,
+        tuning=replace(tuning or how.default_tuning(), seed=seed, device=where),
+        seed=seed,
+        carries_vocabulary=carries_vocabulary,
+        progress=progress,
+    )
+    return _with_run_state(job, files or RunFiles())
+
+
+def _with_run_state(job: Job, files: RunFiles) -> Job:
+    """Return the job, once it is checked, with its files open; without data a run keeps none."""
+    if job.data is None:
+        for name, wanted in (("resume", files.resume), ("history", files.history is not None)):
+            if wanted:
+                raise UsageError(f"{name} without training data: only tuning takes long", hint="--train gives them")
+        job.check()
+        return job
+    for path in (files.state, files.history):
+        if path is not None:
+            check_apart(path, job.data.files)
+    job.check()
+    fingerprint = fingerprint_of(
+        job.checkpoint,
+        job.origin,
+        job.data,
+        method_settings=asdict(job.method),  # type: ignore[call-overload]
+        tuning_settings=asdict(job.tuning),
+        carries_vocabulary=job.carries_vocabulary,
+    )
+    return replace(job, run_state=open_run_state(files, fingerprint, progress=job.progress))
 
 
 def quantize(job: Job, plan: Plan | None = None, measured: Measurements | None = None) -> CompressedFM:

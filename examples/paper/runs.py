@@ -168,8 +168,7 @@ class Workplace:
 
     def _budget(self, checkpoint: fc.FMCheckpoint, share: float) -> int:
         """Return a share of the bytes of the LightFM with K = 256."""
-        from fmcompress.api import open_job
-        from fmcompress.pipeline import make_plan
+        from fmcompress.pipeline import make_plan, open_job
 
         return int(make_plan(open_job(checkpoint, method=fc.LightFM(codewords=256))).file_bytes * share)
 

@@ -11,9 +11,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
-from fmcompress.api import open_job
 from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions
+from fmcompress.data.train_valid import open_tuning_data
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -94,17 +94,9 @@ def sweep(
     sizes = parse_budgets(budgets, checkpoint.fp32_bytes)
     options = DataOptions(label, match, oov, first_index)
     files = CurveFiles(None if output_dir is None else Path(output_dir), stem_of(checkpoint), _path(plot), force)
-    largest = open_job(
-        checkpoint,
-        sizes[-1],
-        method=method,
-        train=train,
-        valid=valid,
-        options=options,
-        seed=seed,
-        device=device,
-        tuning=tuning,
-        progress=progress,
+    tuning_data = open_tuning_data(checkpoint, train, valid, options)
+    largest = pipeline.open_job(
+        checkpoint, sizes[-1], method, tuning_data, seed=seed, device=device, tuning=tuning, progress=progress
     )
     rows = CurveData(largest.data, None if data is None else open_rows_of(checkpoint, data, options))
     files.check(sizes, rows.files)

@@ -55,7 +55,6 @@ def fingerprint_of(
     *,
     method_settings: Mapping[str, Any],
     tuning_settings: Mapping[str, Any],
-    device: str,
     carries_vocabulary: bool,
 ) -> dict[str, str | int | float | None]:
     """Return all that decides the result of tuning, in the order in which differences are best told.
@@ -65,8 +64,7 @@ def fingerprint_of(
         origin: what the artifact will say of itself.
         data: rows to search and tune on.
         method_settings: of the method, by name.
-        tuning_settings: of the tuning, by name.
-        device: the torch device.
+        tuning_settings: of the tuning, by name, with the torch device.
         carries_vocabulary: whether the artifact carries the checkpoint's vocabulary.
     """
     vocabulary = checkpoint.vocabulary
@@ -90,7 +88,7 @@ def fingerprint_of(
         **_flat(settings),
         **rows,
         **asdict(data.options),
-        "device": device_kind(device),
+        "device": device_kind(tuning_settings["device"]),
         # Plain texts: torch's version is of a class of its own, which no state may hold.
         **{name: str(version) for name, version in origin.libraries.items()},
     }

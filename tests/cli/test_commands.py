@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
-from fmcompress.api import open_job
-from fmcompress.pipeline import make_plan
+from fmcompress.pipeline import make_plan, open_job
 from tests.conftest import BUDGET, FIELDS, console_script
 
 pytestmark = pytest.mark.slow

@@ -6,10 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
-from fmcompress.api import open_job
 from fmcompress.backbones.train_fm import TrainOptions, train
 from fmcompress.data.rows import open_training_rows
-from fmcompress.pipeline import make_plan
+from fmcompress.pipeline import make_plan, open_job
 
 pytestmark = pytest.mark.slow
 
