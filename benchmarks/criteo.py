@@ -8,8 +8,8 @@ import numpy as np
 
 from fmcompress.artifact import Origin, pack_model
 from fmcompress.checkpoints import FMCheckpoint
-from fmcompress.data.generate import random_click_model, zipf_ids
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM, table_shapes
+from fmcompress.data.click_model import random_click_model, zipf_ids
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, table_shapes
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.lightfm.method import LightFM

@@ -19,8 +19,8 @@ from benchmarks import criteo
 from benchmarks.timing import interleaved, peak_bytes, ratio
 from fmcompress.backbones.train_fm import TrainOptions, begin_training
 from fmcompress.data.batch import Batch
-from fmcompress.data.generate import write_rows
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.click_model import write_rows
+from fmcompress.data.parquet_rows import ParquetRows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.checkpoint import FMCheckpoint

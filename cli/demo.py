@@ -99,7 +99,7 @@ def _run(folder: Path, progress: Progress) -> None:
 
 
 def _generate(folder: Path, progress: Progress) -> dict[str, Path]:
-    from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+    from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
     from fmcompress.fm.schema import Schema
 
     schema = Schema.of(_FIELDS)

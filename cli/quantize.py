@@ -131,7 +131,7 @@ def quantize(
     target = output or default_output(checkpoint)
     budget_bytes = _checked(budget, target, checkpoint, given, run, dry_run=dry_run, force=force)
     source = given.load(checkpoint)
-    from fmcompress.data.train_valid import open_tuning_data
+    from fmcompress.data.rows import open_tuning_data
     from fmcompress.pipeline import open_job
     from fmcompress.training.run_state import RunFiles
 

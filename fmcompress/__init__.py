@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from fmcompress.finetune.options import ReassignOptions as ReassignOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
     from fmcompress.fm.field_specs import parse_fields as parse_fields
+    from fmcompress.fm.field_vocabulary import FieldVocabulary as FieldVocabulary
     from fmcompress.fm.numeric_weights import NumericWeights as NumericWeights
     from fmcompress.fm.schema import Field as Field
     from fmcompress.fm.schema import NumericField as NumericField
     from fmcompress.fm.schema import Schema as Schema
     from fmcompress.fm.schema import SharedField as SharedField
-    from fmcompress.fm.vocabulary import FieldVocabulary as FieldVocabulary
     from fmcompress.fm.vocabulary import Vocabulary as Vocabulary
     from fmcompress.fm.vocabulary import read_vocabulary as read_vocabulary
     from fmcompress.gates import Verdict as Verdict
@@ -73,7 +73,7 @@ _HOMES = {
     "FMCheckpoint": "checkpoints",
     "FMCompressError": "errors",
     "Field": "fm.schema",
-    "FieldVocabulary": "fm.vocabulary",
+    "FieldVocabulary": "fm.field_vocabulary",
     "LightFM": "methods.lightfm.method",
     "MovingOptions": "finetune.options",
     "NumericField": "fm.schema",

@@ -9,12 +9,12 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from fmcompress.artifact import Origin, PackedFM, Quality, pack_model, with_vocabulary
-from fmcompress.data.train_valid import TuningData
+from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.files import check_apart
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.methods.base import Job, Method
 from fmcompress.methods.registry import method_of
 from fmcompress.progress import SILENT, Progress

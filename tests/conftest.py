@@ -12,7 +12,7 @@ import pytest
 
 import fmcompress as fc
 from fmcompress.backbones.train_fm import TrainOptions, train
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import open_training_rows
 from fmcompress.fm.schema import Schema
 

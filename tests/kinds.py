@@ -4,10 +4,11 @@ import numpy as np
 
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.batch import Batch
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.vocabulary import Vocabulary
 
 SCHEMA = Schema.in_order(
     [

@@ -6,12 +6,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fmcompress.artifact import unpack_model, with_vocabulary
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.tiers import Tiers
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.vocabulary import Vocabulary
 from tests import kinds
 from tests.models import origin, pack_model, quantized
 from tests.strategies import fields

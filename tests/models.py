@@ -6,8 +6,8 @@ from fmcompress.artifact import Origin, Quality
 from fmcompress.artifact import pack_model as pack
 from fmcompress.artifact.layout import decode_half, decode_int8, encode_half, encode_int8
 from fmcompress.checkpoints import FMCheckpoint
-from fmcompress.data.generate import random_click_model
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM, table_shapes
+from fmcompress.data.click_model import random_click_model
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, table_shapes
 from fmcompress.fm.quantizer import INT8, parse_quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers

@@ -14,8 +14,7 @@ from runs import Run, Workplace, first_seed
 import fmcompress as fc
 from fmcompress.backbones.train_fm import TrainOptions, begin_training
 from fmcompress.data.batch import Batch
-from fmcompress.data.counts import count_categories
-from fmcompress.data.rows import open_training_rows
+from fmcompress.data.rows import count_categories, open_training_rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.evaluation.predictors import predictor
 from fmcompress.finetune.tuner import begin_tuning

@@ -23,10 +23,10 @@ from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.files import replacing
+from fmcompress.fm.field_vocabulary import largest_ids
 from fmcompress.fm.quantizer import code_bits
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import check_ids
-from fmcompress.fm.vocabulary_packing import largest_ids
 from fmcompress.types import AnyArray, UInt8Array, UInt16Array
 
 _CHUNK_BYTES = 1 << 20

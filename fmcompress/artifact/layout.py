@@ -17,7 +17,7 @@ from fmcompress.artifact.counting import tier_bits, tier_bytes
 from fmcompress.artifact.header import Header
 from fmcompress.artifact.metadata import Frame
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.quantized import table_shapes
+from fmcompress.fm.quantized_fm import table_shapes
 from fmcompress.fm.quantizer import HALF, INT8, Quantizer
 from fmcompress.fm.tiers import by_field
 from fmcompress.types import Float16Array, Float32Array, Int8Array, UInt8Array

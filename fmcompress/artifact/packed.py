@@ -15,7 +15,7 @@ from fmcompress.artifact.layout import FieldLayout, TableLayout, field_layouts, 
 from fmcompress.artifact.metadata import Frame
 from fmcompress.artifact.origin import Origin
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers, by_field
 from fmcompress.fm.vocabulary import Vocabulary

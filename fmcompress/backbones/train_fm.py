@@ -12,8 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.backbones.fm_module import RowNumbers, VanillaFM
 from fmcompress.data.batch import Batch
-from fmcompress.data.counts import count_categories
-from fmcompress.data.rows import Rows
+from fmcompress.data.rows import Rows, count_categories
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores
 from fmcompress.fm.checkpoint import FMCheckpoint

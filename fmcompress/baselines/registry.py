@@ -14,7 +14,7 @@ from fmcompress.baselines.pruning import pruned_fms
 from fmcompress.baselines.rowwise import rowwise_int4
 from fmcompress.baselines.smaller import integer_fms, smaller_fms
 from fmcompress.baselines.task import Task
-from fmcompress.data.train_valid import TuningData
+from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.fm.checkpoint import FMCheckpoint

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from fmcompress.backbones.train_fm import TrainedFM, train
 from fmcompress.baselines.options import BaselineOptions
-from fmcompress.data.counts import count_categories
-from fmcompress.data.train_valid import TuningData
+from fmcompress.data.rows import TuningData, count_categories
 from fmcompress.errors import UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.progress import Progress

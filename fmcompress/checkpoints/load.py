@@ -18,9 +18,8 @@ from fmcompress.checkpoints.tools.recbole import fm as recbole
 from fmcompress.checkpoints.tools.spark import fm as spark
 from fmcompress.checkpoints.tools.xlearn import fm as xlearn
 from fmcompress.errors import CheckpointError
-from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.checkpoint import FMCheckpoint, Source, state_of
 from fmcompress.fm.schema import Schema
-from fmcompress.fm.source import Source, state_of
 from fmcompress.fm.vocabulary import Vocabulary
 
 DIALECTS = (

@@ -1,15 +1,21 @@
-"""A batch of rows, and the checks that every batch passes."""
+"""Batches of rows, and which rows belong to training and which to validation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-MISSING = -1
-"""Id of a missing value: it contributes nothing to the logit."""
+from fmcompress.errors import DataError
+from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
+
+Part = Literal["all", "most", "held-out"]
+"""All rows; or all but every 20th, ``most``; or just every 20th, ``held-out``."""
+
+_HELD_OUT_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,9 @@ class Batch:
         values: of the numeric fields, 0 where one is missing, float32 (rows, numeric fields).
     """
 
-    ids: npt.NDArray[np.int32]
-    labels: npt.NDArray[np.float32]
-    values: npt.NDArray[np.float32] = None  # type: ignore[assignment]
+    ids: Int32Array
+    labels: Float32Array
+    values: Float32Array = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.values is None:
@@ -34,7 +40,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice) -> Batch:
+    def take(self, rows: Int64Array | BoolArray | slice) -> Batch:
         """Return the rows at these positions."""
         return Batch(self.ids[rows], self.labels[rows], self.values[rows])
 
@@ -46,3 +52,28 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
         np.concatenate([batch.labels for batch in batches]),
         np.concatenate([batch.values for batch in batches]),
     )
+
+
+def part_rows(path: str | Path, total: int, part: Part) -> int:
+    """Return how many of ``total`` rows belong to a part.
+
+    Raises:
+        DataError: there is none.
+    """
+    if total == 0:
+        raise DataError(f"{path}: holds no rows")
+    held_out = total // _HELD_OUT_EVERY
+    if part != "all" and held_out == 0:
+        raise DataError(
+            f"{path}: its {total} rows are too few to hold every {_HELD_OUT_EVERY}th out for validation",
+            hint="give validation rows with --valid",
+        )
+    return {"all": total, "most": total - held_out, "held-out": held_out}[part]
+
+
+def part_of(batch: Batch, start: int, part: Part) -> Batch:
+    """Return the rows of a batch that belong to a part; its first row is number ``start`` of all rows."""
+    if part == "all":
+        return batch
+    held_out = np.arange(start, start + len(batch)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
+    return batch.take(held_out if part == "held-out" else ~held_out)

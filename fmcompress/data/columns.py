@@ -1,97 +1,144 @@
-"""Columns of a Parquet file: matched to the fields of a schema, and checked for their types."""
+"""What columns hold: category ids, whether integers or tokens that a vocabulary knows, numeric values, and labels."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from fmcompress.data.options import Match
+from fmcompress.data.options import Labels, Oov
 from fmcompress.errors import DataError
-from fmcompress.fm.schema import Schema
+from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.schema import MISSING, Schema
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.types import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-_SHOWN_COLUMNS = 12
-_AS_THEY_STAND = "--match order takes the columns as they stand"
+_UNKNOWN = MISSING - 1
+_LARGEST_ID = 2**63 - 1
+_SHOWN_CHARACTERS = 60
 
 
-def match_columns(
-    file: str,
-    found: pa.Schema,
-    schema: Schema,
-    *,
-    vocabulary: Vocabulary,
-    label: str | None,
-    match: Match,
-    skip: str,
-) -> list[str]:
-    """Return the column of each field: those of ``schema.id_names``, then those of ``schema.numeric_names``.
+class IdReader:
+    """Turns the columns of categorical fields into ids.
 
-    Args:
-        file: name of the file, for messages.
-        found: columns of the file.
-        schema: the fields.
-        vocabulary: tokens of the fields that may have columns of strings.
-        label: column of the labels; None where labels are not wanted.
-        match: whether columns belong to fields by name or, ``skip`` left out, by their order.
-        skip: column that is no field.
-
-    Raises:
-        DataError: a column is missing, there twice, or of the wrong type.
+    Attributes:
+        skipped: ids out of range and unknown tokens that were counted and skipped so far, with ``oov="zero"``.
     """
-    if label is not None:
-        check_label(file, label, found)
-    columns = list(schema.order) if match == "name" else candidates(found, skip)
-    if len(columns) != len(schema.order):
-        raise DataError(
-            f"{file}: has {len(columns)} columns beside the label, expected one for each of {len(schema.order)} fields",
-            hint="name the column of the labels with --label" if skip not in found.names else None,
-        )
-    if label in columns:
-        raise DataError(f"{file}: column {label!r} holds the labels and is a field too", hint="choose another --label")
-    of = dict(zip(schema.order, columns, strict=True))
-    for name in schema.id_names:
-        check = check_integer if vocabulary.of(name, schema) is None else check_tokens
-        check(file, of[name], found, missing=_AS_THEY_STAND)
-    for name in schema.numeric_names:
-        _check_numeric(file, of[name], found)
-    return [of[name] for name in (*schema.id_names, *schema.numeric_names)]
 
+    def __init__(self, schema: Schema, vocabulary: Vocabulary, oov: Oov) -> None:
+        """Read nothing yet.
 
-def candidates(found: pa.Schema, label: str) -> list[str]:
-    """Return the columns that can be fields: all but the label and an index that pandas wrote."""
-    return [name for name in found.names if name != label and not _PANDAS_INDEX.fullmatch(name)]
-
-
-def check_label(file: str, label: str, found: pa.Schema) -> None:
-    """Raise DataError where the label column is missing, there twice, or can hold no numbers."""
-    kind = _type_of(file, label, found, what="label column", missing="name it with --label")
-    if not _is_numeric(kind):
-        raise DataError(f"{file}: label column {label!r} is of type {kind}, expected numbers")
-
-
-def check_integer(file: str, name: str, found: pa.Schema, *, missing: str | None = None) -> None:
-    """Raise DataError where a field's column is missing, which ``missing`` is a hint for, there twice, or of no ids."""
-    kind = _type_of(file, name, found, missing=missing)
-    if not pa.types.is_integer(kind):
-        hints: dict[Callable[[Any], bool], str] = {
-            pa.types.is_floating: "cast it to integers, missing values to null",
-            has_tokens: "number its categories from 0 on, or give the model their vocabulary (--vocab FILE)",
+        Args:
+            schema: the fields.
+            vocabulary: tokens of those that may have columns of strings.
+            oov: what becomes of an id out of range, and of a token that the vocabulary has no id for.
+        """
+        self.skipped = 0
+        self._schema = schema
+        self._oov = oov
+        self._tokens = {
+            name: TokenIds(own) for name in schema.id_names if (own := vocabulary.of(name, schema)) is not None
         }
-        hint = next((hint for of_kind, hint in hints.items() if of_kind(kind)), "number its categories from 0 on")
-        raise DataError(f"{file}: column {name!r} is of type {kind}, expected integers (category ids)", hint=hint)
+
+    def read(self, columns: Sequence[pa.Array], file: str, first_row: int) -> Int32Array:
+        """Return ids, ``MISSING`` for null and for PAD, int32 (rows, ids).
+
+        Args:
+            columns: one for each of ``Schema.id_names``.
+            file: where they come from, for messages.
+            first_row: row of the file that they begin with.
+
+        Raises:
+            DataError: an id is out of range or a token unknown, unless ``oov="zero"``.
+        """
+        schema = self._schema
+        found = np.empty((len(columns[0]), len(columns)), dtype=np.int32)
+        sizes = schema.id_cardinalities.tolist()
+        for number, (name, size, column) in enumerate(zip(schema.id_names, sizes, columns, strict=True)):
+            tokens = has_tokens(column.type)
+            ids = self._of_tokens(name, column, file) if tokens else integers(column)
+            wrong = (ids < MISSING) | (ids >= size)
+            if wrong.any():
+                if self._oov == "error":
+                    raise (unknown_token if tokens else id_error)(file, first_row, name, column, wrong, size - 1)
+                self.skipped += int(wrong.sum())
+                ids = np.where(wrong, MISSING, ids)
+            found[:, number] = ids
+        if (schema.pads >= 0).any():
+            found[found == schema.pads] = MISSING
+        return found
+
+    def _of_tokens(self, name: str, column: pa.Array, file: str) -> Int64Array:
+        try:
+            return self._tokens[name].of(column)
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file}: field {name!r} has text that is not UTF-8") from error
 
 
-def check_tokens(file: str, name: str, found: pa.Schema, *, missing: str | None = None) -> None:
-    """Raise DataError where the column of a field with a vocabulary is missing, or holds neither ids nor tokens."""
-    kind = _type_of(file, name, found, missing=missing)
-    if not (pa.types.is_integer(kind) or has_tokens(kind)):
-        raise DataError(
-            f"{file}: column {name!r} is of type {kind}, expected integers (category ids) or strings (tokens)"
-        )
+class TokenIds:
+    """Turns columns of strings into the ids of a vocabulary."""
+
+    def __init__(self, vocabulary: FieldVocabulary) -> None:
+        """Keep the vocabulary."""
+        self._missing = MISSING if vocabulary.missing is None else vocabulary.missing
+        self._unknown = _UNKNOWN if vocabulary.oov is None else vocabulary.oov
+        self._vocabulary = vocabulary
+        self._last: tuple[pa.Array, tuple[int, ...], Int64Array] | None = None
+
+    def of(self, column: pa.Array) -> Int64Array:
+        """Return the ids of tokens, -2 for an unknown one that has no id, int64 (rows,)."""
+        if not pa.types.is_dictionary(column.type):
+            column = column.cast(pa.large_string()).dictionary_encode()
+        ids = self._of_dictionary(column.dictionary)
+        places = pc.fill_null(column.indices.cast(pa.int64()), len(ids) - 1)
+        found: Int64Array = ids[places.to_numpy(zero_copy_only=False)]
+        return found
+
+    def _of_dictionary(self, tokens: pa.Array) -> Int64Array:
+        """Return the ids of different tokens, and behind them that of a null.
+
+        The batches of a row group share one dictionary: it is looked up once.
+        """
+        place = (len(tokens), tokens.offset, *(buffer.address for buffer in tokens.buffers() if buffer is not None))
+        if self._last is None or self._last[1] != place:
+            known, unknown = self._vocabulary.known, self._unknown
+            ids = [self._missing if token is None else known.get(token, unknown) for token in tokens.to_pylist()]
+            # The tokens are kept too, lest others take their place in memory.
+            self._last = tokens, place, np.array([*ids, self._missing], dtype=np.int64)
+        return self._last[2]
+
+
+def integers(column: pa.Array) -> Int64Array:
+    """Return ids, null as missing; ids of uint64 beyond int64 become its largest number."""
+    if column.type == pa.uint64():
+        column = pc.min_element_wise(column, pa.scalar(_LARGEST_ID, pa.uint64()), skip_nulls=False)
+    values: Int64Array = pc.fill_null(column.cast(pa.int64()), MISSING).to_numpy(zero_copy_only=False)
+    return values
+
+
+def id_error(file: str, first_row: int, field: str, column: pa.Array, wrong: BoolArray, largest: int) -> DataError:
+    """Return the error for the first wrong id of a column, whose rows begin at ``first_row`` of the file."""
+    row = int(np.argmax(wrong))
+    return DataError(
+        f"{file}: row {first_row + row}, field {field!r}: id {column[row]} is out of range, expected 0 to {largest}, "
+        f"or -1 or null for a missing value",
+        hint="--oov zero counts such ids and skips them",
+    )
+
+
+def unknown_token(file: str, first_row: int, field: str, column: pa.Array, wrong: BoolArray, largest: int) -> DataError:
+    """Return the error for the first unknown token of a column, whose rows begin at ``first_row`` of the file."""
+    row = int(np.argmax(wrong))
+    token = str(column[row].as_py())
+    shown = token if len(token) <= _SHOWN_CHARACTERS else f"{token[:_SHOWN_CHARACTERS]}…"
+    return DataError(
+        f"{file}: row {first_row + row}, field {field!r}: token {shown!r} is none of the vocabulary",
+        hint="--oov zero counts such tokens and skips them",
+    )
 
 
 def has_tokens(kind: pa.DataType) -> bool:
@@ -102,25 +149,65 @@ def has_tokens(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or str(kind) == "string_view")
 
 
-def _check_numeric(file: str, name: str, found: pa.Schema) -> None:
-    kind = _type_of(file, name, found, missing=_AS_THEY_STAND)
-    if not _is_numeric(kind):
-        raise DataError(f"{file}: column {name!r} is of type {kind}, expected numbers: the field is numeric")
+def labels_of(column: pa.Array, kind: Labels, file: str, first_row: int) -> Float32Array:
+    """Return labels, float32 (rows,).
+
+    Raises:
+        DataError: one is not of this kind.
+    """
+    values = _wide(column)
+    wrong = wrong_labels(values, kind)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise label_error(f"{file}: row {first_row + row}", _shown(column, row), kind)
+    return values.astype(np.float32)
 
 
-def _is_numeric(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+def wrong_labels(values: Float64Array, kind: Labels) -> BoolArray:
+    """Return which labels are not of this kind."""
+    if kind == "binary":
+        return np.asarray((values != 0) & (values != 1))
+    return ~finite(values)
 
 
-def _type_of(
-    file: str, name: str, found: pa.Schema, *, missing: str | None, what: str = "column of field"
-) -> pa.DataType:
-    """Return the type of a column that must be there, once."""
-    if name not in found.names:
-        more = ", …" if len(found.names) > _SHOWN_COLUMNS else ""
-        raise DataError(
-            f"{file}: {what} {name!r} is missing, found {', '.join(found.names[:_SHOWN_COLUMNS])}{more}", hint=missing
-        )
-    if found.names.count(name) > 1:
-        raise DataError(f"{file}: two columns are named {name!r}")
-    return found.field(name).type
+def label_error(where: str, shown: str, kind: Labels) -> DataError:
+    """Return the error for a label."""
+    return DataError(f"{where}: label is {shown}, expected {'0 or 1' if kind == 'binary' else 'a number'}")
+
+
+def values_of(column: pa.Array, file: str, first_row: int, field: str) -> Float32Array:
+    """Return values of a numeric field, 0 for null, float32 (rows,).
+
+    Raises:
+        DataError: one is NaN or infinite, or too large for float32.
+    """
+    values = _wide(column, null=0.0)
+    wrong = ~finite(values)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise value_error(f"{file}: row {first_row + row}", field, _shown(column, row))
+    return values.astype(np.float32)
+
+
+def value_error(where: str, field: str, shown: str) -> DataError:
+    """Return the error for a value of a numeric field."""
+    largest = float(np.finfo(np.float32).max)
+    return DataError(
+        f"{where}, field {field!r}: value is {shown}, expected a number of at most {largest:.4g} in size",
+        hint="leave a missing value null",
+    )
+
+
+def finite(values: Float64Array) -> BoolArray:
+    """Return which numbers are finite, as float32 too."""
+    return np.asarray(np.abs(values) <= np.finfo(np.float32).max)
+
+
+def _wide(column: pa.Array, null: float = math.nan) -> Float64Array:
+    values: Float64Array = pc.fill_null(pc.cast(column, pa.float64(), safe=False), null).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _shown(column: pa.Array, row: int) -> str:
+    value: Any = column[row].as_py()
+    return "null" if value is None else str(value)

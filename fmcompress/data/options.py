@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fmcompress.fm.links import Link
+
 Match = Literal["name", "order"]
 Oov = Literal["error", "zero"]
+Labels = Literal["binary", "number"]
+"""What labels are: 0 and 1, or for a regression any numbers."""
 
 
 @dataclass(frozen=True)
@@ -24,3 +28,8 @@ class DataOptions:
     match: Match = "name"
     oov: Oov = "error"
     first_index: int = 0
+
+
+def labels_for(link: Link) -> Labels:
+    """Return what the labels of rows for a model with this link are."""
+    return "number" if link.regression else "binary"

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from fmcompress.data.batch import Batch
-from fmcompress.data.files import find_files, kind_of
-from fmcompress.data.libsvm import LibsvmRows
-from fmcompress.data.numbers import Labels
-from fmcompress.data.options import DataOptions
-from fmcompress.data.parquet import ParquetRows, infer_schema
-from fmcompress.data.parts import Part
-from fmcompress.errors import DataError
+from fmcompress.data.batch import Batch, Part
+from fmcompress.data.data_files import find_files, kind_of
+from fmcompress.data.options import DataOptions, Labels, labels_for
+from fmcompress.errors import DataError, UsageError
+from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.types import Int64Array
 
 
 class Rows(Protocol):
@@ -71,7 +70,11 @@ def open_rows(
     """
     options = options or DataOptions()
     if _all_text(path):
+        from fmcompress.data.libsvm_rows import LibsvmRows
+
         return LibsvmRows(path, schema, labels=labels, oov=options.oov, first_index=options.first_index, part=part)
+    from fmcompress.data.parquet_rows import ParquetRows
+
     return ParquetRows(
         path,
         schema,
@@ -121,6 +124,8 @@ def _fields_of(train: str | Path, valid: str | Path | None, label: str) -> Schem
     for path in (train, valid):
         if path is not None and _all_text(path):
             raise DataError(f"{path}: text does not say which fields its indices belong to", hint="pass --fields")
+    from fmcompress.data.parquet_rows import infer_schema
+
     schema = infer_schema(train, label=label)
     return schema if valid is None else schema.union(infer_schema(valid, label=label, names=schema.names))
 
@@ -135,3 +140,59 @@ def _all_text(path: str | Path) -> bool:
             f"expected files of one kind"
         )
     return all(texts)
+
+
+@dataclass(frozen=True)
+class TuningData:
+    """Rows to tune on, rows to choose the best state by, and how they are read."""
+
+    rows: Rows
+    valid: Rows
+    options: DataOptions
+
+    @property
+    def files(self) -> list[str]:
+        """All files that are read."""
+        return [*self.rows.files, *self.valid.files]
+
+
+def open_tuning_data(
+    checkpoint: FMCheckpoint,
+    train: str | Path | None,
+    valid: str | Path | None,
+    options: DataOptions | None = None,
+) -> TuningData | None:
+    """Open the data to tune on; without validation data every 20th training row is held out.
+
+    Raises:
+        UsageError: there is validation data but no training data.
+        DataError: the files cannot be used.
+    """
+    options = options or DataOptions()
+    if train is None:
+        if valid is not None:
+            raise UsageError("validation data without training data", hint="give the training data with --train")
+        return None
+    rows, held_out = open_training_rows(
+        train,
+        valid,
+        schema=checkpoint.schema,
+        options=options,
+        labels=labels_for(checkpoint.link_function),
+        vocabulary=checkpoint.vocabulary,
+    )
+    return TuningData(rows, held_out, options)
+
+
+def count_categories(rows: Rows) -> Int64Array:
+    """Count how often each category is active, int64 (categories,), in one pass.
+
+    Fields that share a table count together: a category may be active in several of them.
+    """
+    schema = rows.schema
+    counts = np.zeros(schema.categories, dtype=np.int64)
+    for batch in rows.batches():
+        for column, table in enumerate(schema.tables.tolist()):
+            ids = batch.ids[:, column]
+            counts[schema.rows(table)] += np.bincount(ids[ids >= 0], minlength=schema.fields[table].cardinality)
+    return counts

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmcompress.data.numbers import labels_for
-from fmcompress.data.options import DataOptions
+from fmcompress.data.options import DataOptions, labels_for
 from fmcompress.data.rows import Rows, open_rows
 from fmcompress.evaluation.predictors import Model, predictions_of, predictor
 from fmcompress.fm.links import parse_link

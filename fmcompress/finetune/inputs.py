@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fmcompress.data.batch import Batch
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.shared_tables import stacked, uses_of
+from fmcompress.fm.schema import stacked, uses_of
 from fmcompress.fm.tiers import Tiers
 
 

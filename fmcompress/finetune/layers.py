@@ -17,7 +17,7 @@ from torch.nn.functional import embedding, pad
 
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.lookup import Lookup, sum_of_rows
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.types import Float32Array, Int64Array
 

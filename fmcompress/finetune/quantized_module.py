@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.layers import EmbeddingLayer, FixedCodes, Linear, RawRows, by_subspaces, logits_of
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 
 
 class QuantizedModule(nn.Module):

@@ -20,7 +20,7 @@ from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Fit, Schedule, fit
 from fmcompress.training.run_state import RunState

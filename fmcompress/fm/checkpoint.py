@@ -1,20 +1,73 @@
-"""A trained factorization machine, whatever tool it came from."""
+"""A trained factorization machine, whatever tool it came from, and the file that it was read from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.schema import Schema
-from fmcompress.fm.source import Source
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.types import Float32Array, Int64Array
 
 _BLOCK_ROWS = 2**15
+_CHUNK_BYTES = 2**20
+
+State = tuple[tuple[str, int, int], ...]
+"""Name, size and time of the last change of each file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The file or directory that a checkpoint was read from.
+
+    Attributes:
+        tool: the tool that wrote it, such as ``fmcompress`` or ``pytorch-fm``.
+        name: its file name, without folders.
+    """
+
+    tool: str
+    name: str
+    _digest: str | Future[str] = field(repr=False)
+
+    @classmethod
+    def of(cls, tool: str, path: Path, state: State) -> Source:
+        """Return the source at ``path``, whose SHA-256 is taken beside what the caller does next.
+
+        Args:
+            tool: the tool that wrote it.
+            path: where it is.
+            state: what ``state_of`` returned before it was read.
+        """
+        beside = ThreadPoolExecutor(1)
+        digest = beside.submit(_unchanged_sha256, path.absolute(), state)
+        beside.shutdown(wait=False)
+        return cls(tool, path.name, digest)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of its bytes, in hex; of a directory, of the names and bytes of all its files.
+
+        Raises:
+            CheckpointError: it was changed while it was read.
+        """
+        return self._digest if isinstance(self._digest, str) else self._digest.result()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and self.__reduce__() == other.__reduce__()
+
+    def __hash__(self) -> int:
+        return hash((self.tool, self.name))
+
+    def __reduce__(self) -> tuple[type[Source], tuple[str, str, str]]:
+        """Let it be pickled and copied."""
+        return Source, (self.tool, self.name, self.sha256)
 
 
 @dataclass(frozen=True)
@@ -43,10 +96,10 @@ class FMCheckpoint:
 
     schema: Schema
     bias: float
-    linear: npt.NDArray[np.float32]
-    embeddings: npt.NDArray[np.float32]
+    linear: Float32Array
+    embeddings: Float32Array
     link: str = "sigmoid"
-    counts: npt.NDArray[np.int64] | None = None
+    counts: Int64Array | None = None
     source: Source | None = None
     numeric: NumericWeights = None  # type: ignore[assignment]
     vocabulary: Vocabulary | None = None
@@ -74,11 +127,10 @@ class FMCheckpoint:
         if self.numeric is None:
             object.__setattr__(self, "numeric", NumericWeights.none(self.dim))
         self._check_numeric()
-        for number, field in enumerate(self.schema.fields):
-            if field.pad is not None:
-                row = int(self.schema.offsets[number]) + field.pad
-                if self.linear[row] or self.embeddings[row].any():
-                    raise CheckpointError(f"PAD of field {field.name!r}, id {field.pad}, has weights that are not zero")
+        for first_row, own in zip(self.schema.offsets.tolist(), self.schema.fields, strict=True):
+            row = None if own.pad is None else first_row + own.pad
+            if row is not None and (self.linear[row] or self.embeddings[row].any()):
+                raise CheckpointError(f"PAD of field {own.name!r}, id {own.pad}, has weights that are not zero")
 
     def _check_numeric(self) -> None:
         fields, weights = self.schema.numeric, self.numeric
@@ -89,9 +141,9 @@ class FMCheckpoint:
             )
         _check_finite("linear weights of numeric fields", weights.linear)
         _check_finite("embeddings of numeric fields", weights.embeddings)
-        for field, embedding in zip(fields, weights.embeddings, strict=True):
-            if field.linear_only and embedding.any():
-                raise CheckpointError(f"numeric field {field.name!r} is linear only, but has an embedding")
+        for own, embedding in zip(fields, weights.embeddings, strict=True):
+            if own.linear_only and embedding.any():
+                raise CheckpointError(f"numeric field {own.name!r} is linear only, but has an embedding")
 
     @property
     def dim(self) -> int:
@@ -109,7 +161,7 @@ class FMCheckpoint:
         return parse_link(self.link)
 
 
-def _check_finite(name: str, weights: npt.NDArray[np.float32]) -> None:
+def _check_finite(name: str, weights: Float32Array) -> None:
     for start in range(0, len(weights), _BLOCK_ROWS):
         block = weights[start : start + _BLOCK_ROWS]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -119,3 +171,35 @@ def _check_finite(name: str, weights: npt.NDArray[np.float32]) -> None:
         if not finite.all():
             row = start + int(np.argwhere(~finite)[0][0])
             raise CheckpointError(f"{name} hold NaN or infinite values, the first in row {row}")
+
+
+def state_of(path: Path) -> State:
+    """Return what tells whether a file or a directory has been changed."""
+    stats = [(file, file.stat()) for file in _files(path)]
+    return tuple((file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+
+
+def _unchanged_sha256(path: Path, state: State) -> str:
+    try:
+        digest = _sha256(path)
+        if state_of(path) == state:
+            return digest
+    except OSError:
+        pass
+    raise CheckpointError(f"{path.name}: it was changed while it was read", hint="read it again")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    chunk = memoryview(bytearray(_CHUNK_BYTES))
+    for file in _files(path):
+        if path.is_dir():
+            digest.update(file.relative_to(path).as_posix().encode(errors="surrogateescape") + b"\0")
+        with file.open("rb", buffering=0) as opened:
+            while size := opened.readinto(chunk):
+                digest.update(chunk[:size])
+    return digest.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]

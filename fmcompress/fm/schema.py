@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.errors import UsageError
+from fmcompress.types import AnyArray, Int32Array, Int64Array
 
 MAX_CATEGORIES = 2**31 - 1
 """Rows of all fields together; ids are int32 on their way through the data."""
+
+MISSING = -1
+"""Id of a missing value: it contributes nothing to the logit."""
 
 
 @dataclass(frozen=True)
@@ -149,34 +151,34 @@ class Schema:
         return tuple(named[name] for name in self.order)
 
     @cached_property
-    def cardinalities(self) -> npt.NDArray[np.int64]:
+    def cardinalities(self) -> Int64Array:
         """Cardinality of each field, int64 (fields,)."""
         return np.array([field.cardinality for field in self.fields], dtype=np.int64)
 
     @cached_property
-    def offsets(self) -> npt.NDArray[np.int64]:
+    def offsets(self) -> Int64Array:
         """First row of each field, int64 (fields,)."""
         return np.concatenate(([0], np.cumsum(self.cardinalities)[:-1]))
 
     @cached_property
-    def tables(self) -> npt.NDArray[np.int64]:
+    def tables(self) -> Int64Array:
         """Number of the field whose table each id of a row is looked up in, int64 (ids,)."""
         numbers = {name: number for number, name in enumerate(self.names)}
         sharing = [numbers[field.table] for field in self.shared]
         return np.array([*range(len(self.fields)), *sharing], dtype=np.int64)
 
     @cached_property
-    def id_offsets(self) -> npt.NDArray[np.int64]:
+    def id_offsets(self) -> Int64Array:
         """First row of the table of each id of a row, int64 (ids,)."""
         return self.offsets[self.tables]
 
     @cached_property
-    def id_cardinalities(self) -> npt.NDArray[np.int64]:
+    def id_cardinalities(self) -> Int64Array:
         """Cardinality of the table of each id of a row, int64 (ids,)."""
         return self.cardinalities[self.tables]
 
     @cached_property
-    def pads(self) -> npt.NDArray[np.int64]:
+    def pads(self) -> Int64Array:
         """Id that stands for no value for each id of a row, -1 where there is none, int64 (ids,)."""
         own = np.array([-1 if field.pad is None else field.pad for field in self.fields], dtype=np.int64)
         return own[self.tables]
@@ -202,7 +204,7 @@ class Schema:
         start = int(self.offsets[field])
         return slice(start, start + self.fields[field].cardinality)
 
-    def split(self, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    def split(self, array: AnyArray) -> list[AnyArray]:
         """Return the part of each field of an array, (categories, …)."""
         return [array[self.rows(field)] for field in range(len(self))]
 
@@ -218,6 +220,30 @@ class Schema:
     def __len__(self) -> int:
         """Return the number of fields with tables of their own."""
         return len(self.fields)
+
+
+def uses_of(schema: Schema) -> int:
+    """Return how many fields look up the same table, at most; 1 where none is shared."""
+    return int(np.bincount(schema.tables).max())
+
+
+def stacked(ids: Int32Array, schema: Schema) -> Int32Array:
+    """Return ids of tables, int32 (uses · rows, fields with tables).
+
+    Args:
+        ids: category ids, -1 where one is missing, int32 (rows, ids).
+        schema: the fields.
+    """
+    if not schema.shared:
+        return ids
+    found = np.full((uses_of(schema), len(ids), len(schema)), MISSING, dtype=np.int32)
+    found[0] = ids[:, : len(schema)]
+    place = np.ones(len(schema), dtype=np.int64)
+    for column in range(len(schema), len(schema.tables)):
+        table = schema.tables[column]
+        found[place[table], :, table] = ids[:, column]
+        place[table] += 1
+    return found.reshape(-1, len(schema))
 
 
 def _check_names(names: Iterable[str]) -> None:

@@ -8,47 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from fmcompress.errors import DataError, UsageError
+from fmcompress.fm.field_vocabulary import FieldVocabulary, decode_fields, encode_fields
 from fmcompress.fm.schema import MAX_CATEGORIES, Schema
 
 UNKNOWN = "__OOV__"
 """In a vocabulary file the token whose id all unknown tokens get."""
-
-
-@dataclass(frozen=True, eq=False)
-class FieldVocabulary:
-    """The tokens of one field.
-
-    Attributes:
-        tokens: the tokens; several may have one id.
-        ids: their category ids, int32 (tokens,).
-        oov: id of a token that is not among them; None where that is an error.
-        missing: id of a null; None where it contributes nothing.
-    """
-
-    tokens: tuple[str, ...]
-    ids: npt.NDArray[np.int32]
-    oov: int | None = None
-    missing: int | None = None
-
-    @classmethod
-    def of(cls, ids: Mapping[str, int], *, oov: int | None = None, missing: int | None = None) -> FieldVocabulary:
-        """Return the vocabulary that a mapping from token to id describes."""
-        return cls(tuple(ids), np.fromiter(ids.values(), np.int32, len(ids)), oov, missing)
-
-    @property
-    def extreme_ids(self) -> list[int]:
-        """Least and largest id of a token, and the ids of what is no token."""
-        tokens = [int(self.ids.min()), int(self.ids.max())] if len(self.ids) else []
-        return tokens + [number for number in (self.oov, self.missing) if number is not None]
-
-    @cached_property
-    def known(self) -> Mapping[str, int]:
-        """The id of each token."""
-        return dict(zip(self.tokens, self.ids.tolist(), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +47,6 @@ class Vocabulary:
 
     @cached_property
     def _encoded(self) -> bytes:
-        from fmcompress.fm.vocabulary_packing import encode_fields
-
         return encode_fields(self.fields)
 
     @classmethod
@@ -93,8 +56,6 @@ class Vocabulary:
         Raises:
             ValueError: they are damaged, or claim to hold more than they can.
         """
-        from fmcompress.fm.vocabulary_packing import decode_fields
-
         return cls(decode_fields(data))
 
 

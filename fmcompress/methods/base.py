@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from fmcompress.artifact import Origin, PackedFM
-from fmcompress.data.train_valid import TuningData
+from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint

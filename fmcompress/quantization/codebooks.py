@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.tiers import Tiers
 from fmcompress.progress import SILENT, Progress

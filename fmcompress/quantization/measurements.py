@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from fmcompress.data.train_valid import TuningData
+from fmcompress.data.rows import TuningData
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.sensitivity import Sensitivity, from_moments
@@ -36,7 +36,7 @@ class Measurements:
         """Rows in which each category is active, int64 (categories,); None where that is not known."""
         if self.data is None:
             return self.checkpoint.counts
-        from fmcompress.data.counts import count_categories
+        from fmcompress.data.rows import count_categories
 
         return count_categories(self.data.rows)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmcompress.data.train_valid import DataOptions, TuningData
+from fmcompress.data.options import DataOptions
+from fmcompress.data.rows import TuningData
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.reporting.curve import MeasuredOn
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fmcompress import pipeline
 from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions
-from fmcompress.data.train_valid import open_tuning_data
+from fmcompress.data.rows import open_tuning_data
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint

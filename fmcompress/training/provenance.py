@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fmcompress.artifact import Origin, Quality
-from fmcompress.data.train_valid import TuningData
+from fmcompress.data.rows import TuningData
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.field_specs import format_fields
 from fmcompress.quantization import kmeans

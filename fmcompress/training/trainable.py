@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, PolynomialLR
 from fmcompress.artifact import Frame, Header, Origin, PackedFM
 from fmcompress.data.batch import Batch
 from fmcompress.evaluation.predictors import Model
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import embedding_spec, linear_spec, parse_quantizer
 
 _MOST_DENSE_VALUES = 16_000_000

@@ -6,7 +6,8 @@ import json
 import numpy as np
 
 from fmcompress.artifact import with_vocabulary
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.vocabulary import Vocabulary
 from tests.mixed import mixed, vocabulary_of
 from tests.models import origin, pack_model, packed
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fmcompress.errors import ArtifactError
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.serve.compressed_fm import load
 
 from .crafted import CODES, KINDS, METADATA, TIERED, VALUES, craft, craft_kinds, craft_tiered, sealed, small_artifacts

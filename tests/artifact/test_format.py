@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fmcompress.artifact import Origin, unpack_model
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import INT8, Quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.tiers import Tiers

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from fmcompress.artifact import Frame, unpack_model, with_vocabulary
 from fmcompress.artifact.counting import artifact_bytes
 from fmcompress.errors import UsageError
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.serve.compressed_fm import load
 from tests import format_reader
 from tests.mixed import LINKS, mixed_models, packed_mixed, plain_predictions, random_rows, vocabulary_of

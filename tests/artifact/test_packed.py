@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fmcompress.artifact import unpack_model
 from fmcompress.artifact.counting import tier_bytes
 from fmcompress.artifact.layout import field_layouts, part_layouts
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import HALF
 from tests.models import EVERY_SHAPE, SHAPES, origin, pack_model, packed, quantized
 from tests.strategies import fields

@@ -7,7 +7,7 @@ import pytest
 
 from fmcompress.backbones import train_fm as trainer
 from fmcompress.backbones.train_fm import TrainedFM, TrainOptions, train
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import open_training_rows
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores, score_rows

@@ -5,9 +5,9 @@ import pytest
 from fmcompress.backbones.train_fm import TrainOptions, train
 from fmcompress.baselines import BaselineOptions, Trial
 from fmcompress.baselines.task import Task
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.data.rows import open_training_rows
-from fmcompress.data.train_valid import TuningData
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
+from fmcompress.data.options import DataOptions
+from fmcompress.data.rows import TuningData, open_training_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT
 from tests.conftest import SEED
@@ -33,7 +33,8 @@ def data(tmp_path_factory):
     for seed, (name, rows) in enumerate({"train": 8_000, "valid": 3_000}.items()):
         write_rows(draw_clicks(model, rows, seed=seed), SCHEMA, folder / f"{name}.parquet")
     wider = Schema.of([("user", 210), ("item", 90), ("hour", 24), ("one", 1)])  # ten users are never seen
-    return TuningData(*open_training_rows(folder / "train.parquet", folder / "valid.parquet", schema=wider))
+    rows, valid = open_training_rows(folder / "train.parquet", folder / "valid.parquet", schema=wider)
+    return TuningData(rows, valid, DataOptions())
 
 
 @pytest.fixture(scope="package")

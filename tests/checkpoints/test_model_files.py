@@ -6,7 +6,7 @@ import pytest
 
 import fmcompress as fc
 from fmcompress.checkpoints.model_files import is_artifact, load_model, stored_bytes
-from fmcompress.data.generate import random_click_model
+from fmcompress.data.click_model import random_click_model
 from fmcompress.fm.schema import Schema
 
 from .samples import FIELDS, STATE_DICT, WHOLE_MODEL

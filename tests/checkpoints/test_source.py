@@ -9,7 +9,7 @@ import pytest
 
 from fmcompress.checkpoints import Source, load_checkpoint
 from fmcompress.errors import CheckpointError
-from fmcompress.fm.source import state_of
+from fmcompress.fm.checkpoint import state_of
 
 from .samples import FILES, WHOLE_MODEL
 

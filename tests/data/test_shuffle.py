@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.parquet_rows import ParquetRows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.fm.schema import Schema
 from tests.data.rows import write

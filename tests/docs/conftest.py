@@ -17,7 +17,7 @@ from fmcompress_cli.main import run
 
 import fmcompress as fc
 from fmcompress.backbones import train_fm
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT
 from tests.checkpoints.samples import FILES, STATE_DICT

@@ -9,8 +9,8 @@ import pytest
 from fmcompress.artifact import PackedFM
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.data.batch import Batch
-from fmcompress.data.generate import write_rows
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.click_model import write_rows
+from fmcompress.data.parquet_rows import ParquetRows
 from fmcompress.errors import DataError, OutputError
 from fmcompress.evaluation.predictors import predictor, write_predictions
 from fmcompress.evaluation.scores import open_rows_for

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.parquet_rows import ParquetRows
 from fmcompress.evaluation.scores import Scores, score_rows, scores_of
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import fmcompress as fc
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.gates.gate import GATES
 from tests.conftest import SEED, console_script

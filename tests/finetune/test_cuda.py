@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import fmcompress as fc
-from fmcompress.data.counts import count_categories
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
+from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import count_categories
 from fmcompress.data.shuffle import shuffled
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.lookup import sum_by_row

@@ -7,7 +7,7 @@ import torch
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.layers import CodebookLayout, by_subspaces
 from fmcompress.finetune.quantized_module import QuantizedModule
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
 from tests.models import SHAPES, plain_logits, quantized, random_ids
 

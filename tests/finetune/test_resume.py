@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
+from fmcompress.data.parquet_rows import ParquetRows
 from fmcompress.errors import StateError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions

@@ -11,9 +11,9 @@ import fmcompress as fc
 from fmcompress.artifact import unpack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.batch import Batch
-from fmcompress.data.counts import count_categories
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
+from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import count_categories
 from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.fm.schema import Schema
 from tests.conftest import SEED
 

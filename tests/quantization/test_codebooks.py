@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fmcompress.fm.quantized import QuantizedField, table_shapes
+from fmcompress.fm.quantized_fm import QuantizedField, table_shapes
 from fmcompress.fm.quantizer import Quantizer, parse_quantizer, subspace_bounds
 from fmcompress.quantization.codebooks import expected_rise
 from fmcompress.quantization.field_weights import whitened_subspaces

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from fmcompress.data.batch import Batch
-from fmcompress.data.counts import count_categories
-from fmcompress.data.generate import write_rows
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.click_model import write_rows
+from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import count_categories
 from fmcompress.quantization.sensitivity import from_moments, from_rows
 from tests.models import random_checkpoint, random_ids, sigmoid
 

@@ -26,7 +26,7 @@ from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
-from fmcompress.fm.shared_tables import stacked
+from fmcompress.fm.schema import stacked
 from fmcompress.methods.auto.candidates import FieldCandidate, TierCandidates, WeightsCandidate, rounding_rise
 from fmcompress.methods.auto.held_out_tiers import LogitShifts, SeenCategories, TierCodebooks, row_uses, seen_categories
 from fmcompress.progress import Progress

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from fmcompress.data.batch import MISSING
 from fmcompress.fm.quantizer import subspace_bounds
+from fmcompress.fm.schema import MISSING
 from fmcompress.methods.auto.candidates import (
     TierCandidates,
     WeightsCandidate,

@@ -15,7 +15,7 @@ from fmcompress.finetune.options import ReassignOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.reassignment import reassign
 from fmcompress.quantization.sensitivity import Sensitivity

@@ -23,9 +23,9 @@ import numpy as np
 from fmcompress.data.batch import Batch
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
+from fmcompress.fm.schema import stacked
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.fm.shared_tables import stacked
 from fmcompress.fm.tiers import Tiers
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt16Array

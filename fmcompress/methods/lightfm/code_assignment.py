@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fmcompress.finetune.layers import CodebookLayout, Fields, numpy_of
 from fmcompress.finetune.lookup import sum_of_rows
 from fmcompress.finetune.options import MovingOptions
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.methods.lightfm.straight_through import assign, nearest_rows
 
 # Codebooks move little in so many steps, and finding the nearest codewords of each codeword takes some time.

@@ -22,7 +22,7 @@ from fmcompress.finetune.lookup import Lookup
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.finetune.tuner import CodeUpdate
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.methods.lightfm.code_assignment import CodeAssignment, sums_over_fields
 from fmcompress.methods.lightfm.straight_through import weighted_distance, weights_of
 from fmcompress.types import Float32Array, Int64Array

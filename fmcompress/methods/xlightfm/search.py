@@ -26,7 +26,7 @@ from fmcompress.finetune.inputs import InputsOf
 from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.quantized import QuantizedFM
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.lightfm.straight_through_codes import LatentSGD
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature

@@ -14,7 +14,7 @@ from torch.nn.functional import embedding, pad
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.layers import Fields, Linear, RawRows, logits_of
 from fmcompress.finetune.options import MovingOptions
-from fmcompress.fm.quantized import QuantizedField, QuantizedFM, decode
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, decode
 from fmcompress.methods.lightfm.code_assignment import CodeAssignment, sums_over_fields
 from fmcompress.methods.lightfm.straight_through import weighted_distance, weights_of
 from fmcompress.methods.lightfm.straight_through_codes import DistinctCategories

@@ -7,7 +7,7 @@ import pytest
 
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.batch import Batch
-from fmcompress.data.generate import draw_clicks, random_click_model
+from fmcompress.data.click_model import draw_clicks, random_click_model
 from fmcompress.errors import BudgetError
 from fmcompress.fm.links import Link
 from fmcompress.fm.quantizer import Quantizer

@@ -8,9 +8,9 @@ import pytest
 
 from fmcompress.artifact import Origin, unpack_model
 from fmcompress.checkpoints import FMCheckpoint
-from fmcompress.data.counts import count_categories
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
+from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import count_categories
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, ReassignOptions, TuneOptions

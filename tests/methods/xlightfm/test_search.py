@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import fmcompress as fc
-from fmcompress.data.counts import count_categories
-from fmcompress.data.generate import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
+from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import count_categories
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.schema import Schema

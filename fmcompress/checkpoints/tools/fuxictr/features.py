@@ -15,8 +15,9 @@ from typing import Any
 from fmcompress.checkpoints.dialect import listed
 from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.schema import MAX_CATEGORIES
-from fmcompress.fm.vocabulary import UNKNOWN, FieldVocabulary
+from fmcompress.fm.vocabulary import UNKNOWN
 
 MAP_NAME = "feature_map.json"
 VOCABULARY_NAME = "feature_vocab.json"

@@ -23,8 +23,9 @@ from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.checkpoints.tools.field_tables import AnyField, schema_of
 from fmcompress.errors import CheckpointError
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.schema import Field, NumericField, Schema
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.vocabulary import Vocabulary
 
 PAD = 0
 """RecBole's id of ``[PAD]`` in every field."""

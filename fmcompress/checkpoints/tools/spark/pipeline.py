@@ -19,7 +19,7 @@ from fmcompress.checkpoints.dialect import listed
 from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.checkpoints.tools.spark.files import SavedStage, read_row
 from fmcompress.errors import CheckpointError
-from fmcompress.fm.vocabulary import FieldVocabulary
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 
 _KEEP = "keep"
 

@@ -9,15 +9,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from fmcompress.data.batch import MISSING, Batch
-from fmcompress.data.columns import candidates, check_integer, check_label, has_tokens, match_columns
-from fmcompress.data.ids import IdReader, id_error, integers
-from fmcompress.data.numbers import Labels, labels_of, values_of
-from fmcompress.data.options import Match, Oov
-from fmcompress.data.parquet_files import Slab, open_file, open_files, row_groups
-from fmcompress.data.parts import Part, part_of, part_rows
+from fmcompress.data.batch import Batch, Part, part_of, part_rows
+from fmcompress.data.columns import IdReader, has_tokens, id_error, integers, labels_of, values_of
+from fmcompress.data.options import Labels, Match, Oov
+from fmcompress.data.parquet_files import (
+    Slab,
+    candidates,
+    check_integer,
+    check_label,
+    match_columns,
+    open_file,
+    open_files,
+    row_groups,
+)
 from fmcompress.errors import DataError
-from fmcompress.fm.schema import MAX_CATEGORIES, Schema
+from fmcompress.fm.schema import MAX_CATEGORIES, MISSING, Schema
 from fmcompress.fm.vocabulary import Vocabulary
 
 # A field of so many categories, and so many for each row, is one of hashes or keys: a model would hold nothing else.

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_svmlight_file
 
-from fmcompress.data.libsvm import LibsvmRows
-from fmcompress.data.libsvm_chunks import chunks_of
-from fmcompress.data.libsvm_lines import parse_lines
+from fmcompress.data.libsvm_rows import LibsvmRows
+from fmcompress.data.libsvm_text import chunks_of, parse_lines
 from fmcompress.data.options import DataOptions
-from fmcompress.data.parquet import ParquetRows
+from fmcompress.data.parquet_rows import ParquetRows
 from fmcompress.data.rows import open_rows, open_training_rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import DataError
@@ -171,7 +170,7 @@ def test_anything_is_lines_or_an_error(tmp_path_factory, text):
 @pytest.fixture
 def many(tmp_path, monkeypatch):
     """A folder of two files in small chunks; row n has label n % 2 and category n of one field."""
-    monkeypatch.setattr("fmcompress.data.libsvm_chunks._CHUNK_BYTES", 100)
+    monkeypatch.setattr("fmcompress.data.libsvm_text._CHUNK_BYTES", 100)
     (tmp_path / "data").mkdir()
     for name, first, last in (("a.libfm", 0, 700), ("b.svm", 700, 1000)):
         lines = "".join(f"{n % 2} {n}:1\n" + ("\n# more\n" if n % 10 == 0 else "") for n in range(first, last))
@@ -238,7 +237,7 @@ def test_text_without_rows_and_without_fields(text):
 
 
 def test_a_line_without_end(text, monkeypatch):
-    monkeypatch.setattr("fmcompress.data.libsvm_chunks._CHUNK_BYTES", 10)
-    monkeypatch.setattr("fmcompress.data.libsvm_chunks._LONGEST_LINE_BYTES", 100)
+    monkeypatch.setattr("fmcompress.data.libsvm_text._CHUNK_BYTES", 10)
+    monkeypatch.setattr("fmcompress.data.libsvm_text._LONGEST_LINE_BYTES", 100)
     with pytest.raises(DataError, match=r"x\.libfm: a line is longer than 100 bytes"):
         open_rows(text("1" * 200), AB)

@@ -1,4 +1,4 @@
-"""Vocabularies as bytes: compact, checked, the same for the same vocabulary.
+"""The tokens of one field, and those of all fields as bytes: compact, checked, the same for the same vocabulary.
 
     8 bytes                size of what follows, unpacked, little-endian
     a raw LZMA2 stream     with a dictionary of 8 MiB
@@ -10,7 +10,8 @@ Unpacked, that is 4 bytes with the size of a JSON text, the text, and the column
     lengths    of the tokens, in characters, unsigned
     text       the tokens one after the other, UTF-8
 
-Steps and lengths of so many bytes each repeat themselves, and so cost next to nothing. ``docs/format.md`` says more.
+Steps and lengths of so many bytes each repeat themselves, and so cost next to nothing. The format is our own because a
+file of unknown origin must not be able to claim more memory than it is worth. ``docs/format.md`` says more.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ import codecs
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.errors import DependencyError, UsageError
 from fmcompress.fm.schema import MAX_CATEGORIES
-from fmcompress.fm.vocabulary import FieldVocabulary
+from fmcompress.types import AnyArray, Int32Array, Int64Array
 
 Bytes = bytes | memoryview
 
@@ -41,6 +42,39 @@ _MAX_HEAD_BYTES = 1 << 23
 _SMALL_BYTES = 1 << 26
 _MAX_EXPANSION = 1024
 """Tokens that are counted up are packed to a five hundredth; whoever claims more is not believed."""
+
+
+@dataclass(frozen=True, eq=False)
+class FieldVocabulary:
+    """The tokens of one field.
+
+    Attributes:
+        tokens: the tokens; several may have one id.
+        ids: their category ids, int32 (tokens,).
+        oov: id of a token that is not among them; None where that is an error.
+        missing: id of a null; None where it contributes nothing.
+    """
+
+    tokens: tuple[str, ...]
+    ids: Int32Array
+    oov: int | None = None
+    missing: int | None = None
+
+    @classmethod
+    def of(cls, ids: Mapping[str, int], *, oov: int | None = None, missing: int | None = None) -> FieldVocabulary:
+        """Return the vocabulary that a mapping from token to id describes."""
+        return cls(tuple(ids), np.fromiter(ids.values(), np.int32, len(ids)), oov, missing)
+
+    @property
+    def extreme_ids(self) -> list[int]:
+        """Least and largest id of a token, and the ids of what is no token."""
+        tokens = [int(self.ids.min()), int(self.ids.max())] if len(self.ids) else []
+        return tokens + [number for number in (self.oov, self.missing) if number is not None]
+
+    @cached_property
+    def known(self) -> Mapping[str, int]:
+        """The id of each token."""
+        return dict(zip(self.tokens, self.ids.tolist(), strict=True))
 
 
 def encode_fields(fields: Mapping[str, FieldVocabulary]) -> bytes:
@@ -217,8 +251,8 @@ def _line(name: Any, oov: Any, missing: Any, *sizes: Any) -> _Line:
     return line
 
 
-def _unsigned(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.unsignedinteger]:
-    """Return numbers in as few bytes each as they need."""
+def _unsigned(numbers: Int64Array) -> AnyArray:
+    """Return numbers, unsigned (numbers,), in as few bytes each as they need."""
     largest = int(numbers.max(initial=0))
     for width in _WIDTHS:
         if largest < 1 << 8 * width:

@@ -4,13 +4,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fmcompress.data.counts import count_categories
 from fmcompress.data.options import DataOptions
-from fmcompress.data.parquet import ParquetRows
-from fmcompress.data.rows import open_training_rows
+from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import count_categories, open_training_rows
 from fmcompress.errors import DataError
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
+from fmcompress.fm.vocabulary import Vocabulary
 from tests.data.rows import AB, collected, write
 
 TOKENS = {"x": 7, "y": 0, "é": 9, "why": 0}

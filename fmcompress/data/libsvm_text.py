@@ -1,17 +1,18 @@
-"""Lines of text, ``label index:value …``, taken apart."""
+"""Lines of text, ``label index:value …``: found in chunks, which are read in any order, and taken apart."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 
 from fmcompress.errors import DataError
+from fmcompress.types import Float64Array, Int64Array, UInt8Array
 
 _BLANK, _COLON, _BREAK = b" "[0], b":"[0], b"\n"[0]
 _APART = bytes(_BREAK if byte <= _BLANK or byte == _COLON else byte for byte in range(256))
@@ -22,8 +23,77 @@ _LABEL = re.compile(_NUMBER)
 _PAIR = re.compile(rf"\d{{1,15}}:{_NUMBER}")
 _LARGEST_INDEX = 2**53
 _SHOWN_CHARACTERS = 40
+_CHUNK_BYTES = 4 * 2**20
+_LONGEST_LINE_BYTES = 64 * 2**20
+# Spaces and comments alone between two line breaks.
+_NO_ROW = re.compile(rb"\n[\x00-\x09\x0b-\x20]*(?:#[^\n]*)?(?=\n)")
 
-Places = npt.NDArray[np.int64]
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole lines that are read at a time.
+
+    Attributes:
+        file: name of the file.
+        offset: its first byte.
+        size_bytes: its bytes.
+        first_line: number of its first line, counted from 1 in the file.
+        rows: lines that are rows: neither empty nor a comment alone.
+        start: its first row, counted from 0 in all files.
+    """
+
+    file: str
+    offset: int
+    size_bytes: int
+    first_line: int
+    rows: int
+    start: int
+
+    def read(self) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        try:
+            with Path(self.file).open("rb") as opened:
+                opened.seek(self.offset)
+                return opened.read(self.size_bytes)
+        except OSError as error:
+            raise DataError(f"{self.file}: cannot be read: {error.strerror or error}") from error
+
+
+def chunks_of(file: Path, *, start: int) -> Iterator[Chunk]:
+    """Yield the chunks of a file, some 4 MiB each.
+
+    Args:
+        file: the file.
+        start: rows in the files before.
+
+    Raises:
+        DataError: the file cannot be read, or has a line so long that it is no text.
+    """
+    offset, first_line = 0, 1
+    try:
+        with file.open("rb") as opened:
+            while block := opened.read(_CHUNK_BYTES):
+                if not block.endswith(b"\n"):
+                    rest = opened.readline(_LONGEST_LINE_BYTES)
+                    if len(rest) == _LONGEST_LINE_BYTES:
+                        raise DataError(f"{file}: a line is longer than {_LONGEST_LINE_BYTES:,} bytes")
+                    block += rest
+                lines, rows = _count(block)
+                yield Chunk(str(file), offset, len(block), first_line, rows, start)
+                offset, first_line, start = offset + len(block), first_line + lines, start + rows
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
+
+
+def _count(block: bytes) -> tuple[int, int]:
+    """Return how many lines a block has, and how many of them are rows."""
+    end = b"" if block.endswith(b"\n") else b"\n"
+    lines = block.count(b"\n") + len(end)
+    return lines, lines - len(_NO_ROW.findall(b"\n" + block + end))
 
 
 @dataclass(frozen=True)
@@ -40,11 +110,11 @@ class Lines:
     """
 
     file: str
-    numbers: Places
-    labels: npt.NDArray[np.float64]
-    rows: Places
-    indices: Places
-    values: npt.NDArray[np.float64]
+    numbers: Int64Array
+    labels: Float64Array
+    rows: Int64Array
+    indices: Int64Array
+    values: Float64Array
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -91,7 +161,7 @@ def parse_lines(text: bytes, file: str, first_line: int) -> Lines:
     )
 
 
-def _colons_fit(raw: npt.NDArray[np.uint8], starts: Places, firsts: Places) -> bool:
+def _colons_fit(raw: UInt8Array, starts: Int64Array, firsts: Int64Array) -> bool:
     """Return whether a colon stands before each value, and nowhere else.
 
     Args:
@@ -111,7 +181,7 @@ def _without_extras(text: bytes) -> bytes:
     return _QUERY.sub(rb"\1", text) if b"qid:" in text else text
 
 
-def _converted(plain: bytes) -> npt.NDArray[np.float64]:
+def _converted(plain: bytes) -> Float64Array:
     """Return all numbers of a text, as many as can be read; none where one cannot."""
     # One thread: where the process ends at once, over an error in the data, Arrow's threads would abort it.
     kinds = pa.csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
@@ -124,7 +194,7 @@ def _converted(plain: bytes) -> npt.NDArray[np.float64]:
         )
     except pa.ArrowInvalid:
         return np.empty(0)
-    numbers: npt.NDArray[Any] = table.column(0).to_numpy()
+    numbers: Float64Array = table.column(0).to_numpy()
     return numbers
 
 

@@ -5,9 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmcompress.data.counts import count_categories
-from fmcompress.data.parquet import ParquetRows, infer_schema
-from fmcompress.data.rows import open_training_rows
+from fmcompress.data.parquet_rows import ParquetRows, infer_schema
+from fmcompress.data.rows import count_categories, open_training_rows
 from fmcompress.errors import DataError
 from fmcompress.fm.schema import Schema
 from tests.data.rows import AB, collected, write

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fmcompress.data.batch import Batch
 from fmcompress.fm.schema import Schema
+from fmcompress.types import Float32Array, Int32Array
 
 _ZIPF_EXPONENT = 1.1
 
@@ -29,8 +29,8 @@ class ClickModel:
 
     schema: Schema
     bias: float
-    linear: npt.NDArray[np.float32]
-    embeddings: npt.NDArray[np.float32]
+    linear: Float32Array
+    embeddings: Float32Array
 
 
 def random_click_model(schema: Schema, *, dim: int, seed: int) -> ClickModel:
@@ -49,7 +49,7 @@ def random_click_model(schema: Schema, *, dim: int, seed: int) -> ClickModel:
     return ClickModel(schema, -1.0, linear, embeddings)
 
 
-def zipf_ids(schema: Schema, rows: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+def zipf_ids(schema: Schema, rows: int, rng: np.random.Generator) -> Int32Array:
     """Return random ids, int32 (rows, fields): in each field few categories are frequent and most are rare.
 
     Args:

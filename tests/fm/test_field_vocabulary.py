@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.errors import UsageError
-from fmcompress.fm.vocabulary import FieldVocabulary, Vocabulary
-from fmcompress.fm.vocabulary_packing import _filters, largest_ids
+from fmcompress.fm.field_vocabulary import FieldVocabulary, _filters, largest_ids
+from fmcompress.fm.vocabulary import Vocabulary
 
 tokens = st.text(max_size=8) | st.sampled_from(["\ud800", "\udc80a", "", "\n", "🛒" * 300, "x" * 70_000])
 numbers = st.integers(0, 40) | st.integers(0, 2**31 - 2)
@@ -67,7 +67,7 @@ def test_tokens_take_little_more_than_what_they_say(own, most):
 
 
 def test_tokens_that_nobody_would_believe_are_refused(monkeypatch):
-    monkeypatch.setattr("fmcompress.fm.vocabulary_packing._SMALL_BYTES", 1000)
+    monkeypatch.setattr("fmcompress.fm.field_vocabulary._SMALL_BYTES", 1000)
     with pytest.raises(UsageError, match="too much alike"):
         Vocabulary({"a": FieldVocabulary.of({"x" * 10**6: 0})}).encode()
 
