@@ -18,7 +18,7 @@ from fmcompress.errors import DataError
 from fmcompress.fm.field_specs import parse_fields
 from tests.data.rows import AB, collected, write
 
-GENUINE = Path(__file__).parents[1] / "checkpoints" / "files" / "libfm" / "test.libfm"
+GENUINE = Path(__file__).parents[1] / "checkpoints" / "genuine" / "libfm" / "test.libfm"
 TOY = parse_fields("user:7,item:5,cat:11")
 
 

@@ -20,7 +20,7 @@ from fmcompress.serve.scorer import Scorer
 from tests.models import SHAPES, packed, random_ids
 
 MODEL = packed(*SHAPES["mixed"])
-LIBFM = Path(__file__).parents[1] / "checkpoints" / "files" / "libfm"
+LIBFM = Path(__file__).parents[1] / "checkpoints" / "genuine" / "libfm"
 
 
 def test_each_kind_of_model_has_its_predictor(files):

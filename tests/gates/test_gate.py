@@ -17,7 +17,7 @@ from fmcompress.fm.schema import Schema
 from tests.conftest import SEED
 
 SCHEMA = Schema.of((("user", 300), ("item", 200), ("hour", 24)))
-LIBFM = Path(__file__).parents[1] / "checkpoints" / "files" / "libfm"
+LIBFM = Path(__file__).parents[1] / "checkpoints" / "genuine" / "libfm"
 
 
 @dataclass(frozen=True)
