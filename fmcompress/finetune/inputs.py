@@ -12,6 +12,7 @@ from fmcompress.data.batch import Batch
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.schema import stacked, uses_of
 from fmcompress.fm.tiers import Tiers
+from fmcompress.types import Float32Array
 
 
 @dataclass(frozen=True)
@@ -34,29 +35,30 @@ class Inputs:
         return values if self.uses == 1 else values.view(self.uses, -1, *values.shape[1:]).sum(dim=0)
 
 
+@dataclass(frozen=True)
 class InputsOf:
-    """Turns batches into inputs."""
+    """Turns batches into inputs.
 
-    def __init__(self, tiers: Tiers, numeric: NumericWeights, device: str) -> None:
-        """Keep what does not change.
+    Attributes:
+        tiers: how the fields are cut into parts.
+        numeric: weights of the numeric fields, which are not trained.
+        device: where inputs are wanted.
+    """
 
-        Args:
-            tiers: how the fields are cut into parts.
-            numeric: weights of the numeric fields, which are not trained.
-            device: where inputs are wanted.
-        """
-        self._tiers, self._numeric, self._device = tiers, numeric, device
-        self._uses = uses_of(tiers.schema)
+    tiers: Tiers
+    numeric: NumericWeights
+    device: str
 
     def __call__(self, batch: Batch) -> Inputs:
         """Return the inputs of a batch."""
-        ids = self._tiers.ids(stacked(batch.ids, self._tiers.schema))
-        numeric = self._numeric.contributions(batch.values) if len(self._numeric) else None
+        schema = self.tiers.schema
+        ids = self.tiers.ids(stacked(batch.ids, schema)).astype(np.int64)
+        numeric = self.numeric.contributions(batch.values) if len(self.numeric) else None
         return Inputs(
-            torch.from_numpy(ids.astype(np.int64)).to(self._device),
-            self._uses,
+            torch.from_numpy(ids).to(self.device),
+            uses_of(schema),
             None if numeric is None else (self._moved(numeric[0]), self._moved(numeric[1])),
         )
 
-    def _moved(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(values).to(self._device)
+    def _moved(self, values: Float32Array) -> Tensor:
+        return torch.from_numpy(values).to(self.device)

@@ -19,7 +19,7 @@ from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.lookup import Lookup, sum_of_rows
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
-from fmcompress.types import Float32Array, Int64Array
+from fmcompress.types import Float32Array, Int32Array, Int64Array
 
 Fields = dict[int, QuantizedField]
 """Fields by their column."""
@@ -32,8 +32,9 @@ class Linear(nn.Module):
         """Take over the linear weights of all fields."""
         super().__init__()
         self._sparse = sparse
-        self.table = nn.Parameter(torch.from_numpy(self._join(model.fields)))
-        self._starts = np.cumsum([0] + [len(field.linear_table) for field in model.fields]).tolist()
+        tables = [field.linear_table for field in model.fields]
+        self.table = nn.Parameter(torch.from_numpy(np.concatenate([*tables, np.zeros(1, np.float32)])[:, None]))
+        self._starts = np.cumsum([0] + [len(table) for table in tables]).tolist()
         self._lookup = Lookup(self._rows_of(model.fields), null=self._starts[-1], persistent=True)
 
     def _rows_of(self, fields: Sequence[QuantizedField]) -> list[Int64Array]:
@@ -59,9 +60,6 @@ class Linear(nn.Module):
             codes = field.linear_codes if field.quantizer.linear_raw else (rows - start).astype(np.uint16)
             found.append(replace(field, linear_table=table, linear_codes=codes))
         return found
-
-    def _join(self, fields: Sequence[QuantizedField]) -> Float32Array:
-        return np.concatenate([*(field.linear_table for field in fields), np.zeros(1, np.float32)])[:, None]
 
 
 class EmbeddingLayer(nn.Module):
@@ -91,13 +89,14 @@ class RawRows(EmbeddingLayer):
         super().__init__()
         self._sparse = sparse
         self._columns = columns
-        self.table = nn.Parameter(torch.from_numpy(self._join(model.fields)))
-        starts = np.cumsum([0] + [len(model.fields[c].tables[0]) for c in columns])
-        numbers = [np.arange(start, end) for start, end in pairwise(starts)]
-        self._lookup = Lookup(numbers, null=int(starts[-1]))
+        tables = [model.fields[column].tables[0] for column in columns]
+        self.table = nn.Parameter(torch.from_numpy(np.concatenate([*tables, np.zeros((1, model.dim), np.float32)])))
+        self._starts = np.cumsum([0] + [len(table) for table in tables]).tolist()
+        rows = [np.arange(start, end) for start, end in pairwise(self._starts)]
+        self._lookup = Lookup(rows, null=self._starts[-1])
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vectors, (rows, dim), and scalars, (rows,), of ids, int64 (rows, all fields)."""
+        """Return vectors, float32 (rows, dim), and scalars, float32 (rows,), of ids, int64 (rows, all fields)."""
         rows = self._lookup(ids[:, self._columns])
         vectors = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
         return vectors.sum(dim=1), -0.5 * (vectors * vectors).sum(dim=(1, 2))
@@ -108,17 +107,11 @@ class RawRows(EmbeddingLayer):
 
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
         """Return the fields of this layer with the numbers as they are now."""
-        table, start = numpy_of(self.table), 0
-        found: Fields = {}
-        for column in self._columns:
-            rows = len(fields[column].tables[0])
-            found[column] = replace(fields[column], tables=(table[start : start + rows],))
-            start += rows
-        return found
-
-    def _join(self, fields: Sequence[QuantizedField]) -> Float32Array:
-        tables = [fields[column].tables[0] for column in self._columns]
-        return np.concatenate([*tables, np.zeros((1, tables[0].shape[1]), np.float32)])
+        tables = np.split(numpy_of(self.table)[:-1], self._starts[1:-1])
+        return {
+            column: replace(fields[column], tables=(table,))
+            for column, table in zip(self._columns, tables, strict=True)
+        }
 
 
 class CodebookLayout:
@@ -159,7 +152,7 @@ class CodebookLayout:
         return int(self.lengths.sum())
 
     def rows_of(self, fields: Sequence[QuantizedField]) -> list[Int64Array]:
-        """Return the rows of each field's codes in the table, (cardinality, subspaces) each."""
+        """Return the rows of each field's codes in the table, int64 (cardinality, subspaces) each."""
         return [fields[c].codes + self.starts[:, position] for position, c in enumerate(self.columns)]
 
     def join(self, fields: Sequence[QuantizedField]) -> Float32Array:
@@ -168,26 +161,31 @@ class CodebookLayout:
         padded = [np.pad(table, ((0, 0), (0, self.width - table.shape[1]))) for table in tables]
         return np.concatenate([*padded, np.zeros((1, self.width), np.float32)])
 
-    def split(self, table: Float32Array) -> dict[int, tuple[Float32Array, ...]]:
-        """Return the codebooks of each field; the inverse of ``join``."""
-        return {
-            column: tuple(
-                table[start : start + length, :size]
-                for start, length, size in zip(
-                    self.starts[:, position], self.lengths[:, position], self.sizes, strict=True
-                )
-            )
-            for position, column in enumerate(self.columns)
-        }
+    def store(self, fields: Sequence[QuantizedField], table: Float32Array, rows: Sequence[Int32Array]) -> Fields:
+        """Return the laid-out fields with other codebooks and codes; the inverse of ``join`` and ``rows_of``.
+
+        Args:
+            fields: all fields of the model.
+            table: their codebooks, float32 (codewords + 1, width).
+            rows: of each laid-out field's codes in the table, int32 (cardinality, subspaces) each.
+        """
+        found: Fields = {}
+        for position, column in enumerate(self.columns):
+            starts = self.starts[:, position]
+            books = zip(starts, self.lengths[:, position], self.sizes, strict=True)
+            tables = tuple(table[start : start + length, :size] for start, length, size in books)
+            codes = (rows[position] - starts).astype(np.uint16)
+            found[column] = replace(fields[column], tables=tables, codes=codes)
+        return found
 
     def unpadded(self, vectors: Tensor) -> Tensor:
-        """Return vectors, (n, dim), of padded ones, (n, subspaces, width)."""
+        """Return vectors, float32 (n, dim), of padded ones, float32 (n, subspaces, width)."""
         if all(size == self.width for size in self.sizes):
             return vectors.reshape(len(vectors), -1)
         return torch.cat([vectors[:, d, :size] for d, size in enumerate(self.sizes)], dim=1)
 
     def padded(self, vectors: Tensor) -> Tensor:
-        """Return vectors, (n, dim), cut into subspaces and filled up with zeros, (n, subspaces, width)."""
+        """Return vectors, float32 (n, dim), cut into subspaces and filled with zeros, float32 (n, subspaces, width)."""
         parts = torch.split(vectors, self.sizes, dim=1)
         return torch.stack([pad(part, (0, self.width - part.shape[1])) for part in parts], dim=1)
 
@@ -211,7 +209,7 @@ class FixedCodes(EmbeddingLayer):
         self._lookup.replace(self._layout.rows_of(fields))
 
     def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vectors, (rows, dim), and scalars, (rows,), of ids, int64 (rows, all fields)."""
+        """Return vectors, float32 (rows, dim), and scalars, float32 (rows,), of ids, int64 (rows, all fields)."""
         columns = self._layout.columns
         rows = self._lookup(ids[:, columns]).transpose(1, 2)
         codewords = self.table[:-1]
@@ -223,15 +221,7 @@ class FixedCodes(EmbeddingLayer):
 
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
         """Return the fields of this layer with the numbers as they are now."""
-        tables = self._layout.split(numpy_of(self.table))
-        return {
-            column: replace(
-                fields[column],
-                tables=tables[column],
-                codes=(rows - self._layout.starts[:, position]).astype(np.uint16),
-            )
-            for position, (column, rows) in enumerate(zip(self._layout.columns, self._lookup.split(), strict=True))
-        }
+        return self._layout.store(fields, numpy_of(self.table), self._lookup.split())
 
 
 def by_subspaces(fields: Iterable[QuantizedField]) -> dict[int, list[int]]:
@@ -246,9 +236,9 @@ def logits_of(bias: Tensor, linear: Tensor, layers: Sequence[tuple[Tensor, Tenso
     """Return logits: the bias, plus the scalars of all layers, plus ½ ‖Σ of the layers' vectors‖², float32 (rows,).
 
     Args:
-        bias: w_0.
-        linear: Σ w_i, (uses · rows,).
-        layers: vectors, (uses · rows, dim), and scalars, (uses · rows,), of each layer.
+        bias: w_0, a float32 scalar.
+        linear: Σ w_i, float32 (uses · rows,).
+        layers: vectors, float32 (uses · rows, dim), and scalars, float32 (uses · rows,), of each layer.
         inputs: how rows are stacked, and what numeric fields add.
     """
     vectors = inputs.summed(torch.stack([vectors for vectors, _ in layers]).sum(dim=0))
@@ -259,6 +249,6 @@ def logits_of(bias: Tensor, linear: Tensor, layers: Sequence[tuple[Tensor, Tenso
 
 
 def numpy_of(table: Tensor) -> Float32Array:
-    """Return a copy of a table as it is now."""
+    """Return a copy of a table as it is now, float32 of its shape."""
     array: Float32Array = table.detach().cpu().numpy().copy()
     return array

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
+
+from fmcompress.types import Int32Array, Int64Array
 
 
 class Lookup(nn.Module):
@@ -18,7 +19,7 @@ class Lookup(nn.Module):
     numbers: Tensor
     starts: Tensor
 
-    def __init__(self, numbers: Sequence[npt.NDArray[np.integer]], *, null: int, persistent: bool = False) -> None:
+    def __init__(self, numbers: Sequence[Int64Array], *, null: int, persistent: bool = False) -> None:
         """Join the fields' maps; an id of -1 is mapped to ``null``; persistent ones are part of ``state_dict``."""
         super().__init__()
         joined = np.concatenate(numbers).astype(np.int32)
@@ -28,12 +29,12 @@ class Lookup(nn.Module):
         self.register_buffer("numbers", torch.from_numpy(np.concatenate([joined, nothing])), persistent=persistent)
         self.register_buffer("starts", torch.from_numpy(starts[:-1]), persistent=False)
 
-    def replace(self, numbers: Sequence[npt.NDArray[np.integer]]) -> None:
+    def replace(self, numbers: Sequence[Int64Array]) -> None:
         """Take other maps of the same fields."""
         joined = torch.from_numpy(np.concatenate(numbers).astype(np.int32))
         self.numbers[:-1] = joined.to(self.numbers.device)
 
-    def split(self) -> list[npt.NDArray[np.int32]]:
+    def split(self) -> list[Int32Array]:
         """Return a copy of the fields' maps as they are now."""
         joined = self.numbers[:-1].cpu().numpy().copy()
         return np.split(joined, self.starts.cpu().numpy()[1:])

@@ -110,6 +110,20 @@ class RunState:
         """Return what was saved of a phase in progress; None where it is to start from its beginning."""
         return self._in_progress[1] if self._in_progress and self._in_progress[0] == phase else None
 
+    def take_up(self, state: Mapping[str, Any]) -> int:
+        """Go on from a saved state, and return the bytes that the history had then.
+
+        Raises:
+            StateError: it is damaged, or of another run.
+        """
+        with self.reading():
+            check_same(self.path or Path(), state["fingerprint"], self.fingerprint)
+            self.position = str(state["position"])
+            self._finished = dict(state["finished"])
+            self._in_progress = (state["stage"], state["course"]) if state["stage"] else None
+            self._started = time.monotonic() - float(state["seconds"])
+            return int(state["history"])
+
     def save(self, phase: str, saved: dict[str, Any], position: str) -> None:
         """Save the state.
 
@@ -169,7 +183,11 @@ def open_run_state(files: RunFiles, fingerprint: Fingerprint, *, progress: Progr
         StateError: the state is damaged, or of another run.
         OutputError: the history exists, or a file cannot be written.
     """
-    run_state, history_bytes = _resumed(files, fingerprint, progress)
+    run_state, history_bytes = RunState(files.state, fingerprint), 0
+    saved = _saved_state(files, progress)
+    if saved is not None:
+        history_bytes = run_state.take_up(saved)
+        progress.note(f"{files.state}: going on from {run_state.position}")
     if files.history is not None:
         run_state.history = open_history(
             files.history, fingerprint, force=files.force, resume=files.resume, size=history_bytes
@@ -177,38 +195,21 @@ def open_run_state(files: RunFiles, fingerprint: Fingerprint, *, progress: Progr
     return run_state
 
 
-def _resumed(files: RunFiles, fingerprint: Fingerprint, progress: Progress) -> tuple[RunState, int]:
-    """Return the state that a run begins with, and the size that the history had when it was saved."""
+def _saved_state(files: RunFiles, progress: Progress) -> dict[str, Any] | None:
+    """Return the state that a run goes on from; None where it starts from its beginning."""
     path = files.state
     if path is None:
         if files.resume:
             raise UsageError("there is no state to resume from", hint="name the file that the run keeps its state in")
-        return RunState(fingerprint=fingerprint), 0
+        return None
     check_writable(path, force=True)
     if path.exists() and files.resume:
-        return _taken_up(path, read_state(path), fingerprint, progress)
+        return read_state(path)
     if path.exists():
         progress.note(f"{path} is of a run that was broken off, and is replaced (--resume goes on with it)")
     elif files.resume:
         progress.note(f"{path} does not exist: the run starts from its beginning")
-    return RunState(path, fingerprint), 0
-
-
-def _taken_up(path: Path, state: dict[str, Any], fingerprint: Fingerprint, progress: Progress) -> tuple[RunState, int]:
-    found = RunState(path, fingerprint)
-    with found.reading():
-        check_same(path, state["fingerprint"], fingerprint)
-        found = RunState(
-            path,
-            fingerprint,
-            position=str(state["position"]),
-            _finished=dict(state["finished"]),
-            _in_progress=(state["stage"], state["course"]) if state["stage"] else None,
-            _started=time.monotonic() - float(state["seconds"]),
-        )
-        history_bytes = int(state["history"])
-    progress.note(f"{path}: going on from {found.position}")
-    return found, history_bytes
+    return None
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -129,16 +128,8 @@ class CodeAssignment(nn.Module):
 
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
         """Return these fields with codebooks and codes as they are now."""
-        tables = self.layout.split(numpy_of(self.table))
-        codes = np.split(self.codes.cpu().numpy()[:-1], self.ends.cpu().numpy()[:-1])
-        return {
-            column: replace(
-                fields[column],
-                tables=tables[column],
-                codes=(codes[position] - self.layout.starts[:, position]).astype(np.uint16),
-            )
-            for position, column in enumerate(self.layout.columns)
-        }
+        rows = np.split(self.codes.cpu().numpy()[:-1], self.ends.cpu().numpy()[:-1])
+        return self.layout.store(fields, numpy_of(self.table), rows)
 
 
 def sums_over_fields(vectors: Tensor, uses: Tensor, layout: CodebookLayout) -> tuple[Tensor, Tensor]:

@@ -128,9 +128,10 @@ def test_gradients_are_those_of_the_equations(distance):
         end = start + len(embeddings[column])
         np.testing.assert_allclose(layer.latents.grad.to_dense()[start:end], latents[column].grad, rtol=2e-3, atol=2e-6)
         start = end
-    tables = layer.assignment.layout.split(layer.assignment.table.grad.numpy())
+    lies, gradient = layer.assignment.layout, layer.assignment.table.grad.numpy()
+    gradients = lies.store(model.fields, gradient, lies.rows_of(model.fields))
     for column in coded:
-        for found, book in zip(tables[column], layout[column], strict=True):
+        for found, book in zip(gradients[column].tables, layout[column], strict=True):
             np.testing.assert_allclose(found, book.grad, rtol=2e-3, atol=2e-6)
 
 
