@@ -66,7 +66,18 @@ class VanillaFM(nn.Module):
         missing = len(self.linear) - 1
         vectors = embedding(rows, self.embeddings, padding_idx=missing, sparse=self.sparse)
         weights = embedding(rows, self.linear, padding_idx=missing, sparse=self.sparse)
-        sums = vectors.sum(dim=1)
-        norms = (vectors * vectors).sum(dim=(1, 2))
-        logits = self.bias + weights.sum(dim=(1, 2)) + 0.5 * ((sums * sums).sum(dim=1) - norms)
-        return logits, norms.mean() + (weights * weights).sum(dim=(1, 2)).mean()
+        return logits_and_norms(self.bias, vectors, weights)
+
+
+def logits_and_norms(bias: Tensor, vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits, float32 (rows,), and the mean over rows of Σ_i (‖v_i‖² + w_i²), a scalar.
+
+    Args:
+        bias: w_0, a float32 scalar.
+        vectors: v_i of the active categories, float32 (rows, fields, dim).
+        weights: w_i of these, float32 (rows, fields, 1).
+    """
+    sums = vectors.sum(dim=1)
+    norms = (vectors * vectors).sum(dim=(1, 2))
+    logits = bias + weights.sum(dim=(1, 2)) + 0.5 * ((sums * sums).sum(dim=1) - norms)
+    return logits, norms.mean() + (weights * weights).sum(dim=(1, 2)).mean()

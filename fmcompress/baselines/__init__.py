@@ -1,7 +1,6 @@
 """Baselines to compare with: trained and tuned as well as ours, all bytes counted."""
 
 from fmcompress.baselines.catalog import BASELINES, Baseline, run_baselines
-from fmcompress.baselines.options import BaselineOptions, Trial
-from fmcompress.baselines.point import BaselinePoint
+from fmcompress.baselines.task import BaselineOptions, BaselinePoint, Trial
 
 __all__ = ["BASELINES", "Baseline", "BaselineOptions", "BaselinePoint", "Trial", "run_baselines"]

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from fmcompress.baselines.integers import INT4, INT8
-from fmcompress.baselines.options import BaselineOptions
-from fmcompress.baselines.point import BaselinePoint
 from fmcompress.baselines.product_quantization import equal_codebooks, searched_codebooks, untuned_codebooks
 from fmcompress.baselines.pruning import pruned_fms
 from fmcompress.baselines.rowwise import rowwise_int4
 from fmcompress.baselines.smaller import integer_fms, smaller_fms
-from fmcompress.baselines.task import Task
+from fmcompress.baselines.task import BaselineOptions, BaselinePoint, Task
 from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import MovingOptions

@@ -1,4 +1,8 @@
-"""Symmetric integers: a number is a code times a step, the steps being those of a field's columns."""
+"""Symmetric integers: a number is a code times a step, the steps being those of a field's columns.
+
+Arrays are rounded as a file holds them; tensors in a way that training sees through: learned step size quantization
+(LSQ, Esser et al., ICLR 2020).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from fmcompress.fm.schema import Schema
+from fmcompress.types import Float16Array, Float32Array, Int64Array
 
 _FACTORS = np.geomspace(1, 0.02, 80)
 _LEAST_WEIGHT = 1e-6
@@ -31,9 +38,14 @@ class Integers:
         """The highest code."""
         return (1 << (self.bits - 1)) - 1
 
-    def codes(self, values: npt.NDArray[np.float32], steps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the nearest codes, whole numbers as float32, of ``values``; steps are of a shape to divide them by."""
-        codes: npt.NDArray[np.float32] = np.clip(np.rint(values / steps), self.lowest, self.highest)
+    def codes(self, values: Float32Array, steps: Float32Array) -> Float32Array:
+        """Return the nearest codes, whole numbers as float32, in the shape of ``values``.
+
+        Args:
+            values: float32, of any shape.
+            steps: float32, of a shape to divide them by.
+        """
+        codes: Float32Array = np.clip(np.rint(values / steps), self.lowest, self.highest)
         return codes
 
 
@@ -41,9 +53,7 @@ INT4 = Integers(4)
 INT8 = Integers(8)
 
 
-def best_steps(
-    values: npt.NDArray[np.float32], schema: Schema, counts: npt.NDArray[np.int64], integers: Integers
-) -> npt.NDArray[np.float16]:
+def best_steps(values: Float32Array, schema: Schema, counts: Int64Array, integers: Integers) -> Float16Array:
     """Return the steps with the least squared error, weighted with counts; out of 80 for each field and column.
 
     Args:
@@ -56,13 +66,11 @@ def best_steps(
         The steps, float16 (fields, columns).
     """
     weights = np.maximum(counts, _LEAST_WEIGHT).astype(np.float32)
-    parts = zip(schema.split(values), schema.split(weights), strict=True)
-    return np.stack([_best_of_field(part, weight, integers) for part, weight in parts])
+    fields = zip(schema.split(values), schema.split(weights), strict=True)
+    return np.stack([_best_of_field(table, weight, integers) for table, weight in fields])
 
 
-def _best_of_field(
-    values: npt.NDArray[np.float32], weights: npt.NDArray[np.float32], integers: Integers
-) -> npt.NDArray[np.float16]:
+def _best_of_field(values: Float32Array, weights: Float32Array, integers: Integers) -> Float16Array:
     """Return the best step of each column, float16 (columns,)."""
     largest = np.abs(values).max(axis=0) / integers.highest
     steps = as_float16(largest * _FACTORS[:, None])
@@ -70,11 +78,40 @@ def _best_of_field(
     for step in steps.astype(np.float32):
         shift = values - integers.codes(values, step) * step
         errors.append(np.einsum("i,ij,ij->j", weights, shift, shift))
-    found: npt.NDArray[np.float16] = np.take_along_axis(steps, np.argmin(errors, axis=0)[None], axis=0)[0]
+    found: Float16Array = np.take_along_axis(steps, np.argmin(errors, axis=0)[None], axis=0)[0]
     return found
 
 
-def as_float16(steps: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
-    """Return steps as they are stored."""
-    stored: npt.NDArray[np.float16] = np.clip(steps, LEAST_STEP, float(np.finfo(np.float16).max)).astype(np.float16)
+def as_float16(steps: npt.NDArray[np.floating]) -> Float16Array:
+    """Return steps as they are stored, float16 in their own shape."""
+    stored: Float16Array = np.clip(steps, LEAST_STEP, float(np.finfo(np.float16).max)).astype(np.float16)
     return stored
+
+
+def fake_quantized(values: Tensor, steps: Tensor, gradient_scales: Tensor, integers: Integers) -> Tensor:
+    """Return v̂ = ⌊clip(v/s, −Q_N, Q_P)⌉ · s, with the gradients of the paper.
+
+        ∂v̂/∂v = 1 where −Q_N < v/s < Q_P, else 0
+        ∂v̂/∂s = g · (⌊v/s⌉ − v/s) where −Q_N < v/s < Q_P, else g · −Q_N or g · Q_P
+
+    Args:
+        values: v, float32.
+        steps: s, float32, of a shape that is broadcast to that of ``values``.
+        gradient_scales: g, float32, of the same kind.
+        integers: their lowest is −Q_N, their highest Q_P.
+    """
+    scaled_steps = steps * gradient_scales
+    steps = scaled_steps + (steps - scaled_steps).detach()
+    ratios = torch.clamp(values / steps, integers.lowest, integers.highest)
+    return _straight_through(torch.round(ratios), ratios) * steps
+
+
+def fake_float16(steps: Tensor) -> Tensor:
+    """Return steps as they are stored, float32 in their own shape, with the gradient of steps."""
+    steps = steps.clamp_min(LEAST_STEP)
+    return _straight_through(steps.half().float(), steps)
+
+
+def _straight_through(rounded: Tensor, exact: Tensor) -> Tensor:
+    """Return ``rounded``, with the gradient of ``exact``."""
+    return exact + (rounded - exact).detach()

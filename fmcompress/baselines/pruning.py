@@ -6,16 +6,11 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from fmcompress.baselines.integers import INT8
-from fmcompress.baselines.model import StoredModule
-from fmcompress.baselines.point import BaselinePoint
-from fmcompress.baselines.tables import IntegerTable, KeptTable
-from fmcompress.baselines.task import Task
-from fmcompress.baselines.tuning import tune_stored
+from fmcompress.baselines.task import BaselinePoint, Task
+from fmcompress.baselines.tuning import KeptTable, StoredModule, stored_module, tune_stored
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.training.trainable import sparse_gradients
+from fmcompress.types import Int64Array
 
 _NUMBER_BYTES = np.dtype(np.float16).itemsize
 
@@ -32,8 +27,14 @@ def pruned_fms(key: str, task: Task) -> Iterator[BaselinePoint]:
         yield tune_stored(begin, key, f"FM, dim {source.dim}, {rows:,} rows kept", task)
 
 
-def rows_that_fit(source: FMCheckpoint, counts: npt.NDArray[np.int64], budget_bytes: int) -> int | None:
-    """Return how many embeddings can be kept; None where not even the rest of the model fits."""
+def rows_that_fit(source: FMCheckpoint, counts: Int64Array, budget_bytes: int) -> int | None:
+    """Return how many embeddings can be kept; None where not even the rest of the model fits.
+
+    Args:
+        source: the model to start from.
+        counts: rows in which each category is active, int64 (categories,).
+        budget_bytes: the size that its file must not exceed.
+    """
     none_kept = pruned_module(source, counts, 0).stored().file_bytes
     rows = min(len(source.embeddings), (budget_bytes - none_kept) // (_NUMBER_BYTES * source.dim))
     # The file's own header grows with the digits of its sizes.
@@ -42,7 +43,7 @@ def rows_that_fit(source: FMCheckpoint, counts: npt.NDArray[np.int64], budget_by
     return rows if rows >= 0 else None
 
 
-def pruned_module(source: FMCheckpoint, counts: npt.NDArray[np.int64], rows: int) -> StoredModule:
+def pruned_module(source: FMCheckpoint, counts: Int64Array, rows: int) -> StoredModule:
     """Return the source with some embeddings kept, to be tuned; its linear weights are int8.
 
     Kept are the rows with the largest f_i · ‖v_i‖².
@@ -55,6 +56,4 @@ def pruned_module(source: FMCheckpoint, counts: npt.NDArray[np.int64], rows: int
     magnitudes = counts * np.einsum("il,il->i", source.embeddings, source.embeddings, dtype=np.float64)
     kept = np.zeros(len(magnitudes), dtype=np.bool_)
     kept[np.argsort(-magnitudes, kind="stable")[:rows]] = True
-    sparse = sparse_gradients(source.embeddings.size)
-    linear = IntegerTable(source.linear[:, None], source.schema, counts, INT8, sparse=sparse)
-    return StoredModule(source, linear, KeptTable(source.embeddings, kept, sparse=sparse), sparse=sparse)
+    return stored_module(source, counts, KeptTable(source.embeddings, kept))

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-from fmcompress.baselines.point import BaselinePoint
 from fmcompress.baselines.stored import FloatRows, RowwiseRows, StoredFM
-from fmcompress.baselines.task import Task
-
-Floats = npt.NDArray[np.float32]
+from fmcompress.baselines.task import BaselinePoint, Task
+from fmcompress.types import Float32Array
 
 _HIGHEST = 15
 _BINS = 200
@@ -27,22 +24,15 @@ def rowwise_int4(key: str, task: Task) -> Iterator[BaselinePoint]:
     yield BaselinePoint(f"FM, dim {source.dim}, row-wise int4", key, stored.file_bytes, stored.decode())
 
 
-def quantize_rows(values: Floats) -> RowwiseRows:
-    """Return rows in 4 bits, each with the range that the greedy search finds; float32 (rows, columns)."""
-    parts = [_quantize_chunk(values[start : start + _CHUNK_ROWS]) for start in range(0, len(values), _CHUNK_ROWS)]
-    return RowwiseRows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+def quantize_rows(values: Float32Array) -> RowwiseRows:
+    """Return rows, float32 (rows, columns), in 4 bits, each with the range that the greedy search finds."""
+    chunks = [values[start : start + _CHUNK_ROWS] for start in range(0, len(values), _CHUNK_ROWS)]
+    found = [_in_ranges(chunk, *_best_ranges(chunk)) for chunk in chunks]
+    arrays = zip(*((rows.codes, rows.scales, rows.minima) for rows in found), strict=True)
+    return RowwiseRows(*map(np.concatenate, arrays))
 
 
-def _quantize_chunk(
-    values: Floats,
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float16], npt.NDArray[np.float16]]:
-    """Return codes, scales and minima of rows."""
-    low, high = _best_ranges(values)
-    minima, scales = low.astype(np.float16), _scales(low, high)
-    return _codes(values, scales, minima).astype(np.uint8), scales, minima
-
-
-def _best_ranges(values: Floats) -> tuple[Floats, Floats]:
+def _best_ranges(values: Float32Array) -> tuple[Float32Array, Float32Array]:
     """Return the range of each row with the least squared error, float32 (rows,) each, as the greedy search finds it.
 
     From the row's minimum and maximum on, the end goes in by a bin that hurts less, and the best range on the way
@@ -62,20 +52,16 @@ def _best_ranges(values: Floats) -> tuple[Floats, Floats]:
     return best_low, best_high
 
 
-def _errors(values: Floats, low: Floats, high: Floats) -> Floats:
+def _errors(values: Float32Array, low: Float32Array, high: Float32Array) -> Float32Array:
     """Return the squared error of each row with a range, float32 (rows,)."""
-    scales, minima = _scales(low, high), low.astype(np.float16)
-    decoded = _codes(values, scales, minima) * scales.astype(np.float32)[:, None] + minima.astype(np.float32)[:, None]
-    shift = values - decoded
-    errors: Floats = np.einsum("ij,ij->i", shift, shift)
+    shift = values - _in_ranges(values, low, high).decode()
+    errors: Float32Array = np.einsum("ij,ij->i", shift, shift)
     return errors
 
 
-def _scales(low: Floats, high: Floats) -> npt.NDArray[np.float16]:
-    return ((high - low) / np.float32(_HIGHEST)).astype(np.float16)
-
-
-def _codes(values: Floats, scales: npt.NDArray[np.float16], minima: npt.NDArray[np.float16]) -> Floats:
-    """Return codes, whole numbers as float32; a row of one value has scale 0 and codes 0."""
+def _in_ranges(values: Float32Array, low: Float32Array, high: Float32Array) -> RowwiseRows:
+    """Return rows in 4 bits between ``low`` and ``high``; a row of one value has scale 0 and codes 0."""
+    scales, minima = ((high - low) / np.float32(_HIGHEST)).astype(np.float16), low.astype(np.float16)
     widths = np.where(scales > 0, scales.astype(np.float32), np.inf)
-    return np.clip(np.rint((values - minima.astype(np.float32)[:, None]) / widths[:, None]), 0, _HIGHEST)
+    codes = np.clip(np.rint((values - minima.astype(np.float32)[:, None]) / widths[:, None]), 0, _HIGHEST)
+    return RowwiseRows(codes.astype(np.uint8), scales, minima)

@@ -6,24 +6,24 @@ Each form of a table holds what a file would hold, and decodes it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.artifact import bitpack
 from fmcompress.baselines.integers import INT4, Integers
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
+from fmcompress.types import AnyArray, BoolArray, Float16Array, Float32Array, Int8Array, UInt8Array
 
 
 class StoredTable(Protocol):
     """A table of all categories as a file holds it."""
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the packed arrays of a file."""
+    def arrays(self) -> dict[str, AnyArray]:
+        """Return the arrays of a file, packed: each has a dtype and a shape of its own."""
 
-    def decode(self) -> npt.NDArray[np.float32]:
+    def decode(self) -> Float32Array:
         """Return the table, float32 (categories, columns)."""
 
 
@@ -35,13 +35,13 @@ class FloatRows:
         values: float32 or float16 (categories, columns).
     """
 
-    values: npt.NDArray[np.float32] | npt.NDArray[np.float16]
+    values: Float32Array | Float16Array
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the floats."""
+    def arrays(self) -> dict[str, AnyArray]:
+        """Return the floats, in their own dtype and shape."""
         return {"values": self.values}
 
-    def decode(self) -> npt.NDArray[np.float32]:
+    def decode(self) -> Float32Array:
         """Return the table, float32 (categories, columns)."""
         return self.values.astype(np.float32)
 
@@ -55,14 +55,14 @@ class KeptRows:
         kept: which they are, bool (categories,).
     """
 
-    values: npt.NDArray[np.float16]
-    kept: npt.NDArray[np.bool_]
+    values: Float16Array
+    kept: BoolArray
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the kept rows and a bitmap."""
+    def arrays(self) -> dict[str, AnyArray]:
+        """Return the kept rows, and a bitmap, uint8 (⌈categories / 8⌉,)."""
         return {"values": self.values, "kept": np.packbits(self.kept)}
 
-    def decode(self) -> npt.NDArray[np.float32]:
+    def decode(self) -> Float32Array:
         """Return the table, float32 (categories, columns)."""
         decoded = np.zeros((len(self.kept), self.values.shape[1]), dtype=np.float32)
         decoded[self.kept] = self.values
@@ -81,15 +81,15 @@ class IntegerRows:
     """
 
     schema: Schema
-    codes: npt.NDArray[np.int8]
-    steps: npt.NDArray[np.float16]
+    codes: Int8Array
+    steps: Float16Array
     integers: Integers
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return packed integers and steps."""
+    def arrays(self) -> dict[str, AnyArray]:
+        """Return packed integers, uint8 (bytes,) if of 4 bits, and steps."""
         return {"codes": _packed(self.codes.view(np.uint8), self.integers), "steps": self.steps}
 
-    def decode(self) -> npt.NDArray[np.float32]:
+    def decode(self) -> Float32Array:
         """Return the table, float32 (categories, columns)."""
         steps = np.repeat(self.steps.astype(np.float32), self.schema.cardinalities, axis=0)
         return self.codes.astype(np.float32) * steps
@@ -105,15 +105,15 @@ class RowwiseRows:
         minima: float16 (categories,).
     """
 
-    codes: npt.NDArray[np.uint8]
-    scales: npt.NDArray[np.float16]
-    minima: npt.NDArray[np.float16]
+    codes: UInt8Array
+    scales: Float16Array
+    minima: Float16Array
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Return packed integers, scales and minima."""
+    def arrays(self) -> dict[str, AnyArray]:
+        """Return packed integers, uint8 (bytes,), scales and minima."""
         return {"codes": _packed(self.codes, INT4), "scales": self.scales, "minima": self.minima}
 
-    def decode(self) -> npt.NDArray[np.float32]:
+    def decode(self) -> Float32Array:
         """Return the table, float32 (categories, columns)."""
         scales, minima = self.scales.astype(np.float32), self.minima.astype(np.float32)
         return self.codes * scales[:, None] + minima[:, None]
@@ -152,7 +152,7 @@ class StoredFM:
         return FMCheckpoint(self.schema, bias, self.linear.decode()[:, 0], self.embeddings.decode(), self.link)
 
 
-def _packed(codes: npt.NDArray[np.uint8], integers: Integers) -> npt.NDArray[np.uint8]:
+def _packed(codes: UInt8Array, integers: Integers) -> UInt8Array:
     """Return the lowest bits of codes, (rows, columns), one after the other."""
     if integers.bits == 8:
         return codes

@@ -1,19 +1,120 @@
-"""What baselines are asked for, and what they share."""
+"""What baselines are asked for: the task, how to train and tune, and the points that they give."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
-
-from fmcompress.backbones.train_fm import TrainedFM, train
-from fmcompress.baselines.options import BaselineOptions
+from fmcompress.backbones.train_fm import TrainedFM, TrainOptions, train
 from fmcompress.data.rows import TuningData, count_categories
 from fmcompress.errors import UsageError
+from fmcompress.evaluation.predictors import Model
+from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.progress import Progress
+from fmcompress.types import Int64Array
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A way to tune integers and pruned rows.
+
+    Attributes:
+        distillation: share of the source's predictions in the targets, 0 to 1.
+        lr: learning rate of Adam; it falls linearly, to 0 after the last epoch.
+        l2: weight of the mean over a batch's rows of Σ_i (‖v_i‖² + w_i²).
+    """
+
+    distillation: float
+    lr: float
+    l2: float
+
+    def __post_init__(self) -> None:
+        # They check what is given to them.
+        TuneOptions(self.distillation, self.lr)
+        TrainOptions(l2=self.l2)
+
+
+TRIALS = (
+    Trial(distillation=1.0, lr=5e-3, l2=0.0),
+    Trial(distillation=1.0, lr=4e-2, l2=1e-3),
+    Trial(distillation=1.0, lr=4e-2, l2=1e-2),
+    Trial(distillation=1.0, lr=2e-2, l2=1e-2),
+    Trial(distillation=0.0, lr=5e-3, l2=3e-3),
+)
+"""The first three were the best of some twenty for int4 on MovieLens-1M, Frappe and Gowalla, in this order."""
+
+
+@dataclass(frozen=True)
+class BaselineOptions:
+    """How baselines are trained and tuned.
+
+    Attributes:
+        seed: of training, k-means, tuning, search and the order of rows.
+        device: a torch device.
+        epochs: of tuning; 0 tunes nothing.
+        batch_size: rows of a step of tuning.
+        trials: ways to tune integers and pruned rows, of which validation data choose. Codebooks are tuned with the
+            defaults of ``TuneOptions``.
+        dims: embedding sizes of the smaller FMs; those not below the source's are left out.
+        training: how the smaller FMs are trained; dim, lr, seed and device are overruled.
+        training_lrs: learning rates to train them with, of which validation data choose.
+        search_steps: of the search of xLightFM.
+    """
+
+    seed: int = 0
+    device: str = "cpu"
+    epochs: int = 15
+    batch_size: int = 2048
+    trials: tuple[Trial, ...] = TRIALS
+    dims: tuple[int, ...] = (2, 4, 8, 16)
+    training: TrainOptions = field(default_factory=TrainOptions)
+    training_lrs: tuple[float, ...] = (1e-3, 1e-2)
+    search_steps: int = 1500
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "training_lrs"):
+            if not getattr(self, name):
+                raise UsageError(f"{name} is empty, expected one or more")
+        self.codebook_tuning(None)
+        for dim in self.dims:
+            self.trainings(dim)
+
+    def trainings(self, dim: int) -> list[TrainOptions]:
+        """Return the ways to train a smaller FM, of which validation data choose.
+
+        Raises:
+            UsageError: an option makes no sense.
+        """
+        return [replace(self.training, dim=dim, lr=lr, seed=self.seed, device=self.device) for lr in self.training_lrs]
+
+    def codebook_tuning(self, moving: MovingOptions | None) -> TuneOptions:
+        """Return how codebooks are tuned; where ``moving`` is None, codes stand still.
+
+        Raises:
+            UsageError: an option makes no sense.
+        """
+        return TuneOptions(
+            batch_size=self.batch_size, epochs=self.epochs, seed=self.seed, device=self.device, moving=moving
+        )
+
+
+@dataclass(frozen=True)
+class BaselinePoint:
+    """A model of a baseline.
+
+    Attributes:
+        name: what it is, for people: ``FM, dim 8, int4``.
+        baseline: key of the baseline: ``smaller-fm-int4``.
+        file_bytes: size of a file that holds it.
+        model: the numbers that this file holds, decoded; or a compressed factorization machine.
+    """
+
+    name: str
+    baseline: str
+    file_bytes: int
+    model: Model
 
 
 @dataclass(frozen=True)
@@ -42,38 +143,25 @@ class Task:
             )
 
     @cached_property
-    def counts(self) -> npt.NDArray[np.int64]:
+    def counts(self) -> Int64Array:
         """Training rows in which each category is active, int64 (categories,)."""
         return count_categories(self.data.rows)
 
+    def smaller_fms(self) -> Iterator[FMCheckpoint]:
+        """Yield the factorization machines smaller than the source; each is trained when first asked for, and kept."""
+        for dim in self.options.dims:
+            if dim < self.source.dim:
+                if dim not in self._trained:
+                    self._trained[dim] = self._train(dim).checkpoint
+                yield self._trained[dim]
+
     @cached_property
-    def smaller(self) -> SmallerFMs:
-        """The smaller factorization machines."""
-        return SmallerFMs(self)
-
-
-class SmallerFMs:
-    """Factorization machines smaller than the source; each is trained when it is first asked for, and kept."""
-
-    def __init__(self, task: Task) -> None:
-        """Train none yet."""
-        self._task = task
-        self._trained: dict[int, TrainedFM] = {}
-
-    @property
-    def dims(self) -> list[int]:
-        """Their embedding sizes."""
-        return [dim for dim in self._task.options.dims if dim < self._task.source.dim]
-
-    def __getitem__(self, dim: int) -> FMCheckpoint:
-        """Return the one with this embedding size."""
-        if dim not in self._trained:
-            self._trained[dim] = self._train(dim)
-        return self._trained[dim].checkpoint
+    def _trained(self) -> dict[int, FMCheckpoint]:
+        """The smaller factorization machines so far, by their embedding sizes."""
+        return {}
 
     def _train(self, dim: int) -> TrainedFM:
         """Train in all ways, and return what is best on validation data."""
-        task = self._task
-        ways = task.options.trainings(dim)
-        trained = [train(task.data.rows, task.data.valid, how, progress=task.progress) for how in ways]
+        rows, valid = self.data.rows, self.data.valid
+        trained = [train(rows, valid, how, progress=self.progress) for how in self.options.trainings(dim)]
         return max(trained, key=lambda found: found.scores.selection)

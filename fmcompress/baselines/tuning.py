@@ -1,50 +1,153 @@
-"""Tuning a factorization machine that is stored in integers or pruned, by distillation or on labels."""
+"""Factorization machines in tuning that are stored in integers or pruned: by distillation or on labels.
+
+Tables are trained in float32, and looked up as they will be stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, embedding, pad
 from torch.optim.lr_scheduler import LRScheduler
 
-from fmcompress.backbones.fm_module import RowNumbers
-from fmcompress.baselines.model import StoredModule
-from fmcompress.baselines.options import Trial
-from fmcompress.baselines.point import BaselinePoint
-from fmcompress.baselines.task import Task
+from fmcompress.backbones.fm_module import RowNumbers, logits_and_norms
+from fmcompress.baselines.integers import INT8, Integers, as_float16, best_steps, fake_float16, fake_quantized
+from fmcompress.baselines.stored import IntegerRows, KeptRows, StoredFM
+from fmcompress.baselines.task import BaselinePoint, Task, Trial
 from fmcompress.data.batch import Batch
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.objective import Targets
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.schema import Schema
 from fmcompress.training.loop import Fit, Schedule, fit
-from fmcompress.training.trainable import Trainable, adam, linear_decay
+from fmcompress.training.trainable import Trainable, adam, linear_decay, sparse_gradients
+from fmcompress.types import BoolArray, Float16Array, Float32Array, Int64Array
 
 
-def tune_stored(begin: Callable[[], StoredModule], key: str, name: str, task: Task) -> BaselinePoint:
-    """Return the state that is best on validation data: untuned, or tuned in one of the ways to try.
+class IntegerTable(nn.Module):
+    """A table to be stored in integers, with a step of each field and column that is learned along.
+
+    Attributes:
+        values: float32 (categories + 1, columns); the last row is 0, for missing values.
+        log_steps: logarithms of the steps, float32 (fields, columns): Adam moves them by shares of themselves.
+        gradient_scales: g of LSQ, float32 (fields, 1).
+    """
+
+    gradient_scales: Tensor
+
+    def __init__(self, values: Float32Array, steps: Float16Array, schema: Schema, integers: Integers) -> None:
+        """Take over a table, float32 (categories, columns), and its steps, float16 (fields, columns)."""
+        super().__init__()
+        self._schema, self._integers = schema, integers
+        self.values = nn.Parameter(_with_missing(values))
+        self.log_steps = nn.Parameter(torch.from_numpy(np.log(steps.astype(np.float32))))
+        scales = (schema.cardinalities * integers.highest) ** -0.5
+        self.register_buffer("gradient_scales", torch.from_numpy(scales.astype(np.float32))[:, None], persistent=False)
+
+    def forward(self, rows: Tensor, *, sparse: bool) -> Tensor:
+        """Return the quantized rows, float32 (rows, fields, columns), of row numbers, int64 (rows, fields)."""
+        found = embedding(rows, self.values, padding_idx=len(self.values) - 1, sparse=sparse)
+        return fake_quantized(found, fake_float16(self.log_steps.exp()), self.gradient_scales, self._integers)
+
+    def stored(self) -> IntegerRows:
+        """Return the table as a file holds it."""
+        values = self.values.detach().cpu().numpy()[:-1]
+        steps = as_float16(self.log_steps.detach().exp().cpu().numpy())
+        fields = zip(self._schema.split(values), steps.astype(np.float32), strict=True)
+        codes = np.concatenate([self._integers.codes(table, step).astype(np.int8) for table, step in fields])
+        return IntegerRows(self._schema, codes, steps, self._integers)
+
+
+class KeptTable(nn.Module):
+    """A table of which some rows are kept, and all others are zero.
+
+    Attributes:
+        values: the kept rows, then one of 0, float32 (kept rows + 1, columns).
+        places: where each row is in ``values``, int64 (categories + 1,); rows that are not kept have the last place.
+    """
+
+    places: Tensor
+
+    def __init__(self, values: Float32Array, kept: BoolArray) -> None:
+        """Take over the rows of a table, float32 (categories, columns), that are kept, bool (categories,)."""
+        super().__init__()
+        self._kept = kept
+        self.values = nn.Parameter(_with_missing(values[kept]))
+        places = np.full(len(kept) + 1, kept.sum(), dtype=np.int64)
+        places[:-1][kept] = np.arange(kept.sum())
+        self.register_buffer("places", torch.from_numpy(places), persistent=False)
+
+    def forward(self, rows: Tensor, *, sparse: bool) -> Tensor:
+        """Return rows, float32 (rows, fields, columns), of row numbers, int64 (rows, fields)."""
+        return embedding(self.places[rows], self.values, padding_idx=len(self.values) - 1, sparse=sparse)
+
+    def stored(self) -> KeptRows:
+        """Return the table as a file holds it."""
+        return KeptRows(self.values.detach().cpu().numpy()[:-1].astype(np.float16), self._kept)
+
+
+def integer_table(values: Float32Array, schema: Schema, counts: Int64Array, integers: Integers) -> IntegerTable:
+    """Return a table with the steps of the least error.
 
     Args:
-        begin: makes the module to start from.
-        key: of the baseline.
-        name: of the point.
-        task: what is asked for.
+        values: the table to start from, float32 (categories, columns).
+        schema: the fields.
+        counts: rows in which each category is active, int64 (categories,).
+        integers: what it is to be stored in.
     """
-    options, rows, valid = task.options, task.data.rows, task.data.valid
-    untuned = begin().stored()  # its size does not change in tuning
-    model = untuned.decode()
-    scores = score_rows(model, valid)
-    task.progress.note(f"{name}, untuned: validation {scores}")
-    best = Fit(model, scores, 0)
-    schedule = Schedule(options.batch_size, options.epochs, None, options.seed)
-    for trial in options.trials if options.epochs else ():
-        run = begin_tuning_stored(begin(), trial, task)
-        title = f"{name}, distillation {trial.distillation:g}, lr {trial.lr:g}, L2 {trial.l2:g}"
-        found = fit(run, rows, valid, schedule, title=title, progress=task.progress, start=(model, scores))
-        best = max(best, found, key=lambda one: one.scores.selection)
-    return BaselinePoint(name, key, untuned.file_bytes, best.model)
+    return IntegerTable(values, best_steps(values, schema, counts, integers), schema, integers)
+
+
+def _with_missing(values: Float32Array) -> Tensor:
+    """Return a table with one more row, of zeros."""
+    return pad(torch.from_numpy(values), (0, 0, 0, 1))
+
+
+class StoredModule(nn.Module):
+    """The logit of a factorization machine with tables as they will be stored.
+
+    Attributes:
+        sparse: whether gradients of the tables are sparse.
+    """
+
+    def __init__(self, model: FMCheckpoint, linear: IntegerTable, embeddings: IntegerTable | KeptTable) -> None:
+        """Join the tables of linear weights and of embeddings, and the bias of ``model``."""
+        super().__init__()
+        self.bias = nn.Parameter(torch.tensor(float(model.bias)))
+        self.linear = linear
+        self.embeddings = embeddings
+        self.sparse = sparse_gradients(model.embeddings.size)
+        self._schema, self._link = model.schema, model.link
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits, float32 (rows,), and the mean over rows of Σ_i (‖v_i‖² + w_i²), a scalar.
+
+        Args:
+            rows: rows of the tables, int64 (rows, fields).
+        """
+        vectors, weights = (table(rows, sparse=self.sparse) for table in (self.embeddings, self.linear))
+        return logits_and_norms(self.bias, vectors, weights)
+
+    def tables(self) -> list[nn.Parameter]:
+        """Return the parameters whose gradients may be sparse."""
+        return [self.linear.values, self.embeddings.values]
+
+    def others(self) -> list[nn.Parameter]:
+        """Return all other parameters: the bias and the steps."""
+        return [parameter for name, parameter in self.named_parameters() if not name.endswith(".values")]
+
+    def stored(self) -> StoredFM:
+        """Return the model as a file holds it."""
+        return StoredFM(self._schema, self._link, self.bias.item(), self.linear.stored(), self.embeddings.stored())
+
+
+def stored_module(model: FMCheckpoint, counts: Int64Array, embeddings: IntegerTable | KeptTable) -> StoredModule:
+    """Return a model to be tuned, with its linear weights in int8; ``counts`` are int64 (categories,)."""
+    return StoredModule(model, integer_table(model.linear[:, None], model.schema, counts, INT8), embeddings)
 
 
 @dataclass(eq=False)
@@ -84,3 +187,27 @@ def begin_tuning_stored(module: StoredModule, trial: Trial, task: Task) -> Train
     targets = Targets(source, trial.distillation, options.device)
     row_numbers = RowNumbers(source.schema, options.device)
     return TrainableStored(module, optimizers, linear_decay(optimizers, steps), trial.l2, targets, row_numbers)
+
+
+def tune_stored(begin: Callable[[], StoredModule], key: str, name: str, task: Task) -> BaselinePoint:
+    """Return the state that is best on validation data: untuned, or tuned in one of the ways to try.
+
+    Args:
+        begin: makes the module to start from.
+        key: of the baseline.
+        name: of the point.
+        task: what is asked for.
+    """
+    options, rows, valid = task.options, task.data.rows, task.data.valid
+    untuned = begin().stored()  # its size does not change in tuning
+    model = untuned.decode()
+    scores = score_rows(model, valid)
+    task.progress.note(f"{name}, untuned: validation {scores}")
+    best = Fit(model, scores, 0)
+    schedule = Schedule(options.batch_size, options.epochs, None, options.seed)
+    for trial in options.trials if options.epochs else ():
+        run = begin_tuning_stored(begin(), trial, task)
+        title = f"{name}, distillation {trial.distillation:g}, lr {trial.lr:g}, L2 {trial.l2:g}"
+        found = fit(run, rows, valid, schedule, title=title, progress=task.progress, start=(model, scores))
+        best = max(best, found, key=lambda one: one.scores.selection)
+    return BaselinePoint(name, key, untuned.file_bytes, best.model)

@@ -1,9 +1,10 @@
-"""Integers with steps: how far numbers move, which steps are chosen."""
+"""Integers with steps: how far numbers move, which steps are chosen; fake quantization against the paper's formulas."""
 
 import numpy as np
 import pytest
+import torch
 
-from fmcompress.baselines.integers import INT4, INT8, LEAST_STEP, as_float16, best_steps
+from fmcompress.baselines.integers import INT4, INT8, LEAST_STEP, as_float16, best_steps, fake_float16, fake_quantized
 from fmcompress.baselines.stored import IntegerRows
 from fmcompress.fm.schema import Schema
 
@@ -66,3 +67,32 @@ def test_columns_of_zeros_have_steps_that_can_be_divided_by():
     found = best_steps(np.zeros((58, 3), dtype=np.float32), SCHEMA, COUNTS, INT4)
     assert found.dtype == np.float16
     assert (found.astype(np.float64) >= LEAST_STEP).all()
+
+
+@pytest.mark.parametrize("integers", [INT4, INT8])
+def test_numbers_and_gradients_are_those_of_the_paper(integers):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(40, 3, 2)) * integers.highest
+    steps, scales, upstream = rng.uniform(0.3, 2, (3, 2)), rng.uniform(0.1, 1, (3, 1)), rng.normal(size=values.shape)
+    v, s, g, u = (torch.tensor(array, dtype=torch.float64) for array in (values, steps, scales, upstream))
+    v.requires_grad_()
+    s.requires_grad_()
+    found = fake_quantized(v, s, g, integers)
+    (found * u).sum().backward()
+
+    ratios = values / steps
+    inside = (ratios > integers.lowest) & (ratios < integers.highest)
+    assert 0.1 < inside.mean() < 0.9
+    codes = np.clip(np.rint(ratios), integers.lowest, integers.highest)
+    np.testing.assert_allclose(found.detach(), codes * steps)
+    np.testing.assert_allclose(v.grad, upstream * inside, atol=1e-12)
+    slopes = np.where(inside, np.rint(ratios) - ratios, codes)
+    np.testing.assert_allclose(s.grad, scales * (upstream * slopes).sum(axis=0))
+
+
+def test_steps_are_rounded_to_float16_and_their_gradient_passes():
+    steps = torch.tensor([0.1, 0.3333333], requires_grad=True)
+    found = fake_float16(steps)
+    found.sum().backward()
+    np.testing.assert_array_equal(found.detach(), steps.detach().half().float())
+    np.testing.assert_array_equal(steps.grad, [1, 1])

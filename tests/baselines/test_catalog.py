@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fmcompress.baselines import BASELINES, BaselineOptions, Trial, run_baselines
-from fmcompress.baselines import task as task_module
+from fmcompress.baselines import BASELINES, run_baselines
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.serve.compressed_fm import CompressedFM
@@ -82,36 +81,6 @@ def test_the_same_seed_gives_the_same_models(points, source, data, key):
         assert one.model.bias == other.model.bias
 
 
-def test_smaller_fms_are_trained_once_for_all_and_only_where_asked_for(source, data, monkeypatch):
-    trained = []
-
-    def counted(rows, valid, options, *, progress):
-        trained.append((options.dim, options.lr))
-        return train(rows, valid, replace(options, epochs=1), progress=progress)
-
-    train = task_module.train
-    monkeypatch.setattr(task_module, "train", counted)
-    options = replace(OPTIONS, epochs=0, training_lrs=(1e-2, 1e-3))
-    assert not list(run_baselines(["pruning"], source, data, [100], options))
-    assert trained == []
-    assert len(list(run_baselines(KEYS[:3], source, data, [], options))) == 6
-    assert trained == [(2, 1e-2), (2, 1e-3), (4, 1e-2), (4, 1e-3)]
-
-
 def test_unknown_baselines_are_refused_at_once(source, data):
     with pytest.raises(UsageError, match="baseline is 'smaller', expected smaller-fm, "):
         run_baselines(["smaller"], source, data, [])
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"trials": ()}, {"training_lrs": ()}, {"training_lrs": (2.0,)}, {"dims": (0,)}, {"epochs": -1}]
-)
-def test_options_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(UsageError, match="expected"):
-        BaselineOptions(**wrong)
-
-
-@pytest.mark.parametrize("wrong", [{"distillation": 1.5}, {"lr": 0.0}, {"l2": -1.0}, {"l2": float("nan")}])
-def test_trials_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(UsageError, match=next(iter(wrong))):
-        Trial(**({"distillation": 1.0, "lr": 1e-2, "l2": 0.0} | wrong))

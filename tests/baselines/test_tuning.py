@@ -6,10 +6,9 @@ import torch
 
 from fmcompress.backbones.fm_module import RowNumbers
 from fmcompress.baselines.integers import INT4, INT8
-from fmcompress.baselines.options import BaselineOptions, Trial
 from fmcompress.baselines.pruning import pruned_module
 from fmcompress.baselines.smaller import integer_module
-from fmcompress.baselines.task import Task
+from fmcompress.baselines.task import BaselineOptions, Task, Trial
 from fmcompress.baselines.tuning import begin_tuning_stored
 from fmcompress.data.batch import Batch
 from fmcompress.fm.scorer import FMScorer
