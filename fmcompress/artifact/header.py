@@ -1,22 +1,24 @@
-"""What an artifact says of itself: the metadata in its header.
+"""The header of an artifact: what it says of the artifact, and the bytes that it and all the rest take.
 
-``docs/format.md`` is the specification.
+Errors, scores and the budget are known last; the header is filled up with spaces to what their longest texts take, so
+that bytes can be counted beforehand. ``docs/format.md`` is the specification.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from fmcompress.artifact.container import StoredTensor, parse_json
-from fmcompress.artifact.counting import header_bytes, one_tier_each, tensors_of
+from fmcompress.artifact.container import StoredTensor, canonical_json, encode_header, parse_json
 from fmcompress.artifact.metadata import (
     DEFAULTS,
+    LONGEST_ERROR,
     SCHEMA_VERSION,
+    UNSEALED,
     Frame,
     Tier,
     compose,
@@ -24,15 +26,21 @@ from fmcompress.artifact.metadata import (
     encode_entry,
     encode_table_less,
 )
-from fmcompress.artifact.origin import Origin, decode_origin, text, whole
+from fmcompress.artifact.origin import LONGEST, Origin, decode_origin, text, whole
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.fm.links import Link
-from fmcompress.fm.quantizer import Quantizer
-from fmcompress.fm.schema import Schema
-from fmcompress.fm.tiers import by_field, parts_of
+from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
+from fmcompress.fm.schema import Field, Schema
+from fmcompress.fm.tiers import by_field
+
+BIAS_BYTES = 4
 
 _MAX_DIM = 65_536
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# The budget has a place of its own however small it is: were the header a little larger for a larger budget, the
+# smallest budget that works could not be told.
+_LARGEST_BUDGET = 10**12 - 1
+_QUOTES, _COMMA = '""', ","
 
 
 @dataclass(frozen=True)
@@ -41,21 +49,17 @@ class Header:
 
     Attributes:
         frame: what was fixed before quantizing.
-        quantizers: how each part is stored: field by field, tier by tier.
-        errors: expected rise of the loss per row by each part; written with 2 digits, from 1e-9 up to 10⁵.
+        quantizers: how each tier is stored, field by field; a field that is not split is one tier.
+        errors: expected rise of the loss per row by each tier; written with 2 digits, from 1e-9 up to 10⁵.
         origin: where the artifact comes from.
-        tier_sizes: categories in each tier of each field with a table; one tier each where nothing else is said.
+        tier_sizes: categories in each tier of each field with a table.
     """
 
     frame: Frame
     quantizers: tuple[Quantizer, ...]
     errors: tuple[float, ...]
     origin: Origin
-    tier_sizes: tuple[tuple[int, ...], ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.tier_sizes:
-            object.__setattr__(self, "tier_sizes", one_tier_each(self.schema))
+    tier_sizes: tuple[tuple[int, ...], ...]
 
     @property
     def schema(self) -> Schema:
@@ -78,13 +82,8 @@ class Header:
         return self.frame.link_function
 
     @cached_property
-    def parts(self) -> Schema:
-        """The parts of the fields with tables, as a schema of their own."""
-        return parts_of(self.tier_sizes)
-
-    @cached_property
     def tensors(self) -> tuple[StoredTensor, ...]:
-        """The tensors of the artifact in the order of their bytes; values and codes part by part."""
+        """The tensors of the artifact in the order of their bytes; values and codes tier by tier."""
         return tensors_of(self.frame, self.quantizers, self.tier_sizes)
 
     def tensor(self, name: str) -> StoredTensor:
@@ -155,3 +154,101 @@ def _header(found: Mapping[str, Any], vocabulary_bytes: int) -> Header:
         origin=decode_origin(found, regression=frame.link_function.regression),
         tier_sizes=tuple(tuple(tier.size for tier in tiers) for _, tiers in entries if tiers),
     )
+
+
+def tier_bits(sizes: Sequence[int]) -> int:
+    """Return the bits that tell the tier of a category of a field with tiers of these sizes."""
+    return code_bits(len(sizes))
+
+
+def tier_bytes(sizes: Sequence[int]) -> int:
+    """Return the bytes of the stream that tells the tier of each category of a field."""
+    return (sum(sizes) * tier_bits(sizes) + 7) // 8
+
+
+def tensors_of(
+    frame: Frame, quantizers: Sequence[Quantizer], tier_sizes: Sequence[Sequence[int]]
+) -> tuple[StoredTensor, ...]:
+    """Return the tensors of an artifact in the order of their bytes; arguments are those of ``artifact_bytes``."""
+    tiers = list(zip(quantizers, chain.from_iterable(tier_sizes), strict=True))
+    halves = sum(q.scales if q.value_bytes == INT8 else q.values(size, frame.dim) for q, size in tiers)
+    payload = sum(q.payload_bytes(size, frame.dim) for q, size in tiers) + sum(map(tier_bytes, tier_sizes))
+    return frame.tensors(halves, payload - HALF * halves)
+
+
+def artifact_bytes(
+    frame: Frame,
+    origin: Origin,
+    quantizers: Sequence[Quantizer],
+    tier_sizes: Sequence[Sequence[int]] | None = None,
+) -> int:
+    """Return the exact size of an artifact.
+
+    It is the sum of ``fixed_bytes`` and, for each field, of ``entry_bytes``, ``tier_bytes`` and the payloads of its
+    tiers, as long as no tier takes more than it would raw.
+
+    Args:
+        frame: what is fixed of it.
+        origin: what it says of itself.
+        quantizers: of each tier, field by field.
+        tier_sizes: categories in each tier of each field with a table; one tier each where nothing else is said.
+    """
+    sizes = tier_sizes or [(field.cardinality,) for field in frame.schema.fields]
+    tensors = tensors_of(frame, quantizers, sizes)
+    return header_bytes(frame, origin, quantizers, sizes) + sum(tensor.nbytes for tensor in tensors)
+
+
+def header_bytes(
+    frame: Frame,
+    origin: Origin,
+    quantizers: Sequence[Quantizer],
+    tier_sizes: Sequence[Sequence[int]] | None = None,
+) -> int:
+    """Return the bytes that the header takes, whatever the figures in it; arguments are those of ``artifact_bytes``."""
+    sizes = tier_sizes or [(field.cardinality,) for field in frame.schema.fields]
+    entries = sum(map(entry_bytes, frame.schema.fields, by_field(quantizers, sizes), sizes))
+    return _rest_bytes(frame, origin, tensors_of(frame, quantizers, sizes)) + entries
+
+
+def fixed_bytes(frame: Frame, origin: Origin) -> int:
+    """Return the bytes of an artifact that belong to no field with a table.
+
+    They are the bias, the numeric weights, the vocabulary, and the header without the entries of these fields.
+    """
+    return _rest_bytes(frame, origin) + BIAS_BYTES + frame.numeric.nbytes + frame.vocabulary.nbytes
+
+
+def entry_bytes(field: Field, quantizers: Sequence[Quantizer], sizes: Sequence[int]) -> int:
+    """Return the bytes that the entry of a field takes in the header, with its comma.
+
+    Args:
+        field: the field.
+        quantizers: of each of its tiers.
+        sizes: categories in each tier.
+    """
+    tiers = [Tier(size, quantizer, LONGEST_ERROR) for size, quantizer in zip(sizes, quantizers, strict=True)]
+    return _in_header(encode_entry(field, tiers))
+
+
+def table_less_bytes(schema: Schema) -> int:
+    """Return the bytes that the entries of shared and numeric fields take in the header, with their commas."""
+    return sum(map(_in_header, encode_table_less(schema).values()))
+
+
+def _in_header(entry: str) -> int:
+    return len(canonical_json(entry).encode()) - len(_QUOTES) + len(_COMMA)
+
+
+def _rest_bytes(frame: Frame, origin: Origin, tensors: Sequence[StoredTensor] = ()) -> int:
+    """Return the bytes of a header without the entries of fields with tables, one comma less.
+
+    Sizes and offsets of tensors take as much room as in an artifact that holds everything raw, or as in this one.
+    """
+    numbers = frame.schema.categories * (frame.dim + 1)
+    largest = frame.tensors(numbers, HALF * numbers + frame.schema.categories)
+    if tensors:
+        largest = tuple(max(pair, key=lambda tensor: tensor.size) for pair in zip(largest, tensors, strict=True))
+    quality = {name: replace(LONGEST, rows=found.rows) for name, found in origin.quality.items()}
+    longest = replace(origin, budget_bytes=max(_LARGEST_BUDGET, origin.budget_bytes), quality=quality)
+    empty = len(encode_header(compose(frame, longest, [], UNSEALED), largest))
+    return empty + table_less_bytes(frame.schema) - len(_COMMA)

@@ -14,7 +14,7 @@ from fmcompress.artifact.header import Header, decode, encode
 from fmcompress.artifact.layout import (
     LARGEST_INT8,
     FieldLayout,
-    PartLayout,
+    TierLayout,
     decode_numeric,
     encode_numeric,
     field_layouts,
@@ -46,12 +46,11 @@ def save(model: PackedFM, path: str | Path, *, force: bool = False) -> None:
     """
     payload = _payload(model)
     digest = hashlib.sha256(_header_bytes(model.header, UNSEALED))
-    for part in payload:
-        digest.update(part)
+    for tensor in payload:
+        digest.update(tensor)
     with replacing(Path(path), force=force) as file:
         file.write(_header_bytes(model.header, digest.hexdigest()))
-        for part in payload:
-            file.write(part)
+        file.writelines(payload)
 
 
 def read_artifact(path: str | Path) -> PackedFM:
@@ -87,19 +86,19 @@ def _read(data: UInt8Array) -> PackedFM:
     if tensors != header.tensors:
         raise ArtifactError("is damaged: its tensors are not those that its fields need")
     _check_seal(data, start, sha256)
-    parts: dict[str, UInt8Array] = {}
+    arrays: dict[str, UInt8Array] = {}
     for tensor in tensors:
-        parts[tensor.name] = data[start : start + tensor.nbytes]
+        arrays[tensor.name] = data[start : start + tensor.nbytes]
         start += tensor.nbytes
-    numeric = parts.get("numeric", data[:0]).view("<f4")
+    numeric = arrays.get("numeric", data[:0]).view("<f4")
     _check_finite(numeric)
     model = PackedFM(
         header=header,
-        bias=float(parts["bias"].view("<f4")[0]),
-        values=parts["values"].view("<f2"),
-        codes=parts["codes"],
+        bias=float(arrays["bias"].view("<f4")[0]),
+        values=arrays["values"].view("<f2"),
+        codes=arrays["codes"],
         numeric=decode_numeric(numeric, header.frame),
-        vocabulary_data=parts.get("vocabulary"),
+        vocabulary_data=arrays.get("vocabulary"),
     )
     _check_numbers(model)
     if model.vocabulary_data is not None:
@@ -111,8 +110,8 @@ def _check_seal(data: UInt8Array, start: int, sha256: str) -> None:
     """Compare the SHA-256 of the file, its own 64 digits replaced by zeros."""
     head = data[:start].tobytes()
     digest = hashlib.sha256(head.replace(sha256.encode(), UNSEALED.encode()))
-    for at in range(start, len(data), _CHUNK_BYTES):
-        digest.update(data[at : at + _CHUNK_BYTES].data)
+    for chunk in _chunks(data[start:]):
+        digest.update(chunk.data)
     if digest.hexdigest() != sha256:
         raise ArtifactError("is damaged: its SHA-256 is not the one in its header")
 
@@ -123,15 +122,14 @@ def _check_numbers(model: PackedFM) -> None:
     _check_finite(model.values)
     for field in field_layouts(model.header):
         if field.tier_bytes:
-            _check_tiers(model.codes[field.tier_start :][: field.tier_bytes], field)
-        for part in field.parts:
-            _check_tables(model, part)
-            _check_codes(model.codes[part.code_start :][: part.code_bytes], part)
+            _check_tiers(model.codes[field.tier_stream], field)
+        for tier in field.tiers:
+            _check_tables(model, tier)
+            _check_codes(model.codes[tier.stream], tier)
 
 
 def _check_finite(numbers: AnyArray) -> None:
-    chunks = (numbers[at : at + _CHUNK_BYTES] for at in range(0, len(numbers), _CHUNK_BYTES))
-    if not all(np.isfinite(chunk).all() for chunk in chunks):
+    if not all(np.isfinite(chunk).all() for chunk in _chunks(numbers)):
         raise ArtifactError("is damaged: it holds NaN or infinite weights")
 
 
@@ -143,24 +141,22 @@ def _check_tiers(stream: UInt8Array, field: FieldLayout) -> None:
         raise ArtifactError("is damaged: its tiers have not as many categories as its header says")
 
 
-def _check_tables(model: PackedFM, part: PartLayout) -> None:
+def _check_tables(model: PackedFM, tier: TierLayout) -> None:
     """Check what is stored in int8; scales are known to be finite."""
-    for table in (*part.tables, part.linear):
+    for table in tier.all_tables:
         if table.scale is None:
             return
-        numbers = model.codes[table.rows].view(np.int8)
-        chunks = (numbers[at : at + _CHUNK_BYTES] for at in range(0, len(numbers), _CHUNK_BYTES))
-        if any((chunk < -LARGEST_INT8).any() for chunk in chunks):
+        if any((chunk < -LARGEST_INT8).any() for chunk in _chunks(model.codes[table.rows].view(np.int8))):
             raise ArtifactError(f"is damaged: a number in int8 is below -{LARGEST_INT8}")
         if np.signbit(model.values[table.scale]):
             raise ArtifactError("is damaged: it holds a negative scale")
 
 
-def _check_codes(stream: UInt8Array, part: PartLayout) -> None:
-    sizes = part.quantizer.code_sizes
+def _check_codes(stream: UInt8Array, tier: TierLayout) -> None:
+    sizes = tier.quantizer.code_sizes
     if all(size == 1 << code_bits(size) for size in sizes):
         return  # every code of this width names a codeword
-    for codes in _unpacked(stream, part.cardinality, part.quantizer.widths):
+    for codes in _unpacked(stream, tier.cardinality, tier.quantizer.widths):
         if (codes >= np.array(sizes)).any():
             raise ArtifactError("is damaged: a code names a codeword that does not exist")
 
@@ -171,6 +167,11 @@ def _check_vocabulary(data: UInt8Array, schema: Schema) -> None:
         check_ids(largest_ids(data.data), schema)
     except (ValueError, UsageError) as error:
         raise ArtifactError(f"is damaged: {str(error)[:100]}") from error
+
+
+def _chunks(numbers: AnyArray) -> Iterator[AnyArray]:
+    """Yield the numbers of an array, of any dtype (numbers,), not too many at a time."""
+    return (numbers[at : at + _CHUNK_BYTES] for at in range(0, len(numbers), _CHUNK_BYTES))
 
 
 def _unpacked(stream: UInt8Array, rows: int, widths: tuple[int, ...]) -> Iterator[UInt16Array]:

@@ -13,8 +13,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from fmcompress.artifact.counting import tier_bits, tier_bytes
-from fmcompress.artifact.header import Header
+from fmcompress.artifact.header import Header, tier_bits, tier_bytes
 from fmcompress.artifact.metadata import Frame
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized_fm import table_shapes
@@ -58,8 +57,8 @@ class TableLayout:
 
 
 @dataclass(frozen=True)
-class PartLayout:
-    """Where one part lies: a field, or one tier of it.
+class TierLayout:
+    """Where one tier of a field lies, or all of a field that is not split.
 
     Attributes:
         quantizer: how it is stored.
@@ -77,6 +76,16 @@ class PartLayout:
     code_start: int
     code_bytes: int
 
+    @property
+    def all_tables(self) -> tuple[TableLayout, ...]:
+        """The tables in the order of their bytes, that of the linear weights last."""
+        return (*self.tables, self.linear)
+
+    @property
+    def stream(self) -> slice:
+        """The bit stream in the codes."""
+        return slice(self.code_start, self.code_start + self.code_bytes)
+
 
 @dataclass(frozen=True)
 class FieldLayout:
@@ -86,13 +95,18 @@ class FieldLayout:
         sizes: categories in each tier.
         tier_start: start of the stream that tells the tiers of the categories in the codes, in bytes.
         tier_bytes: size of that stream; 0 for one tier.
-        parts: the tiers.
+        tiers: each of its tiers.
     """
 
     sizes: tuple[int, ...]
     tier_start: int
     tier_bytes: int
-    parts: tuple[PartLayout, ...]
+    tiers: tuple[TierLayout, ...]
+
+    @property
+    def tier_stream(self) -> slice:
+        """The stream of the tiers in the codes."""
+        return slice(self.tier_start, self.tier_start + self.tier_bytes)
 
     @property
     def tier_widths(self) -> tuple[int, ...]:
@@ -107,10 +121,10 @@ def field_layouts(header: Header) -> Iterator[FieldLayout]:
         yield walk.field(sizes, quantizers)
 
 
-def part_layouts(header: Header) -> Iterator[PartLayout]:
-    """Yield where each part lies, field by field, tier by tier."""
+def tier_layouts(header: Header) -> Iterator[TierLayout]:
+    """Yield where each tier lies, field by field."""
     for field in field_layouts(header):
-        yield from field.parts
+        yield from field.tiers
 
 
 class _Walk:
@@ -121,26 +135,29 @@ class _Walk:
         self._value = self._code = 0
 
     def field(self, sizes: tuple[int, ...], quantizers: Sequence[Quantizer]) -> FieldLayout:
-        tier_start, size = self._code, tier_bytes(sizes)
-        self._code += size
-        return FieldLayout(sizes, tier_start, size, tuple(map(self._part, sizes, quantizers)))
+        size = tier_bytes(sizes)
+        return FieldLayout(sizes, self._codes(size), size, tuple(map(self._tier, sizes, quantizers)))
 
-    def _part(self, cardinality: int, quantizer: Quantizer) -> PartLayout:
+    def _tier(self, cardinality: int, quantizer: Quantizer) -> TierLayout:
         shapes = [*table_shapes(quantizer, cardinality, self._dim), (quantizer.linear_values(cardinality),)]
         *tables, linear = [self._table(shape, quantizer) for shape in shapes]
-        code_start, code_bytes = self._code, quantizer.code_bytes(cardinality)
-        self._code += code_bytes
-        return PartLayout(quantizer, cardinality, tuple(tables), linear, code_start, code_bytes)
+        size = quantizer.code_bytes(cardinality)
+        return TierLayout(quantizer, cardinality, tuple(tables), linear, self._codes(size), size)
 
     def _table(self, shape: tuple[int, ...], quantizer: Quantizer) -> TableLayout:
+        size = math.prod(shape)
         if quantizer.value_bytes == INT8:
-            table = TableLayout(shape, self._code, self._value)
-            self._code += table.size
-            self._value += 1
-        else:
-            table = TableLayout(shape, self._value)
-            self._value += table.size
-        return table
+            return TableLayout(shape, self._codes(size), self._values(1))
+        return TableLayout(shape, self._values(size))
+
+    def _values(self, count: int) -> int:
+        """Return where the next values begin."""
+        self._value += count
+        return self._value - count
+
+    def _codes(self, count: int) -> int:
+        self._code += count
+        return self._code - count
 
 
 def write_table(table: Float32Array, place: TableLayout, values: Float16Array, codes: UInt8Array) -> None:
@@ -224,8 +241,8 @@ def _half_above(number: float) -> np.float16:
 def encode_numeric(weights: NumericWeights, frame: Frame) -> Float32Array:
     """Return the numbers of the tensor, float32 (numbers,): of each field w, then v unless it is linear only."""
     fields = zip(frame.schema.numeric, weights.linear, weights.embeddings, strict=True)
-    parts = [part for field, w, v in fields for part in ([w], v[: 0 if field.linear_only else None])]
-    return np.concatenate([np.empty(0), *parts]).astype("<f4")
+    numbers = [own for field, w, v in fields for own in ([w], v[: 0 if field.linear_only else None])]
+    return np.concatenate([np.empty(0), *numbers]).astype("<f4")
 
 
 def decode_numeric(numbers: Float32Array, frame: Frame) -> NumericWeights:

@@ -17,13 +17,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from fmcompress.artifact.container import StoredTensor, canonical_json
 from fmcompress.artifact.origin import DEFAULTS as OF_ORIGIN
 from fmcompress.artifact.origin import Origin, encode_origin, number, text, whole
 from fmcompress.errors import UsageError
+from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link, parse_link
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.tiers import MAX_TIERS
@@ -48,17 +50,6 @@ _MAX_NUMERIC = 2**26
 
 _MAX_ERROR = 1e5
 _ERROR_DECIMALS = 9
-
-
-class _Machine(Protocol):
-    """A factorization machine, quantized or not."""
-
-    @property
-    def schema(self) -> Schema: ...
-    @property
-    def dim(self) -> int: ...
-    @property
-    def link(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +77,7 @@ class Frame:
             raise UsageError(f"{len(self.schema.numeric):,} numeric fields are too many for embeddings of {self.dim}")
 
     @classmethod
-    def of(cls, model: _Machine, *, vocabulary_bytes: int = 0) -> Frame:
+    def of(cls, model: FMCheckpoint | QuantizedFM, *, vocabulary_bytes: int = 0) -> Frame:
         """Return the frame of a checkpoint's or a quantized model's artifact."""
         return cls(model.schema, model.dim, model.link, vocabulary_bytes)
 

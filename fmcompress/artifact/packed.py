@@ -11,13 +11,13 @@ import numpy as np
 
 from fmcompress.artifact.bitpack import pack, unpack
 from fmcompress.artifact.header import Header
-from fmcompress.artifact.layout import FieldLayout, TableLayout, field_layouts, part_layouts, read_table, write_table
+from fmcompress.artifact.layout import FieldLayout, field_layouts, read_table, tier_layouts, write_table
 from fmcompress.artifact.metadata import Frame
 from fmcompress.artifact.origin import Origin
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import Schema
-from fmcompress.fm.tiers import Tiers, by_field
+from fmcompress.fm.tiers import Tiers
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.types import AnyArray, Float16Array, UInt8Array, UInt16Array
 
@@ -73,8 +73,8 @@ class PackedFM:
         of = np.zeros(self.schema.categories, dtype=np.uint8)
         for number, field in enumerate(field_layouts(self.header)):
             if field.tier_bytes:
-                stream = self.codes[field.tier_start :][: field.tier_bytes]
-                of[self.schema.rows(number)] = unpack(stream, sum(field.sizes), field.tier_widths)[:, 0]
+                tiers = unpack(self.codes[field.tier_stream], sum(field.sizes), field.tier_widths)
+                of[self.schema.rows(number)] = tiers[:, 0]
         return Tiers(self.schema, of)
 
 
@@ -85,41 +85,34 @@ def pack_model(model: QuantizedFM, origin: Origin) -> PackedFM:
     """Return the packed form of a quantized factorization machine; its numbers are rounded as they are stored."""
     header = Header(
         frame=Frame.of(model),
-        quantizers=tuple(part.quantizer for part in model.fields),
-        errors=tuple(part.error for part in model.fields),
+        quantizers=tuple(tier.quantizer for tier in model.fields),
+        errors=tuple(tier.error for tier in model.fields),
         origin=origin,
         tier_sizes=model.tiers.sizes,
     )
-    packed_values = np.empty(header.tensor("values").size, dtype=np.float16)
-    packed_codes = np.empty(header.tensor("codes").size, dtype=np.uint8)
-    tiers, parts = model.schema.split(model.tiers.of), by_field(model.fields, header.tier_sizes)
-    for field, of, own in zip(field_layouts(header), tiers, parts, strict=True):
-        packed_codes[field.tier_start :][: field.tier_bytes] = pack(of[:, None].astype(np.uint16), field.tier_widths)
-        for place, part in zip(field.parts, own, strict=True):
-            tables = zip((*place.tables, place.linear), (*part.tables, part.linear_table), strict=True)
-            for table_place, table in tables:
-                write_table(table, table_place, packed_values, packed_codes)
-            packed_codes[place.code_start :][: place.code_bytes] = pack(_all_codes(part), place.quantizer.widths)
+    values = np.empty(header.tensor("values").size, dtype=np.float16)
+    codes = np.empty(header.tensor("codes").size, dtype=np.uint8)
+    for field, of in zip(field_layouts(header), model.schema.split(model.tiers.of), strict=True):
+        codes[field.tier_stream] = pack(of[:, None].astype(np.uint16), field.tier_widths)
+    for place, tier in zip(tier_layouts(header), model.fields, strict=True):
+        for table_place, table in zip(place.all_tables, (*tier.tables, tier.linear_table), strict=True):
+            write_table(table, table_place, values, codes)
+        codes[place.stream] = pack(_all_codes(tier), place.quantizer.widths)
     largest = float(np.finfo(np.float32).max)
     bias = float(np.float32(min(max(model.bias, -largest), largest)))
-    return PackedFM(header, bias, packed_values, packed_codes, model.numeric)
+    return PackedFM(header, bias, values, codes, model.numeric)
 
 
 def unpack_model(model: PackedFM) -> QuantizedFM:
     """Return the working form of a packed model: the inverse of ``pack_model``, after its rounding."""
     fields = []
-    for place, error in zip(part_layouts(model.header), model.header.errors, strict=True):
-        stream = model.codes[place.code_start :][: place.code_bytes]
-        codes = unpack(stream, place.cardinality, place.quantizer.widths)
-        subspaces = len(place.quantizer.codewords)
+    for place, error in zip(tier_layouts(model.header), model.header.errors, strict=True):
+        *tables, linear_table = [read_table(table, model.values, model.codes) for table in place.all_tables]
+        codes = unpack(model.codes[place.stream], place.cardinality, place.quantizer.widths)
+        embedding_codes, linear_codes = np.split(codes, [len(place.quantizer.codewords)], axis=1)
         fields.append(
             QuantizedField(
-                quantizer=place.quantizer,
-                tables=tuple(read_table(table, model.values, model.codes) for table in place.tables),
-                codes=codes[:, :subspaces],
-                linear_table=read_table(place.linear, model.values, model.codes),
-                linear_codes=codes[:, subspaces:].reshape(-1),
-                error=error,
+                place.quantizer, tuple(tables), embedding_codes, linear_table, linear_codes.reshape(-1), error
             )
         )
     header = model.header
@@ -147,7 +140,7 @@ def _all_codes(field: QuantizedField) -> UInt16Array:
 
 
 def stored_pieces(model: PackedFM) -> dict[str, list[AnyArray]]:
-    """Return what is stored of each field, by name: views, in the order of the bytes; nothing of those that share."""
+    """Return what is stored of each field by its name, views (numbers,) of any dtype; nothing of those that share."""
     found: dict[str, list[AnyArray]] = {
         field.name: list(_pieces(model, layout))
         for field, layout in zip(model.schema.fields, field_layouts(model.header), strict=True)
@@ -158,21 +151,17 @@ def stored_pieces(model: PackedFM) -> dict[str, list[AnyArray]]:
 
 
 def same_pieces(one: Sequence[AnyArray], other: Sequence[AnyArray]) -> bool:
-    """Return whether the contents of two fields are the same."""
+    """Return whether what is stored of two fields, see ``stored_pieces``, is the same; arrays (numbers,), any dtype."""
     return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
 def _pieces(model: PackedFM, layout: FieldLayout) -> Iterator[AnyArray]:
-    yield model.codes[layout.tier_start :][: layout.tier_bytes]
-    for part in layout.parts:
-        for table in (*part.tables, part.linear):
-            yield from _stored_table(model, table)
-        yield model.codes[part.code_start :][: part.code_bytes]
-
-
-def _stored_table(model: PackedFM, table: TableLayout) -> Iterator[AnyArray]:
-    if table.scale is None:
-        yield model.values[table.rows]
-    else:
-        yield model.codes[table.rows]
-        yield model.values[table.scale : table.scale + 1]
+    yield model.codes[layout.tier_stream]
+    for tier in layout.tiers:
+        for table in tier.all_tables:
+            if table.scale is None:
+                yield model.values[table.rows]
+            else:
+                yield model.codes[table.rows]
+                yield model.values[table.scale : table.scale + 1]
+        yield model.codes[tier.stream]

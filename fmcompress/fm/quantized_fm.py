@@ -56,8 +56,8 @@ class QuantizedFM:
         dim: embedding size l.
         link: from logit to prediction.
         bias: w_0.
-        fields: the quantized parts: field by field in the order of the schema's tables, tier by tier.
-        tiers: how the fields are split; each field is one part where nothing else is said.
+        fields: the quantized tiers, field by field in the order of the schema's tables.
+        tiers: how the fields are split; each field is one tier where nothing else is said.
         numeric: weights of the numeric fields, which are not quantized; None where there are none.
     """
 
@@ -74,11 +74,6 @@ class QuantizedFM:
             object.__setattr__(self, "tiers", Tiers.none(self.schema))
         if self.numeric is None:
             object.__setattr__(self, "numeric", NumericWeights.none(self.dim))
-
-    @property
-    def parts(self) -> Schema:
-        """The parts, as a schema of their own."""
-        return self.tiers.parts
 
 
 def decode(tables: Sequence[npt.NDArray[np.float32]], codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:

@@ -1,8 +1,8 @@
-"""Tiers: the categories of a field, split by how often they are seen, so that each part has a quantizer of its own.
+"""Tiers: the categories of a field, split by how often they are seen, so that each tier has a quantizer of its own.
 
 An error in a frequent category costs more than one in a rare one, and so do the bits that it is worth. In a
-factorization machine a field may be cut into parts freely: exactly one category of the field is active in a row, in
-one of the parts, and the others are missing. So everything that works on fields works on parts.
+factorization machine a field may be cut into tiers freely: exactly one category of the field is active in a row, in
+one of the tiers, and the others are missing. So everything that works on fields works on tiers, each as a field.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from itertools import islice
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from fmcompress.fm.schema import Schema
+from fmcompress.fm.schema import MISSING, Schema
+from fmcompress.types import Int8Array, Int32Array, Int64Array, UInt8Array
 
 T = TypeVar("T")
 
@@ -24,18 +24,9 @@ MAX_TIERS = 4
 """Most tiers of a field: the tier of a category takes two bits at most."""
 
 
-def parts_of(sizes: Sequence[Sequence[int]]) -> Schema:
-    """Return the parts of fields as a schema: field by field, tier by tier; they are named ``field.tier``, in numbers.
-
-    Args:
-        sizes: categories in each tier of each field.
-    """
-    return Schema.of((f"{field}.{tier}", size) for field, own in enumerate(sizes) for tier, size in enumerate(own))
-
-
-def by_field(parts: Iterable[T], sizes: Sequence[Sequence[int]]) -> Iterator[list[T]]:
-    """Yield what belongs to the parts of each field: a list for each field, of as many things as it has tiers."""
-    remaining = iter(parts)
+def by_field(of_tiers: Iterable[T], sizes: Sequence[Sequence[int]]) -> Iterator[list[T]]:
+    """Yield what belongs to the tiers of each field: a list for each field, of as many things as it has tiers."""
+    remaining = iter(of_tiers)
     for own in sizes:
         yield list(islice(remaining, len(own)))
 
@@ -50,7 +41,7 @@ class Tiers:
     """
 
     schema: Schema
-    of: npt.NDArray[np.uint8]
+    of: UInt8Array
 
     @classmethod
     def none(cls, schema: Schema) -> Tiers:
@@ -60,51 +51,52 @@ class Tiers:
     @cached_property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
         """Categories in each tier of each field."""
-        return tuple(tuple(np.bincount(part).tolist()) for part in self.schema.split(self.of))
+        return tuple(tuple(np.bincount(own).tolist()) for own in self.schema.split(self.of))
 
     @cached_property
-    def parts(self) -> Schema:
-        """The parts as a schema, see ``parts_of``."""
-        return parts_of(self.sizes)
+    def as_fields(self) -> Schema:
+        """The tiers as a schema, field by field, tier by tier; they are named ``field.tier``, in numbers."""
+        sizes = ((f"{field}.{tier}", size) for field, own in enumerate(self.sizes) for tier, size in enumerate(own))
+        return Schema.of(sizes)
 
     @cached_property
-    def field_of(self) -> npt.NDArray[np.int64]:
-        """Column of the field of each part, int64 (parts,)."""
+    def field_of(self) -> Int64Array:
+        """Column of the field of each tier, int64 (tiers,)."""
         return np.repeat(np.arange(len(self.schema)), [len(sizes) for sizes in self.sizes])
 
     @cached_property
-    def order(self) -> npt.NDArray[np.int64]:
-        """Row of the schema's tables of each row of the parts' tables, int64 (categories,); in a part they rise."""
+    def order(self) -> Int64Array:
+        """Row of the schema's tables of each row of the tiers' tables, int64 (categories,); in a tier they rise."""
         field = np.repeat(np.arange(len(self.schema)), self.schema.cardinalities)
         return np.lexsort((self.of, field))
 
-    def ids(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-        """Return ids in the parts, -1 in all parts of a field but the one of its category, int32 (rows, parts).
+    def ids(self, ids: Int32Array) -> Int32Array:
+        """Return ids in the tiers, -1 in all tiers of a field but the one of its category, int32 (rows, tiers).
 
         Args:
             ids: category ids in the fields, -1 where a value is missing, int32 (rows, fields).
         """
-        found = np.full((len(ids), len(self.parts)), -1, dtype=np.int32)
-        part = 0
+        found = np.full((len(ids), len(self.as_fields)), MISSING, dtype=np.int32)
+        first = 0
         for field, sizes in enumerate(self.sizes):
             own = ids[:, field]
             if len(sizes) == 1:
-                found[:, part] = own
+                found[:, first] = own
             else:
                 tier, position = (table[own] for table in self._places[field])
                 for number in range(len(sizes)):
-                    found[:, part + number] = np.where(tier == number, position, -1)
-            part += len(sizes)
+                    found[:, first + number] = np.where(tier == number, position, MISSING)
+            first += len(sizes)
         return found
 
     @cached_property
-    def _places(self) -> list[tuple[npt.NDArray[np.int8], npt.NDArray[np.int32]]]:
+    def _places(self) -> list[tuple[Int8Array, Int32Array]]:
         """Tier and position in it of each category of each field; the last, which -1 finds, is in no tier."""
         places = []
-        for part in self.schema.split(self.of):
-            position = np.full(len(part) + 1, -1, dtype=np.int32)
-            for tier in range(int(part.max()) + 1):
-                own = np.flatnonzero(part == tier)
-                position[own] = np.arange(len(own))
-            places.append((np.append(part, -1).astype(np.int8), position))
+        for own in self.schema.split(self.of):
+            position = np.full(len(own) + 1, MISSING, dtype=np.int32)
+            for tier in range(int(own.max()) + 1):
+                members = np.flatnonzero(own == tier)
+                position[members] = np.arange(len(members))
+            places.append((np.append(own, -1).astype(np.int8), position))
         return places

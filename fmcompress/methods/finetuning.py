@@ -89,5 +89,5 @@ def straight_through(
         return CodeUpdate()
     seen = np.ones(teacher.schema.categories, dtype=np.int64) if counts is None else counts
     return StraightThrough(
-        tiers.parts.split(teacher.embeddings[tiers.order]), tiers.parts.split(seen[tiers.order]), options.moving
+        tiers.as_fields.split(teacher.embeddings[tiers.order]), tiers.as_fields.split(seen[tiers.order]), options.moving
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fmcompress.artifact import Header
-from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
+from fmcompress.artifact.layout import FieldLayout, TierLayout, field_layouts
 from fmcompress.fm.quantizer import embedding_spec, linear_spec
 from fmcompress.fm.schema import Field, NumericField, SharedField
 from fmcompress.fm.tiers import by_field
@@ -129,8 +129,8 @@ def _numeric_report(field: NumericField, dim: int, file_bytes: int) -> FieldRepo
 def _table_report(layout: FieldLayout, field: Field, errors: Sequence[float], file_bytes: int) -> FieldReport:
     names = [f"{field.name}, tier {number} of {len(errors)}" for number in range(1, len(errors) + 1)]
     tiers = tuple(
-        _part_report(part, tier, error, file_bytes)
-        for part, tier, error in zip(layout.parts, names, errors, strict=True)
+        _tier_report(tier, name, error, file_bytes)
+        for tier, name, error in zip(layout.tiers, names, errors, strict=True)
     )
     if len(tiers) == 1:
         return replace(tiers[0], name=field.name, pad=field.pad)
@@ -153,16 +153,16 @@ def _table_report(layout: FieldLayout, field: Field, errors: Sequence[float], fi
     )
 
 
-def _part_report(part: PartLayout, name: str, error: float, file_bytes: int) -> FieldReport:
-    quantizer = part.quantizer
-    vector_bytes = sum(table.nbytes for table in part.tables)
+def _tier_report(tier: TierLayout, name: str, error: float, file_bytes: int) -> FieldReport:
+    quantizer = tier.quantizer
+    vector_bytes = sum(table.nbytes for table in tier.tables)
     # Codes of both kinds share a stream: the linear weight's are what the stream would be shorter without.
-    codes_bytes = (part.cardinality * quantizer.embedding_code_bits + 7) // 8
-    linear_bytes = part.linear.nbytes + part.code_bytes - codes_bytes
+    codes_bytes = (tier.cardinality * quantizer.embedding_code_bits + 7) // 8
+    linear_bytes = tier.linear.nbytes + tier.code_bytes - codes_bytes
     total = vector_bytes + codes_bytes + linear_bytes
     return FieldReport(
         name=name,
-        cardinality=part.cardinality,
+        cardinality=tier.cardinality,
         quantizer=embedding_spec(quantizer),
         linear_quantizer=linear_spec(quantizer),
         code_bits=quantizer.row_bits,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcompress.artifact import Header, PackedFM, Quality, read_artifact
-from fmcompress.artifact.counting import BIAS_BYTES, tier_bytes
+from fmcompress.artifact.header import BIAS_BYTES, tier_bytes
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.reporting.fields import FLOAT_BYTES, FieldReport, field_reports
@@ -195,7 +196,7 @@ def report(artifact: str | Path | CompressedFM) -> Report:
         resident_bytes=resident_bytes(header),
         decoded_bytes=fp32_bytes + BIAS_BYTES,
         paper_params_mib=_paper_mib(header, header.quantizers) + sum(map(tier_bytes, header.tier_sizes)) / MIB,
-        paper_fm_mib=_paper_mib(header, (Quantizer(),) * len(header.parts)),
+        paper_fm_mib=_paper_mib(header, (Quantizer(),) * len(header.quantizers)),
         dim=header.dim,
         link=header.link,
         method=origin.method,
@@ -225,5 +226,5 @@ def _rise(quality: Mapping[str, Quality], name: str) -> float | None:
 def _paper_mib(header: Header, quantizers: tuple[Quantizer, ...]) -> float:
     """Return the paper's figure, in which embeddings of numeric fields are floats like any other."""
     numeric = header.frame.numeric.nbytes - FLOAT_BYTES * len(header.schema.numeric)
-    cardinalities = [part.cardinality for part in header.parts.fields]
+    cardinalities = list(chain.from_iterable(header.tier_sizes))
     return paper_params_mib(cardinalities, quantizers, header.dim) + numeric / MIB

@@ -17,8 +17,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from fmcompress.artifact.counting import tier_bits
-from fmcompress.artifact.layout import FieldLayout, PartLayout
+from fmcompress.artifact.header import tier_bits
+from fmcompress.artifact.layout import FieldLayout, TierLayout
 from fmcompress.serve.memory import words_of_tiers
 from fmcompress.types import Int32Array, Int64Array, UInt8Array, UInt64Array
 
@@ -56,7 +56,7 @@ class _Window:
 class CodeReader:
     """Reads the codes of fields that have the same number of codes per row."""
 
-    def __init__(self, words: UInt64Array, fields: Sequence[PartLayout]) -> None:
+    def __init__(self, words: UInt64Array, fields: Sequence[TierLayout]) -> None:
         """Lay out the windows.
 
         Args:
@@ -64,9 +64,9 @@ class CodeReader:
             fields: the fields to read, each with the same number of codes.
         """
         self._words = words
-        self._row_bits = np.array([parts.quantizer.row_bits for parts in fields], dtype=np.uint64)
-        start_bits = np.array([8 * parts.code_start for parts in fields], dtype=np.uint64)
-        widths = np.array([parts.quantizer.widths for parts in fields], dtype=np.uint64)
+        self._row_bits = np.array([tier.quantizer.row_bits for tier in fields], dtype=np.uint64)
+        start_bits = np.array([8 * tier.code_start for tier in fields], dtype=np.uint64)
+        widths = np.array([tier.quantizer.widths for tier in fields], dtype=np.uint64)
         ends = np.cumsum(widths, axis=1, dtype=np.uint64)
         begins = ends - widths
         masks = (np.uint64(1) << widths) - np.uint64(1)

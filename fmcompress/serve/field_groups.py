@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn.functional import embedding_bag
 
-from fmcompress.artifact.layout import PartLayout, TableLayout, read_table
+from fmcompress.artifact.layout import TableLayout, TierLayout, read_table
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.serve.bit_streams import CodeReader
@@ -47,33 +47,33 @@ class Sums:
     scalars: Float32Array
 
 
-def groups_of(model: PackedFM, words: UInt64Array, parts: Sequence[PartLayout]) -> list[Group]:
+def groups_of(model: PackedFM, words: UInt64Array, tiers: Sequence[TierLayout]) -> list[Group]:
     """Return groups of columns, by the way in which embedding and linear weight are found.
 
     Args:
         model: the model.
         words: its codes, uint64 (words,), see ``as_words``.
-        parts: where what each column of ids looks up lies; a part may stand here several times.
+        tiers: where what each column of ids looks up lies; a tier may stand here several times.
     """
-    folded: dict[int, PartLayout] = {}
-    plain: dict[int, PartLayout] = {}
-    linear: dict[int, PartLayout] = {}
-    coded: dict[tuple[int, int], dict[int, PartLayout]] = {}
+    folded: dict[int, TierLayout] = {}
+    plain: dict[int, TierLayout] = {}
+    linear: dict[int, TierLayout] = {}
+    coded: dict[tuple[int, int], dict[int, TierLayout]] = {}
     groups: list[Group] = []
-    for column, part in enumerate(parts):
-        kind = part.quantizer
-        if folds_linear(part):
-            folded[column] = part
+    for column, tier in enumerate(tiers):
+        kind = tier.quantizer
+        if folds_linear(tier):
+            folded[column] = tier
         elif kind.row_bits or len(kind.codewords) > 1:
-            coded.setdefault((len(kind.codewords), len(kind.widths)), {})[column] = part
+            coded.setdefault((len(kind.codewords), len(kind.widths)), {})[column] = tier
         else:
-            linear[column] = part
+            linear[column] = tier
         if column in folded or (column not in linear and not kind.raw):
             continue
-        if stays_packed(part):
-            groups.append(_MappedPart(model, words, column, part))
+        if stays_packed(tier):
+            groups.append(_MappedTier(model, words, column, tier))
         else:
-            plain[column] = part
+            plain[column] = tier
     if folded:
         groups.append(_PlainFields(model, folded, with_linear=True))
     if plain:
@@ -112,11 +112,11 @@ class _Bags:
 class _PlainFields:
     """Fields whose embedding is found by the id itself, or is shared by all ids."""
 
-    def __init__(self, model: PackedFM, columns: Mapping[int, PartLayout], *, with_linear: bool) -> None:
+    def __init__(self, model: PackedFM, columns: Mapping[int, TierLayout], *, with_linear: bool) -> None:
         self._columns = list(columns)
-        parts, places = _once(columns.values())
-        tables = [_table(model, part.tables[0]) for part in parts]
-        extra = [_table(model, part.linear) if with_linear else np.zeros(1, np.float32) for part in parts]
+        tiers, places = _once(columns.values())
+        tables = [_table(model, tier.tables[0]) for tier in tiers]
+        extra = [_table(model, tier.linear) if with_linear else np.zeros(1, np.float32) for tier in tiers]
         self._bags = _Bags(tables, extra)
         self._starts = self._bags.starts[places]
         self._steps = _steps(tables)[places]
@@ -130,12 +130,12 @@ class _PlainFields:
         sums.scalars += bags[:, -1]
 
 
-class _MappedPart:
-    """A part with many raw embeddings: in fp16 they stay in the file, in int8 among the codes."""
+class _MappedTier:
+    """A tier with many raw embeddings: in fp16 they stay in the file, in int8 among the codes."""
 
-    def __init__(self, model: PackedFM, words: UInt64Array, column: int, part: PartLayout) -> None:
+    def __init__(self, model: PackedFM, words: UInt64Array, column: int, tier: TierLayout) -> None:
         self._column = column
-        (place,) = part.tables
+        (place,) = tier.tables
         stored = model.values if place.scale is None else words.view(np.int8)
         self._table = stored[place.rows].reshape(place.shape)
         self._scale = np.float32(1 if place.scale is None else model.values[place.scale])
@@ -151,18 +151,18 @@ class _MappedPart:
 class _CodedFields:
     """Fields with the same number of codes, which name codewords, or linear weights, or both."""
 
-    def __init__(self, model: PackedFM, words: UInt64Array, columns: Mapping[int, PartLayout]) -> None:
+    def __init__(self, model: PackedFM, words: UInt64Array, columns: Mapping[int, TierLayout]) -> None:
         self._columns = list(columns)
         self._reader = CodeReader(words, list(columns.values()))
-        parts, places = _once(columns.values())
-        self._codes = len(parts[0].quantizer.widths)
-        self._subspaces = len(parts[0].quantizer.codewords)
+        tiers, places = _once(columns.values())
+        self._codes = len(tiers[0].quantizer.widths)
+        self._subspaces = len(tiers[0].quantizer.codewords)
         self._linear = _LinearTable(model, columns.values())
         if self._subspaces:
             self._sizes = [end - start for start, end in subspace_bounds(model.header.dim, self._subspaces)]
-            tables = [_table(model, part.tables[d]) for d in range(self._subspaces) for part in parts]
+            tables = [_table(model, tier.tables[d]) for d in range(self._subspaces) for tier in tiers]
             self._bags = _Bags(tables, [np.zeros(1, np.float32)] * len(tables))
-            self._starts = self._bags.starts[:-1].reshape(self._subspaces, 1, len(parts))[:, :, places]
+            self._starts = self._bags.starts[:-1].reshape(self._subspaces, 1, len(tiers))[:, :, places]
 
     def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:
         own = ids[:, self._columns]
@@ -187,7 +187,7 @@ class _CodedFields:
 class _LinearFields:
     """Fields whose linear weight is found by the id itself, and not along with the embedding."""
 
-    def __init__(self, model: PackedFM, columns: Mapping[int, PartLayout]) -> None:
+    def __init__(self, model: PackedFM, columns: Mapping[int, TierLayout]) -> None:
         self._columns = list(columns)
         self._linear = _LinearTable(model, columns.values())
 
@@ -198,9 +198,9 @@ class _LinearFields:
 class _LinearTable:
     """Linear weights of some fields, or their codebooks; the last one, 0, is that of missing values."""
 
-    def __init__(self, model: PackedFM, columns: Iterable[PartLayout]) -> None:
-        parts, places = _once(columns)
-        tables = [_table(model, part.linear) for part in parts]
+    def __init__(self, model: PackedFM, columns: Iterable[TierLayout]) -> None:
+        tiers, places = _once(columns)
+        tables = [_table(model, tier.linear) for tier in tiers]
         self._starts = np.cumsum([0] + [len(table) for table in tables])[places]
         self._steps = _steps(tables)[places]
         self._table = np.concatenate([*tables, np.zeros(1, np.float32)])
@@ -212,10 +212,10 @@ class _LinearTable:
         sums.scalars += self._table.take(rows).sum(axis=1)
 
 
-def _once(parts: Iterable[PartLayout]) -> tuple[list[PartLayout], list[int]]:
-    """Return parts, each once, and the place among them of each of those given."""
-    places: dict[PartLayout, int] = {}
-    of = [places.setdefault(part, len(places)) for part in parts]
+def _once(tiers: Iterable[TierLayout]) -> tuple[list[TierLayout], list[int]]:
+    """Return tiers, each once, and the place among them of each of those given."""
+    places: dict[TierLayout, int] = {}
+    of = [places.setdefault(tier, len(places)) for tier in tiers]
     return list(places), of
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fmcompress.artifact.counting import tier_bits
-from fmcompress.artifact.header import Header
-from fmcompress.artifact.layout import FieldLayout, PartLayout, field_layouts
+from fmcompress.artifact.header import Header, tier_bits
+from fmcompress.artifact.layout import FieldLayout, TierLayout, field_layouts
 from fmcompress.fm.quantizer import HALF
 
 SMALL_FIELD = 4096
@@ -18,22 +17,22 @@ def resident_bytes(header: Header) -> int:
     """Return the bytes of a scorer's tables and codes.
 
     Codes and tiers stay packed, with a directory beside the tiers. Codebooks, small raw tables and linear weights are
-    kept in fp32, codewords as wide as in the part's largest subspace and with one more column for their norm. Large
+    kept in fp32, codewords as wide as in the tier's largest subspace and with one more column for their norm. Large
     raw tables are read from where they lie: in fp16 mapped from the file, in int8 among the codes. What fields share
     is kept once. Numeric weights are kept in fp32; the vocabulary stays in the file.
     """
     numeric = _FLOAT_BYTES * len(header.schema.numeric) * (header.dim + 1)
     total = _FLOAT_BYTES + numeric + header.tensor("codes").nbytes
     for field in field_layouts(header):
-        total += directory_bytes(field) + sum(map(_part_bytes, field.parts))
+        total += directory_bytes(field) + sum(map(_tier_bytes, field.tiers))
     return total
 
 
-def _part_bytes(part: PartLayout) -> int:
-    total = 0 if folds_linear(part) else _FLOAT_BYTES * part.linear.size
-    width = max(table.shape[1] for table in part.tables)
-    for table in part.tables:
-        if not stays_packed(part):
+def _tier_bytes(tier: TierLayout) -> int:
+    total = 0 if folds_linear(tier) else _FLOAT_BYTES * tier.linear.size
+    width = max(table.shape[1] for table in tier.tables)
+    for table in tier.tables:
+        if not stays_packed(tier):
             total += _FLOAT_BYTES * table.shape[0] * (width + 1)
         elif table.scale is None:
             total += HALF * table.size
@@ -51,13 +50,13 @@ def words_of_tiers(field: FieldLayout) -> int:
     return (first_bit + bits - 1) // 64 + 1 - first_bit // 64
 
 
-def stays_packed(part: PartLayout) -> bool:
-    """Return whether the part's raw embeddings are read from where they lie."""
-    return part.quantizer.raw and part.cardinality > SMALL_FIELD
+def stays_packed(tier: TierLayout) -> bool:
+    """Return whether the tier's raw embeddings are read from where they lie."""
+    return tier.quantizer.raw and tier.cardinality > SMALL_FIELD
 
 
-def folds_linear(part: PartLayout) -> bool:
+def folds_linear(tier: TierLayout) -> bool:
     """Return whether the linear weights are added to the column of the norms, and kept nowhere else."""
-    rows = part.tables[0].shape[0]
-    coded = part.quantizer.row_bits or len(part.tables) > 1
-    return not coded and rows <= SMALL_FIELD and part.linear.size in (1, rows)
+    rows = tier.tables[0].shape[0]
+    coded = tier.quantizer.row_bits or len(tier.tables) > 1
+    return not coded and rows <= SMALL_FIELD and tier.linear.size in (1, rows)

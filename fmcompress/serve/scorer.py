@@ -44,8 +44,8 @@ class Scorer:
         words = as_words(model.codes)
         own = list(field_layouts(model.header))
         layouts = [own[table] for table in model.schema.tables]
-        self._parts = _Parts(words, layouts) if any(field.tier_bytes for field in layouts) else None
-        self._groups = groups_of(model, words, [part for field in layouts for part in field.parts])
+        self._tiers = _TierSplit(words, layouts) if any(field.tier_bytes for field in layouts) else None
+        self._groups = groups_of(model, words, [tier for field in layouts for tier in field.tiers])
 
     def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> Float32Array:
         """Return the predictions of rows, float32 (rows,): what the link makes of their logits.
@@ -93,8 +93,8 @@ class Scorer:
         missing = self._missing(ids, first_row)
         if missing is not None:
             ids = np.where(missing, 0, ids)
-        if self._parts is not None:
-            ids, missing = self._parts.split(ids, missing)
+        if self._tiers is not None:
+            ids, missing = self._tiers.split(ids, missing)
         sums = Sums(np.zeros((len(ids), self._dim), np.float32), np.full(len(ids), self._bias, np.float32))
         for group in self._groups:
             group.add(ids, missing, sums)
@@ -146,17 +146,17 @@ def _signed(ids: AnyArray) -> Int64Array:
     return ids.astype(np.int64)
 
 
-class _Parts:
-    """Splits fields into their parts: in a row, a field's category is in one of them, and missing in the others."""
+class _TierSplit:
+    """Splits fields into their tiers: in a row, a field's category is in one of them, and missing in the others."""
 
     def __init__(self, words: UInt64Array, fields: Sequence[FieldLayout]) -> None:
         self._ranks = TierRanks(words, {column: field for column, field in enumerate(fields) if field.tier_bytes})
-        ends = np.cumsum([len(field.parts) for field in fields])
+        ends = np.cumsum([len(field.tiers) for field in fields])
         self._firsts = np.concatenate(([0], ends[:-1]))
-        self._parts = int(ends[-1])
+        self._tiers = int(ends[-1])
 
     def split(self, ids: Int64Array, missing: BoolArray | None) -> tuple[Int64Array, BoolArray]:
-        """Return ids in the parts, int64, and where they are missing, bool (rows, parts) each.
+        """Return ids in the tiers, int64, and where they are missing, bool (rows, tiers) each.
 
         Args:
             ids: in the fields, 0 where one is missing, int64 (rows, ids).
@@ -165,9 +165,9 @@ class _Parts:
         tiers, places = self._ranks.find(ids[:, self._ranks.columns])
         ids = ids.copy()
         ids[:, self._ranks.columns] = places
-        at = self._firsts + np.arange(len(ids))[:, None] * self._parts
+        at = self._firsts + np.arange(len(ids))[:, None] * self._tiers
         at[:, self._ranks.columns] += tiers
-        found = np.zeros((len(ids), self._parts), dtype=np.int64)
+        found = np.zeros((len(ids), self._tiers), dtype=np.int64)
         found.reshape(-1)[at] = ids
         absent = np.ones(found.shape, dtype=np.bool_)
         absent.reshape(-1)[at] = False if missing is None else missing

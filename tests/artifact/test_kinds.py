@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import Frame, unpack_model, with_vocabulary
-from fmcompress.artifact.counting import artifact_bytes
+from fmcompress.artifact.header import artifact_bytes
 from fmcompress.errors import UsageError
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.vocabulary import Vocabulary

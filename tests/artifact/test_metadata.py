@@ -37,7 +37,7 @@ def test_fields_stand_in_the_order_of_the_tool():
             SharedField("x", "user"),
         ]
     )  # fmt: skip
-    header = Header(Frame(schema, 2, "probit"), (Quantizer(), Quantizer((1,), 1)), (0.0, 0.0), origin())
+    header = Header(Frame(schema, 2, "probit"), (Quantizer(), Quantizer((1,), 1)), (0.0, 0.0), origin(), ((3,), (4,)))
     assert json.loads(encode(header, SEAL))["fields"] == [
         ["price", "num"], ["user", "cat", [3, 2], "raw", "raw", 0], ["fan", "as", "item"],
         ["item", "cat", 4, "shared", "shared", 0], ["x", "as", "user"],

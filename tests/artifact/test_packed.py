@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import unpack_model
-from fmcompress.artifact.counting import tier_bytes
-from fmcompress.artifact.layout import field_layouts, part_layouts
+from fmcompress.artifact.header import tier_bytes
+from fmcompress.artifact.layout import field_layouts, tier_layouts
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import HALF
 from tests.models import EVERY_SHAPE, SHAPES, origin, pack_model, packed, quantized
@@ -44,22 +44,22 @@ def test_unpack_is_the_inverse_of_pack(shape):
 
 
 @pytest.mark.parametrize("shape", EVERY_SHAPE)
-def test_each_part_takes_the_bytes_that_its_quantizer_counts(shape):
+def test_each_tier_takes_the_bytes_that_its_quantizer_counts(shape):
     dim, *_ = EVERY_SHAPE[shape]
     model = packed(*EVERY_SHAPE[shape])
-    parts = sum(part.quantizer.payload_bytes(part.cardinality, dim) for part in part_layouts(model.header))
+    parts = sum(part.quantizer.payload_bytes(part.cardinality, dim) for part in tier_layouts(model.header))
     tiers = sum(map(tier_bytes, model.header.tier_sizes))
     assert parts + tiers == model.values.nbytes + model.codes.nbytes
 
 
 @pytest.mark.parametrize("shape", EVERY_SHAPE)
-def test_the_parts_lie_one_after_the_other(shape):
+def test_the_tiers_lie_one_after_the_other(shape):
     model = packed(*EVERY_SHAPE[shape])
     value = code = 0
     for field in field_layouts(model.header):
         assert field.tier_start == code
         code += field.tier_bytes
-        for part in field.parts:
+        for part in field.tiers:
             for table in (*part.tables, part.linear):
                 assert (table.scale is None) == (part.quantizer.value_bytes == HALF)
                 assert (value if table.scale is None else code) == table.start
@@ -102,9 +102,9 @@ def test_numbers_in_int8_stand_among_the_codes_with_their_scales_among_the_value
     assert len(compressed.codes) == 6 + 2 + 1
 
 
-def test_a_model_without_tiers_has_a_part_for_each_field():
+def test_a_model_without_tiers_has_a_tier_for_each_field():
     model = quantized(*SHAPES["mixed"])
-    assert model.parts.cardinalities.tolist() == model.schema.cardinalities.tolist()
+    assert model.tiers.as_fields.cardinalities.tolist() == model.schema.cardinalities.tolist()
     plain = QuantizedFM(model.schema, model.dim, model.link, model.bias, model.fields)
     assert_same(plain, model)
     assert_same(dataclasses.replace(plain, bias=-0.5), model)

@@ -1,4 +1,4 @@
-"""Tiers: the parts of fields, and ids in them."""
+"""Tiers: the split of fields, and ids in them."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.fm.schema import Schema
-from fmcompress.fm.tiers import MAX_TIERS, Tiers, parts_of
+from fmcompress.fm.tiers import MAX_TIERS, Tiers
 
 
 @st.composite
@@ -23,29 +23,28 @@ def tiers(draw):
 
 @settings(deadline=None)
 @given(tiers())
-def test_the_parts_are_the_tiers_in_order(found):
+def test_as_fields_they_stand_in_order(found):
     of = found.schema.split(found.of)
     expected = [np.flatnonzero(own == tier) for own in of for tier in range(own.max() + 1)]
-    assert found.parts.cardinalities.tolist() == [len(part) for part in expected]
-    assert parts_of(found.sizes) == found.parts
+    assert found.as_fields.cardinalities.tolist() == [len(tier) for tier in expected]
     assert [sum(sizes) for sizes in found.sizes] == found.schema.cardinalities.tolist()
-    for part, column, rows in zip(expected, found.field_of, found.parts.split(found.order), strict=True):
-        np.testing.assert_array_equal(rows, part + found.schema.offsets[column])
+    for tier, column, rows in zip(expected, found.field_of, found.as_fields.split(found.order), strict=True):
+        np.testing.assert_array_equal(rows, tier + found.schema.offsets[column])
 
 
 @settings(deadline=None)
 @given(tiers(), st.integers(0, 99))
-def test_an_id_is_in_one_part_of_its_field_and_missing_in_the_others(found, seed):
+def test_an_id_is_in_one_tier_of_its_field_and_missing_in_the_others(found, seed):
     rng = np.random.default_rng(seed)
     ids = rng.integers(-1, found.schema.cardinalities, (20, len(found.schema))).astype(np.int32)
-    parts = found.ids(ids)
-    assert (parts.shape, parts.dtype) == ((20, len(found.parts)), np.int32)
+    split = found.ids(ids)
+    assert (split.shape, split.dtype) == ((20, len(found.as_fields)), np.int32)
     for column in range(len(found.schema)):
-        own = parts[:, found.field_of == column]
+        own = split[:, found.field_of == column]
         assert ((own >= 0).sum(axis=1) == (ids[:, column] >= 0)).all()
-    row, part = np.nonzero(parts >= 0)
-    categories = found.order[found.parts.offsets[part] + parts[row, part]]
-    column = found.field_of[part]
+    row, tier = np.nonzero(split >= 0)
+    categories = found.order[found.as_fields.offsets[tier] + split[row, tier]]
+    column = found.field_of[tier]
     np.testing.assert_array_equal(categories - found.schema.offsets[column], ids[row, column])
 
 
@@ -59,10 +58,11 @@ def test_no_tiers_are_one_for_each_field():
     np.testing.assert_array_equal(none.ids(ids), ids)
 
 
-def test_parts_are_named_by_numbers():
-    assert parts_of([[3], [2, 5]]) == Schema.of([("0.0", 3), ("1.0", 2), ("1.1", 5)])
+def test_tiers_are_named_by_numbers():
+    tiers = Tiers(Schema.of([("a", 3), ("b", 7)]), np.array([0, 0, 0, 1, 1, 0, 1, 1, 1, 0], np.uint8))
+    assert tiers.as_fields == Schema.of([("0.0", 3), ("1.0", 2), ("1.1", 5)])
 
 
 @pytest.mark.parametrize("name", ["0.0", "a.1", "1.0"])
-def test_names_of_fields_do_not_meet_those_of_parts(name):
-    assert Tiers.none(Schema.of([("x", 1), (name, 2)])).parts.names == ("0.0", "1.0")
+def test_names_of_fields_do_not_meet_those_of_tiers(name):
+    assert Tiers.none(Schema.of([("x", 1), (name, 2)])).as_fields.names == ("0.0", "1.0")

@@ -12,7 +12,7 @@ import pytest
 
 import fmcompress as fc
 from fmcompress.artifact import Quality
-from fmcompress.artifact.layout import part_layouts
+from fmcompress.artifact.layout import tier_layouts
 from fmcompress.serve.compressed_fm import load
 from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, origin, packed
@@ -97,7 +97,7 @@ def test_each_number_belongs_to_its_field(shape):
     """Change any stored number, and the field that has it has other weights, and no other field."""
     model = packed(*EVERY_SHAPE[shape])
     owners = [name for name, sizes in zip(model.schema.names, model.header.tier_sizes, strict=True) for _ in sizes]
-    for layout, owner in zip(part_layouts(model.header), owners, strict=True):
+    for layout, owner in zip(tier_layouts(model.header), owners, strict=True):
         for table in (*layout.tables, layout.linear):
             values, codes = np.array(model.values), np.array(model.codes)
             if table.scale is None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import unpack_model
-from fmcompress.artifact.layout import field_layouts, part_layouts
+from fmcompress.artifact.layout import field_layouts, tier_layouts
 from fmcompress.serve.bit_streams import CodeReader, TierRanks, as_words
 from fmcompress.serve.memory import directory_bytes
 from tests.models import EVERY_SHAPE, TIERED_SHAPES, packed
@@ -14,7 +14,7 @@ from tests.models import EVERY_SHAPE, TIERED_SHAPES, packed
 
 def assert_codes_read(model):
     expected = unpack_model(model).fields
-    for parts, field in zip(part_layouts(model.header), expected, strict=True):
+    for parts, field in zip(tier_layouts(model.header), expected, strict=True):
         codes = np.concatenate([field.codes, field.linear_codes.reshape(len(field.codes), -1)], axis=1)
         ids = np.arange(parts.cardinality, dtype=np.uint64)[:, None]
         if codes.shape[1]:

@@ -40,7 +40,7 @@ def test_resident_bytes_are_those_that_a_scorer_holds(shape):
     counted = resident_bytes(model.header)
     held = held_bytes(scorer) + model.codes.nbytes
     # Each group adds one row of zeros for missing values, and the bias is held as a plain number.
-    assert counted - 4 <= held <= counted + 4 * (model.header.dim + 2) * len(model.header.parts)
+    assert counted - 4 <= held <= counted + 4 * (model.header.dim + 2) * len(model.header.quantizers)
 
 
 def test_scoring_keeps_codes_packed_and_large_raw_tables_as_they_are():
@@ -88,4 +88,4 @@ def test_what_fields_share_is_held_once(shape):
     model = packed_mixed(dim, *fields, shared=[*tables, *tables], numeric=(False, True))
     counted = resident_bytes(model.header)
     held = held_bytes(Scorer(model)) + model.codes.nbytes + held_bytes(list(vars(model.numeric).values()))
-    assert counted - 4 <= held <= counted + 4 * (model.header.dim + 2) * len(model.header.parts)
+    assert counted - 4 <= held <= counted + 4 * (model.header.dim + 2) * len(model.header.quantizers)

@@ -143,4 +143,4 @@ def test_ids_out_of_range_are_named_in_fields_and_not_in_tiers():
 
 
 def test_models_without_tiers_need_no_ranks():
-    assert Scorer(packed(*SHAPES["mixed"]))._parts is None
+    assert Scorer(packed(*SHAPES["mixed"]))._tiers is None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmcompress.artifact import Frame, Origin
-from fmcompress.artifact.counting import fixed_bytes
+from fmcompress.artifact.header import fixed_bytes
 from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.tiers import Tiers

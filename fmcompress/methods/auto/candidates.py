@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fmcompress.artifact.counting import entry_bytes, tier_bytes
+from fmcompress.artifact.header import entry_bytes, tier_bytes
 from fmcompress.fm.quantizer import (
     HALF,
     INT8,

@@ -123,7 +123,7 @@ class _Decoded:
 
     def rows_of(self, tier: int) -> Int64Array:
         """Return the rows of the tables of a tier's categories, int64 (n,)."""
-        return self.tiers.order[self.tiers.parts.rows(tier)]
+        return self.tiers.order[self.tiers.as_fields.rows(tier)]
 
     def update(self, tier: int, field: QuantizedField) -> None:
         """Take over a tier's weights."""
@@ -139,7 +139,7 @@ class _Decoded:
 def _decode(teacher: FMCheckpoint, model: QuantizedFM) -> _Decoded:
     embeddings, linear = np.empty_like(teacher.embeddings), np.empty_like(teacher.linear)
     for tier, field in enumerate(model.fields):
-        own = model.tiers.order[model.tiers.parts.rows(tier)]
+        own = model.tiers.order[model.tiers.as_fields.rows(tier)]
         embeddings[own], linear[own] = field.embeddings(), field.linear()
     # Decoded, a PAD's row is not zero; but it is in no row of the data.
     schema = teacher.schema.without_pads()

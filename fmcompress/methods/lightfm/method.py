@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fmcompress.artifact import Frame
-from fmcompress.artifact.counting import artifact_bytes
+from fmcompress.artifact.header import artifact_bytes
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.quantizer import MAX_CODEWORDS, Quantizer

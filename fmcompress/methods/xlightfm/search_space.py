@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from fmcompress.artifact import Frame, Origin
-from fmcompress.artifact.counting import artifact_bytes
+from fmcompress.artifact.header import artifact_bytes
 from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits, embedding_spec, subspace_bounds

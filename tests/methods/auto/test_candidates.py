@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.artifact.counting import entry_bytes, tier_bytes
+from fmcompress.artifact.header import entry_bytes, tier_bytes
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits, embedding_spec, linear_spec
 from fmcompress.fm.schema import Field
 from fmcompress.methods.auto.candidates import (

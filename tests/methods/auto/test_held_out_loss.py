@@ -116,7 +116,7 @@ def test_plans_on_held_out_rows_fit_any_budget_and_are_the_same_again(batch):
         plan = allocate_bits(priced, origin(budget_bytes=budget))
         assert plan.file_bytes <= budget
         assert plan == replace(allocate_bits(priced, origin(budget_bytes=budget)), tiers=plan.tiers)
-        assert len(plan.rises) == len(plan.quantizers) == len(plan.tiers.parts)
+        assert len(plan.rises) == len(plan.quantizers) == len(plan.tiers.as_fields)
 
 
 def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(batch):

@@ -70,7 +70,7 @@ def model_of_loss(model, batch, targets, part, category, prior, costs):
     embeddings[TIERS.order] = np.concatenate([field.embeddings() for field in model.fields])
     linear[TIERS.order] = np.concatenate([field.linear() for field in model.fields])
     scorer = FMScorer(replace(TEACHER, bias=model.bias, embeddings=embeddings, linear=linear))
-    row = TIERS.order[TIERS.parts.rows(part)][category]
+    row = TIERS.order[TIERS.as_fields.rows(part)][category]
     current = np.append(embeddings[row], linear[row]).astype(np.float64)
     wanted = np.append(TEACHER.embeddings[row], TEACHER.linear[row]).astype(np.float64)
     average = np.zeros((5, 5))
@@ -91,7 +91,8 @@ def test_no_single_code_would_be_better(rows, costs, coarse):
     prior = 5.0
     found = reassigned(coarse, batch, targets, costs, prior)
     sizes = [
-        field.quantizer.row_bits * size for field, size in zip(coarse.fields, TIERS.parts.cardinalities, strict=True)
+        field.quantizer.row_bits * size
+        for field, size in zip(coarse.fields, TIERS.as_fields.cardinalities, strict=True)
     ]
     part = min((p for p in range(4) if sizes[p]), key=lambda p: (sizes[p], -p))
     before = replace(
@@ -99,7 +100,7 @@ def test_no_single_code_would_be_better(rows, costs, coarse):
         fields=tuple(c if p == part else f for p, (c, f) in enumerate(zip(coarse.fields, found.fields, strict=True))),
     )
     field = found.fields[part]
-    for category in range(0, int(TIERS.parts.cardinalities[part]), 3):
+    for category in range(0, int(TIERS.as_fields.cardinalities[part]), 3):
         current, gradient, hessian = model_of_loss(before, batch, targets, part, category, prior, costs)
 
         def cost(codes, linear, current=current, gradient=gradient, hessian=hessian):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fmcompress.artifact.counting import artifact_bytes, header_bytes
+from fmcompress.artifact.header import artifact_bytes, header_bytes
 from fmcompress.artifact.metadata import Frame
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.fm.quantizer import Quantizer, embedding_spec, subspace_bounds
