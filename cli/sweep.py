@@ -89,13 +89,12 @@ def sweep(
     With --train, each is tuned as quantize tunes it. Without labelled rows, the predicted rise of LogLoss is shown.
     """
     from fmcompress.methods.registry import method_of
-    from fmcompress.sweeping.files import CurveFiles
-    from fmcompress.sweeping.sweep import parse_budgets, stem_of
+    from fmcompress.sweeping.sweep import SweepFiles, parse_budgets
     from fmcompress.sweeping.sweep import sweep as make_curve
 
     source = given.load(checkpoint)
     sizes = parse_budgets(budgets, source.fp32_bytes)
-    CurveFiles(output.output_dir, stem_of(source), output.plot, output.force).check(sizes, [checkpoint])
+    SweepFiles.of(source, output.output_dir, output.plot, force=output.force).check(sizes, [checkpoint])
     curve = make_curve(
         source,
         sizes,

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from fmcompress.artifact import Origin, PackedFM, Quality, pack_model, with_vocabulary
+from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
 from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
+from fmcompress.evaluation.scores import Scores, quality_of, score_rows
 from fmcompress.files import check_apart
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -28,7 +29,6 @@ from fmcompress.training.provenance import fingerprint_of
 from fmcompress.training.run_state import RunFiles, open_run_state
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation.scores import Scores
     from fmcompress.training.loop import Fit
 
 
@@ -172,8 +172,6 @@ def pack(job: Job, plan: Plan, quantized: QuantizedFM) -> PackedFM:
 
 def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
     """Return the model tuned end to end, with its quality on validation data in its header."""
-    from fmcompress.evaluation.scores import score_rows
-
     if job.data is None:
         return model
     source = score_rows(job.checkpoint, job.data.valid)
@@ -201,5 +199,5 @@ def _write_end(job: Job, found: Fit[PackedFM]) -> None:
 
 
 def _with_quality(model: PackedFM, origin: Origin, scores: dict[str, Scores]) -> PackedFM:
-    quality = {name: Quality(one.rows, one.auc, one.logloss, one.rmse) for name, one in scores.items()}
+    quality = {name: quality_of(found) for name, found in scores.items()}
     return replace(model, header=replace(model.header, origin=replace(origin, quality=quality)))

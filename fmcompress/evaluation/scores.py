@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions, labels_for
 from fmcompress.data.rows import Rows, open_rows
 from fmcompress.evaluation.predictors import Model, predictions_of, predictor
@@ -93,6 +94,11 @@ def score_rows(model: Model, rows: Rows) -> Scores:
         predictions.append(predictions_of(scorer, batch))
         labels.append(batch.labels)
     return scores_of(np.concatenate(predictions), np.concatenate(labels), regression=parse_link(model.link).regression)
+
+
+def quality_of(scores: Scores) -> Quality:
+    """Return what an artifact holds of scores."""
+    return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse)
 
 
 def scores_of(predictions: Float32Array, labels: Float32Array, *, regression: bool = False) -> Scores:

@@ -1,37 +1,34 @@
-"""The size-quality curve: a checkpoint quantized to several budgets, and measured."""
+"""The size-quality curve of a checkpoint: what is asked for, and the files that come of it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
-from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import open_tuning_data
-from fmcompress.errors import BudgetError, UsageError
+from fmcompress.errors import UsageError
+from fmcompress.evaluation.scores import open_rows_for
+from fmcompress.files import check_apart, check_writable
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.methods.base import Job, Method
 from fmcompress.progress import SILENT, Progress
-from fmcompress.quantization.measurements import Measurements
-from fmcompress.quantization.plan import Plan
-from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource, scores_of
+from fmcompress.reporting.curve import Curve
+from fmcompress.reporting.plot import check_plot, save_plot
 from fmcompress.serve.compressed_fm import CompressedFM
-from fmcompress.sizes import format_size, parse_size
-from fmcompress.sweeping.files import CurveFiles
-from fmcompress.sweeping.rows import CurveData, open_rows_of
+from fmcompress.sizes import parse_size
+from fmcompress.sweeping.points import SweepRows, quantize_to_budgets
 from fmcompress.training.device import Device
 
 if TYPE_CHECKING:
     from fmcompress.baselines import BaselinePoint
     from fmcompress.data.options import Match, Oov
-    from fmcompress.evaluation.predictors import Model
 
 _RATIO = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*x", re.IGNORECASE | re.ASCII)
 
@@ -70,8 +67,7 @@ def sweep(
         train: file, folder or glob of rows to tune on, Parquet or libsvm text; None tunes nothing.
         valid: validation rows; without them every 20th training row is held out.
         data: rows to measure on; without them the validation rows are, and without those only sizes are told.
-        baselines: keys of ``fmcompress.baselines.BASELINES`` to compare with, which are trained and tuned on the
-            same rows for as many epochs.
+        baselines: keys of ``fmcompress.baselines.BASELINES`` to compare with, made from these rows in as many epochs.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
         oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
@@ -93,16 +89,17 @@ def sweep(
     """
     sizes = parse_budgets(budgets, checkpoint.fp32_bytes)
     options = DataOptions(label, match, oov, first_index)
-    files = CurveFiles(None if output_dir is None else Path(output_dir), stem_of(checkpoint), _path(plot), force)
-    tuning_data = open_tuning_data(checkpoint, train, valid, options)
-    largest = pipeline.open_job(
-        checkpoint, sizes[-1], method, tuning_data, seed=seed, device=device, tuning=tuning, progress=progress
-    )
-    rows = CurveData(largest.data, None if data is None else open_rows_of(checkpoint, data, options))
+    tuned_on = open_tuning_data(checkpoint, train, valid, options)
+    job = pipeline.open_job(checkpoint, sizes[-1], method, tuned_on, seed, device, tuning, progress=progress)
+    rows = SweepRows(tuned_on, None if data is None else open_rows_for(checkpoint, data, options))
+    return _sweep(job, sizes, rows, baselines, SweepFiles.of(checkpoint, output_dir, plot, force=force))
+
+
+def _sweep(job: Job, sizes: Sequence[int], rows: SweepRows, baselines: Sequence[str], files: SweepFiles) -> Curve:
+    """Return the curve over sizes, from small to large, of which the job has the largest; its files are written."""
     files.check(sizes, rows.files)
-    compared = open_baselines(baselines, largest, sizes)
-    curve, models = run_sweep(largest, sizes, rows, compared)
-    files.write(curve, models if output_dir is not None else {})
+    curve, models = quantize_to_budgets(job, sizes, rows, open_baselines(baselines, job, sizes))
+    files.write(curve, models)
     return curve
 
 
@@ -132,63 +129,6 @@ def _budget_bytes(budget: str | int, fp32_bytes: int) -> int:
     return parse_size(int(fp32_bytes // divisor))
 
 
-def stem_of(checkpoint: FMCheckpoint) -> str:
-    """Return what the names of a checkpoint's artifacts begin with."""
-    return "fm" if checkpoint.source is None else Path(checkpoint.source.name).stem
-
-
-def _path(name: str | Path | None) -> Path | None:
-    return None if name is None else Path(name)
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """A budget, and the plan that meets it or why there is none."""
-
-    job: Job
-    budget_bytes: int
-    plan: Plan | BudgetError
-    seconds: float
-
-
-def run_sweep(
-    largest: Job, budgets: Sequence[int], rows: CurveData, compared: Iterator[BaselinePoint]
-) -> tuple[Curve, dict[int, CompressedFM]]:
-    """Quantize to several budgets, and measure.
-
-    Args:
-        largest: the job of the largest budget; what it measures serves all.
-        budgets: sizes in bytes, from small to large.
-        rows: rows to measure on.
-        compared: points of baselines, each made when it is asked for.
-
-    Returns:
-        The curve, our own points from small to large budgets, then those of baselines; the artifacts by their budgets.
-
-    Raises:
-        BudgetError: no artifact fits any of the budgets.
-        DataError: the rows cannot be used.
-    """
-    measured = pipeline.measure(largest)
-    plans = [_planned(replace(largest, budget_bytes=budget_bytes), measured) for budget_bytes in budgets]
-    _check_some_met(plans)
-    source = _source(largest.checkpoint, rows)
-    _tell(largest.progress, "FM", source.quality, rows)
-    points, models = [], {}
-    for planned in plans:
-        if isinstance(planned.plan, BudgetError):
-            points.append(_unmet(planned, planned.plan))
-            continue
-        start = perf_counter()
-        model = pipeline.quantize(planned.job, planned.plan, measured)
-        point = _point(planned, model, planned.seconds + perf_counter() - start, rows)
-        _tell(largest.progress, f"{point.name}, {format_size(model.file_bytes)}", point.quality, rows)
-        points.append(point)
-        models[planned.budget_bytes] = model
-    points.extend(_baseline_points(compared, rows, largest.progress))
-    return Curve(source, tuple(points), rows.measured_on), models
-
-
 def open_baselines(names: Sequence[str], job: Job, budgets: Sequence[int]) -> Iterator[BaselinePoint]:
     """Return the points of baselines, each made when it is asked for; the job says on which data and how long.
 
@@ -206,75 +146,69 @@ def open_baselines(names: Sequence[str], job: Job, budgets: Sequence[int]) -> It
     return run_baselines(tuple(dict.fromkeys(names)), job.checkpoint, job.data, tuple(budgets), options, job.progress)
 
 
-def _planned(job: Job, measured: Measurements) -> _Planned:
-    start = perf_counter()
-    budget_bytes = job.budget_bytes or 0
-    try:
-        plan: Plan | BudgetError = pipeline.make_plan(job, measured)
-    except BudgetError as error:
-        job.progress.note(str(error))
-        plan = error
-    return _Planned(job, budget_bytes, plan, perf_counter() - start)
+@dataclass(frozen=True)
+class SweepFiles:
+    """Where a sweep writes to; all is checked before anything is computed, and written after all is.
 
+    Attributes:
+        folder: where the artifacts go, made if it is not there; None keeps none.
+        stem: what their names begin with.
+        plot: file of the plot; None draws none.
+        force: replace files that exist.
+    """
 
-def _check_some_met(plans: Sequence[_Planned]) -> None:
-    errors = [planned.plan for planned in plans if isinstance(planned.plan, BudgetError)]
-    if len(errors) == len(plans):
-        least = min(error.smallest_bytes for error in errors)
-        raise BudgetError(
-            f"no budget is large enough: the smallest artifact of this model has {least:,} bytes",
-            smallest_bytes=least,
-            hint="ask for larger ones",
-        )
+    folder: Path | None
+    stem: str
+    plot: Path | None
+    force: bool
 
+    @classmethod
+    def of(
+        cls, checkpoint: FMCheckpoint, folder: str | Path | None, plot: str | Path | None, *, force: bool
+    ) -> SweepFiles:
+        """Return the files of a checkpoint's sweep; names of artifacts begin with that of its file."""
+        stem = "fm" if checkpoint.source is None else Path(checkpoint.source.name).stem
+        return cls(None if folder is None else Path(folder), stem, None if plot is None else Path(plot), force)
 
-def _source(checkpoint: FMCheckpoint, rows: CurveData) -> CurveSource:
-    """Return the factorization machine, measured."""
-    name = "FM" if checkpoint.source is None else checkpoint.source.name
-    return CurveSource(name, checkpoint.fp32_bytes, _quality(checkpoint, rows))
+    def check(self, budgets: Iterable[int], inputs: Iterable[str | Path]) -> None:
+        """Raise what writing would raise at the end.
 
+        Args:
+            budgets: sizes that artifacts are made for, in bytes.
+            inputs: files that the job reads, which none of these may be.
 
-def _unmet(planned: _Planned, error: BudgetError) -> CurvePoint:
-    least = error.smallest_bytes
-    name, budget_bytes = planned.job.method.name, planned.budget_bytes
-    return CurvePoint(name, None, budget_bytes, None, None, None, planned.seconds, smallest_bytes=least)
+        Raises:
+            UsageError: the name of the plot is none.
+            DependencyError: there is nothing to draw with.
+            OutputError: a file cannot be written, exists, or is an input.
+        """
+        inputs = list(inputs)
+        if self.plot is not None:
+            check_apart(self.plot, inputs)
+            check_plot(self.plot, force=self.force)
+        if self.folder is None:
+            return
+        if not self.folder.exists():
+            check_writable(self.folder)  # it can be made
+            return
+        for path in (self._artifact(self.folder, budget_bytes) for budget_bytes in budgets):
+            check_apart(path, inputs)
+            check_writable(path, force=self.force)
 
+    def write(self, curve: Curve, models: Mapping[int, CompressedFM]) -> None:
+        """Write the artifacts, by their budgets, and the plot.
 
-def _point(planned: _Planned, model: CompressedFM, seconds: float, rows: CurveData) -> CurvePoint:
-    """Return the point of an artifact; on validation data its tuning has found its quality already."""
-    on_validation = rows.measured_on == "validation"
-    return CurvePoint(
-        name=planned.job.method.name,
-        baseline=None,
-        budget_bytes=planned.budget_bytes,
-        file_bytes=model.file_bytes,
-        quality=model.header.origin.quality["artifact"] if on_validation else _quality(model, rows),
-        predicted_rise=sum(model.header.errors),
-        seconds=seconds,
-    )
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        if self.folder is not None:
+            if not self.folder.exists():
+                check_writable(self.folder)
+                self.folder.mkdir()
+            for budget_bytes, model in models.items():
+                model.save(self._artifact(self.folder, budget_bytes), force=self.force)
+        if self.plot is not None:
+            save_plot(curve, self.plot, force=self.force)
 
-
-def _baseline_points(compared: Iterator[BaselinePoint], rows: CurveData, progress: Progress) -> Iterator[CurvePoint]:
-    start = perf_counter()
-    for found in compared:
-        seconds = perf_counter() - start
-        quality = _quality(found.model, rows)
-        _tell(progress, found.name, quality, rows)
-        yield CurvePoint(found.name, found.baseline, None, found.file_bytes, quality, None, seconds)
-        start = perf_counter()
-
-
-def _quality(model: Model, rows: CurveData) -> Quality | None:
-    if rows.measured is None:
-        return None
-    from fmcompress.evaluation.scores import score_rows
-
-    scores = score_rows(model, rows.measured)
-    return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse)
-
-
-def _tell(progress: Progress, name: str, quality: Quality | None, rows: CurveData) -> None:
-    if quality is not None:
-        figures = [f"{label} {getattr(quality, score):.5f}" for score, label in scores_of(quality).items()]
-        name += f": {rows.measured_on} {', '.join(figures)}"
-    progress.note(name)
+    def _artifact(self, folder: Path, budget_bytes: int) -> Path:
+        return folder / f"{self.stem}-{budget_bytes}.safetensors"
