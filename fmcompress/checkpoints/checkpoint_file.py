@@ -8,7 +8,7 @@ from pathlib import Path
 from fmcompress.checkpoints.files.pickle_file import PickleFile
 from fmcompress.checkpoints.files.safetensors_file import SafetensorsFile, is_safetensors
 from fmcompress.checkpoints.files.state_dict import model_of
-from fmcompress.checkpoints.files.tensor import TensorFile, Weights
+from fmcompress.checkpoints.files.tensor import Weights
 from fmcompress.checkpoints.files.torch_file import MAGIC, TorchFile
 from fmcompress.checkpoints.pickle.stubs import Stub
 
@@ -33,16 +33,16 @@ class CheckpointFile:
             return file.read(_HEAD_BYTES)
 
     @cached_property
-    def tensors(self) -> TensorFile | None:
-        """Its tensors, if it is a file of tensors.
+    def tensor_file(self) -> TorchFile | SafetensorsFile | None:
+        """It as a file of tensors, if it is one.
 
         Raises:
             CheckpointError: it is one, but damaged, or it asks to run something.
         """
         if self.head.startswith(MAGIC):
-            return TorchFile(self.path)
+            return TorchFile.open(self.path)
         if is_safetensors(self.head, self.path.stat().st_size):
-            return SafetensorsFile(self.path)
+            return SafetensorsFile.open(self.path)
         return None
 
     @cached_property
@@ -53,12 +53,12 @@ class CheckpointFile:
     @property
     def weights(self) -> Weights:
         """Its weights; none where it is no file of tensors."""
-        return Weights({}) if self.tensors is None else self.tensors.weights
+        return Weights({}) if self.tensor_file is None else self.tensor_file.weights
 
     @property
     def root(self) -> object:
         """The object that a torch file holds; None of anything else."""
-        return self.tensors.root if isinstance(self.tensors, TorchFile) else None
+        return self.tensor_file.root if isinstance(self.tensor_file, TorchFile) else None
 
     @property
     def model(self) -> Stub | None:
@@ -67,10 +67,10 @@ class CheckpointFile:
 
     def text(self, key: str) -> str | None:
         """Return a string that stands beside its tensors, or None."""
-        return None if self.tensors is None else self.tensors.texts.get(key)
+        return None if self.tensor_file is None else self.tensor_file.texts.get(key)
 
     def close(self) -> None:
         """Close what was opened."""
-        opened = self.__dict__.get("tensors")
+        opened = self.__dict__.get("tensor_file")
         if opened is not None:
             opened.close()

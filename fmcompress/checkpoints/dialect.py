@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.files.tensor import Tensor
-from fmcompress.checkpoints.reading_errors import quoted
+from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.schema import Field, NumericField, Schema
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.types import Float32Array
 
 
 @dataclass(frozen=True)
@@ -82,13 +81,6 @@ def claim(
     return weights
 
 
-def listed(keys: Collection[str], at_most: int = 3) -> str:
-    """Return the first keys for a message: ``'a', 'b', 'c' and 4 more``."""
-    first = [quoted(key) for key in list(keys)[:at_most]]
-    more = f" and {len(keys) - at_most} more" if len(keys) > at_most else ""
-    return ", ".join(key if key[:1] in "'\"" else f"'{key}'" for key in first) + more
-
-
 def agreed_fields(own: Schema | None, given: Schema | None, rows: int) -> Schema:
     """Return the fields of a model with ``rows`` categories: the given ones where there are some.
 
@@ -106,7 +98,7 @@ def agreed_fields(own: Schema | None, given: Schema | None, rows: int) -> Schema
             f"it does not say which fields its {rows:,} categories belong to",
             hint="pass --fields name:size,name:size,…",
         )
-    if given is not None and own is not None and _rows_of_fields(given) != _rows_of_fields(own):
+    if given is not None and own is not None and _layout(given) != _layout(own):
         raise CheckpointError(
             f"its fields have {_sizes(own)} categories, but --fields says {_sizes(given)}",
             hint="leave --fields out, or keep to the file's sizes",
@@ -135,11 +127,7 @@ def given_link(given: Given) -> str:
 
 
 def from_flat(
-    schema: Schema,
-    bias: float,
-    linear: npt.NDArray[np.float32],
-    embeddings: npt.NDArray[np.float32],
-    **more: Any,
+    schema: Schema, bias: float, linear: Float32Array, embeddings: Float32Array, link: str = "sigmoid"
 ) -> FMCheckpoint:
     """Return the checkpoint of a model whose fields stand in one table, in the order of ``schema.all_fields``.
 
@@ -148,21 +136,24 @@ def from_flat(
         bias: w_0.
         linear: w, float32 (rows,).
         embeddings: V, float32 (rows, dim).
-        more: further attributes of ``FMCheckpoint``.
+        link: from logit to prediction.
     """
     if not schema.numeric:
-        return FMCheckpoint(schema, bias, linear, embeddings, **more)
-    own = [field for field in schema.all_fields if isinstance(field, Field | NumericField)]
-    sizes = [field.cardinality if isinstance(field, Field) else 1 for field in own]
-    numeric = np.repeat([isinstance(field, NumericField) for field in own], sizes)
+        return FMCheckpoint(schema, bias, linear, embeddings, link)
+    is_numeric = [isinstance(field, NumericField) for field in schema.all_fields]
+    numeric = np.repeat(is_numeric, [rows_of(field) for field in schema.all_fields])
     linear_only = np.array([[field.linear_only] for field in schema.numeric])
     weights = NumericWeights(linear[numeric], np.where(linear_only, np.float32(0), embeddings[numeric]))
-    return FMCheckpoint(schema, bias, linear[~numeric], embeddings[~numeric], numeric=weights, **more)
+    return FMCheckpoint(schema, bias, linear[~numeric], embeddings[~numeric], link, numeric=weights)
 
 
-def _rows_of_fields(schema: Schema) -> list[int]:
-    own = [field for field in schema.all_fields if isinstance(field, Field | NumericField)]
-    return [field.cardinality if isinstance(field, Field) else 1 for field in own]
+def rows_of(field: Field | SharedField | NumericField) -> int:
+    """Return the rows of a field in a table of all fields: one of each category, one of a number, none of its own."""
+    return field.cardinality if isinstance(field, Field) else int(isinstance(field, NumericField))
+
+
+def _layout(schema: Schema) -> list[int]:
+    return [rows for field in schema.all_fields if (rows := rows_of(field))]
 
 
 def _sizes(schema: Schema) -> str:

@@ -9,14 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
-from fmcompress.checkpoints.dialect import Dialect, Given, listed
-from fmcompress.checkpoints.reading_errors import quoted
-from fmcompress.checkpoints.tools import by_keys, fastfm, libfm, myfm, native, pytorch_fm
-from fmcompress.checkpoints.tools.deepctr_torch import deepfm as deepctr_torch
-from fmcompress.checkpoints.tools.fuxictr import fm as fuxictr
-from fmcompress.checkpoints.tools.recbole import fm as recbole
-from fmcompress.checkpoints.tools.spark import fm as spark
-from fmcompress.checkpoints.tools.xlearn import fm as xlearn
+from fmcompress.checkpoints.dialect import Dialect, Given
+from fmcompress.checkpoints.reading_errors import listed, quoted
+from fmcompress.checkpoints.tools import (
+    by_keys,
+    deepctr_torch,
+    fastfm,
+    fuxictr,
+    libfm,
+    myfm,
+    native,
+    pytorch_fm,
+    recbole,
+    spark,
+    xlearn,
+)
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint, Source, state_of
 from fmcompress.fm.schema import Schema
@@ -147,7 +154,7 @@ def _unknown(file: CheckpointFile) -> CheckpointError:
         return CheckpointError("it is a directory, but no model that Spark MLlib saved")
     if not file.head:
         return CheckpointError("it is empty")
-    if file.tensors is not None:
+    if file.tensor_file is not None:
         keys = [*file.weights.tensors, *file.weights.others]
         found = f"found keys {listed(keys)}" if keys else "found no tensors"
         return CheckpointError(

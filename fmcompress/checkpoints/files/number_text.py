@@ -8,10 +8,10 @@ from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
+from fmcompress.types import Float32Array
 
 _BLOCK_LINES = 8192
 
@@ -25,7 +25,6 @@ class NumberedLines:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        """Start at the first line."""
         self._lines = enumerate(file, 1)
         self.number = 0
         self.text = b""
@@ -48,7 +47,7 @@ class NumberedLines:
             self.advance()
 
 
-def read_rows(lines: Iterable[tuple[int, bytes]]) -> npt.NDArray[np.float32]:
+def read_rows(lines: Iterable[tuple[int, bytes]]) -> Float32Array:
     """Return the numbers of lines, float32 (lines, numbers in each); memory is little more than that.
 
     Args:
@@ -58,7 +57,7 @@ def read_rows(lines: Iterable[tuple[int, bytes]]) -> npt.NDArray[np.float32]:
         CheckpointError: something is no finite number, or a line has more or fewer of them than the first.
     """
     source = iter(lines)
-    blocks: deque[npt.NDArray[np.float32]] = deque()
+    blocks: deque[Float32Array] = deque()
     width = 0
     while block := list(islice(source, _BLOCK_LINES)):
         width = width or len(block[0][1].split())
@@ -72,7 +71,28 @@ def read_rows(lines: Iterable[tuple[int, bytes]]) -> npt.NDArray[np.float32]:
     return rows
 
 
-def _read_block(block: list[tuple[int, bytes]], width: int) -> npt.NDArray[np.float32]:
+def checked_parts(
+    bias: Float32Array, linear: Float32Array, embeddings: Float32Array
+) -> tuple[float, Float32Array, Float32Array]:
+    """Return w_0, w and V, float32 (rows,) and (rows, dim), of the parts of a model in text.
+
+    Args:
+        bias: what was read of w_0, float32 (lines, numbers in each), as the others.
+        linear: of w.
+        embeddings: of V.
+
+    Raises:
+        CheckpointError: their shapes disagree.
+    """
+    if linear.shape != (len(embeddings), 1) or bias.shape != (1, 1):
+        raise CheckpointError(
+            f"it has biases of shape {bias.shape}, linear weights of {linear.shape} and embeddings of "
+            f"{embeddings.shape}, expected (1, 1), (rows, 1) and (rows, dim)"
+        )
+    return float(bias[0, 0]), linear[:, 0], embeddings
+
+
+def _read_block(block: list[tuple[int, bytes]], width: int) -> Float32Array:
     # A first line of another width is told apart here, because numpy warns of blocks without any numbers.
     if len(block[0][1].split()) == width > 0:
         try:
@@ -92,8 +112,7 @@ def _first_fault(block: list[tuple[int, bytes]], width: int) -> CheckpointError:
             return CheckpointError(f"line {number:,} has {len(words)} numbers, expected {width or 'one at least'}")
         for word in words:
             if not _is_number(word):
-                shown = quoted(word.decode("ascii", errors="backslashreplace"))
-                return CheckpointError(f"line {number:,} has {shown}, expected a finite number")
+                return CheckpointError(f"line {number:,} has {quoted(word)}, expected a finite number")
     return CheckpointError(f"lines {block[0][0]:,} to {block[-1][0]:,} hold something that is no number")
 
 

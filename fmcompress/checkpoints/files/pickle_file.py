@@ -1,4 +1,4 @@
-"""Reads a plain pickle, as ``pickle.dump`` writes it, without running any of it."""
+"""A plain pickle, as ``pickle.dump`` writes it, and the weights in the object that it describes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.pickle.allowed_calls import CALLS
 from fmcompress.checkpoints.pickle.arrays import NumpyArray
@@ -17,6 +16,7 @@ from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError
+from fmcompress.types import Float32Array
 
 _STARTS = (b"\x80", b"ccopy_reg\n", b"ccopyreg\n")
 """How a pickle starts: with its protocol, or, of an object and before protocol 2, with a call for an empty object."""
@@ -61,8 +61,10 @@ class PickleFile:
         return root
 
 
-def float32_array(name: str, value: object, dimensions: int, *, transposed: bool = False) -> npt.NDArray[np.float32]:
-    """Return weights of a pickled model as float32, transposed if asked for; a value too large becomes infinite.
+def float32_array(name: str, value: object, dimensions: int, *, transposed: bool = False) -> Float32Array:
+    """Return weights of a pickled model as float32 of so many dimensions, transposed if asked for.
+
+    A value too large becomes infinite.
 
     Raises:
         CheckpointError: they are no array of floats, or have another number of dimensions.

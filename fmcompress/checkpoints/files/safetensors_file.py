@@ -1,4 +1,8 @@
-"""Reads and writes safetensors files: a header of JSON, then the tensors' bytes."""
+"""Reads and writes safetensors files: a header of JSON, then the tensors' bytes.
+
+The library of the format checks a file. Its tensors are read and written here, because the library maps a file into
+memory and copies from there, which counts twice, and writes the texts in random order.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import safe_open
 
 from fmcompress.checkpoints.files.tensor import Weights
 from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError
+from fmcompress.types import AnyArray
 
 _TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "|u1"}
 _ALIGNMENT = 8
@@ -33,11 +37,8 @@ def is_safetensors(head: bytes, size_bytes: int) -> bool:
     return head[8:9] == b"{" and 2 <= header_bytes <= size_bytes - 8
 
 
-def write_safetensors(file: BinaryIO, tensors: Mapping[str, npt.NDArray[Any]], texts: Mapping[str, str]) -> None:
-    """Write tensors and texts; the same input gives the same bytes.
-
-    The library of the format would write the texts in random order, and build the whole file in memory.
-    """
+def write_safetensors(file: BinaryIO, tensors: Mapping[str, AnyArray], texts: Mapping[str, str]) -> None:
+    """Write tensors of any shape and a dtype of the format's, and texts; the same input gives the same bytes."""
     header: dict[str, object] = {"__metadata__": dict(sorted(texts.items()))}
     codes = {np.dtype(stored): code for code, stored in _TYPES.items()}
     end = 0
@@ -61,7 +62,7 @@ class _SafeTensor:
     code: str
     shape: tuple[int, ...]
 
-    def read(self) -> npt.NDArray[Any]:
+    def read(self) -> AnyArray:
         if self.code not in _TYPES:
             raise CheckpointError(f"it holds a tensor of type {self.code}, expected one of {', '.join(_TYPES)}")
         with damaged("a tensor cannot be read"):
@@ -70,25 +71,33 @@ class _SafeTensor:
             return values.reshape(self.shape)
 
 
+@dataclass(frozen=True)
 class SafetensorsFile:
     """An open safetensors file.
 
-    The library of the format checks the file. Its tensors are read without it, because it maps the file into
-    memory and copies from there, which counts twice.
-
-    Raises:
-        CheckpointError: it is damaged.
+    Attributes:
+        texts: strings that stand beside the tensors.
     """
 
-    def __init__(self, path: Path) -> None:
+    texts: Mapping[str, str]
+    _file: BinaryIO
+    _header: Mapping[str, Any]
+    _data: int
+
+    @classmethod
+    def open(cls, path: Path) -> SafetensorsFile:
+        """Open a safetensors file.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
         with damaged("the safetensors file cannot be read"):
             with safe_open(path, framework="numpy") as checked:
-                self.texts: Mapping[str, str] = checked.metadata() or {}
+                texts = checked.metadata() or {}
             with path.open("rb") as file:
                 header_bytes = int.from_bytes(file.read(8), "little")
-                self._header = json.loads(file.read(header_bytes))
-        self._data = 8 + header_bytes
-        self._file = path.open("rb")
+                header = json.loads(file.read(header_bytes))
+        return cls(texts, path.open("rb"), header, 8 + header_bytes)
 
     @cached_property
     def weights(self) -> Weights:
@@ -99,5 +108,5 @@ class SafetensorsFile:
         """Close the file; tensors can no longer be read."""
         self._file.close()
 
-    def _tensor(self, row: dict[str, Any]) -> _SafeTensor:
+    def _tensor(self, row: Mapping[str, Any]) -> _SafeTensor:
         return _SafeTensor(self._file, self._data + row["data_offsets"][0], row["dtype"], tuple(row["shape"]))

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy.typing as npt
-
 from fmcompress.checkpoints.files.tensor import Weights
-from fmcompress.checkpoints.pickle.allowed_calls import StridedTensor
-from fmcompress.checkpoints.pickle.arrays import NumpyArray
+from fmcompress.checkpoints.pickle.arrays import NumpyArray, StridedTensor
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.errors import CheckpointError
+from fmcompress.types import AnyArray
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
@@ -56,7 +54,7 @@ def submodule(model: Stub, name: str) -> Stub | None:
 
 def _weights_of_model(model: Stub) -> Weights:
     tensors: dict[str, StridedTensor] = {}
-    arrays: dict[str, npt.NDArray[Any]] = {}
+    arrays: dict[str, AnyArray] = {}
     for module in _modules(model):
         tensors.update(module.tensors())
         arrays.update(module.arrays())
@@ -105,7 +103,7 @@ class _Module:
                 if isinstance(value, StridedTensor) and key not in skipped:
                     yield self.key(key), value
 
-    def arrays(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+    def arrays(self) -> Iterator[tuple[str, AnyArray]]:
         for key, value in self.stub.attributes.items():
             if isinstance(value, NumpyArray) and isinstance(key, str):
                 yield self.key(key), value.values

@@ -1,4 +1,7 @@
-"""Reads a zip file whose entries are stored as they are, without trusting what it says of itself."""
+"""Reads a zip file whose entries are stored as they are, without trusting what it says of itself.
+
+``zipfile`` reads the list of entries; their bytes are read here, because it believes any size and copies them twice.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
+from fmcompress.types import UInt8Array
 
 MAX_DIRECTORY_BYTES = 2**22
 """Of the list of entries; each takes some 70 bytes there, and ten times that in memory."""
@@ -36,25 +40,34 @@ class _Directory(io.BufferedReader):
         return super().read(wanted)
 
 
+@dataclass(frozen=True)
 class StoredZip:
     """An open zip file.
 
     Attributes:
-        size: of the whole file, bytes.
-
-    Raises:
-        CheckpointError: it is damaged, has two entries of one name, or entries in one place.
+        size_bytes: of the whole file.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = _Directory(io.FileIO(path))
+    size_bytes: int
+    _file: _Directory
+    _zip: zipfile.ZipFile
+    _entries: Mapping[str, zipfile.ZipInfo]
+
+    @classmethod
+    def open(cls, path: Path) -> StoredZip:
+        """Open a zip file.
+
+        Raises:
+            CheckpointError: it is damaged, has two entries of one name, or entries in one place.
+        """
+        file = _Directory(io.FileIO(path))
         try:
-            self.size = path.stat().st_size
+            size_bytes = path.stat().st_size
             with damaged("the zip file cannot be read"):
-                self._zip = zipfile.ZipFile(self._file)
-            self._entries = self._index()
+                opened = zipfile.ZipFile(file)
+            return cls(size_bytes, file, opened, _index(opened.infolist(), size_bytes))
         except BaseException:
-            self.close()
+            file.close()
             raise
 
     @property
@@ -74,8 +87,8 @@ class StoredZip:
         """Close the file; entries can no longer be read."""
         self._file.close()
 
-    def read(self, name: str, *, at_most: int) -> npt.NDArray[np.uint8]:
-        """Return the bytes of an entry; their checksum is checked on the way.
+    def read(self, name: str, *, at_most: int) -> UInt8Array:
+        """Return the bytes of an entry, uint8 (bytes,); their checksum is checked on the way.
 
         Raises:
             CheckpointError: it is compressed, larger than it may be, or damaged.
@@ -85,7 +98,7 @@ class StoredZip:
         size = info.file_size
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != size or info.flag_bits & _ENCRYPTED:
             raise CheckpointError(f"its entry {quoted(name)} is compressed or encrypted, as no torch file's is")
-        if size > at_most or info.header_offset + size > self.size:
+        if size > at_most or info.header_offset + size > self.size_bytes:
             raise CheckpointError(f"its entry {quoted(name)} has {size:,} bytes, more than it can have")
         values = np.empty(size, dtype=np.uint8)
         with damaged(f"its entry {quoted(name)} cannot be read"):
@@ -100,20 +113,18 @@ class StoredZip:
                 raise zipfile.BadZipFile("bad CRC-32")
         return values
 
-    def _index(self) -> dict[str, zipfile.ZipInfo]:
-        infos = self._zip.infolist()
-        entries = {info.filename: info for info in infos}
-        if len(entries) != len(infos):
-            raise CheckpointError("it is a zip file with two entries of one name, as no torch file is")
-        if sum(info.compress_size for info in infos) > self.size:
-            raise CheckpointError(
-                "it is a zip file whose entries have more bytes than the file: they lie over each other"
-            )
-        return entries
-
     def _go_to_content(self, info: zipfile.ZipInfo) -> None:
         # zipfile would read it in pieces that are copied twice, but it checks the header in front of an entry well.
         self._zip.open(info).close()
         self._file.seek(info.header_offset + _LOCAL_SIZES)
         name_bytes, extra_bytes = struct.unpack("<HH", self._file.read(4))
         self._file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
+
+
+def _index(infos: Collection[zipfile.ZipInfo], size_bytes: int) -> Mapping[str, zipfile.ZipInfo]:
+    entries = {info.filename: info for info in infos}
+    if len(entries) != len(infos):
+        raise CheckpointError("it is a zip file with two entries of one name, as no torch file is")
+    if sum(info.compress_size for info in infos) > size_bytes:
+        raise CheckpointError("it is a zip file whose entries have more bytes than the file: they lie over each other")
+    return entries

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError
+from fmcompress.types import AnyArray, Float32Array
 
 
 class Tensor(Protocol):
@@ -19,8 +20,8 @@ class Tensor(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Its shape."""
 
-    def read(self) -> npt.NDArray[Any]:
-        """Return its values, in memory of their own.
+    def read(self) -> AnyArray:
+        """Return its values in memory of their own, of the shape and the dtype that the file says.
 
         Raises:
             CheckpointError: its bytes are damaged.
@@ -33,40 +34,46 @@ class Weights:
 
     Attributes:
         tensors: parameters and buffers by key.
-        arrays: plain numpy attributes of the modules of a whole model, by key; they are in no state_dict.
+        arrays: plain numpy attributes of the modules of a whole model, of any shape and dtype, by key; they are in no
+            state_dict.
         class_name: dotted name of the class of a whole model; None for a state_dict.
         others: further keys at the top of the file, for messages.
     """
 
     tensors: Mapping[str, Tensor]
-    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    arrays: Mapping[str, AnyArray] = field(default_factory=dict)
     class_name: str | None = None
     others: tuple[str, ...] = ()
 
 
-class TensorFile(Protocol):
-    """An open file of tensors, whatever its container."""
-
-    @property
-    def weights(self) -> Weights:
-        """The tensors."""
-
-    @property
-    def texts(self) -> Mapping[str, str]:
-        """Strings that stand beside the tensors."""
-
-    def close(self) -> None:
-        """Close the file; tensors can no longer be read."""
-
-
-def read_float32(key: str, tensor: Tensor) -> npt.NDArray[np.float32]:
-    """Return a tensor of any float type as float32; a value too large becomes infinite.
+def read_float32(weights: Mapping[str, Tensor], key: str) -> Float32Array:
+    """Return a tensor of any float type as float32, in its own shape; a value too large becomes infinite.
 
     Raises:
         CheckpointError: its type is no float, or its bytes are damaged.
     """
-    values = tensor.read()
+    values = weights[key].read()
     if values.dtype.kind != "f":
         raise CheckpointError(f"{key!r} has type {values.dtype}, expected floating-point weights")
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float32, copy=False)
+
+
+def read_shape(weights: Mapping[str, Tensor], key: str, expected: tuple[int, ...]) -> Float32Array:
+    """Return a tensor as float32, of the expected shape.
+
+    Raises:
+        CheckpointError: it has another shape or type, or its bytes are damaged.
+    """
+    if weights[key].shape != expected:
+        raise CheckpointError(f"{listed([key])} has shape {weights[key].shape}, expected {expected}")
+    return read_float32(weights, key)
+
+
+def read_number(weights: Mapping[str, Tensor], key: str) -> float:
+    """Return the number of a tensor of shape (1,).
+
+    Raises:
+        CheckpointError: it has another shape or type, or its bytes are damaged.
+    """
+    return float(read_shape(weights, key, (1,))[0])

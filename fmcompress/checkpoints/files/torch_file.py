@@ -1,4 +1,6 @@
-"""Reads a torch file, a zip of one pickle and the bytes of its tensors, without torch.
+"""Reads a torch file, a zip of one pickle and the bytes of its tensors.
+
+torch is not used: it takes seconds to import, and its reader of whole models would run what their pickles ask for.
 
 NAME/data.pkl      the pickle: a state_dict, a dict around it, or a whole model
 NAME/byteorder     "little"
@@ -8,7 +10,8 @@ NAME/data/0 …      one entry per storage, not compressed
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +20,8 @@ import numpy as np
 from fmcompress.checkpoints.files.state_dict import weights_of
 from fmcompress.checkpoints.files.stored_zip import StoredZip
 from fmcompress.checkpoints.files.tensor import Weights
-from fmcompress.checkpoints.pickle.allowed_calls import CALLS, STORAGE_TYPES, Storage
+from fmcompress.checkpoints.pickle.allowed_calls import CALLS
+from fmcompress.checkpoints.pickle.arrays import STORAGE_TYPES, Storage
 from fmcompress.checkpoints.pickle.stubs import Name
 from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.checkpoints.reading_errors import damaged, quoted
@@ -29,21 +33,34 @@ _MAX_NUMBERS_PER_BYTE = 4
 """Several tensors may have the same bytes: with this, each byte of a file of float32 is in 16 tensors at most."""
 
 
+@dataclass(frozen=True)
 class TorchFile:
-    """An open torch file: its pickle is read at once, its tensors when they are wanted.
+    """An open torch file: its pickle was read at once, its tensors are when they are wanted.
 
-    Raises:
-        CheckpointError: it is damaged, no torch file, or asks to run something.
+    Attributes:
+        root: the object that it holds.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._zip = StoredZip(path)
+    root: object
+    _zip: StoredZip
+
+    @classmethod
+    def open(cls, path: Path) -> TorchFile:
+        """Open a torch file.
+
+        Raises:
+            CheckpointError: it is damaged, no torch file, or asks to run something.
+        """
+        opened = StoredZip.open(path)
         try:
-            self._folder = self._only_folder()
-            self._check_byte_order()
-            self.root = self._unpickle()
+            folder = _only_folder(opened.names)
+            _check_byte_order(opened, f"{folder}byteorder")
+            pickle = opened.read(f"{folder}data.pkl", at_most=MAX_PICKLE_BYTES).tobytes()
+            with damaged("its pickle cannot be read"):
+                root = unpickle(pickle, calls=CALLS, persistent=lambda identifier: _storage(opened, folder, identifier))
+            return cls(root, opened)
         except BaseException:
-            self.close()
+            opened.close()
             raise
 
     @cached_property
@@ -54,7 +71,8 @@ class TorchFile:
             CheckpointError: the modules of a whole model contain each other, or the tensors share all their bytes.
         """
         found = weights_of(self.root)
-        if sum(math.prod(tensor.shape) for tensor in found.tensors.values()) > _MAX_NUMBERS_PER_BYTE * self._zip.size:
+        numbers = sum(math.prod(tensor.shape) for tensor in found.tensors.values())
+        if numbers > _MAX_NUMBERS_PER_BYTE * self._zip.size_bytes:
             raise CheckpointError("it has far more numbers than bytes: its tensors are the same ones again and again")
         return found
 
@@ -69,37 +87,33 @@ class TorchFile:
         """Close the file; tensors can no longer be read."""
         self._zip.close()
 
-    def _only_folder(self) -> str:
-        names = self._zip.names
-        folders = [name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl")]
-        if any(name.startswith("code/") or "/code/" in name for name in names):
-            raise CheckpointError("it is a TorchScript program", hint="save model.state_dict() with torch.save")
-        if len(folders) != 1 or folders[0].count("/") != 1:
-            raise CheckpointError("it is a zip file, but no torch file: it has no data.pkl of its own")
-        return folders[0]
 
-    def _check_byte_order(self) -> None:
-        name = f"{self._folder}byteorder"
-        if name in self._zip.names and self._zip.read(name, at_most=16).tobytes() != b"little":
-            raise CheckpointError(
-                "it was written on a big-endian machine, expected little-endian",
-                hint="load it with torch and save it again on a little-endian machine",
-            )
+def _only_folder(names: Collection[str]) -> str:
+    folders = [name[: -len("data.pkl")] for name in names if name.endswith("/data.pkl")]
+    if any(name.startswith("code/") or "/code/" in name for name in names):
+        raise CheckpointError("it is a TorchScript program", hint="save model.state_dict() with torch.save")
+    if len(folders) != 1 or folders[0].count("/") != 1:
+        raise CheckpointError("it is a zip file, but no torch file: it has no data.pkl of its own")
+    return folders[0]
 
-    def _unpickle(self) -> object:
-        pickle = self._zip.read(f"{self._folder}data.pkl", at_most=MAX_PICKLE_BYTES).tobytes()
-        with damaged("its pickle cannot be read"):
-            return unpickle(pickle, calls=CALLS, persistent=self._storage)
 
-    def _storage(self, identifier: tuple[object, ...]) -> Storage:
-        _, kind, key, _, elements = identifier
-        if not isinstance(kind, Name) or not isinstance(key, str) or type(elements) is not int:
-            raise TypeError("a storage has no type, key or size")
-        storage_type = STORAGE_TYPES.get(kind.dotted)
-        if storage_type is None:
-            raise CheckpointError(f"it holds tensors of type {quoted(kind.dotted)}, expected plain numbers")
-        name = f"{self._folder}data/{key}"
-        size_bytes = self._zip.entry_size(name)
-        if elements * np.dtype(storage_type.stored).itemsize != size_bytes:
-            raise ValueError(f"storage {quoted(key)} has {size_bytes:,} bytes, expected another number")
-        return Storage(storage_type, elements, lambda: self._zip.read(name, at_most=size_bytes))
+def _check_byte_order(opened: StoredZip, name: str) -> None:
+    if name in opened.names and opened.read(name, at_most=16).tobytes() != b"little":
+        raise CheckpointError(
+            "it was written on a big-endian machine, expected little-endian",
+            hint="load it with torch and save it again on a little-endian machine",
+        )
+
+
+def _storage(opened: StoredZip, folder: str, identifier: tuple[object, ...]) -> Storage:
+    _, kind, key, _, elements = identifier
+    if not isinstance(kind, Name) or not isinstance(key, str) or type(elements) is not int:
+        raise TypeError("a storage has no type, key or size")
+    storage_type = STORAGE_TYPES.get(kind.dotted)
+    if storage_type is None:
+        raise CheckpointError(f"it holds tensors of type {quoted(kind.dotted)}, expected plain numbers")
+    name = f"{folder}data/{key}"
+    size_bytes = opened.entry_size(name)
+    if elements * np.dtype(storage_type.stored).itemsize != size_bytes:
+        raise ValueError(f"storage {quoted(key)} has {size_bytes:,} bytes, expected another number")
+    return Storage(storage_type, elements, lambda: opened.read(name, at_most=size_bytes))

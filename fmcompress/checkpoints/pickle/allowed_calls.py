@@ -1,116 +1,15 @@
-"""Stand-ins for the functions that pickles of models call: to rebuild torch's tensors, and plain values.
+"""The functions that a pickle may call, and what stands in for them; all others are refused.
 
 Each row of ``CALLS`` takes the arguments of the real function and checks all of them.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
 from fmcompress.checkpoints.pickle import arrays
-from fmcompress.checkpoints.pickle.arrays import checked_sizes
-from fmcompress.checkpoints.pickle.stubs import Name, Stub, Unique, checked_key
+from fmcompress.checkpoints.pickle.stubs import Name, Stub, checked_key
 from fmcompress.checkpoints.pickle.unpickle import Call, refusal
-from fmcompress.checkpoints.reading_errors import damaged
 
 _ENCODING = "latin1"
-
-
-@dataclass(frozen=True)
-class StorageType:
-    """How the elements of a torch storage are stored.
-
-    Attributes:
-        stored: numpy type of the bytes, little-endian.
-        decode: from stored elements to numbers.
-    """
-
-    stored: str
-    decode: Callable[[npt.NDArray[Any]], npt.NDArray[Any]] = lambda elements: elements
-
-
-def _native(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def _from_bfloat16(elements: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return (elements.astype(np.uint32) << 16).view(np.float32)
-
-
-STORAGE_TYPES = {
-    "torch.FloatStorage": StorageType("<f4"),
-    "torch.DoubleStorage": StorageType("<f8"),
-    "torch.HalfStorage": StorageType("<f2"),
-    "torch.BFloat16Storage": StorageType("<u2", _from_bfloat16),
-    "torch.LongStorage": StorageType("<i8"),
-    "torch.IntStorage": StorageType("<i4"),
-    "torch.ShortStorage": StorageType("<i2"),
-    "torch.CharStorage": StorageType("|i1"),
-    "torch.ByteStorage": StorageType("|u1"),
-    "torch.BoolStorage": StorageType("|b1"),
-}
-
-
-@dataclass(frozen=True)
-class Storage:
-    """The bytes behind one or more tensors of a torch file.
-
-    Attributes:
-        kind: type of its elements.
-        elements: how many there are; checked against the file.
-        read_bytes: reads them.
-    """
-
-    kind: StorageType
-    elements: int
-    read_bytes: Callable[[], npt.NDArray[np.uint8]]
-
-
-@dataclass(frozen=True, eq=False)
-class StridedTensor(Unique):
-    """A view of a storage; see ``tensor.Tensor``."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def read(self) -> npt.NDArray[Any]:
-        """Return its values, in memory of their own."""
-        kind = self.storage.kind
-        elements = self.storage.read_bytes().view(kind.stored)[self.offset :]
-        with damaged("a tensor cannot be read"):
-            strides = tuple(stride * elements.itemsize for stride in self.strides)
-            view = np.lib.stride_tricks.as_strided(elements, self.shape, strides)
-            return kind.decode(_native(np.ascontiguousarray(view))).reshape(self.shape)
-
-
-def _rebuild_tensor(args: tuple[object, ...]) -> StridedTensor:
-    storage, offset, shape, strides = args[:4]
-    if not isinstance(storage, Storage):
-        raise TypeError("a tensor has no storage")
-    sizes, steps = checked_sizes(shape), checked_sizes(strides)
-    (start,) = checked_sizes((offset,))
-    if len(sizes) != len(steps):
-        raise ValueError("a tensor has more dimensions than strides")
-    used = math.prod(sizes)
-    end = start + 1 + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
-    # Expanded tensors (stride 0) could describe terabytes in a few bytes; parameters are never stored so.
-    if used > storage.elements or (used and end > storage.elements) or (not used and start > storage.elements):
-        raise ValueError("a tensor reaches beyond its storage")
-    return StridedTensor(storage, start, sizes, steps)
-
-
-def _rebuild_parameter(args: tuple[object, ...]) -> object:
-    if not isinstance(args[0], StridedTensor):
-        raise TypeError("a parameter has no tensor")
-    return args[0]
 
 
 def _encode(args: tuple[object, ...]) -> bytes:
@@ -138,10 +37,6 @@ def _ordered_dict(args: tuple[object, ...]) -> object:
     if not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) for pair in pairs):
         raise TypeError("a dict is made of something that is no list of pairs")
     return {checked_key(key): value for key, value in pairs}
-
-
-def _size(args: tuple[object, ...]) -> object:
-    return checked_sizes(args[0])
 
 
 def _reconstructor(args: tuple[object, ...]) -> object:
@@ -183,11 +78,6 @@ def _inert(dotted: str) -> Call:
 CALLS: dict[str, Call] = {
     **arrays.CALLS,
     **{dotted: _inert(dotted) for dotted in _INERT},
-    "torch._utils._rebuild_tensor": _rebuild_tensor,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _rebuild_parameter,
-    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
-    "torch.Size": _size,
     "_codecs.encode": _encode,
     "collections.OrderedDict": _ordered_dict,
     "collections.defaultdict": _default_dict,

@@ -1,1 +1,1 @@
-"""How each tool lays its factorization machines out: one module or folder a tool."""
+"""How each tool lays its factorization machines out: one module a tool."""

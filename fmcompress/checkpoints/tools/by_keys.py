@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
-from fmcompress.checkpoints.dialect import Given, from_flat, listed
+from fmcompress.checkpoints.dialect import Given, from_flat, rows_of
 from fmcompress.checkpoints.files.tensor import Tensor, read_float32
+from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.schema import Field, NumericField, Schema
-
-_Array = npt.NDArray[np.float32]
+from fmcompress.fm.schema import NumericField, Schema
+from fmcompress.types import Float32Array
 
 _PARTS = ("v", "w", "b", "ignore")
 _FIELD = "{field}"
@@ -66,7 +65,7 @@ def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
 
 def recognises(file: CheckpointFile) -> bool:
     """Return whether a file is one of tensors: that is all that can be said of it."""
-    return file.tensors is not None
+    return file.tensor_file is not None
 
 
 def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
@@ -82,26 +81,22 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
             "it is not said which fields it has", hint="pass --fields name:size,name:size,… with --map"
         )
     weights = file.weights.tensors
-    tables = {part: _tables(part, keys[part], schema) for part in ("v", "w") if part in keys}
+    tables: dict[str, list[_Table]] = {part: _tables(part, keys[part], schema) for part in ("v", "w") if part in keys}
+    if "b" in keys:
+        tables["b"] = [_Table(1, keys["b"])]
     claimed = {table.key for part in tables.values() for table in part if table.key is not None}
-    _check_keys(weights, claimed | ({keys["b"]} if "b" in keys else set()), keys.get("ignore", ""))
+    _check_keys(weights, claimed, keys.get("ignore", ""))
     return from_flat(
         schema,
-        _bias(keys["b"], weights) if "b" in keys else 0.0,
-        _linear(tables["w"], weights) if "w" in keys else np.zeros(schema.flat_rows, np.float32),
+        float(_vector(tables["b"], weights)[0]) if "b" in keys else 0.0,
+        _vector(tables["w"], weights) if "w" in keys else np.zeros(schema.flat_rows, np.float32),
         _embeddings(tables["v"], weights),
     )
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Where some rows of embeddings or linear weights are.
-
-    Attributes:
-        rows: how many.
-        key: key of the tensor; None of a field without embedding.
-        numeric: whether it is the single row of a numeric field.
-    """
+    """Where some rows of weights are, and whether they are the one of a number; of no embedding there is no key."""
 
     rows: int
     key: str | None
@@ -114,11 +109,10 @@ def _tables(part: str, key: str, schema: Schema) -> list[_Table]:
         return [_Table(schema.flat_rows, key)]
     tables = []
     for field in schema.all_fields:
-        own = key.replace(_FIELD, field.name)
-        if isinstance(field, Field):
-            tables.append(_Table(field.cardinality, own))
-        elif isinstance(field, NumericField):
-            tables.append(_Table(1, None if part == "v" and field.linear_only else own, numeric=True))
+        numeric = isinstance(field, NumericField)
+        absent = part == "v" and isinstance(field, NumericField) and field.linear_only
+        if rows := rows_of(field):
+            tables.append(_Table(rows, None if absent else key.replace(_FIELD, field.name), numeric))
     return tables
 
 
@@ -138,17 +132,17 @@ def _check_keys(weights: Mapping[str, Tensor], claimed: Collection[str], ignored
             )
 
 
-def _embeddings(tables: Sequence[_Table], weights: Mapping[str, Tensor]) -> _Array:
+def _embeddings(tables: Sequence[_Table], weights: Mapping[str, Tensor]) -> Float32Array:
     """Return V, float32 (rows, dim)."""
     shapes = {table.key: (weights[table.key].shape, table.rows) for table in tables if table.key and not table.numeric}
     turned, dim = _orientation(shapes)
     if len(tables) == 1 and not turned:  # no second copy of a large table
-        return read_float32(tables[0].key or "", weights[tables[0].key or ""])
+        return read_float32(weights, tables[0].key or "")
     found = np.zeros((sum(table.rows for table in tables), dim), np.float32)
     first = 0
     for table in tables:
         if table.key is not None:
-            values = read_float32(table.key, weights[table.key])
+            values = read_float32(weights, table.key)
             if table.numeric and values.size != dim:
                 raise CheckpointError(f"{listed([table.key])} has shape {values.shape}, expected {dim} numbers")
             found[first : first + table.rows] = (
@@ -189,17 +183,14 @@ def _orientation(shapes: Mapping[str, tuple[tuple[int, ...], int]]) -> tuple[boo
     return ways[0]
 
 
-def _linear(tables: Sequence[_Table], weights: Mapping[str, Tensor]) -> _Array:
-    """Return w, float32 (rows,)."""
-    return np.concatenate([_vector(table.key or "", table.rows, weights) for table in tables])
-
-
-def _bias(key: str, weights: Mapping[str, Tensor]) -> float:
-    return float(_vector(key, 1, weights)[0])
-
-
-def _vector(key: str, size: int, weights: Mapping[str, Tensor]) -> _Array:
-    shape = weights[key].shape
-    if [length for length in shape if length != 1] != [size] * (size != 1):
-        raise CheckpointError(f"{listed([key])} has shape {shape}, expected ({size},) or ({size}, 1) by --fields")
-    return read_float32(key, weights[key]).reshape(size)
+def _vector(tables: Sequence[_Table], weights: Mapping[str, Tensor]) -> Float32Array:
+    """Return linear weights or a bias, float32 (rows,)."""
+    parts = []
+    for table in tables:
+        key = table.key or ""
+        shape = weights[key].shape
+        if [length for length in shape if length != 1] != [table.rows] * (table.rows != 1):
+            expected = f"({table.rows},) or ({table.rows}, 1) by --fields"
+            raise CheckpointError(f"{listed([key])} has shape {shape}, expected {expected}")
+        parts.append(read_float32(weights, key).reshape(table.rows))
+    return np.concatenate(parts)

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from fmcompress.checkpoints.dialect import listed
-from fmcompress.checkpoints.files.tensor import Tensor, read_float32
+from fmcompress.checkpoints.files.tensor import Tensor, read_shape
+from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.types import Float32Array
 
 AnyField = Field | SharedField | NumericField
-_Array = npt.NDArray[np.float32]
 
 _KINDS: Mapping[type[AnyField], str] = {Field: "with categories", SharedField: "shared", NumericField: "numeric"}
 _MAX_GROWTH = 64
@@ -122,7 +121,9 @@ def _agreed(given: AnyField, own: AnyField, names: Mapping[str, str]) -> AnyFiel
     raise CheckpointError(f"its field {own.name!r} is {_KINDS[type(own)]}, which --fields contradicts", hint=_KEEP)
 
 
-def stacked(fields: NamedFields, weights: Mapping[str, Tensor], linear: str, embeddings: str) -> tuple[_Array, _Array]:
+def stacked(
+    fields: NamedFields, weights: Mapping[str, Tensor], linear: str, embeddings: str
+) -> tuple[Float32Array, Float32Array]:
     """Return w, float32 (categories,), and V, float32 (categories, dim), of all fields with tables.
 
     Args:
@@ -135,15 +136,14 @@ def stacked(fields: NamedFields, weights: Mapping[str, Tensor], linear: str, emb
         CheckpointError: shapes disagree.
     """
     linear_keys, keys = fields.keys(linear), fields.keys(embeddings)
-    dim = common_dim({key: weights[key] for key in keys if key in weights})
+    dim = _common_dim({key: weights[key] for key in keys if key in weights})
     schema = fields.schema
     _check_growth(schema.flat_rows * dim, weights)
     w, v = np.zeros((schema.categories, 1), np.float32), np.zeros((schema.categories, dim), np.float32)
     for stack, width, found in ((w, 1, linear_keys), (v, dim, keys)):
         for number, key in enumerate(found):
             if key in weights:
-                expected = (schema.fields[number].cardinality, width)
-                stack[schema.rows(number)] = read_shape(key, weights[key], expected)
+                stack[schema.rows(number)] = read_shape(weights, key, (schema.fields[number].cardinality, width))
     return w[:, 0], v
 
 
@@ -154,12 +154,7 @@ def _check_growth(numbers: int, weights: Mapping[str, Tensor]) -> None:
         raise CheckpointError(f"its fields would have {numbers:,} weights, but it has {stored:,} only")
 
 
-def common_dim(tables: Mapping[str, Tensor]) -> int:
-    """Return the embedding size of tables of shape (cardinality, dim).
-
-    Raises:
-        CheckpointError: there is no table, or they have different sizes.
-    """
+def _common_dim(tables: Mapping[str, Tensor]) -> int:
     if not tables:
         raise CheckpointError("it has no embeddings: it is a linear model")
     first = next(iter(tables))
@@ -172,18 +167,7 @@ def common_dim(tables: Mapping[str, Tensor]) -> int:
     return tables[first].shape[1]
 
 
-def read_shape(key: str, tensor: Tensor, expected: tuple[int, ...]) -> _Array:
-    """Return a tensor as float32.
-
-    Raises:
-        CheckpointError: it has another shape.
-    """
-    if tensor.shape != expected:
-        raise CheckpointError(f"{listed([key])} has shape {tensor.shape}, expected {expected}")
-    return read_float32(key, tensor)
-
-
-def padded(schema: Schema, linear: _Array, embeddings: _Array, pads: Mapping[str, int | None]) -> Schema:
+def padded(schema: Schema, linear: Float32Array, embeddings: Float32Array, pads: Mapping[str, int | None]) -> Schema:
     """Return the schema with the PAD of each field whose row is zero: one that is not has been trained.
 
     Args:

@@ -16,21 +16,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat, given_link
-from fmcompress.checkpoints.files.number_text import NumberedLines, read_rows
+from fmcompress.checkpoints.files.number_text import NumberedLines, checked_parts, read_rows
 from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.types import Float32Array
 
 _BIAS = b"#global bias W0"
 _LINEAR = b"#unary interactions Wj"
 _EMBEDDINGS = b"#pairwise interactions Vj,f"
 _HEADERS = (_BIAS, _LINEAR, _EMBEDDINGS)
-
-_Parts = Mapping[bytes, npt.NDArray[np.float32]]
 
 
 def recognises(file: CheckpointFile) -> bool:
@@ -48,24 +46,18 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         parts = _read_parts(NumberedLines(opened))
     embeddings = parts[_EMBEDDINGS]
     linear = parts.get(_LINEAR, np.zeros((len(embeddings), 1), np.float32))
-    bias = parts.get(_BIAS, np.zeros((1, 1), np.float32))
-    if linear.shape != (len(embeddings), 1) or bias.shape != (1, 1):
-        raise CheckpointError(
-            f"it has biases of shape {bias.shape}, linear weights of {linear.shape} and embeddings of "
-            f"{embeddings.shape}, expected (1, 1), (rows, 1) and (rows, dim)"
-        )
-    schema = agreed_fields(None, given.fields, len(embeddings))
-    return from_flat(schema, float(bias[0, 0]), linear[:, 0], embeddings, link=given_link(given))
+    weights = checked_parts(parts.get(_BIAS, np.zeros((1, 1), np.float32)), linear, embeddings)
+    return from_flat(agreed_fields(None, given.fields, len(embeddings)), *weights, given_link(given))
 
 
-def _read_parts(lines: NumberedLines) -> _Parts:
-    parts: dict[bytes, npt.NDArray[np.float32]] = {}
+def _read_parts(lines: NumberedLines) -> Mapping[bytes, Float32Array]:
+    parts: dict[bytes, Float32Array] = {}
     while lines.text:
         number = lines.number
         header = lines.take()
         if header not in _HEADERS or header in parts:
-            shown = quoted(header.decode("ascii", errors="backslashreplace"))
-            raise CheckpointError(f"line {number:,} is {shown}, expected a header of libFM that was not there before")
+            expected = "expected a header of libFM that was not there before"
+            raise CheckpointError(f"line {number:,} is {quoted(header)}, {expected}")
         if header == _EMBEDDINGS and lines.text and not lines.text.strip():
             raise CheckpointError("it has no embeddings: it is a linear model, trained with -dim 1,1,0")
         parts[header] = read_rows(lines.as_long_as(lambda text: not text.startswith(b"#")))

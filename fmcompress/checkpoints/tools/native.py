@@ -19,10 +19,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
@@ -35,6 +34,7 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.types import AnyArray, UInt8Array
 
 VERSION = 1
 _LABEL = "fmcompress"
@@ -42,8 +42,6 @@ _NEEDED = ("embeddings", "linear", "bias")
 _COUNTS = "counts"
 _NUMERIC = ("numeric_linear", "numeric_embeddings")
 _VOCABULARY = "vocabulary"
-
-_Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def check_saveable(path: Path, *, force: bool = False) -> None:
@@ -115,7 +113,7 @@ def _field(name: object, kind: object) -> Field | SharedField | NumericField:
     return Field(name, cardinality, pad)
 
 
-def _write_torch(file: BinaryIO, arrays: _Arrays, label: str) -> None:
+def _write_torch(file: BinaryIO, arrays: Mapping[str, AnyArray], label: str) -> None:
     import torch
 
     # torch warns of arrays that it could write to by accident, such as memory-mapped ones.
@@ -131,11 +129,11 @@ def _write_torch(file: BinaryIO, arrays: _Arrays, label: str) -> None:
         raise
 
 
-def _write_safetensors(file: BinaryIO, arrays: _Arrays, label: str) -> None:
+def _write_safetensors(file: BinaryIO, arrays: Mapping[str, AnyArray], label: str) -> None:
     write_safetensors(file, arrays, {_LABEL: label})
 
 
-_WRITERS: dict[str, Callable[[BinaryIO, _Arrays, str], None]] = {
+_WRITERS: dict[str, Callable[[BinaryIO, Mapping[str, AnyArray], str], None]] = {
     ".pt": _write_torch,
     ".safetensors": _write_safetensors,
 }
@@ -189,7 +187,7 @@ def _renamed(own: Schema, given: Schema | None, categories: int) -> Schema:
     )
 
 
-def _vocabulary(data: npt.NDArray[np.uint8]) -> Vocabulary:
+def _vocabulary(data: UInt8Array) -> Vocabulary:
     with damaged("its vocabulary cannot be read"):
         return Vocabulary.decode(data.tobytes())
 
@@ -223,7 +221,7 @@ def _fields(pairs: list[tuple[object, object]]) -> Schema:
         raise CheckpointError(f"its description makes no sense: {error}") from error
 
 
-def _values(weights: Mapping[str, Tensor], key: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+def _values(weights: Mapping[str, Tensor], key: str, dtype: type[np.generic]) -> AnyArray:
     values = weights[key].read()
     if values.dtype != dtype:
         raise CheckpointError(f"{key!r} has type {values.dtype}, expected {np.dtype(dtype)}")

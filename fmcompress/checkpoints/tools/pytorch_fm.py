@@ -11,10 +11,8 @@ A whole model also has the first row of each field, as numpy arrays ``embedding.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim, from_flat
@@ -23,6 +21,7 @@ from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
+from fmcompress.types import AnyArray
 
 _EMBEDDINGS = "embedding.embedding.weight"
 _LINEAR = "linear.fc.weight"
@@ -61,13 +60,13 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     rows = shape[0]
     return from_flat(
         agreed_fields(_own_fields(found.arrays, rows), given.fields, rows),
-        bias=float(read_float32(_BIAS, weights[_BIAS])[0]),
-        linear=read_float32(_LINEAR, weights[_LINEAR])[:, 0],
-        embeddings=read_float32(_EMBEDDINGS, weights[_EMBEDDINGS]),
+        bias=float(read_float32(weights, _BIAS)[0]),
+        linear=read_float32(weights, _LINEAR)[:, 0],
+        embeddings=read_float32(weights, _EMBEDDINGS),
     )
 
 
-def _own_fields(arrays: Mapping[str, npt.NDArray[Any]], rows: int) -> Schema | None:
+def _own_fields(arrays: Mapping[str, AnyArray], rows: int) -> Schema | None:
     found = [arrays[key] for key in _OFFSETS if key in arrays]
     if not found:
         return None

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from fmcompress.checkpoints import load_checkpoint, save_checkpoint
-from fmcompress.checkpoints.pickle.allowed_calls import CALLS, STORAGE_TYPES, Storage
+from fmcompress.checkpoints.pickle.allowed_calls import CALLS
+from fmcompress.checkpoints.pickle.arrays import STORAGE_TYPES, Storage
 from fmcompress.checkpoints.pickle.unpickle import unpickle
 from fmcompress.errors import CheckpointError
 from tests.checkpoints.samples import FIELDS, STATE_DICT, WHOLE_MODEL, rewritten, small_checkpoint, write_torch_zip

@@ -1,1 +1,0 @@
-"""DeepCTR-Torch's DeepFM without a DNN."""

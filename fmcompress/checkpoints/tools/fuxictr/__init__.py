@@ -1,1 +1,0 @@
-"""FuxiCTR's FM."""

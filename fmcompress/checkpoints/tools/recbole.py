@@ -1,0 +1,230 @@
+"""Checkpoints of RecBole's FM, ``FM-<date>.pth``: a dict that has the state_dict under ``state_dict``.
+
+token_embedding_table.embedding.weight                       (categories, dim)
+first_order_linear.token_embedding_table.embedding.weight    (categories, 1)
+float_embedding_table.embedding.weight                       (2 · numbers, dim)
+first_order_linear.float_embedding_table.embedding.weight    (2 · numbers, 1)
+first_order_linear.bias                                      (1,)
+
+Of the two rows of a numeric field the second one is multiplied by its value; the first one is never used. Category 0
+of a field is ``[PAD]``, which stands for a null and is trained like any other category.
+
+The fields are told by ``<name>-Dataset.pth`` beside it, a pickle of RecBole's Dataset:
+
+config           the configuration
+field2type       name -> FeatureType("token"), FeatureType("float"), …, in the order of the model's rows
+field2source     name -> FeatureSource("inter"), FeatureSource("user"), …
+field2id_token   name -> array of text, the tokens by id; ``[PAD]`` has 0
+
+The rows of data, which may be many, come after these and are not read. As in RecBole, an unknown token is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fmcompress.checkpoints.checkpoint_file import CheckpointFile
+from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
+from fmcompress.checkpoints.files.pickle_file import PickleFile
+from fmcompress.checkpoints.files.tensor import Tensor, read_number, read_shape
+from fmcompress.checkpoints.pickle.arrays import NumpyArray
+from fmcompress.checkpoints.pickle.stubs import Stub
+from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
+from fmcompress.checkpoints.tools.field_tables import AnyField, padded, schema_of
+from fmcompress.errors import CheckpointError
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.schema import Field, NumericField, Schema
+from fmcompress.fm.vocabulary import Vocabulary
+
+_EMBEDDINGS = "token_embedding_table.embedding.weight"
+_NUMERIC_EMBEDDINGS = "float_embedding_table.embedding.weight"
+_LINEAR = f"first_order_linear.{_EMBEDDINGS}"
+_NUMERIC_LINEAR = f"first_order_linear.{_NUMERIC_EMBEDDINGS}"
+_BIAS = "first_order_linear.bias"
+
+_MODEL = "FM"
+_DATASETS = "*-Dataset.pth"
+_ROWS_OF_NUMBER = 2
+_PAD = 0
+"""RecBole's id of ``[PAD]`` in every field."""
+
+_UNTIL = "field2token_id"
+_MAX_MEMBER = 32
+_SOURCES = ("inter", "interaction", "user", "user_id", "item", "item_id")
+"""What the model's fields come from, by value or by name; others are relations of a graph."""
+
+
+def recognises(file: CheckpointFile) -> bool:
+    """Return whether a file has tables where RecBole's models have them."""
+    return bool({_EMBEDDINGS, _LINEAR, _BIAS} & file.weights.tensors.keys())
+
+
+def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
+    """Read a model of RecBole, with the fields that its dataset tells, or those that are given.
+
+    The dataset is ``given.dataset``, or the file beside the checkpoint if there is exactly one.
+
+    Raises:
+        CheckpointError: it is another model, shapes disagree, a numeric field is cut into buckets, or its fields are
+            missing or of another dataset.
+    """
+    config = _config_of(file.root.get("config") if isinstance(file.root, dict) else None)
+    model = config.get("model")
+    if isinstance(model, str) and model != _MODEL:
+        raise CheckpointError(f"it is a model {quoted(model)} of RecBole, expected {_MODEL}")
+    found = file.weights.tensors
+    numeric = (_NUMERIC_EMBEDDINGS, _NUMERIC_LINEAR)
+    has_numbers = any(key in found for key in numeric)
+    weights = claim(found, (_EMBEDDINGS, _LINEAR, _BIAS, *(numeric if has_numbers else ())))
+    rows, dim = _matrix(_EMBEDDINGS, weights)
+    path = given.dataset or _beside(file.path, config.get("dataset"))
+    own = None if path is None else _read_dataset(path, config)
+    schema = _agreed(own, given.fields, rows, _matrix(_NUMERIC_EMBEDDINGS, weights)[0] if has_numbers else 0)
+    linear = read_shape(weights, _LINEAR, (rows, 1))[:, 0]
+    embeddings = read_shape(weights, _EMBEDDINGS, (rows, dim))
+    return FMCheckpoint(
+        padded(schema, linear, embeddings, dict.fromkeys(schema.names, _PAD)),
+        bias=read_number(weights, _BIAS),
+        linear=linear,
+        embeddings=embeddings,
+        numeric=_numeric(len(schema.numeric), dim, weights),
+        vocabulary=None if own is None else _vocabulary(schema, own.tokens),
+    )
+
+
+def _matrix(key: str, weights: Mapping[str, Tensor]) -> tuple[int, int]:
+    shape = weights[key].shape
+    if len(shape) != 2:
+        raise CheckpointError(f"{key!r} has shape {shape}, expected (rows, dim)")
+    return shape[0], shape[1]
+
+
+def _numeric(numbers: int, dim: int, weights: Mapping[str, Tensor]) -> NumericWeights:
+    if not numbers:
+        return NumericWeights.none(dim)
+    rows = _ROWS_OF_NUMBER * numbers
+    linear = read_shape(weights, _NUMERIC_LINEAR, (rows, 1))[1::_ROWS_OF_NUMBER, 0]
+    return NumericWeights(linear, read_shape(weights, _NUMERIC_EMBEDDINGS, (rows, dim))[1::_ROWS_OF_NUMBER])
+
+
+def _beside(path: Path, dataset: object) -> Path | None:
+    """Return the dataset that lies beside a checkpoint; of several, the one of the name that the checkpoint says."""
+    found = sorted(each for each in path.parent.glob(_DATASETS) if each.is_file())
+    if len(found) > 1 and isinstance(dataset, str):
+        found = [each for each in found if each.name == f"{dataset}-Dataset.pth"] or found
+    if len(found) > 1:
+        raise CheckpointError(
+            f"there are {len(found)} datasets beside it, {listed([each.name for each in found])}",
+            hint="pass --dataset FILE",
+        )
+    return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class _Dataset:
+    """The fields of a model, and the tokens of each categorical one by id, text (cardinality,)."""
+
+    schema: Schema
+    tokens: tuple[NumpyArray, ...]
+
+
+def _agreed(own: _Dataset | None, given: Schema | None, rows: int, numeric_rows: int) -> Schema:
+    """Return the fields of a model: the given ones where there are some."""
+    if own is None and given is None:
+        raise CheckpointError(
+            f"it does not say which fields its {rows:,} categories belong to",
+            hint=f"put its {_DATASETS} beside it, pass --dataset FILE, or --fields name:size,name:size,…",
+        )
+    schema = agreed_fields(None if own is None else own.schema, given, rows + numeric_rows // _ROWS_OF_NUMBER)
+    if len(schema.numeric) * _ROWS_OF_NUMBER != numeric_rows:
+        raise CheckpointError(
+            f"it has {numeric_rows} rows for numbers, but its fields have {len(schema.numeric)} numbers, "
+            f"expected {_ROWS_OF_NUMBER} rows for each"
+        )
+    return schema
+
+
+def _config_of(stub: object) -> Mapping[object, object]:
+    """Return the settings that a ``Config`` of RecBole holds; none where it is no such object."""
+    settings = stub.attributes.get("final_config_dict") if isinstance(stub, Stub) else None
+    return settings if isinstance(settings, dict) else {}
+
+
+def _read_dataset(path: Path, config: Mapping[object, object]) -> _Dataset:
+    """Return the fields of a model; its settings are ``config``, or the dataset's where there are none."""
+    name = quoted(path.name)
+    if not path.is_file():
+        raise CheckpointError(f"{name}: there is no such file", hint=f"looked for {path.absolute()}")
+    try:
+        found = PickleFile(path).read(until=_UNTIL).attributes
+        with damaged("it is no dataset of RecBole"):
+            return _dataset(found, config or _config_of(found.get("config")))
+    except CheckpointError as error:
+        raise CheckpointError(f"{name}: {error}", hint=error.hint) from error
+    except OSError as error:
+        raise CheckpointError(f"{name}: it cannot be read: {error.strerror or error}") from error
+
+
+def _dataset(found: Mapping[object, object], config: Mapping[object, object]) -> _Dataset:
+    kinds, sources, tokens = (_part(found, f"field2{part}") for part in ("type", "source", "id_token"))
+    numeric = _strings(config.get("numerical_features"))
+    if config.get("discretization"):
+        raise CheckpointError("it cuts numeric fields into buckets, whose limits it does not say")
+    fields: list[AnyField] = []
+    arrays = []
+    for name, kind in kinds.items():
+        if name == config.get("LABEL_FIELD") or _member(sources.get(name)) not in _SOURCES:
+            continue
+        if _member(kind) == "token":
+            arrays.append(_tokens(name, tokens.get(name)))
+            fields.append(Field(name, len(arrays[-1].values)))
+        elif _member(kind) == "float" and name in numeric:
+            fields.append(NumericField(name))
+    return _Dataset(schema_of(fields), tuple(arrays))
+
+
+def _part(found: Mapping[object, object], name: str) -> dict[str, object]:
+    part = found.get(name)
+    if not isinstance(part, dict):
+        raise TypeError(f"it has no {name}")
+    return {key: value for key, value in part.items() if isinstance(key, str)}
+
+
+def _strings(value: object) -> Collection[str]:
+    return {each for each in value if isinstance(each, str)} if isinstance(value, list | tuple) else ()
+
+
+def _member(stub: object) -> str:
+    """Return the value, or the name in small letters, of a member of an Enum."""
+    value = stub.args[0] if isinstance(stub, Stub) and isinstance(stub.args, tuple) and stub.args else ""
+    return value.lower() if isinstance(value, str) and len(value) <= _MAX_MEMBER else ""
+
+
+def _tokens(name: str, array: object) -> NumpyArray:
+    if not isinstance(array, NumpyArray) or array.values.dtype.kind != "U" or array.values.ndim != 1:
+        raise TypeError(f"its field {quoted(name)} has no tokens")
+    return array
+
+
+def _vocabulary(schema: Schema, arrays: tuple[NumpyArray, ...]) -> Vocabulary:
+    made: dict[int, FieldVocabulary] = {}
+    fields = {}
+    for name, array in zip(schema.names, arrays, strict=True):
+        if id(array) not in made:  # fields of one kind have one array
+            made[id(array)] = _field_vocabulary(name, array)
+        fields[name] = made[id(array)]
+    return Vocabulary(fields)
+
+
+def _field_vocabulary(name: str, array: NumpyArray) -> FieldVocabulary:
+    with damaged(f"the tokens of field {quoted(name)} cannot be read"):
+        tokens = array.values.tolist()
+    if len(set(tokens)) != len(tokens):
+        raise CheckpointError(f"the tokens of field {listed([name])} are not all different: the dataset is damaged")
+    return FieldVocabulary(tuple(tokens), np.arange(len(tokens), dtype=np.int32), missing=_PAD)

@@ -1,1 +1,0 @@
-"""RecBole's FM."""

@@ -1,1 +1,0 @@
-"""Spark MLlib's factorization machines."""

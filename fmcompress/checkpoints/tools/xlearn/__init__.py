@@ -1,1 +1,0 @@
-"""xLearn's factorization machines."""
