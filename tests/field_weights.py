@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fmcompress.methods.auto.candidates import expected_candidates, tier_candidates
+from fmcompress.methods.auto.candidates import expected_candidates
 from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embedding_distortion, linear_distortion
 from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
 from fmcompress.quantization.field_weights import FieldWeights, all_weights
@@ -30,9 +30,9 @@ def fields_of(checkpoint):
 
 
 def candidates_of(field, *, seed=0):
-    """Return all candidates of a tier."""
+    """Return the candidates of a tier."""
     distortions = [embedding_distortion(field, count, seed=seed) for count in candidate_subspaces(field.dim)]
-    return tier_candidates(expected_candidates(field, distortions, linear_distortion(field, seed=seed)))
+    return expected_candidates(field, distortions, linear_distortion(field, seed=seed))
 
 
 def quantized_field(field, quantizer, *, seed=0):

@@ -1,4 +1,4 @@
-"""Allocation: one candidate per field, so that the expected loss is least within the budget."""
+"""Candidates by bytes and error: those that no other one beats, and the best of each group within a budget."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
@@ -29,6 +30,34 @@ class Candidate(Protocol):
 
 
 AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
+
+
+def pareto(candidates: Sequence[AnyCandidate], most: int | None = None) -> list[AnyCandidate]:
+    """Return the candidates that no other one beats in both bytes and error, by rising bytes; see ``unbeaten``."""
+    payloads = [candidate.payload_bytes for candidate in candidates]
+    errors = [candidate.error for candidate in candidates]
+    return [candidates[place] for place in unbeaten(payloads, errors, most)]
+
+
+def unbeaten(payloads: ArrayLike, errors: ArrayLike, most: int | None = None) -> list[int]:
+    """Return the places of those that no other one beats in both bytes and error, by rising bytes.
+
+    Args:
+        payloads: bytes of each, int64 (n,).
+        errors: of each, float64 (n,).
+        most: how many to return, spread evenly over the logarithm of their bytes: the smallest and the best one, and
+            of those with nearly the same bytes the best.
+    """
+    sizes, losses = np.asarray(payloads, dtype=np.int64), np.asarray(errors, dtype=np.float64)
+    order = np.lexsort((losses, sizes))
+    least = np.minimum.accumulate(losses[order])
+    front = order[np.append(np.inf, least[:-1])[: len(order)] > losses[order]]
+    if most is not None and len(front) > most:
+        logs = np.log(sizes[front] + 1)
+        slots = np.floor((logs - logs[0]) / (logs[-1] - logs[0]) * (most - 1)).astype(np.int64)
+        last = np.flatnonzero(np.append(slots[1:] != slots[:-1], True))
+        front = front[np.unique(np.append(0, last))]
+    return [int(place) for place in front]
 
 
 def allocate(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> list[AnyCandidate] | None:

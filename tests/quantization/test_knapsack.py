@@ -1,4 +1,4 @@
-"""Allocation, against trying out everything."""
+"""The Pareto front and the allocation, against trying out everything."""
 
 import itertools
 import os
@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.fm.quantizer import Quantizer
-from fmcompress.methods.auto.candidates import TierCandidate, pareto
-from fmcompress.quantization.knapsack import allocate
+from fmcompress.methods.auto.candidates import TierCandidate
+from fmcompress.quantization.knapsack import allocate, pareto
 
 
-def total(options):
-    return sum(option.payload_bytes for option in options), sum(option.error for option in options)
+def total(candidates):
+    return sum(one.payload_bytes for one in candidates), sum(one.error for one in candidates)
 
 
 def best_of_all(groups, budget):
-    fitting = [total(choice) for choice in itertools.product(*groups) if total(choice)[0] <= budget]
+    fitting = [total(chosen) for chosen in itertools.product(*groups) if total(chosen)[0] <= budget]
     return min(error for _, error in fitting) if fitting else None
 
 
@@ -26,11 +26,37 @@ def random_groups(seed, *, fields=4, options=5, largest=200, decades=3.0):
     rng = np.random.default_rng(seed)
     return [
         pareto(
-            TierCandidate(Quantizer(), int(payload), float(10**error))
-            for payload, error in zip(rng.integers(1, largest, options), rng.uniform(-decades, 0, options), strict=True)
+            [
+                TierCandidate(Quantizer(), int(payload), float(10**error))
+                for payload, error in zip(
+                    rng.integers(1, largest, options), rng.uniform(-decades, 0, options), strict=True
+                )
+            ]
         )
         for _ in range(fields)
     ]
+
+
+def candidate(payload, error):
+    return TierCandidate(Quantizer(), payload, float(error))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(0, 20)), min_size=1, max_size=40))
+def test_pareto_keeps_just_what_nothing_beats(pairs):
+    candidates = [candidate(*pair) for pair in pairs]
+    kept = {(one.payload_bytes, one.error) for one in pareto(candidates)}
+    unbeaten = {(b, e) for b, e in pairs if not any(c <= b and d <= e and (c, d) != (b, e) for c, d in pairs)}
+    assert kept == unbeaten
+    assert len(pareto(candidates)) == len(kept)
+
+
+def test_thinning_keeps_the_smallest_and_the_best():
+    candidates = [candidate(size, 1000 - size) for size in range(1, 900)]
+    kept = pareto(candidates, 20)
+    assert len(kept) <= 21
+    assert kept[0] is candidates[0]
+    assert kept[-1] is candidates[-1]
 
 
 @settings(deadline=None, max_examples=60)
@@ -44,7 +70,7 @@ def test_nothing_is_better_within_the_budget(seed, share):
     if expected is None:
         assert found is None
         return
-    assert all(option in group for option, group in zip(found, groups, strict=True))
+    assert all(one in group for one, group in zip(found, groups, strict=True))
     assert total(found)[0] <= budget
     assert total(found)[1] == pytest.approx(expected, rel=1e-5)
 

@@ -1,11 +1,15 @@
-"""Bit allocation: the candidates of each field with their rise of the loss, and the best of them within the budget."""
+"""Bit allocation: the candidates of each field with their rise of the loss, and the best of them within the budget.
+
+A field is stored whole or in two tiers of categories of similar log(1 + count): what bits are worth falls with the
+count, and how many bits an error deserves goes with its logarithm.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,16 +20,14 @@ from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.candidates import (
+    ByTier,
     FieldCandidate,
-    TierCandidates,
-    TierSplit,
     blended,
     expected_candidates,
     field_candidates,
-    tier_candidates,
+    map_tiers,
 )
 from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embedding_distortion, linear_distortion
-from fmcompress.methods.auto.tiering import tier_splits
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.field_weights import FieldWeights, all_weights, split
 from fmcompress.quantization.knapsack import allocate
@@ -33,18 +35,18 @@ from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.plan import Plan
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.sizes import format_size
-from fmcompress.types import Int64Array, UInt8Array
+from fmcompress.types import Float64Array, Int64Array, UInt8Array
 
 if TYPE_CHECKING:
     from fmcompress.data.batch import Batch
     from fmcompress.methods.auto.held_out_loss import HeldOutLoss
 
+_LEAST_SPLIT_CATEGORIES = 128
+_TIERS = 2
+_LLOYD_ROUNDS = 32
 _ROUNDS = 3
 # Shares of measured rises in the blends with expected ones that allocations start from; the true loss decides.
 _SHARES = (1.0, 0.5, 0.0)
-
-ByTier = list[list[list[TierCandidates]]]
-"""The candidates of each tier of each split of each field."""
 
 
 @dataclass(frozen=True)
@@ -174,20 +176,11 @@ def _blended(measured: ByTier, expected: ByTier | None, share: float) -> ByTier:
     """Return the candidates with rises between the measured and the expected ones."""
     if share == 1 or expected is None:
         return measured
-    return [
-        [list(map(blended, *both, [share] * len(both[0]))) for both in zip(*fields, strict=True)]
-        for fields in zip(measured, expected, strict=True)
-    ]
+    return map_tiers(partial(blended, share=share), measured, expected)
 
 
 def _by_field(checkpoint: FMCheckpoint, by_tier: ByTier) -> list[list[FieldCandidate]]:
-    return [
-        field_candidates(
-            field,
-            [TierSplit(tuple(tier.cardinality for tier in way), tuple(map(tier_candidates, way))) for way in ways],
-        )
-        for field, ways in zip(checkpoint.schema.fields, by_tier, strict=True)
-    ]
+    return list(map(field_candidates, checkpoint.schema.fields, by_tier))
 
 
 def _rises(by_tier: ByTier, chosen: Sequence[FieldCandidate]) -> tuple[float, ...]:
@@ -214,16 +207,36 @@ def _expected(weights: Sequence[FieldWeights], splits: list[list[UInt8Array]], s
     counts = candidate_subspaces(weights[0].dim)
     works = [
         work
-        for ways in tiers
-        for way in ways
-        for tier in way
+        for tier in chain.from_iterable(chain.from_iterable(tiers))
         for work in (
             *(partial(embedding_distortion, tier, subspaces, seed=seed) for subspaces in counts),
             partial(linear_distortion, tier, seed=seed),
         )
     ]
     found = iter(list(side_by_side(works, title="pricing quantizers", progress=progress)))
-    return [
-        [[expected_candidates(tier, list(islice(found, len(counts))), next(found)) for tier in way] for way in ways]
-        for ways in tiers
-    ]
+    return map_tiers(lambda tier: expected_candidates(tier, list(islice(found, len(counts))), next(found)), tiers)
+
+
+def tier_splits(counts: Int64Array | None, cardinality: int) -> list[UInt8Array]:
+    """Return the ways to cut a field into tiers that are worth a look, the whole field first.
+
+    Args:
+        counts: rows in which each category is active, int64 (cardinality,); None where that is not known.
+        cardinality: number of categories.
+
+    Returns:
+        tier of each category, uint8 (cardinality,), from the most frequent one on.
+    """
+    whole = np.zeros(cardinality, dtype=np.uint8)
+    if counts is None or cardinality < _LEAST_SPLIT_CATEGORIES or counts.min() == counts.max():
+        return [whole]
+    return [whole, _tiers(np.log1p(counts.astype(np.float64)))]
+
+
+def _tiers(popularity: Float64Array) -> UInt8Array:
+    """Return k-means clusters of numbers, the largest first; none is empty where the numbers differ."""
+    centres = np.linspace(popularity.max(), popularity.min(), _TIERS)
+    for _ in range(_LLOYD_ROUNDS):
+        tier = np.abs(popularity[:, None] - centres).argmin(axis=1)
+        centres = np.array([popularity[tier == number].mean() for number in range(_TIERS)])
+    return np.asarray(np.abs(popularity[:, None] - centres).argmin(axis=1), dtype=np.uint8)

@@ -8,27 +8,21 @@ subspace; all of it in fp16 or int8. What another candidate beats in both bytes 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fmcompress.artifact.header import entry_bytes, tier_bytes
-from fmcompress.fm.quantizer import (
-    HALF,
-    INT8,
-    Quantizer,
-    code_bits,
-    embedding_spec,
-    linear_spec,
-    subspace_bounds,
-)
+from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits, embedding_spec, linear_spec, subspace_bounds
 from fmcompress.fm.schema import Field
 from fmcompress.methods.auto.rate_distortion import RateDistortion
 from fmcompress.quantization.field_weights import FieldWeights, Metric
-from fmcompress.quantization.knapsack import Candidate
-from fmcompress.types import Float64Array, Int64Array
+from fmcompress.quantization.knapsack import pareto, unbeaten
+from fmcompress.types import Float64Array
+
+T = TypeVar("T")
 
 _MOST_TIER_CANDIDATES = 300
 _MOST_FIELD_CANDIDATES = 600
@@ -75,6 +69,13 @@ class TierCandidates:
     linear: tuple[WeightsCandidate, ...]
     rounding: float
 
+    @classmethod
+    def of(
+        cls, field: FieldWeights, embeddings: Iterable[WeightsCandidate], linear: Iterable[WeightsCandidate]
+    ) -> TierCandidates:
+        """Return the candidates for a tier with these weights."""
+        return cls(field.cardinality, field.dim, tuple(embeddings), tuple(linear), rounding_rise(field))
+
     def rise(self, stored: TierCandidate) -> float:
         """Return the expected rise of the loss per row where the tier is so stored."""
         quantizer = stored.quantizer
@@ -86,6 +87,17 @@ class TierCandidates:
         )
         linear = next(one.error for one in self.linear if one.codewords == size)
         return embeddings + linear + (self.rounding if quantizer.value_bytes == INT8 else 0.0)
+
+
+ByTier = list[list[list[TierCandidates]]]
+"""The candidates of each tier of each split of each field."""
+
+
+def map_tiers(function: Callable[..., T], *by_tier: list[list[list[Any]]]) -> list[list[list[T]]]:
+    """Return the function's value for each tier of each split of each field."""
+    return [
+        [list(map(function, *split)) for split in zip(*splits, strict=True)] for splits in zip(*by_tier, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,7 @@ def expected_candidates(
     raw = WeightsCandidate((), 0.0)
     coded = [one for found in embeddings for one in codebook_candidates(found, field.cardinality, field.dim)]
     weights = codebook_candidates(linear, field.cardinality, 1)
-    return TierCandidates(field.cardinality, field.dim, (raw, *coded), (raw, *weights), rounding_rise(field))
+    return TierCandidates.of(field, (raw, *coded), (raw, *weights))
 
 
 def rounding_rise(field: FieldWeights) -> float:
@@ -213,12 +225,8 @@ def blended(measured: TierCandidates, expected: TierCandidates, share: float) ->
 
 def thinned_embeddings(found: Sequence[WeightsCandidate], field: FieldWeights, most: int) -> list[WeightsCandidate]:
     """Return at most ``most`` candidates for the embeddings of a tier, evenly spread over their bytes' logarithm."""
-    quantizers = [Quantizer(one.codewords, 1, INT8) for one in found]
-    stored = [
-        TierCandidate(quantizer, quantizer.payload_bytes(field.cardinality, field.dim), one.error, one.metric)
-        for one, quantizer in zip(found, quantizers, strict=True)
-    ]
-    return [WeightsCandidate(o.quantizer.codewords, o.error, o.metric) for o in thinned(pareto(stored), most)]
+    payloads = [Quantizer(one.codewords, 1, INT8).payload_bytes(field.cardinality, field.dim) for one in found]
+    return [found[place] for place in unbeaten(payloads, [one.error for one in found], most)]
 
 
 def tier_candidates(tier: TierCandidates) -> list[TierCandidate]:
@@ -232,47 +240,33 @@ def tier_candidates(tier: TierCandidates) -> list[TierCandidate]:
                 payload = quantizer.payload_bytes(tier.cardinality, tier.dim) + _name_bytes(quantizer)
                 error = one.penalised + linear.penalised + rounding
                 found.append(TierCandidate(quantizer, payload, error, one.metric))
-    return thinned(pareto(found), _MOST_TIER_CANDIDATES)
+    return pareto(found, _MOST_TIER_CANDIDATES)
 
 
 def _unbeaten_embeddings(tier: TierCandidates, value_bytes: int) -> list[WeightsCandidate]:
     """Return the candidates for the embeddings that pay with numbers of so many bytes."""
     quantizers = [Quantizer(one.codewords, 1, value_bytes) for one in tier.embeddings]
     payloads = [q.payload_bytes(tier.cardinality, tier.dim) + _name_bytes(q) for q in quantizers]
-    errors = np.array([one.penalised for one in tier.embeddings])
-    return [tier.embeddings[place] for place in unbeaten(np.array(payloads), errors).tolist()]
+    return [tier.embeddings[place] for place in unbeaten(payloads, [one.penalised for one in tier.embeddings])]
 
 
-@dataclass(frozen=True)
-class TierSplit:
-    """A way to split a field into tiers.
-
-    Attributes:
-        sizes: categories in each tier.
-        candidates: of each tier.
-    """
-
-    sizes: tuple[int, ...]
-    candidates: tuple[Sequence[TierCandidate], ...]
-
-
-def field_candidates(field: Field, splits: Sequence[TierSplit]) -> list[FieldCandidate]:
+def field_candidates(field: Field, splits: Iterable[Sequence[TierCandidates]]) -> list[FieldCandidate]:
     """Return the ways to store a field that no other one beats in both bytes and loss, by rising bytes.
 
     Args:
         field: the field.
-        splits: the ways to split it.
+        splits: the candidates of each tier, for each way to split the field.
     """
     found: list[FieldCandidate] = []
     for number, split in enumerate(splits):
-        raw = [Quantizer()] * len(split.sizes)
-        names = sum(map(_name_bytes, raw))
-        fixed = entry_bytes(field, raw, split.sizes) - names + tier_bytes(split.sizes)
-        combined = [FieldCandidate(number, (one,), fixed + one.payload_bytes, one.error) for one in split.candidates[0]]
-        for more in split.candidates[1:]:
+        sizes, raw = tuple(tier.cardinality for tier in split), [Quantizer()] * len(split)
+        fixed = entry_bytes(field, raw, sizes) - sum(map(_name_bytes, raw)) + tier_bytes(sizes)
+        first, *others = map(tier_candidates, split)
+        combined = [FieldCandidate(number, (one,), fixed + one.payload_bytes, one.error) for one in first]
+        for more in others:
             combined = _combined(combined, more)
         found.extend(combined)
-    return thinned(pareto(found), _MOST_FIELD_CANDIDATES)
+    return pareto(found, _MOST_FIELD_CANDIDATES)
 
 
 def _combined(found: Sequence[FieldCandidate], more: Sequence[TierCandidate]) -> list[FieldCandidate]:
@@ -280,49 +274,12 @@ def _combined(found: Sequence[FieldCandidate], more: Sequence[TierCandidate]) ->
     payloads = np.add.outer([o.payload_bytes for o in found], [o.payload_bytes for o in more]).reshape(-1)
     errors = np.add.outer([o.error for o in found], [o.error for o in more]).reshape(-1)
     pairs = []
-    for place in unbeaten(payloads, errors).tolist():
+    for place in unbeaten(payloads, errors, _MOST_FIELD_CANDIDATES):
         one, other = found[place // len(more)], more[place % len(more)]
         pairs.append(FieldCandidate(one.split, (*one.tiers, other), int(payloads[place]), float(errors[place])))
-    return thinned(pairs, _MOST_FIELD_CANDIDATES)
+    return pairs
 
 
 def _name_bytes(quantizer: Quantizer) -> int:
     """Return what the names of a quantizer take in the header."""
     return len(embedding_spec(quantizer)) + len(linear_spec(quantizer))
-
-
-AnyCandidate = TypeVar("AnyCandidate", bound=Candidate)
-
-
-def unbeaten(payloads: Int64Array, errors: Float64Array) -> Int64Array:
-    """Return the places of those that no other one beats in both bytes and error, by rising bytes, int64 (unbeaten,).
-
-    Args:
-        payloads: bytes of each, int64 (n,).
-        errors: of each, float64 (n,).
-    """
-    order = np.lexsort((errors, payloads))
-    sorted_errors = errors[order]
-    least = np.minimum.accumulate(sorted_errors)
-    return np.asarray(order[np.append(np.inf, least[:-1])[: len(order)] > sorted_errors])
-
-
-def pareto(found: Iterable[AnyCandidate]) -> list[AnyCandidate]:
-    """Return the candidates that no other one beats in both bytes and error, by rising bytes."""
-    candidates = list(found)
-    payloads = np.array([candidate.payload_bytes for candidate in candidates], dtype=np.int64)
-    errors = np.array([candidate.error for candidate in candidates], dtype=np.float64)
-    return [candidates[place] for place in unbeaten(payloads, errors).tolist()]
-
-
-def thinned(candidates: Sequence[AnyCandidate], most: int) -> list[AnyCandidate]:
-    """Return at most ``most`` of some candidates by rising bytes and falling error, spread evenly over their sizes.
-
-    The smallest and the best one stay; of those with nearly the same bytes, the best.
-    """
-    if len(candidates) <= most:
-        return list(candidates)
-    logs = np.log([candidate.payload_bytes + 1 for candidate in candidates])
-    slots = np.floor((logs - logs[0]) / (logs[-1] - logs[0]) * (most - 1)).astype(np.int64)
-    last = np.flatnonzero(np.append(slots[1:] != slots[:-1], True))
-    return [candidates[place] for place in np.unique(np.append(0, last)).tolist()]

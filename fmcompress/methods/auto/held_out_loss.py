@@ -27,7 +27,7 @@ from fmcompress.data.shuffle import shuffled
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
 from fmcompress.fm.schema import stacked
-from fmcompress.methods.auto.candidates import FieldCandidate, TierCandidates, WeightsCandidate, rounding_rise
+from fmcompress.methods.auto.candidates import ByTier, FieldCandidate, TierCandidates, WeightsCandidate, map_tiers
 from fmcompress.methods.auto.held_out_tiers import LogitShifts, SeenCategories, TierCodebooks, row_uses, seen_categories
 from fmcompress.progress import Progress
 from fmcompress.quantization.field_weights import FieldWeights
@@ -84,7 +84,7 @@ class HeldOutLoss:
     tiers: list[list[list[TierCodebooks]]]
     progress: Progress
 
-    def measured(self) -> list[list[list[TierCandidates]]]:
+    def measured(self) -> ByTier:
         """Return the candidates of each tier of each split of each field, measured with the other fields as now."""
         sums, logits = self._logits()
         losses = self.link.losses(logits, self.labels)
@@ -95,20 +95,15 @@ class HeldOutLoss:
             for codebooks in split
         ]
         found = iter(list(side_by_side(works, title="pricing on held-out rows", progress=self.progress)))
-        return [[[next(found) for _ in split] for split in splits] for splits in self.tiers]
+        return map_tiers(lambda _: next(found), self.tiers)
 
-    def expected(self) -> list[list[list[TierCandidates]]]:
+    def expected(self) -> ByTier:
         """Return the same candidates with the expected loss of each."""
-        return [[[codebooks.expected() for codebooks in split] for split in splits] for splits in self.tiers]
+        return map_tiers(TierCodebooks.expected, self.tiers)
 
     def loss(self) -> float:
         """Return the mean loss of the rows with the fields as they are now, in nats."""
         return float(self.link.losses(self._logits()[1], self.labels).mean())
-
-    def restore(self) -> None:
-        """Let the factorization machine's own weights stand for all fields again."""
-        for seen in self.seen:
-            seen.restore()
 
     def substitute(self, chosen: Sequence[FieldCandidate]) -> None:
         """Let each field stand as a candidate stores it from now on."""
@@ -155,23 +150,20 @@ class HeldOutLoss:
             return replace(candidate, error=mean, standard_error=_STANDARD_ERRORS * float(np.sqrt(variance / all_rows)))
 
         current = seen.embeddings[place]
-        shifts = LogitShifts.of_rows(codebooks, number[place], current, sums[seen.rows[own]] - current)
-        weights = codebooks.tier.weights
-        return TierCandidates(
-            weights.cardinality,
-            weights.dim,
-            tuple(
+        shifts = LogitShifts(codebooks, number[place], current, sums[seen.rows[own]] - current)
+        return TierCandidates.of(
+            codebooks.tier.weights,
+            (
                 with_rise(one, uses.summed(shifts.of(one)) + uses.products(partial(shifts.vectors, one)))
                 for one in codebooks.candidates
             ),
-            tuple(
+            (
                 with_rise(
                     WeightsCandidate(size, 0.0),
                     uses.summed(codebooks.decoded_linear(size)[number[place]] - seen.linear[place]),
                 )
                 for size in codebooks.linear_sizes
             ),
-            rounding_rise(weights),
         )
 
 
@@ -206,6 +198,6 @@ def prepare_held_out(
         batch.labels.astype(np.float64),
         checkpoint.numeric.contributions(batch.values),
         seen,
-        [[[TierCodebooks.of(tier, list(islice(made, of_tier))) for tier in way] for way in ways] for ways in tiers],
+        map_tiers(lambda tier: TierCodebooks.of(tier, list(islice(made, of_tier))), tiers),
         progress,
     )

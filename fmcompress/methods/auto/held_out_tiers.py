@@ -1,10 +1,10 @@
-"""Tiers as held-out rows see them: the categories that occur, nested codebooks, and what these do to logits."""
+"""Tiers as held-out rows see them: the categories in them, nested codebooks, and what these do to logits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -15,15 +15,10 @@ from fmcompress.methods.auto.candidates import (
     TierCandidates,
     WeightsCandidate,
     codebook_candidates,
-    rounding_rise,
     thinned_embeddings,
 )
-from fmcompress.methods.auto.rate_distortion import (
-    NestedCodebooks,
-    candidate_subspaces,
-    nested_codebooks,
-    nested_linear_codebooks,
-)
+from fmcompress.methods.auto.nested_codebooks import NestedCodebooks, nested_codebooks, nested_linear_codebooks
+from fmcompress.methods.auto.rate_distortion import candidate_subspaces
 from fmcompress.quantization.field_weights import FieldWeights, Metric
 from fmcompress.types import Float32Array, Int32Array, Int64Array, UInt8Array
 
@@ -35,13 +30,13 @@ _CANDIDATES_PER_SUBSPACES = 10
 
 @dataclass
 class SeenCategories:
-    """The categories of a field that occur in the rows, and what stands for them at present.
+    """The categories of a field that the rows hold, and what stands for them at present.
 
     Attributes:
         field: weights of all categories.
-        categories: those that occur, rising, int32 (n,).
+        categories: those, rising, int32 (n,).
         rows: the rows that have a value, int64 (m,); a row comes once for each field that shares the table.
-        place: of their categories among those that occur, int64 (m,).
+        place: of their categories among those, int64 (m,).
         ends: end in ``rows`` of those of each field that shares the table.
         embeddings: at present, float32 (n, dim).
         linear: at present, float32 (n,).
@@ -60,11 +55,6 @@ class SeenCategories:
         for start, end in pairwise([0, *self.ends]):
             yield slice(start, end)
 
-    def restore(self) -> None:
-        """Let the factorization machine's own weights stand for them."""
-        self.embeddings = self.field.embeddings[self.categories]
-        self.linear = self.field.linear[self.categories]
-
     def tiers(self, of: UInt8Array) -> Iterator[SeenTier]:
         """Yield the tiers of the field, ``of`` being that of each category, uint8 (cardinality,)."""
         for tier in range(int(of.max()) + 1):
@@ -74,7 +64,7 @@ class SeenCategories:
 
 
 def seen_categories(field: FieldWeights, ids: Int32Array, rows: int) -> SeenCategories:
-    """Return the categories of a field that occur in rows, with the factorization machine's own weights.
+    """Return the categories of a field that rows hold, with the factorization machine's own weights.
 
     Args:
         field: weights of all categories.
@@ -91,12 +81,12 @@ def seen_categories(field: FieldWeights, ids: Int32Array, rows: int) -> SeenCate
 
 @dataclass(frozen=True)
 class SeenTier:
-    """A tier of a field, or all of it, and those of its categories that occur in the rows.
+    """A tier of a field, or all of it, and those of its categories that the rows hold.
 
     Attributes:
         weights: of all its categories.
-        members: its categories that occur, by their number in the tier, int64 (n,).
-        places: of these among all categories of the field that occur, int64 (n,).
+        members: its seen categories, by their number in the tier, int64 (n,).
+        places: of these among all seen categories of the field, int64 (n,).
     """
 
     weights: FieldWeights
@@ -131,49 +121,38 @@ class TierCodebooks:
         coded = [one for found in sizes for one in thinned_embeddings(found, weights, _CANDIDATES_PER_SUBSPACES)]
         return cls(tier, tuple(nested), linear, (WeightsCandidate((), 0.0), *coded))
 
-    def find(self, candidate: WeightsCandidate) -> tuple[int, list[int]]:
-        """Return the number of the nested codebooks of a candidate, and its size's number in each subspace."""
-        for number, nested in enumerate(self.nested):
-            if nested.metric == candidate.metric and len(nested.codebooks) == len(candidate.codewords):
-                return number, [nested.distortion.sizes.index(size) for size in candidate.codewords]
-        raise LookupError(f"no codebooks for {candidate}")
-
-    def decoded(self, candidate: WeightsCandidate) -> Float32Array:
-        """Return the embeddings of the occurring categories as a candidate has them, float32 (n, dim)."""
-        if not candidate.codewords:
-            return self.tier.weights.embeddings[self.tier.members]
-        number, sizes = self.find(candidate)
-        codebooks = self.nested[number].codebooks
-        return np.concatenate([own[size].decoded() for own, size in zip(codebooks, sizes, strict=True)], axis=1)
-
-    def decoded_linear(self, codewords: tuple[int, ...]) -> Float32Array:
-        """Return the linear weights of the occurring categories with so many codewords, float32 (n,)."""
-        if not codewords:
-            return self.tier.weights.linear[self.tier.members]
-        return self.linear.codebooks[0][self.linear.distortion.sizes.index(codewords[0])].decoded()[:, 0]
-
-    def expected(self) -> TierCandidates:
-        """Return the candidates of the tier with the expected loss of each."""
-        weights = self.tier.weights
-        linear = [0.0, *self.linear.distortion.errors[0].tolist()]
-        return TierCandidates(
-            weights.cardinality,
-            weights.dim,
-            tuple(replace(one, error=self._expected(one)) for one in self.candidates),
-            tuple(WeightsCandidate(size, error) for size, error in zip(self.linear_sizes, linear, strict=True)),
-            rounding_rise(weights),
-        )
-
-    def _expected(self, candidate: WeightsCandidate) -> float:
-        if not candidate.codewords:
-            return 0.0
-        number, sizes = self.find(candidate)
-        return float(self.nested[number].expected[np.arange(len(sizes)), sizes].sum())
-
     @property
     def linear_sizes(self) -> list[tuple[int, ...]]:
         """The candidates for the linear weights: raw, or so many codewords."""
         return [(), *((size,) for size in self.linear.distortion.sizes)]
+
+    def codebooks_of(self, candidate: WeightsCandidate) -> NestedCodebooks:
+        """Return the nested codebooks of a candidate that is not raw."""
+        made = candidate.metric, len(candidate.codewords)
+        return next(nested for nested in self.nested if (nested.metric, len(nested.by_size)) == made)
+
+    def decoded(self, candidate: WeightsCandidate) -> Float32Array:
+        """Return the embeddings of the seen categories as a candidate has them, float32 (n, dim)."""
+        if not candidate.codewords:
+            return self.tier.weights.embeddings[self.tier.members]
+        return self.codebooks_of(candidate).decoded(candidate.codewords)
+
+    def decoded_linear(self, codewords: tuple[int, ...]) -> Float32Array:
+        """Return the linear weights of the seen categories with so many codewords, float32 (n,)."""
+        if not codewords:
+            return self.tier.weights.linear[self.tier.members]
+        return self.linear.decoded(codewords)[:, 0]
+
+    def expected(self) -> TierCandidates:
+        """Return the candidates of the tier with the expected loss of each."""
+        return TierCandidates.of(
+            self.tier.weights,
+            (
+                replace(one, error=self.codebooks_of(one).expected(one.codewords)) if one.codewords else one
+                for one in self.candidates
+            ),
+            (WeightsCandidate(size, self.linear.expected(size) if size else 0.0) for size in self.linear_sizes),
+        )
 
 
 @dataclass(frozen=True)
@@ -224,48 +203,43 @@ class LogitShifts:
 
     Attributes:
         codebooks: of the tier.
-        number: of each row's category among those of the tier that occur, int64 (rows,).
+        number: of each row's category among those of the tier that are seen, int64 (rows,).
         current: what stands for it at present, float32 (rows, dim).
         others: S less that, float32 (rows, dim).
-        before: the product of both, float32 (rows,).
-        products: of codewords with the others, by nested codebooks, subspace and size, float32 (rows,) each.
     """
 
     codebooks: TierCodebooks
     number: Int64Array
     current: Float32Array
     others: Float32Array
-    before: Float32Array
-    products: dict[tuple[int, int, int], Float32Array]
+    _products: dict[tuple[Metric, int, int, int], Float32Array] = field(default_factory=dict)
 
-    @classmethod
-    def of_rows(
-        cls, codebooks: TierCodebooks, number: Int64Array, current: Float32Array, others: Float32Array
-    ) -> LogitShifts:
-        """Return the shifts of rows; arguments are the attributes."""
-        return cls(codebooks, number, current, others, np.einsum("rl,rl->r", current, others), {})
+    @cached_property
+    def _before(self) -> Float32Array:
+        """The product of what stands at present with the others, float32 (rows,)."""
+        return np.asarray(np.einsum("rl,rl->r", self.current, self.others))
 
     def of(self, candidate: WeightsCandidate) -> Float32Array:
         """Return (q_i − current) · others of each row, float32 (rows,)."""
         if not candidate.codewords:
             vectors = self.codebooks.decoded(candidate)[self.number]
-            return np.asarray(np.einsum("rl,rl->r", vectors, self.others) - self.before)
-        nested, sizes = self.codebooks.find(candidate)
-        total = -self.before
-        for subspace, size in enumerate(sizes):
-            total = total + self._product(nested, subspace, size)
-        return np.asarray(total)
+            return np.asarray(np.einsum("rl,rl->r", vectors, self.others) - self._before)
+        total = -self._before
+        for subspace in range(len(candidate.codewords)):
+            total = total + self._product(candidate, subspace)
+        return total
 
     def vectors(self, candidate: WeightsCandidate) -> Float32Array:
         """Return q_i − current of each row, float32 (rows, dim)."""
         return np.asarray(self.codebooks.decoded(candidate)[self.number] - self.current)
 
-    def _product(self, nested: int, subspace: int, size: int) -> Float32Array:
+    def _product(self, candidate: WeightsCandidate, subspace: int) -> Float32Array:
         """Return the codewords' product with the others in one subspace, float32 (rows,)."""
-        key = nested, subspace, size
-        if key not in self.products:
-            codebooks = self.codebooks.nested[nested].codebooks
-            start, end = subspace_bounds(self.others.shape[1], len(codebooks))[subspace]
-            vectors = codebooks[subspace][size].decoded()[self.number]
-            self.products[key] = np.einsum("rl,rl->r", vectors, self.others[:, start:end])
-        return self.products[key]
+        subspaces, size = len(candidate.codewords), candidate.codewords[subspace]
+        key = candidate.metric, subspaces, subspace, size
+        if key not in self._products:
+            start, end = subspace_bounds(self.others.shape[1], subspaces)[subspace]
+            codebook = self.codebooks.codebooks_of(candidate).by_size[subspace][size]
+            vectors = codebook.decoded()[self.number]
+            self._products[key] = np.einsum("rl,rl->r", vectors, self.others[:, start:end])
+        return self._products[key]

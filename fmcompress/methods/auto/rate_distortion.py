@@ -4,20 +4,18 @@ They are measured on a sample of the categories, at every fourth codebook size, 
 before, with few iterations: good enough to choose by, at a fraction of the work of final codebooks. Between and beyond
 the measured sizes the logarithm of the distortion is taken as linear in the logarithm of the size, as it is for fine
 quantizers.
-
-Where candidates are measured on rows, each of their codebooks is needed, but just for the categories in those rows, and
-just good enough to choose by: these are nested, from few codewords to many, each started from the one before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from fmcompress.quantization.field_weights import FieldWeights, Metric, whitened_subspaces
+from fmcompress.quantization.field_weights import FieldWeights, whitened_subspaces
 from fmcompress.quantization.kmeans import nearest, train_centroids
-from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt16Array
+from fmcompress.types import Float32Array, Float64Array, Int64Array
 
 LARGEST_CODEBOOKS = {1: 4096, 2: 4096, 4: 2048, 8: 1024, 16: 256, 32: 256}
 """Numbers of subspaces that are candidates, and the most codewords that each may have."""
@@ -31,7 +29,6 @@ _MEASURED_SIZES = (1, 4, 16, 64, 256, 1024)
 _NOTHING = 1e-9
 _ITERATIONS = 3
 _MEASURED_SUBSPACES = 4
-_MOST_NESTED_CODEWORDS = 512
 
 
 @dataclass(frozen=True)
@@ -55,6 +52,24 @@ def candidate_subspaces(dim: int) -> list[int]:
 def codebook_sizes(cardinality: int, largest: int) -> list[int]:
     """Return powers of two, from one codeword up to a quarter of the categories."""
     return [1, *(1 << bits for bits in range(1, 13) if 1 << bits <= min(largest, cardinality // 4))]
+
+
+def nested_centroids(
+    points: Float32Array, weights: Float32Array, sizes: Iterable[int], *, seed: int
+) -> Iterator[Float32Array]:
+    """Yield k-means centroids of each size, float32 (size, d), each started from those before.
+
+    Args:
+        points: float32 (n, d).
+        weights: float32 (n,).
+        sizes: rising, from 1 on.
+        seed: of k-means.
+    """
+    centroids = np.average(points, axis=0, weights=weights).astype(np.float32)[None]
+    for size in sizes:
+        if size > 1:
+            centroids = train_centroids(points, weights, size, seed=seed, iterations=_ITERATIONS, start=centroids)
+        yield centroids
 
 
 def embedding_distortion(field: FieldWeights, subspaces: int, *, seed: int) -> RateDistortion:
@@ -119,16 +134,12 @@ def _sample(field: FieldWeights, seed: int) -> _Sample:
 
 def _distortions(points: Float32Array, sample: _Sample, sizes: list[int], seed: int) -> Float64Array:
     """Return Σ_i p_i ‖x_i − centroid‖² for each number of centroids, float64 (sizes,)."""
-    train, measure = points[sample.train], points[sample.measure]
-    centroids = np.average(train, axis=0, weights=sample.train_weights).astype(np.float32)[None]
-    measured: dict[int, float] = {}
-    for size in sorted({1, *(size for size in sizes if size in _MEASURED_SIZES), min(sizes[-1], _MEASURED_SIZES[-1])}):
-        if size > 1:
-            centroids = train_centroids(
-                train, sample.train_weights, size, seed=seed, iterations=_ITERATIONS, start=centroids
-            )
+    measure = points[sample.measure]
+    some = sorted({1, *(size for size in sizes if size in _MEASURED_SIZES), min(sizes[-1], _MEASURED_SIZES[-1])})
+    measured = {}
+    for centroids in nested_centroids(points[sample.train], sample.train_weights, some, seed=seed):
         distances, _ = nearest(measure, centroids)
-        measured[size] = float(distances.astype(np.float64) @ sample.measure_weights)
+        measured[len(centroids)] = float(distances.astype(np.float64) @ sample.measure_weights)
     return _between(sizes, measured)
 
 
@@ -144,123 +155,3 @@ def _between(sizes: list[int], measured: dict[int, float]) -> Float64Array:
     slope = np.minimum((y[right] - y[right - 1]) / (x[right] - x[right - 1]), 0)
     found = np.exp(y[right - 1] + slope * (wanted - x[right - 1]))
     return np.where(found <= smallest, 0.0, found)
-
-
-@dataclass(frozen=True)
-class Codebook:
-    """One of several nested codebooks.
-
-    Attributes:
-        table: codewords, float32 (K, size of the subspace).
-        codes: the codeword of each category of the sample, uint16 (n,).
-    """
-
-    table: Float32Array
-    codes: UInt16Array
-
-    def decoded(self) -> Float32Array:
-        """Return the codewords of the categories of the sample, float32 (n, size of the subspace)."""
-        return self.table[self.codes]
-
-
-@dataclass(frozen=True)
-class NestedCodebooks:
-    """The codebooks of some number of subspaces.
-
-    Attributes:
-        metric: in which they were made.
-        distortion: of each of them in that metric.
-        expected: rise of the loss per row by each of them, float64 (subspaces, sizes): what ``distortion`` says of
-            those that were made in the metric of the loss.
-        codebooks: of each subspace and size.
-    """
-
-    metric: Metric
-    distortion: RateDistortion
-    expected: Float64Array
-    codebooks: tuple[tuple[Codebook, ...], ...]
-
-
-def nested_codebooks(
-    field: FieldWeights, subspaces: int, members: Int64Array, metric: Metric, *, seed: int
-) -> NestedCodebooks:
-    """Return codebooks of a tier's embeddings.
-
-    Args:
-        field: its weights.
-        subspaces: number of subspaces.
-        members: the categories of the tier that are in the sample, int64 (n,).
-        metric: in which codebooks are made.
-        seed: of k-means.
-    """
-    weights, field = field, field.in_metric(metric)
-    largest = min(LARGEST_CODEBOOKS[subspaces], _MOST_NESTED_CODEWORDS)
-    sizes = codebook_sizes(field.cardinality, largest)
-    trained = _training_sample(field.cardinality, seed)
-    codebooks, errors, expected = [], [], []
-    for space in whitened_subspaces(field.hessian, subspaces):
-        points = space.whiten(field.embeddings)
-        found, distortions = _grow(points, field.frequencies, trained, members, sizes, seed)
-        codebooks.append(tuple(Codebook(space.codewords(centroids), codes) for centroids, codes in found))
-        errors.append(0.5 * space.scale * distortions)
-        if metric != "fm":
-            tables = [codebook.table for codebook in codebooks[-1]]
-            expected.append(_expected_rises(weights, trained, slice(space.start, space.end), tables))
-    distortion = RateDistortion(tuple(sizes), np.array(errors))
-    return NestedCodebooks(metric, distortion, np.array(expected) if expected else distortion.errors, tuple(codebooks))
-
-
-def nested_linear_codebooks(field: FieldWeights, members: Int64Array, *, seed: int) -> NestedCodebooks:
-    """Return codebooks of the linear weights, as of one subspace; arguments are those of ``nested_codebooks``."""
-    sizes = codebook_sizes(field.cardinality, LARGEST_LINEAR_CODEBOOK)
-    trained = _training_sample(field.cardinality, seed)
-    points = np.ascontiguousarray(field.linear[:, None])
-    found, distortions = _grow(points, field.frequencies, trained, members, sizes, seed)
-    errors = 0.5 * field.curvature * distortions
-    return NestedCodebooks(
-        "fm", RateDistortion(tuple(sizes), errors[None]), errors[None], (tuple(Codebook(*one) for one in found),)
-    )
-
-
-def _expected_rises(
-    field: FieldWeights, trained: Int64Array, subspace: slice, tables: list[Float32Array]
-) -> Float64Array:
-    """Return the expected rise of the loss with each codebook, nearest in plain distance, float64 (sizes,)."""
-    points = np.ascontiguousarray(field.embeddings[trained, subspace])
-    own = field.frequencies[trained]
-    share = float(field.frequencies.sum()) / float(own.sum())
-    hessian = field.hessian[subspace, subspace]
-    found = []
-    for table in tables:
-        shift = (table[nearest(points, table)[1]] - points).astype(np.float64)
-        found.append(0.5 * share * float(own @ np.einsum("nd,nd->n", shift @ hessian, shift)))
-    return np.array(found)
-
-
-def _training_sample(cardinality: int, seed: int) -> Int64Array:
-    if cardinality <= _SAMPLE:
-        return np.arange(cardinality)
-    return np.random.default_rng(seed).permutation(cardinality)[:_SAMPLE]
-
-
-def _grow(
-    points: Float32Array,
-    weights: Float64Array,
-    trained: Int64Array,
-    members: Int64Array,
-    sizes: list[int],
-    seed: int,
-) -> tuple[list[tuple[Float32Array, UInt16Array]], Float64Array]:
-    """Return centroids and codes of the members for each size, and Σ_i p_i ‖x_i − centroid‖² on the training sample."""
-    train, own = points[trained], weights[trained].astype(np.float32)
-    share = float(weights.sum()) / float(own.sum())
-    centroids = np.average(train, axis=0, weights=own).astype(np.float32)[None]
-    found, distortions = [], []
-    for size in sizes:
-        if size > 1:
-            centroids = train_centroids(train, own, size, seed=seed, iterations=_ITERATIONS, start=centroids)
-        distances, _ = nearest(train, centroids)
-        distortions.append(share * float(distances.astype(np.float64) @ own))
-        codes = nearest(points[members], centroids)[1] if len(members) else np.empty(0)
-        found.append((centroids, codes.astype(np.uint16)))
-    return found, np.minimum.accumulate(distortions)

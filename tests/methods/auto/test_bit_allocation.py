@@ -1,9 +1,9 @@
-"""Where fields are cut into tiers."""
+"""Where fields are cut into tiers, and the allocation of bytes to them."""
 
 import numpy as np
 import pytest
 
-from fmcompress.methods.auto.tiering import tier_splits
+from fmcompress.methods.auto.bit_allocation import tier_splits
 
 
 def test_the_frequent_categories_are_the_first_tier():
