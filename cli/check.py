@@ -5,84 +5,65 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
 from fmcompress.text import printable
 
+from .command import is_configured
 from .exits import EXIT_FAILED, EXIT_USAGE
-from .groups import with_groups
-from .options import CheckpointGroup, RowsGroup, shown
-from .state import is_configured, progress_of
+from .options import CheckpointGroup, RowsGroup, shown, with_groups
+from .progress import progress_of
 
 if TYPE_CHECKING:
     from fmcompress.gates import Verdict
-
-_LIMITS = "Limits"
-
-
-class CheckFormat(str, Enum):
-    """How the verdict is shown."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    GITHUB = "github"
 
 
 @dataclass(frozen=True)
 class _LimitsGroup:
     """Limits that artifacts are held against."""
 
+    PANEL: ClassVar[str] = "Limits"
     max_size: Annotated[
-        Optional[str],  # noqa: UP045 -- typer reads these on Python 3.10 too
-        typer.Option("--max-size", metavar="SIZE", help="Size at most, such as 10MB.", rich_help_panel=_LIMITS),
+        str | None,
+        typer.Option(metavar="SIZE", help="Size at most, such as 10MB."),
     ] = None
     max_growth: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
-            "--max-growth",
             metavar="SIZE|%",
             help="How much larger than the baseline's file at most: 100KB, or 5%.",
-            rich_help_panel=_LIMITS,
         ),
     ] = None
     min_auc: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option("--min-auc", metavar="AUC", help="AUC at least.", rich_help_panel=_LIMITS),
+        float | None,
+        typer.Option(metavar="AUC", help="AUC at least."),
     ] = None
     max_auc_drop: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
-            "--max-auc-drop",
             metavar="AUC",
             help="How far the AUC may be below the baseline's, such as 0.001.",
-            rich_help_panel=_LIMITS,
         ),
     ] = None
     max_logloss_rise: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
-            "--max-logloss-rise",
             metavar="NATS|%",
             help="How far the LogLoss may be above the baseline's: 0.001, or 1%.",
-            rich_help_panel=_LIMITS,
         ),
     ] = None
     max_rmse: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option("--max-rmse", metavar="RMSE", help="RMSE of a regression at most.", rich_help_panel=_LIMITS),
+        float | None,
+        typer.Option(metavar="RMSE", help="RMSE of a regression at most."),
     ] = None
     max_rmse_rise: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
-            "--max-rmse-rise",
             metavar="RMSE|%",
             help="How far the RMSE may be above the baseline's: 0.01, or 1%.",
-            rich_help_panel=_LIMITS,
         ),
     ] = None
 
@@ -103,14 +84,12 @@ def check(
     ],
     limits: _LimitsGroup,
     baseline: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            "--baseline", metavar="FILE", help="An artifact, or a checkpoint of any tool, that limits compare with."
-        ),
+        Path | None,
+        typer.Option(metavar="FILE", help="An artifact, or a checkpoint of any tool, that limits compare with."),
     ] = None,
     data: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--data", metavar="DATA", help="File, folder or glob of labelled rows to score."),
+        str | None,
+        typer.Option(metavar="DATA", help="File, folder or glob of labelled rows to score."),
     ] = None,
     given: CheckpointGroup,
     reading: RowsGroup,
@@ -118,11 +97,12 @@ def check(
         bool, typer.Option("--exit-zero", help="End with 0 where a limit is broken; not where one cannot be judged.")
     ] = False,
     format_: Annotated[
-        CheckFormat, typer.Option("--format", help="How to report, to standard output; github makes annotations.")
-    ] = CheckFormat.TEXT,
+        Literal["text", "json", "markdown", "github"],
+        typer.Option("--format", help="How to report, to standard output; github makes annotations."),
+    ] = "text",
     summary: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--summary", metavar="FILE", help="Add the verdict to the end of this file too, as Markdown."),
+        Path | None,
+        typer.Option(metavar="FILE", help="Add the verdict to the end of this file too, as Markdown."),
     ] = None,
 ) -> int:
     """Check that artifacts keep limits of size and quality.
@@ -145,7 +125,7 @@ def check(
         data=data,
         progress=progress_of(context),
         **asdict(limits),
-        **reading.given,
+        **asdict(reading),
         **arguments,
     )
     print(shown(verdict, format_))

@@ -5,21 +5,31 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from fmcompress.errors import FMCompressError, UsageError
 from fmcompress.text import printable
 
-from .config import Configuration, Setting, configure
-from .config_files import shown_path
-from .examples import EXAMPLES
-from .plain_values import read_plainly
-from .state import State, is_configured
-from .usage import ParseError, one_dash_too_few
+from .config import Configuration, Setting, configure, shown_path
+from .exits import ParseError, one_dash_too_few
+from .options import GlobalOptions
+
+_SETTINGS = f"{__name__}.settings"  # in the context of a command: what configuration says for it, by parameter
+
+
+class Group(TyperGroup):
+    """The program, whose own options are read at once where that is easy."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse what stands before the command."""
+        _read_plainly(self.get_params(ctx))
+        return super().parse_args(ctx, args)
 
 
 class Command(TyperCommand):
@@ -27,7 +37,7 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line; every error knows the command, whose help its hint names."""
-        read_plainly(self.get_params(ctx))
+        _read_plainly(self.get_params(ctx))
         short = one_dash_too_few(args, [option for one in self.get_params(ctx) for option in one.opts])
         if short is not None and not ctx.resilient_parsing:
             raise UsageError(f"No such option: {short}", hint=f"did you mean -{short}?")
@@ -53,11 +63,10 @@ class Command(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write examples, each on a line of its own, whole."""
-        examples = EXAMPLES.get(ctx.info_name, ())
-        if examples:
+        if self.epilog:
             with formatter.section("Examples"):
                 indent = " " * formatter.current_indent
-                formatter.write("".join(f"{indent}{example}\n" for example in examples))
+                formatter.write("".join(f"{indent}{line}\n" for line in self.epilog.splitlines()))
 
 
 class ConfiguredCommand(Command):
@@ -65,14 +74,14 @@ class ConfiguredCommand(Command):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line; what it leaves open comes from configuration."""
-        state = ctx.find_object(State)
-        if state is not None and not ctx.resilient_parsing and not _asks_for_help(ctx, args):
+        given = ctx.find_object(GlobalOptions)
+        if given is not None and not ctx.resilient_parsing and not _asks_for_help(ctx, args):
             found = configuration_of(ctx.parent)
-            state.quiet = state.quiet or bool(found.quiet and found.quiet.value)
-            state.settings = found.commands.get(ctx.info_name, {})
-            ctx.default_map = {name: setting.value for name, setting in state.settings.items()}
-            if state.debug:
-                _tell(found, state.settings)
+            settings = ctx.meta[_SETTINGS] = found.commands.get(ctx.info_name, {})
+            ctx.obj = replace(given, quiet=given.quiet or bool(found.quiet and found.quiet.value))
+            ctx.default_map = {name: setting.value for name, setting in settings.items()}
+            if given.debug:
+                _tell(found, settings)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -80,8 +89,7 @@ class ConfiguredCommand(Command):
         try:
             return super().invoke(ctx)
         except FMCompressError as error:
-            state = ctx.find_object(State)
-            hints = [error.hint, *_causes(error, ctx, state.settings if state else {})]
+            hints = [error.hint, *_causes(error, ctx, ctx.meta.get(_SETTINGS, {}))]
             error.hint = "; ".join(filter(None, hints)) or None
             raise
 
@@ -90,19 +98,58 @@ def configuration_of(group: Any) -> Configuration:
     """Return the configuration that is in force.
 
     Args:
-        group: context of the command line, of typer.
+        group: context of the program, of typer.
 
     Raises:
         UsageError: it makes no sense.
     """
-    state = group.find_object(State) or State()
+    given = group.find_object(GlobalOptions) or GlobalOptions()
     return configure(
         {name: command for name, command in group.command.commands.items() if isinstance(command, ConfiguredCommand)},
         _here(),
         os.environ,
-        file=state.config,
-        use_file=not state.no_config,
+        file=given.config,
+        use_file=not given.no_config,
     )
+
+
+def is_configured(context: Any, parameter: str) -> bool:
+    """Return whether an option has its value from configuration, not from the command line."""
+    source = context.get_parameter_source(parameter)
+    return source is not None and source.name == "DEFAULT_MAP"
+
+
+def _read_plainly(parameters: Iterable[Any]) -> None:
+    """Let values that need no reading pass: typer reads all with pydantic, whose import takes longer than a small job.
+
+    Parameters of a typer that does not tell their types stay as they are: it has no pydantic.
+    """
+    for parameter in parameters:
+        kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+        if kind is not None:
+            parameter.process_value = partial(_value, parameter, kind, parameter.process_value)
+
+
+def _value(parameter: Any, kind: Any, read: Any, context: Any, value: Any) -> Any:
+    """Return the value of a parameter; typer reads those that are not plain, and complains of wrong or missing ones."""
+    if isinstance(value, tuple | list):
+        plain = bool(value) and kind == list[Path] and parameter.callback is None
+        return [Path(item) for item in value] if plain else read(context, value)
+    if not _is_plain(parameter, kind, value):
+        return read(context, value)
+    if kind is Path and isinstance(value, str):
+        value = Path(value)
+    return value if parameter.callback is None else parameter.callback(context, parameter, value)
+
+
+def _is_plain(parameter: Any, kind: Any, value: Any) -> bool:
+    if parameter.nargs != 1 or parameter.multiple:
+        return False
+    if value is None:
+        return not parameter.required
+    if type(value) is type(parameter.default) and value == parameter.default:
+        return True
+    return isinstance(value, str) and (kind in (str, Path) or value in get_args(kind))
 
 
 def _here() -> Path:
@@ -119,8 +166,7 @@ def _asks_for_help(ctx: Any, args: list[str]) -> bool:
 
 def _tell(found: Configuration, settings: Mapping[str, Setting]) -> None:
     lines = [f"configuration: {shown_path(found.file) if found.file else 'no file'}"]
-    for setting in [*filter(None, [found.quiet]), *settings.values()]:
-        lines.append(f"configuration: {setting.key.name} = {setting.value}, from {setting.place}")
+    lines += [f"configuration: {setting}" for setting in [*filter(None, [found.quiet]), *settings.values()]]
     print("\n".join(map(printable, lines)), file=sys.stderr)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from .groups import with_groups
-from .options import Format, FormatOption, RowsGroup, VocabOption, shown, vocabulary_of
-from .state import progress_of
+from .options import FormatOption, RowsGroup, VocabOption, shown, vocabulary_of, with_groups
+from .progress import progress_of
 
 
 @with_groups
@@ -19,12 +19,11 @@ def compare(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="An artifact.", show_default=False)],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Another one.", show_default=False)],
     data: Annotated[
-        Optional[str],  # noqa: UP045 -- typer reads it on Python 3.10 too
-        typer.Option("--data", metavar="DATA", help="File, folder or glob of labelled rows to score both on."),
+        str | None, typer.Option(metavar="DATA", help="File, folder or glob of labelled rows to score both on.")
     ] = None,
     vocab: VocabOption = None,
     reading: RowsGroup,
-    format_: FormatOption = Format.TEXT,
+    format_: FormatOption = "text",
 ) -> None:
     """Show what changed from artifact OLD to artifact NEW.
 
@@ -33,5 +32,5 @@ def compare(
     from fmcompress.reporting.compare import compare as find_changes
 
     vocabulary = vocabulary_of(vocab)
-    found = find_changes(old, new, data=data, vocabulary=vocabulary, progress=progress_of(context), **reading.given)
+    found = find_changes(old, new, data=data, vocabulary=vocabulary, progress=progress_of(context), **asdict(reading))
     print(shown(found, format_))

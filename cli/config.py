@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,17 +10,18 @@ from typing import Any
 
 from fmcompress.errors import UsageError
 
-from .config_files import ConfigFile, find_config, read_config
 from .config_keys import ASKED_FOR, Key, keys_of
+from .options import CONFIG_VARIABLE
 
-PREFIX = "FMCOMPRESS_"
-CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+_PREFIX = "FMCOMPRESS_"
+_FILE = "fmcompress.toml"
+_PROJECT_FILE = "pyproject.toml"
 
 # Several commands have these, and mean something else.
 _OWN = ("output",)
 _QUIET = Key("quiet", "quiet", bool)
 
-Keys = Mapping[str, Mapping[str, Key]]
+_Keys = Mapping[str, Mapping[str, Key]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Setting:
     value: object
     place: str
 
+    def __str__(self) -> str:
+        return f"{self.key.name} = {self.value}, from {self.place}"
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -50,6 +55,19 @@ class Configuration:
     file: Path | None = None
     commands: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     quiet: Setting | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    table: dict[str, Any]
+
+    def place(self, command: str | None = None) -> str:
+        """Say where a key stands, in a command's table or above all tables: ``[quantize] of fmcompress.toml``."""
+        shown = shown_path(self.path)
+        if self.path.name == _PROJECT_FILE:
+            return f"[tool.fmcompress{'.' + command if command else ''}] of {shown}"
+        return f"[{command}] of {shown}" if command else shown
 
 
 @dataclass(frozen=True)
@@ -85,9 +103,9 @@ def configure(
     Raises:
         UsageError: a file cannot be read, or a key, a table, a variable or a value makes no sense.
     """
-    named = {name: value for name, value in environment.items() if name.startswith(PREFIX) and value}
+    named = {name: value for name, value in environment.items() if name.startswith(_PREFIX) and value}
     named.pop(CONFIG_VARIABLE, None)
-    found = (read_config(file) if file else find_config(start)) if use_file else None
+    found = (_read(file) if file else _nearest(start)) if use_file else None
     if found is None and not named:
         return Configuration()
     keys = {name: keys_of(command) for name, command in commands.items()}
@@ -99,28 +117,71 @@ def configure(
     return Configuration(found.path if found else None, settings, quiet)
 
 
-def shared_keys(keys: Keys) -> dict[str, list[tuple[str, Key]]]:
-    """Return the options that several commands have, each with its commands: they can be set for all at once."""
-    owners: dict[str, list[tuple[str, Key]]] = {}
-    for command, of_command in keys.items():
-        for name, key in of_command.items():
-            owners.setdefault(name, []).append((command, key))
-    return {name: found for name, found in owners.items() if len(found) > 1 and name not in (*_OWN, *keys)} | {
-        "quiet": [("", _QUIET)]
-    }
+def shown_path(path: Path) -> str:
+    """Return a path as short as it can be said: from the current folder where it is in there."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return str(path)
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str | None:
-    """Return a hint with the name that is most like a wrong one, or None."""
-    import difflib
+def _nearest(start: Path) -> _File | None:
+    """Return the nearest file, from a folder upward to the root of its repository, or None.
 
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"did you mean {close[0]}?" if close else None
+    A folder has one where it has a ``fmcompress.toml``, or a ``pyproject.toml`` with a table ``[tool.fmcompress]``.
+    """
+    for folder in (start, *start.parents):
+        if (folder / _FILE).is_file():
+            return _read(folder / _FILE)
+        found = _of_project(folder / _PROJECT_FILE) if (folder / _PROJECT_FILE).is_file() else None
+        if found is not None:
+            return found
+        if (folder / ".git").exists():
+            return None
+    return None
 
 
-def _of_file(file: ConfigFile, keys: Keys, start: Path) -> Iterator[tuple[str, Setting]]:
+def _read(path: Path) -> _File:
+    """Return what a file says; of a ``pyproject.toml``, what its table ``[tool.fmcompress]`` says."""
+    if path.name != _PROJECT_FILE:
+        return _File(path, _parsed(path, _content(path)))
+    found = _of_project(path)
+    if found is None:
+        raise UsageError(f"{shown_path(path)} has no table [tool.fmcompress]")
+    return found
+
+
+def _of_project(path: Path) -> _File | None:
+    content = _content(path)
+    if b"fmcompress" not in content:
+        return None  # most projects: there is nothing to parse, and nothing that could be wrong with it
+    tool = _parsed(path, content).get("tool")
+    table = tool.get("fmcompress") if isinstance(tool, dict) else None
+    return _File(path, table) if isinstance(table, dict) else None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="--no-config reads no file") from error
+
+
+def _parsed(path: Path, content: bytes) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{shown_path(path)} is not TOML: {error}") from error
+
+
+def _of_file(file: _File, keys: _Keys, start: Path) -> Iterator[tuple[str, Setting]]:
     folder = Path() if file.path.parent == start else file.path.parent
-    shared = shared_keys(keys)
+    shared = _shared(keys)
     tables = {name: value for name, value in file.table.items() if isinstance(value, dict)}
     for name, value in file.table.items():
         if name in tables:
@@ -130,22 +191,22 @@ def _of_file(file: ConfigFile, keys: Keys, start: Path) -> Iterator[tuple[str, S
         yield from _for_all(shared[name], _Found(value, file.place(), folder))
     for command, table in tables.items():
         if command not in keys:
-            raise UsageError(f"unknown table [{command}] in {file.place()}", hint=did_you_mean(command, keys))
+            raise UsageError(f"unknown table [{command}] in {file.place()}", hint=_did_you_mean(command, keys))
         for name, value in table.items():
             if name not in keys[command]:
                 raise _unknown(name, file.place(command), keys, keys[command])
             yield from _for_all([(command, keys[command][name])], _Found(value, file.place(command), folder))
 
 
-def _of_environment(named: Mapping[str, str], keys: Keys) -> Iterator[tuple[str, Setting]]:
-    shared = {_variable(name): owners for name, owners in shared_keys(keys).items()}
+def _of_environment(named: Mapping[str, str], keys: _Keys) -> Iterator[tuple[str, Setting]]:
+    shared = {_variable(name): owners for name, owners in _shared(keys).items()}
     own = {_variable(command, name): [(command, key)] for command, table in keys.items() for name, key in table.items()}
     for variable in named:
         if variable not in shared and variable not in own:
-            asked_for = [name for name in ASKED_FOR if variable.endswith(_variable(name)[len(PREFIX) :])]
+            asked_for = [name for name in ASKED_FOR if variable.endswith(_variable(name)[len(_PREFIX) :])]
             raise UsageError(
                 f"unknown environment variable {variable}",
-                hint=_at_each_run(asked_for[0]) if asked_for else did_you_mean(variable, [*shared, *own]),
+                hint=_at_each_run(asked_for[0]) if asked_for else _did_you_mean(variable, [*shared, *own]),
             )
     for known in (shared, own):  # a variable for one command wins over one for all
         for variable in known:
@@ -154,7 +215,17 @@ def _of_environment(named: Mapping[str, str], keys: Keys) -> Iterator[tuple[str,
 
 
 def _variable(*names: str) -> str:
-    return PREFIX + "_".join(names).replace("-", "_").upper()
+    return _PREFIX + "_".join(names).replace("-", "_").upper()
+
+
+def _shared(keys: _Keys) -> dict[str, list[tuple[str, Key]]]:
+    """Return the options that several commands have, each with its commands: they can be set for all at once."""
+    owners: dict[str, list[tuple[str, Key]]] = {}
+    for command, of_command in keys.items():
+        for name, key in of_command.items():
+            owners.setdefault(name, []).append((command, key))
+    several = {name: found for name, found in owners.items() if len(found) > 1 and name not in (*_OWN, *keys)}
+    return several | {"quiet": [("", _QUIET)]}
 
 
 def _for_all(owners: list[tuple[str, Key]], found: _Found) -> Iterator[tuple[str, Setting]]:
@@ -171,9 +242,9 @@ def _for_all(owners: list[tuple[str, Key]], found: _Found) -> Iterator[tuple[str
         raise found.refusal(owners[0][1])
 
 
-def _unknown(name: str, place: str, keys: Keys, names: Iterable[str]) -> UsageError:
+def _unknown(name: str, place: str, keys: _Keys, names: Iterable[str]) -> UsageError:
     owners = [command for command, of_command in keys.items() if name in of_command]
-    hint = did_you_mean(name, names)
+    hint = _did_you_mean(name, names)
     if name in ASKED_FOR:
         hint = _at_each_run(name)
     elif name in keys:
@@ -181,6 +252,13 @@ def _unknown(name: str, place: str, keys: Keys, names: Iterable[str]) -> UsageEr
     elif owners:
         hint = f"it belongs in [{'], ['.join(owners)}]"
     return UsageError(f"unknown key {name!r} in {place}", hint=hint)
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str | None:
+    import difflib
+
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"did you mean {close[0]}?" if close else None
 
 
 def _at_each_run(name: str) -> str:

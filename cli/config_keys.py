@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from typer.models import OptionInfo
 
@@ -31,7 +31,6 @@ class Key:
         high: largest number, or None.
         path: whether it names files.
         comma: whether it is a text that lists several things, with commas.
-        many: whether it can be given several times.
     """
 
     name: str
@@ -42,7 +41,6 @@ class Key:
     high: float | None = None
     path: bool = False
     comma: bool = False
-    many: bool = False
 
     @property
     def expected(self) -> str:
@@ -69,8 +67,6 @@ class Key:
         Raises:
             ValueError: it is of the wrong type, or none of the choices.
         """
-        if self.many:
-            return tuple(self._one(item, folder) for item in (value if isinstance(value, list) else [value]))
         if self.comma and isinstance(value, list):
             value = ",".join(str(self._one(item, None)) for item in value)
         return self._one(value, folder)
@@ -114,23 +110,20 @@ def keys_of(command: Any) -> dict[str, Key]:
     Args:
         command: of typer.
     """
-    hints = get_type_hints(inspect.unwrap(command.callback), include_extras=True)
+    declared = inspect.signature(command.callback, eval_str=True).parameters
     keys: dict[str, Key] = {}
     for parameter in command.params:
-        kind, *extras = get_args(hints.get(parameter.name)) or (None,)
-        info = next((extra for extra in extras if isinstance(extra, OptionInfo)), None)
+        kind, *extras = get_args(declared[parameter.name].annotation) if parameter.name in declared else (None,)
         name = next((option[2:] for option in parameter.opts if option.startswith("--")), "")
-        if info is not None and name and name not in ASKED_FOR:
-            keys[name] = _key(name, parameter.name, kind, info)
+        if extras and isinstance(extras[0], OptionInfo) and name and name not in ASKED_FOR:
+            keys[name] = _key(name, parameter.name, kind, extras[0])
     return keys
 
 
 def _key(name: str, parameter: str, kind: Any, info: OptionInfo) -> Key:
-    kind = next((one for one in get_args(kind) if one is not type(None)), kind) if not _is_list(kind) else kind
-    many = _is_list(kind)
-    if many:
-        kind = get_args(kind)[0]
-    choices = tuple(str(choice.value) for choice in kind) if issubclass(kind, Enum) else ()
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(one for one in get_args(kind) if one is not NoneType)
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
     return Key(
         name,
         parameter,
@@ -140,12 +133,7 @@ def _key(name: str, parameter: str, kind: Any, info: OptionInfo) -> Key:
         info.max,
         path=kind is Path or info.metavar == "DATA",
         comma="," in (info.metavar or ""),
-        many=many,
     )
-
-
-def _is_list(kind: Any) -> bool:
-    return get_origin(kind) is list
 
 
 def _in_folder(text: str, folder: Path) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .state import progress_of
+from .progress import progress_of
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.predictors import Model
@@ -37,10 +37,8 @@ Next, in {folder} (docs/quickstart.md goes on from there):
 def demo(
     context: typer.Context,
     folder: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            "--folder", metavar="FOLDER", help="Keep data, checkpoint and artifacts here; else they are thrown away."
-        ),
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep data, checkpoint and artifacts here; else they are thrown away."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace files of FOLDER that exist.")] = False,
 ) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,18 +20,11 @@ if TYPE_CHECKING:
     from fmcompress.diagnosis import Finding
 
 
-class DoctorFormat(str, Enum):
-    """How the findings are shown."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 def doctor(
     context: typer.Context,
-    format_: Annotated[
-        DoctorFormat, typer.Option("--format", help="How to report, to standard output.")
-    ] = DoctorFormat.TEXT,
+    format_: Annotated[Literal["text", "json"], typer.Option("--format", help="How to report, to standard output.")] = (
+        "text"
+    ),
 ) -> None:
     """Look for trouble: packages, GPU, memory, configuration.
 
@@ -47,7 +39,7 @@ def doctor(
         replace(one, text=home_as_tilde(one.text), hint=one.hint and home_as_tilde(one.hint))
         for one in (*diagnose(), terminal(getattr(sys.stdout, "encoding", None)), *_configuration(context))
     ]
-    print(to_json(found) if format_ is DoctorFormat.JSON else to_text(found))
+    print(to_json(found) if format_ == "json" else to_text(found))
     if worst(found) == "problem":
         raise typer.Exit(EXIT_FAILED)
 
@@ -102,11 +94,10 @@ def _configuration(context: typer.Context) -> Iterator[Finding]:
 def _settings(found: Configuration) -> Iterator[str]:
     """Yield what is set, each with its commands and where it stands."""
     if found.quiet:
-        yield f"quiet = {found.quiet.value}, from {found.quiet.place}"
+        yield str(found.quiet)
     commands: dict[str, list[str]] = {}
     for command, settings in found.commands.items():
         for setting in settings.values():
-            line = f"{setting.key.name} = {setting.value}, from {setting.place}"
-            commands.setdefault(line, []).append(command)
+            commands.setdefault(str(setting), []).append(command)
     for line, names in commands.items():
         yield f"{line}, for {', '.join(names)}"

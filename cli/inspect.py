@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from fmcompress.errors import CheckpointError
 
-from .groups import with_groups
-from .options import CheckpointArgument, CheckpointGroup, Format, FormatOption
+from .options import CheckpointArgument, CheckpointGroup, FormatOption, with_groups
 
 
 @with_groups
-def inspect(*, checkpoint: CheckpointArgument, given: CheckpointGroup, format_: FormatOption = Format.TEXT) -> None:
+def inspect(*, checkpoint: CheckpointArgument, given: CheckpointGroup, format_: FormatOption = "text") -> None:
     """Show what a checkpoint holds: its tool, fields, sizes, link.
 
     It also says what the checkpoint does not tell. No code in it is run.
@@ -26,4 +25,4 @@ def inspect(*, checkpoint: CheckpointArgument, given: CheckpointGroup, format_: 
             hint="fmcompress report shows what is in it",
         )
     found = find_out(load_checkpoint(checkpoint, **arguments), stored_bytes(checkpoint))
-    print({Format.TEXT: to_text, Format.JSON: to_json, Format.MARKDOWN: to_markdown}[format_](found))
+    print({"text": to_text, "json": to_json, "markdown": to_markdown}[format_](found))

@@ -3,32 +3,70 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from fmcompress.version import __version__
 
 from .check import check
-from .command import Command, ConfiguredCommand
+from .command import Command, ConfiguredCommand, Group
 from .compare import compare
-from .config import CONFIG_VARIABLE
 from .demo import demo
 from .doctor import doctor
-from .evaluate import evaluate
 from .exits import EXIT_USAGE, exit_code_of
 from .inspect import inspect
-from .plain_values import Group
+from .options import GlobalOptions, with_groups
 from .quantize import quantize
 from .report import report
-from .score import score
-from .state import State
+from .scoring import evaluate, score
 from .sweep import sweep
 from .train import train
 
 _ANYWHERE = ("--quiet", "-q", "--debug", "--no-config")
 _ANYWHERE_WITH_VALUE = "--config"
+
+EXAMPLES = {
+    "train": (
+        "fmcompress train train.parquet -o fm.pt",
+        "fmcompress train train.parquet --valid valid.parquet -o fm.pt --dim 16",
+    ),
+    "inspect": (
+        "fmcompress inspect fm.pt",
+        "fmcompress inspect model.pt --fields user:6040,item:3706 --format json",
+    ),
+    "quantize": (
+        "fmcompress quantize fm.pt --budget 10MB",
+        "fmcompress quantize fm.pt --budget 10MB --dry-run",
+        "fmcompress quantize fm.pt --budget 10MB -o artifact.safetensors \\",
+        "    --train train.parquet --valid valid.parquet",
+    ),
+    "sweep": (
+        "fmcompress sweep fm.pt --budgets 10x,20x,40x --data test.parquet",
+        "fmcompress sweep fm.pt --budgets 100KB,1MB --data test.parquet --plot a.svg",
+    ),
+    "report": (
+        "fmcompress report artifact.safetensors",
+        "fmcompress report artifact.safetensors --format html -o report.html",
+        "fmcompress report artifact.safetensors --card -o README.md",
+    ),
+    "compare": (
+        "fmcompress compare old.safetensors new.safetensors",
+        "fmcompress compare old.safetensors new.safetensors --data test.parquet",
+    ),
+    "evaluate": ("fmcompress evaluate fm.pt artifact.safetensors --data test.parquet",),
+    "check": (
+        "fmcompress check artifact.safetensors --max-size 10MB",
+        "fmcompress check artifact.safetensors --max-size 10MB --data test.parquet \\",
+        "    --baseline fm.pt --max-auc-drop 0.001",
+    ),
+    "score": ("fmcompress score artifact.safetensors rows.parquet -o scores.parquet",),
+    "demo": (
+        "fmcompress demo",
+        "fmcompress demo --folder demo",
+    ),
+    "doctor": ("fmcompress doctor",),
+}
 
 app = typer.Typer(
     name="fmcompress",
@@ -41,8 +79,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (train, inspect, quantize, sweep, report, compare, evaluate, check, score, demo):
-    app.command(cls=ConfiguredCommand)(command)
-app.command(cls=Command)(doctor)  # it tells of configuration, and must not stumble over it
+    app.command(cls=ConfiguredCommand, epilog="\n".join(EXAMPLES[command.__name__]))(command)
+app.command(cls=Command, epilog="\n".join(EXAMPLES["doctor"]))(doctor)  # it must not stumble over configuration
 
 
 def _version(wanted: bool) -> None:
@@ -52,28 +90,16 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
+@with_groups
 def _options(
+    *,
     context: typer.Context,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show where an error comes from, and which configuration is in force.")
-    ] = False,
-    config: Annotated[
-        Optional[Path],  # noqa: UP045 -- typer reads it on Python 3.10 too
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            envvar=CONFIG_VARIABLE,
-            show_envvar=False,
-            help="Read this file of configuration, not the nearest fmcompress.toml or pyproject.toml.",
-        ),
-    ] = None,
-    no_config: Annotated[bool, typer.Option("--no-config", help="Read no file of configuration.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    given: GlobalOptions,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = (
+        False
+    ),
 ) -> None:
-    context.obj = State(quiet=quiet, debug=debug, config=config, no_config=no_config)
+    context.obj = given
 
 
 def run() -> None:

@@ -1,55 +1,34 @@
-"""Options that several commands share, in groups."""
+"""Options that several commands share, and groups of options.
+
+A group is a dataclass whose fields are options of typer: a command that takes it as a parameter has these options in
+its place, and gets them as one object. In help they stand under the group's ``PANEL``, unless they name another.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
+import inspect
+from collections.abc import Callable, Iterator
+from copy import copy
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 import typer
 
+from fmcompress.data.options import DataOptions, Match, Oov
+from fmcompress.training.device import Device
+
 if TYPE_CHECKING:
-    from fmcompress.data.options import DataOptions
     from fmcompress.fm.checkpoint import FMCheckpoint
     from fmcompress.fm.vocabulary import Vocabulary
 
-# typer reads Optional[…] on Python 3.10 too, hence the noqa: UP045 of each.
-
-_DATA = "Data"
-_CHECKPOINT = "Checkpoints of other tools"
+CONFIG_VARIABLE = "FMCOMPRESS_CONFIG"
 TUNING = "Tuning, with --train"
+_CHECKPOINT = "Checkpoints of other tools"
+_DATA = "Data"
 
-
-class Match(str, Enum):
-    """How columns of the data find their fields."""
-
-    NAME = "name"
-    ORDER = "order"
-
-
-class Oov(str, Enum):
-    """What becomes of an id that is out of range."""
-
-    ERROR = "error"
-    ZERO = "zero"
-
-
-class Device(str, Enum):
-    """Where training runs."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
-class Format(str, Enum):
-    """How a command reports."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
+Format = Literal["text", "json", "markdown"]
 
 CheckpointArgument = Annotated[
     Path, typer.Argument(metavar="CHECKPOINT", help="A trained factorization machine.", show_default=False)
@@ -57,16 +36,12 @@ CheckpointArgument = Annotated[
 LabelOption = Annotated[
     str,
     typer.Option(
-        "--label",
-        metavar="COLUMN",
-        help="Column of the labels, 0 and 1; numbers for a regression.",
-        rich_help_panel=_DATA,
+        metavar="COLUMN", help="Column of the labels, 0 and 1; numbers for a regression.", rich_help_panel=_DATA
     ),
 ]
 FirstIndexOption = Annotated[
     int,
     typer.Option(
-        "--first-index",
         metavar="N",
         min=0,
         max=1,
@@ -74,109 +49,137 @@ FirstIndexOption = Annotated[
         rich_help_panel=_DATA,
     ),
 ]
-EpochsOption = Annotated[
-    int, typer.Option("--epochs", metavar="N", min=0, help="Passes over --train.", rich_help_panel=TUNING)
-]
+EpochsOption = Annotated[int, typer.Option(metavar="N", min=0, help="Passes over --train.", rich_help_panel=TUNING)]
 ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an output that exists.")]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to report, to standard output.")]
 VocabOption = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(
-        "--vocab",
-        metavar="FILE",
-        help="Ids of tokens, as JSON: {field: {token: id}}.",
-        rich_help_panel=_CHECKPOINT,
-    ),
+    Path | None,
+    typer.Option(metavar="FILE", help="Ids of tokens, as JSON: {field: {token: id}}.", rich_help_panel=_CHECKPOINT),
 ]
+
+
+def with_groups(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take groups of options: its parameters whose type is a dataclass.
+
+    Args:
+        command: a function as typer takes it, but for these parameters.
+
+    Returns:
+        What typer takes: it has the options of the groups in their place, and is called by keyword.
+    """
+    own = inspect.signature(command, eval_str=True).parameters
+    groups: dict[str, Any] = {name: one.annotation for name, one in own.items() if is_dataclass(one.annotation)}
+    options = [
+        option
+        for name, one in own.items()
+        for option in (_options(groups[name]) if name in groups else [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)])
+    ]
+
+    @wraps(command)
+    def collected(**given: Any) -> Any:
+        filled = {
+            name: group(**{field.name: given.pop(field.name) for field in fields(group)})
+            for name, group in groups.items()
+        }
+        return command(**given, **filled)
+
+    collected.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    return collected
+
+
+def _options(group: Any) -> Iterator[inspect.Parameter]:
+    """Yield the options of a group as parameters; one without a default must be given."""
+    hints = get_type_hints(group, include_extras=True)
+    for field in fields(group):
+        kind, option = get_args(hints[field.name])
+        option = copy(option)
+        option.rich_help_panel = option.rich_help_panel or getattr(group, "PANEL", None)
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=Annotated[kind, option],
+        )
+
+
+@dataclass(frozen=True)
+class GlobalOptions:
+    """Options of the program, which stand before the command or behind it."""
+
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error comes from, and which configuration is in force.")
+    ] = False
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            envvar=CONFIG_VARIABLE,
+            show_envvar=False,
+            help="Read this file of configuration, not the nearest fmcompress.toml or pyproject.toml.",
+        ),
+    ] = None
+    no_config: Annotated[bool, typer.Option("--no-config", help="Read no file of configuration.")] = False
 
 
 @dataclass(frozen=True)
 class RowsGroup:
-    """How rows are read."""
+    """How rows are read: the fields of ``DataOptions``."""
 
+    PANEL: ClassVar[str] = _DATA
     label: LabelOption = "label"
     match: Annotated[
-        Match,
-        typer.Option(
-            "--match",
-            help="Find the columns of fields by name, or take them as they stand, in order.",
-            rich_help_panel=_DATA,
-        ),
-    ] = Match.NAME
+        Match, typer.Option(help="Find the columns of fields by name, or take them as they stand, in order.")
+    ] = "name"
     oov: Annotated[
         Oov,
         typer.Option(
-            "--oov",
-            help="Ids out of range and unknown tokens are errors, or are counted and contribute nothing (zero).",
-            rich_help_panel=_DATA,
+            help="Ids out of range and unknown tokens are errors, or are counted and contribute nothing (zero)."
         ),
-    ] = Oov.ERROR
+    ] = "error"
     first_index: FirstIndexOption = 0
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """These options as arguments of the Python API."""
-        return {
-            "label": self.label,
-            "match": self.match.value,
-            "oov": self.oov.value,
-            "first_index": self.first_index,
-        }
 
     def options(self) -> DataOptions:
         """Return how rows are read."""
-        from fmcompress.data.options import DataOptions
-
-        return DataOptions(**self.given)
+        return DataOptions(**asdict(self))
 
 
 @dataclass(frozen=True)
 class CheckpointGroup:
     """What a checkpoint of another tool does not tell."""
 
+    PANEL: ClassVar[str] = _CHECKPOINT
     fields: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--fields",
-            metavar="NAME:SIZE,…",
-            help="Fields and cardinalities, where the file does not say.",
-            rich_help_panel=_CHECKPOINT,
-        ),
+        str | None,
+        typer.Option(metavar="NAME:SIZE,…", help="Fields and cardinalities, where the file does not say."),
     ] = None
     link: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
-            "--link",
             metavar="LINK",
             help="From logit to prediction, where the file does not say: sigmoid, probit, identity, clip:LOW:HIGH.",
-            rich_help_panel=_CHECKPOINT,
         ),
     ] = None
     map_: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             "--map",
             metavar="v=KEY,w=KEY,b=KEY",
             help="Keys of embeddings, linear weights and bias of a model of your own; ignore=KEY is no part of it.",
-            rich_help_panel=_CHECKPOINT,
         ),
     ] = None
     vocab: VocabOption = None
     instance_norm: Annotated[
-        Optional[bool],  # noqa: UP045
+        bool | None,
         typer.Option(
-            "--instance-norm/--no-instance-norm",
-            help="Whether an xLearn model was trained with instance-wise normalisation, which is xLearn's default.",
-            rich_help_panel=_CHECKPOINT,
+            help="Whether an xLearn model was trained with instance-wise normalisation, which is xLearn's default."
         ),
     ] = None
     dataset: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
-            "--dataset",
             metavar="FILE",
             help="File that tells the fields of a RecBole or FuxiCTR model, where it is not beside it.",
-            rich_help_panel=_CHECKPOINT,
         ),
     ] = None
 
@@ -224,16 +227,12 @@ class TuningRowsGroup:
     """Rows to tune on."""
 
     train: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--train", metavar="DATA", help="File, folder or glob of rows to tune on: Parquet, or libsvm text."
-        ),
+        str | None,
+        typer.Option(metavar="DATA", help="File, folder or glob of rows to tune on: Parquet, or libsvm text."),
     ] = None
     valid: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--valid", metavar="DATA", help="Rows to choose the best state by. Default: every 20th row of --train."
-        ),
+        str | None,
+        typer.Option(metavar="DATA", help="Rows to choose the best state by. Default: every 20th row of --train."),
     ] = None
 
 
@@ -241,14 +240,10 @@ class TuningRowsGroup:
 class MachineGroup:
     """What decides the bytes of a result, beside the input."""
 
-    device: Annotated[Device, typer.Option("--device", help="Where to train: auto is a GPU where there is one.")] = (
-        Device.AUTO
-    )
+    device: Annotated[Device, typer.Option(help="Where to train: auto is a GPU where there is one.")] = "auto"
     seed: Annotated[
         int,
-        typer.Option(
-            "--seed", metavar="N", min=0, max=2**31 - 1, help="The same bytes again on the same machine and device."
-        ),
+        typer.Option(metavar="N", min=0, max=2**31 - 1, help="The same bytes again on the same machine and device."),
     ] = 0
 
 
@@ -265,7 +260,7 @@ def vocabulary_of(path: Path | None) -> Vocabulary | None:
     return read_vocabulary(path)
 
 
-def shown(found: Any, format_: Enum) -> str:
+def shown(found: Any, format_: str) -> str:
     """Return a result in a format: what its method ``to_text``, ``to_json`` and so on returns."""
-    text: str = getattr(found, f"to_{format_.value}")()
+    text: str = getattr(found, f"to_{format_}")()
     return text.rstrip("\n")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import typer
+
 from fmcompress.progress import SILENT, Progress
+
+from .options import GlobalOptions
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -78,11 +82,16 @@ def _make_bars(console: Console) -> Bars:
     )
 
 
-def make_progress(*, quiet: bool) -> tuple[Progress, Callable[[], None]]:
-    """Return what suits standard error, nothing, bars, or plain lines, and what to call at the end."""
-    if quiet or sys.stderr is None:
-        return SILENT, lambda: None
+def progress_of(context: typer.Context) -> Progress:
+    """Return where a command tells of its progress: nowhere, in bars, or in plain lines.
+
+    However the command ends, the terminal is put in order.
+    """
+    given = context.find_object(GlobalOptions)
+    if (given and given.quiet) or sys.stderr is None:
+        return SILENT
     if not sys.stderr.isatty():
-        return PlainProgress(), lambda: None
+        return PlainProgress()
     bars = BarProgress()
-    return bars, bars.close
+    context.call_on_close(bars.close)
+    return bars

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from enum import Enum
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .options import ForceOption
+from .options import ForceOption, shown
 
 if TYPE_CHECKING:
     from fmcompress.reporting import Report
 
 
-class ReportFormat(str, Enum):
-    """How the report is shown."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    HTML = "html"
-    GITHUB = "github"
+Format = Literal["text", "json", "markdown", "html", "github"]
 
 
 def report(
@@ -32,22 +22,22 @@ def report(
         Path, typer.Argument(metavar="ARTIFACT", help="A file that quantize wrote.", show_default=False)
     ],
     format_: Annotated[
-        ReportFormat,
+        Format,
         typer.Option(
             "--format",
             help="How to report: text has all fields, markdown the largest ones, html is a page with pictures, github "
             "an annotation.",
         ),
-    ] = ReportFormat.TEXT,
+    ] = "text",
     card: Annotated[
         bool, typer.Option("--card", help="Write a model card: a README with metadata, as model hubs take it.")
     ] = False,
     curve: Annotated[
-        Optional[Path],  # noqa: UP045 -- typer reads these on Python 3.10 too
-        typer.Option("--curve", metavar="FILE", help="JSON that sweep wrote, for a picture in html."),
+        Path | None,
+        typer.Option(metavar="FILE", help="JSON that sweep wrote, for a picture in html."),
     ] = None,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write to this file. Default: standard output."),
     ] = None,
     force: ForceOption = False,
@@ -62,47 +52,36 @@ def report(
     text = _text(make_report(artifact), artifact.name, format_, card=card, curve=curve)
     if output is not None:
         _write(text, output, force=force)
-    elif format_ is ReportFormat.HTML:
+    elif format_ == "html":
         print(_plain_enough(text), end="")
     else:
         print(text.rstrip("\n"))
 
 
 def _check(
-    artifact: Path, format_: ReportFormat, *, card: bool, curve: Path | None, output: Path | None, force: bool
+    artifact: Path, format_: Format, *, card: bool, curve: Path | None, output: Path | None, force: bool
 ) -> None:
     """Raise where options do not fit together, or the output cannot be written."""
     from fmcompress.errors import UsageError
     from fmcompress.files import check_apart, check_writable
 
-    if card and format_ not in (ReportFormat.TEXT, ReportFormat.MARKDOWN):
-        raise UsageError(f"a model card is Markdown, not {format_.value}", hint="leave out --card, or --format")
-    if curve is not None and (card or format_ is not ReportFormat.HTML):
+    if card and format_ not in ("text", "markdown"):
+        raise UsageError(f"a model card is Markdown, not {format_}", hint="leave out --card, or --format")
+    if curve is not None and (card or format_ != "html"):
         raise UsageError("a curve is drawn in html alone", hint="add --format html")
     if output is not None:
         check_apart(output, [artifact, *([curve] if curve else [])])
         check_writable(output, force=force)
 
 
-def _text(report: Report, name: str, format_: ReportFormat, *, card: bool, curve: Path | None) -> str:
+def _text(report: Report, name: str, format_: Format, *, card: bool, curve: Path | None) -> str:
     if card:
         return report.to_card(name=name)
-    texts: dict[ReportFormat, Callable[[], str]] = {
-        ReportFormat.TEXT: report.to_text,
-        ReportFormat.JSON: report.to_json,
-        ReportFormat.MARKDOWN: report.to_markdown,
-        ReportFormat.HTML: partial(_html, report, name, curve),
-        ReportFormat.GITHUB: partial(report.to_github, name=name),
-    }
-    return texts[format_]()
+    if format_ == "html":
+        from fmcompress.reporting.curve_file import read_curve
 
-
-def _html(report: Report, name: str, curve: Path | None) -> str:
-    if curve is None:
-        return report.to_html(name=name)
-    from fmcompress.reporting.curve_file import read_curve
-
-    return report.to_html(name=name, curve=read_curve(curve))
+        return report.to_html(name=name, curve=read_curve(curve) if curve else None)
+    return report.to_github(name=name) if format_ == "github" else shown(report, format_)
 
 
 def _write(text: str, path: Path, *, force: bool) -> None:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
-from .groups import with_groups
-from .method_options import MethodName, MethodOption
+from .method_options import MethodOption
 from .options import (
     CheckpointArgument,
     CheckpointGroup,
     EpochsOption,
-    Format,
     FormatOption,
     MachineGroup,
     RowsGroup,
     TuningRowsGroup,
     shown,
+    with_groups,
 )
-from .state import progress_of
+from .progress import progress_of
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,12 @@ class _OutputGroup:
     """What is written."""
 
     plot: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--plot", metavar="FILE", help="Draw the curve: .svg, .png or .pdf. Needs matplotlib."),
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the curve: .svg, .png or .pdf. Needs matplotlib."),
     ] = None
     output_dir: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
-            "--output-dir",
             metavar="FOLDER",
             help="Keep the artifacts here: fm-20000.safetensors for fm.pt and 20KB. Else they are thrown away.",
         ),
@@ -60,17 +58,15 @@ def sweep(
     ],
     rows: TuningRowsGroup,
     data: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
-            "--data",
             metavar="DATA",
             help="Labelled rows to measure on. Default: those that the best state is chosen by.",
         ),
     ] = None,
     baselines: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
-            "--baselines",
             metavar="NAME,…",
             help="Compare with these, made from --train: smaller-fm, smaller-fm-int8, smaller-fm-int4, rowwise-int4, "
             "pruning, uniform-pq, authors, lightfm, xlightfm.",
@@ -78,10 +74,10 @@ def sweep(
     ] = None,
     given: CheckpointGroup,
     reading: RowsGroup,
-    method: MethodOption = MethodName.AUTO,
+    method: MethodOption = "auto",
     epochs: EpochsOption = 15,
     machine: MachineGroup,
-    format_: FormatOption = Format.TEXT,
+    format_: FormatOption = "text",
     output: _OutputGroup,
 ) -> None:
     """Compress CHECKPOINT to several sizes, and compare them.
@@ -98,18 +94,18 @@ def sweep(
     curve = make_curve(
         source,
         sizes,
-        method=method.value,
+        method=method,
         train=rows.train,
         valid=rows.valid,
         data=data,
         baselines=baselines.split(",") if baselines else (),
         seed=machine.seed,
-        device=machine.device.value,
-        tuning=replace(method_of(method.value).default_tuning(), epochs=epochs),
+        device=machine.device,
+        tuning=replace(method_of(method).default_tuning(), epochs=epochs),
         output_dir=output.output_dir,
         plot=output.plot,
         force=output.force,
         progress=progress_of(context),
-        **reading.given,
+        **asdict(reading),
     )
     print(shown(curve, format_))

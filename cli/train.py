@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from fmcompress.errors import UsageError
 
-from .groups import with_groups
-from .options import FirstIndexOption, ForceOption, LabelOption, MachineGroup
-from .state import progress_of
+from .options import FirstIndexOption, ForceOption, LabelOption, MachineGroup, with_groups
+from .progress import progress_of
 
 _MAX_DIM = 65_536
 
@@ -27,28 +26,24 @@ def train(
         Path, typer.Option("--output", "-o", metavar="FILE", help="Checkpoint to write, .pt or .safetensors.")
     ],
     valid: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--valid", metavar="DATA", help="Validation rows. Default: every 20th row of DATA is held out."),
+        str | None,
+        typer.Option(metavar="DATA", help="Validation rows. Default: every 20th row of DATA is held out."),
     ] = None,
     fields: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--fields", metavar="NAME:SIZE,…", help="Fields and cardinalities. Default: columns, and what occurs."
-        ),
+        str | None,
+        typer.Option(metavar="NAME:SIZE,…", help="Fields and cardinalities. Default: columns, and what occurs."),
     ] = None,
     label: LabelOption = "label",
     first_index: FirstIndexOption = 0,
-    dim: Annotated[int, typer.Option("--dim", metavar="N", min=1, max=_MAX_DIM, help="Embedding size l.")] = 32,
+    dim: Annotated[int, typer.Option(metavar="N", min=1, max=_MAX_DIM, help="Embedding size l.")] = 32,
     l2: Annotated[
         str,
-        typer.Option("--l2", metavar="WEIGHT", help="L2 weight; auto tries several and keeps the best on validation."),
+        typer.Option(metavar="WEIGHT", help="L2 weight; auto tries several and keeps the best on validation."),
     ] = "auto",
-    lr: Annotated[float, typer.Option("--lr", metavar="RATE", help="Learning rate of Adam at the start.")] = 1e-3,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="N", min=1, help="Rows of a step.")] = 4096,
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=1, help="Passes over the data at most.")] = 100,
-    patience: Annotated[
-        int, typer.Option("--patience", metavar="N", min=1, help="Epochs to wait for a better state.")
-    ] = 2,
+    lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate of Adam at the start.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a step.")] = 4096,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the data at most.")] = 100,
+    patience: Annotated[int, typer.Option(metavar="N", min=1, help="Epochs to wait for a better state.")] = 2,
     machine: MachineGroup,
     force: ForceOption = False,
 ) -> None:
@@ -71,9 +66,7 @@ def train(
     from fmcompress.backbones.train_fm import train as train_fm
     from fmcompress.training.device import resolve_device
 
-    options = TrainOptions(
-        dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device.value)
-    )
+    options = TrainOptions(dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device))
     found = train_fm(rows, held_out, options, progress=progress_of(context))
     save_checkpoint(found.checkpoint, output, force=force)
     print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")

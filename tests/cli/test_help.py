@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from fmcompress_cli.examples import EXAMPLES
-from fmcompress_cli.main import app, run
+from fmcompress_cli.main import EXAMPLES, app, run
 
 from tests.conftest import console_script
 

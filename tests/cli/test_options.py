@@ -6,7 +6,7 @@ from typing import Annotated
 
 import pytest
 import typer
-from fmcompress_cli.groups import with_groups
+from fmcompress_cli.options import with_groups
 from typer.testing import CliRunner
 
 

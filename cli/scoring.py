@@ -1,0 +1,75 @@
+"""``fmcompress evaluate`` and ``fmcompress score``: what models predict for rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import CheckpointGroup, ForceOption, FormatOption, RowsGroup, shown, with_groups
+from .progress import progress_of
+
+
+@with_groups
+def evaluate(
+    *,
+    context: typer.Context,
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL", help="Checkpoints and artifacts.", show_default=False)
+    ],
+    data: Annotated[str, typer.Option(metavar="DATA", help="File, folder or glob of labelled rows.")],
+    given: CheckpointGroup,
+    reading: RowsGroup,
+    format_: FormatOption = "text",
+) -> None:
+    """Show how well models predict, side by side.
+
+    AUC, LogLoss and calibration, or the RMSE of a regression. Differences are to the first MODEL.
+    """
+    from fmcompress.checkpoints.model_files import load_model, stored_bytes
+    from fmcompress.evaluation.scores import open_rows_for, score_rows
+    from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
+
+    arguments, progress = given.given(), progress_of(context)
+    loaded = [(path, load_model(path, **arguments)) for path in models]
+    results = []
+    for path, model in loaded:
+        rows = open_rows_for(model, data, reading.options(), vocabulary=arguments["vocabulary"])
+        scores = score_rows(model, rows)
+        if rows.out_of_range:
+            progress.note(f"{path}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
+        results.append(EvaluatedModel.of(str(path), stored_bytes(path), scores))
+    print(shown(Evaluation(tuple(results)), format_))
+
+
+@with_groups
+def score(
+    *,
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="An artifact, or a checkpoint.", show_default=False)],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="File, folder or glob of rows.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Parquet file to write, with a column prediction.")
+    ],
+    given: CheckpointGroup,
+    reading: RowsGroup,
+    force: ForceOption = False,
+) -> None:
+    """Write the prediction for each row of DATA.
+
+    Predictions have the order of the rows. Labels are not needed.
+    """
+    from fmcompress.checkpoints.model_files import load_model
+    from fmcompress.evaluation.predictors import write_predictions
+    from fmcompress.evaluation.scores import open_rows_for
+    from fmcompress.files import check_apart, check_writable
+
+    check_writable(output, force=force)
+    arguments = given.given()
+    loaded = load_model(model, **arguments)
+    rows = open_rows_for(loaded, data, reading.options(), labelled=False, vocabulary=arguments["vocabulary"])
+    check_apart(output, [model, *given.files, *rows.files])
+    write_predictions(loaded, rows, output, force=force, progress=progress_of(context))
+    unknown = f"; {rows.out_of_range:,} ids were out of range or unknown" if rows.out_of_range else ""
+    print(f"{output} has {rows.rows:,} predictions{unknown}")
