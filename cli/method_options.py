@@ -9,7 +9,6 @@ import typer
 
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import Distance, MovingOptions, ReassignOptions
-from fmcompress.methods.xlightfm.options import Scope, SearchOptions, SpaceOptions
 
 if TYPE_CHECKING:
     from fmcompress.methods.base import Method
@@ -61,7 +60,7 @@ class SizesGroup:
         ),
     ] = None
     search_scope: Annotated[
-        Scope | None,
+        Literal["codebook", "field"] | None,
         typer.Option(
             help="Search a size for each codebook, or one for all codebooks of a field.  [default: codebook]",
             rich_help_panel=_SEARCH,
@@ -80,6 +79,7 @@ class SizesGroup:
         from fmcompress.methods.auto.method import Auto
         from fmcompress.methods.lightfm.method import LightFM
         from fmcompress.methods.xlightfm.method import XLightFM
+        from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 
         given = _given(self)
         for option in given:

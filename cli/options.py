@@ -9,17 +9,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
 import typer
 
-from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.training.device import Device
 
 if TYPE_CHECKING:
+    from fmcompress.data.options import DataOptions
     from fmcompress.fm.checkpoint import FMCheckpoint
     from fmcompress.fm.vocabulary import Vocabulary
 
@@ -129,10 +129,11 @@ class RowsGroup:
     PANEL: ClassVar[str] = _DATA
     label: LabelOption = "label"
     match: Annotated[
-        Match, typer.Option(help="Find the columns of fields by name, or take them as they stand, in order.")
+        Literal["name", "order"],
+        typer.Option(help="Find the columns of fields by name, or take them as they stand, in order."),
     ] = "name"
     oov: Annotated[
-        Oov,
+        Literal["error", "zero"],
         typer.Option(
             help="Ids out of range and unknown tokens are errors, or are counted and contribute nothing (zero)."
         ),
@@ -141,7 +142,9 @@ class RowsGroup:
 
     def options(self) -> DataOptions:
         """Return how rows are read."""
-        return DataOptions(**asdict(self))
+        from fmcompress.data.options import DataOptions
+
+        return DataOptions(self.label, self.match, self.oov, self.first_index)
 
 
 @dataclass(frozen=True)
