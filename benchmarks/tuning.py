@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 
 from benchmarks import criteo
 from benchmarks.timing import interleaved, peak_bytes, ratio
-from fmcompress.backbones.train_fm import TrainOptions, begin_training
+from fmcompress.backbones.trainer import TrainOptions, begin_training
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
 from fmcompress.data.parquet_rows import ParquetRows

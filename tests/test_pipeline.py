@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from fmcompress.artifact.header import artifact_bytes
 
 import fmcompress as fc
 from fmcompress import pipeline
 from fmcompress.artifact import Frame
+from fmcompress.artifact.header import artifact_bytes
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
 from fmcompress.data.options import DataOptions

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from fmcompress.backbones import train_fm as trainer
-from fmcompress.backbones.train_fm import TrainedFM, TrainOptions, train
+from fmcompress.backbones import trainer
+from fmcompress.backbones.trainer import TrainedFM, TrainOptions, train
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import open_training_rows
 from fmcompress.errors import UsageError
