@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.backbones.fm_module import RowNumbers, VanillaFM
 from fmcompress.data.batch import Batch
@@ -136,12 +135,10 @@ class TrainableFM(Trainable[FMCheckpoint]):
     """
 
     module: VanillaFM
-    optimizers: list[torch.optim.Optimizer]
     schema: Schema
     counts: Int64Array
     l2: float
     row_numbers: RowNumbers
-    schedulers: Sequence[LRScheduler] = ()
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return binary cross entropy with L2, and the former alone; float32 scalars."""
@@ -180,4 +177,4 @@ def begin_training(rows: Rows, options: TrainOptions, l2: float) -> TrainableFM:
     generator = torch.Generator().manual_seed(options.seed)
     module = VanillaFM(rows.schema.categories, options.dim, sparse=sparse, generator=generator).to(options.device)
     optimizers = adam([module.embeddings, module.linear], [module.bias], options.lr, sparse=sparse)
-    return TrainableFM(module, optimizers, rows.schema, counts, l2, RowNumbers(rows.schema, options.device))
+    return TrainableFM(module, optimizers, (), rows.schema, counts, l2, RowNumbers(rows.schema, options.device))

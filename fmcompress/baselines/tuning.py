@@ -5,14 +5,13 @@ Tables are trained in float32, and looked up as they will be stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding, pad
-from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.backbones.fm_module import RowNumbers, logits_and_norms
 from fmcompress.baselines.integers import INT8, Integers, as_float16, best_steps, fake_float16, fake_quantized
@@ -161,8 +160,6 @@ class TrainableStored(Trainable[FMCheckpoint]):
     """
 
     module: StoredModule
-    optimizers: list[torch.optim.Optimizer]
-    schedulers: Sequence[LRScheduler]
     l2: float
     targets: Targets
     row_numbers: RowNumbers

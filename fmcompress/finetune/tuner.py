@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from fmcompress.artifact import Origin, PackedFM, pack_model, unpack_model
+from fmcompress.artifact import PackedFM, pack_model, unpack_model
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.evaluation.scores import Scores
@@ -109,10 +107,6 @@ class TunedModel(PackedTrainable):
     """
 
     module: QuantizedModule
-    optimizers: list[torch.optim.Optimizer]
-    schedulers: Sequence[LRScheduler]
-    like: QuantizedFM
-    origin: Origin
     codes: CodeUpdate
     inputs: InputsOf
     targets: Targets

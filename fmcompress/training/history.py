@@ -107,9 +107,5 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 def _line(event: str, figures: Mapping[str, Any]) -> bytes:
-    known = {name: None if _unknown(value) else value for name, value in figures.items()}
-    return json.dumps({"event": event, **known}, allow_nan=False).encode() + b"\n"
-
-
-def _unknown(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+    infinite = {name for name, value in figures.items() if isinstance(value, float) and not math.isfinite(value)}
+    return json.dumps({"event": event, **figures, **dict.fromkeys(infinite)}, allow_nan=False).encode() + b"\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ _MOST_DENSE_VALUES = 16_000_000
 Kept = TypeVar("Kept", bound=Model)
 
 
+@dataclass(eq=False)
 class Trainable(ABC, Generic[Kept]):
     """A model in training.
 
@@ -94,6 +96,7 @@ class Trainable(ABC, Generic[Kept]):
         raise NotImplementedError
 
 
+@dataclass(eq=False)
 class PackedTrainable(Trainable[PackedFM]):
     """A quantized model in training.
 

@@ -16,7 +16,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LRScheduler
 
 from fmcompress.artifact import Origin, PackedFM, pack_model
 from fmcompress.data.batch import Batch
@@ -128,10 +127,6 @@ class SearchedModel(PackedTrainable):
     """
 
     module: torch.nn.ModuleDict
-    optimizers: list[torch.optim.Optimizer]
-    schedulers: Sequence[LRScheduler]
-    like: QuantizedFM
-    origin: Origin
     supernet: Supernet
     architecture: Architecture
     descent: WeightDescent
