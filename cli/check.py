@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
-from fmcompress.text import printable
-
 from .command import is_configured
-from .exits import EXIT_FAILED, EXIT_USAGE
+from .exits import EXIT_FAILED, EXIT_USAGE, tell
 from .options import CheckpointGroup, RowsGroup, shown, with_groups
 from .progress import progress_of
 
@@ -26,45 +23,22 @@ class _LimitsGroup:
     """Limits that artifacts are held against."""
 
     PANEL: ClassVar[str] = "Limits"
-    max_size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="Size at most, such as 10MB."),
-    ] = None
+    max_size: Annotated[str | None, typer.Option(metavar="SIZE", help="Size at most, such as 10MB.")] = None
     max_growth: Annotated[
         str | None,
-        typer.Option(
-            metavar="SIZE|%",
-            help="How much larger than the baseline's file at most: 100KB, or 5%.",
-        ),
+        typer.Option(metavar="SIZE|%", help="How much larger than the baseline's file at most: 100KB, or 5%."),
     ] = None
-    min_auc: Annotated[
-        float | None,
-        typer.Option(metavar="AUC", help="AUC at least."),
-    ] = None
+    min_auc: Annotated[float | None, typer.Option(metavar="AUC", help="AUC at least.")] = None
     max_auc_drop: Annotated[
-        float | None,
-        typer.Option(
-            metavar="AUC",
-            help="How far the AUC may be below the baseline's, such as 0.001.",
-        ),
+        float | None, typer.Option(metavar="AUC", help="How far the AUC may be below the baseline's, such as 0.001.")
     ] = None
     max_logloss_rise: Annotated[
         str | None,
-        typer.Option(
-            metavar="NATS|%",
-            help="How far the LogLoss may be above the baseline's: 0.001, or 1%.",
-        ),
+        typer.Option(metavar="NATS|%", help="How far the LogLoss may be above the baseline's: 0.001, or 1%."),
     ] = None
-    max_rmse: Annotated[
-        float | None,
-        typer.Option(metavar="RMSE", help="RMSE of a regression at most."),
-    ] = None
+    max_rmse: Annotated[float | None, typer.Option(metavar="RMSE", help="RMSE of a regression at most.")] = None
     max_rmse_rise: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RMSE|%",
-            help="How far the RMSE may be above the baseline's: 0.01, or 1%.",
-        ),
+        str | None, typer.Option(metavar="RMSE|%", help="How far the RMSE may be above the baseline's: 0.01, or 1%.")
     ] = None
 
     def needs(self) -> tuple[bool, bool]:
@@ -88,8 +62,7 @@ def check(
         typer.Option(metavar="FILE", help="An artifact, or a checkpoint of any tool, that limits compare with."),
     ] = None,
     data: Annotated[
-        str | None,
-        typer.Option(metavar="DATA", help="File, folder or glob of labelled rows to score."),
+        str | None, typer.Option(metavar="DATA", help="File, folder or glob of labelled rows to score.")
     ] = None,
     given: CheckpointGroup,
     reading: RowsGroup,
@@ -101,8 +74,7 @@ def check(
         typer.Option("--format", help="How to report, to standard output; github makes annotations."),
     ] = "text",
     summary: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Add the verdict to the end of this file too, as Markdown."),
+        Path | None, typer.Option(metavar="FILE", help="Add the verdict to the end of this file too, as Markdown.")
     ] = None,
 ) -> int:
     """Check that artifacts keep limits of size and quality.
@@ -154,18 +126,14 @@ def _ended(verdict: Verdict, *, exit_zero: bool) -> int:
     """
     if verdict.not_judged:
         first = verdict.not_judged[0]
-        _tell(f"error: {_count(verdict.not_judged, verdict)} could not be judged: {first.name}: {first.reason}")
+        tell(f"error: {_count(verdict.not_judged, verdict)} could not be judged: {first.name}: {first.reason}")
         return EXIT_USAGE
     if verdict.failed:
         names = ", ".join(f"{check.name} of {check.artifact}" for check in verdict.failed)
-        _tell(f"failed: {_count(verdict.failed, verdict)}: {names}")
+        tell(f"failed: {_count(verdict.failed, verdict)}: {names}")
         return 0 if exit_zero else EXIT_FAILED
     return 0
 
 
 def _count(some: tuple[object, ...], verdict: Verdict) -> str:
     return f"{len(some)} of {len(verdict.checks)} checks"
-
-
-def _tell(line: str) -> None:
-    print(printable(line), file=sys.stderr)

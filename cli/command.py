@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -14,10 +13,9 @@ from typing import Any, get_args
 from typer.core import TyperCommand, TyperGroup
 
 from fmcompress.errors import FMCompressError, UsageError
-from fmcompress.text import printable
 
 from .config import Configuration, Setting, configure, shown_path
-from .exits import ParseError, one_dash_too_few
+from .exits import ParseError, one_dash_too_few, tell
 from .options import GlobalOptions
 
 _SETTINGS = f"{__name__}.settings"  # in the context of a command: what configuration says for it, by parameter
@@ -81,7 +79,7 @@ class ConfiguredCommand(Command):
             ctx.obj = replace(given, quiet=given.quiet or bool(found.quiet and found.quiet.value))
             ctx.default_map = {name: setting.value for name, setting in settings.items()}
             if given.debug:
-                _tell(found, settings)
+                _tell_settings(found, settings)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -164,10 +162,11 @@ def _asks_for_help(ctx: Any, args: list[str]) -> bool:
     return any(name in args[:end] for name in ctx.help_option_names)
 
 
-def _tell(found: Configuration, settings: Mapping[str, Setting]) -> None:
+def _tell_settings(found: Configuration, settings: Mapping[str, Setting]) -> None:
     lines = [f"configuration: {shown_path(found.file) if found.file else 'no file'}"]
     lines += [f"configuration: {setting}" for setting in [*filter(None, [found.quiet]), *settings.values()]]
-    print("\n".join(map(printable, lines)), file=sys.stderr)
+    for line in lines:
+        tell(line)
 
 
 def _causes(error: FMCompressError, ctx: Any, settings: Mapping[str, Setting]) -> Iterator[str]:

@@ -85,10 +85,10 @@ def exit_code_of(command: Callable[[], object], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         message, code = _verdict(error)
-        _tell(message)
+        tell(message)
     else:
         if code == EXIT_INTERRUPTED:  # typer turns an interrupt into its exit code
-            _tell(_verdict(KeyboardInterrupt())[0])
+            tell(_verdict(KeyboardInterrupt())[0])
     _settle()
     return code
 
@@ -112,7 +112,8 @@ def _verdict(error: BaseException) -> tuple[str, int]:
     return f"error: a bug in fmcompress: {error!r} (add --debug to see where, and report it)", EXIT_BUG
 
 
-def _tell(message: str) -> None:
+def tell(message: str) -> None:
+    """Say a line on standard error, if there is one."""
     if message and sys.stderr is not None:
         print(printable(message), file=sys.stderr)
 

@@ -153,8 +153,7 @@ class CheckpointGroup:
 
     PANEL: ClassVar[str] = _CHECKPOINT
     fields: Annotated[
-        str | None,
-        typer.Option(metavar="NAME:SIZE,…", help="Fields and cardinalities, where the file does not say."),
+        str | None, typer.Option(metavar="NAME:SIZE,…", help="Fields and cardinalities, where the file does not say.")
     ] = None
     link: Annotated[
         str | None,
@@ -181,8 +180,7 @@ class CheckpointGroup:
     dataset: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="File that tells the fields of a RecBole or FuxiCTR model, where it is not beside it.",
+            metavar="FILE", help="File that tells the fields of a RecBole or FuxiCTR model, where it is not beside it."
         ),
     ] = None
 

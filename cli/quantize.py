@@ -32,6 +32,42 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class _ArtifactGroup:
+    """What the artifact may take, and where it goes."""
+
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            "-b",
+            metavar="SIZE",
+            help="What the whole file may take: 139KB, 10MB, 1.5MiB; only lightfm can do without.",
+        ),
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write. Default: in the current folder, fm.fmc.safetensors for a checkpoint fm.pt.",
+            show_default=False,
+        ),
+    ] = None
+
+    @property
+    def budget_bytes(self) -> int | None:
+        """The budget; None where there is none."""
+        from fmcompress.sizes import parse_size
+
+        return None if self.budget is None else parse_size(self.budget)
+
+    def path(self, checkpoint: Path) -> Path:
+        """Return where the artifact of a checkpoint goes: by default in the current folder, never the checkpoint."""
+        return self.output or Path(f"{checkpoint.absolute().stem}.fmc.safetensors")
+
+
+@dataclass(frozen=True)
 class _TuningGroup:
     """How the model is tuned."""
 
@@ -88,25 +124,7 @@ def quantize(
     *,
     context: typer.Context,
     checkpoint: CheckpointArgument,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget",
-            "-b",
-            metavar="SIZE",
-            help="What the whole file may take: 139KB, 10MB, 1.5MiB; only lightfm can do without.",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="File to write. Default: in the current folder, fm.fmc.safetensors for a checkpoint fm.pt.",
-            show_default=False,
-        ),
-    ] = None,
+    artifact: _ArtifactGroup,
     rows: TuningRowsGroup,
     given: CheckpointGroup,
     with_vocab: Annotated[
@@ -124,11 +142,8 @@ def quantize(
 
     With --train, it is tuned on rows, and predicts better for the same size.
     """
-    from fmcompress.sizes import parse_size
-
     how, tune = sizes.method(method), tuning.options(codes, method)
-    target = output or _default_output(checkpoint)
-    budget_bytes = None if budget is None else parse_size(budget)
+    target, budget_bytes = artifact.path(checkpoint), artifact.budget_bytes
     run.check(target, checkpoint, given)
     source = given.load(checkpoint)
     from fmcompress.data.rows import open_tuning_data
@@ -183,11 +198,6 @@ def _size(file_bytes: int, fp32_bytes: int) -> str:
     from fmcompress.sizes import format_size
 
     return f"{format_size(file_bytes)}; the checkpoint in fp32 has {fp32_bytes / file_bytes:.2f} times as much"
-
-
-def _default_output(checkpoint: Path) -> Path:
-    """Return where the artifact of a checkpoint goes: in the current folder, never the checkpoint itself."""
-    return Path(f"{checkpoint.absolute().stem}.fmc.safetensors")
 
 
 def _state_file(output: Path) -> Path:

@@ -33,8 +33,7 @@ def report(
         bool, typer.Option("--card", help="Write a model card: a README with metadata, as model hubs take it.")
     ] = False,
     curve: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="JSON that sweep wrote, for a picture in html."),
+        Path | None, typer.Option(metavar="FILE", help="JSON that sweep wrote, for a picture in html.")
     ] = None,
     output: Annotated[
         Path | None,

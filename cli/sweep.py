@@ -24,12 +24,31 @@ from .progress import progress_of
 
 
 @dataclass(frozen=True)
+class _MeasuredGroup:
+    """What artifacts are measured on, and compared with."""
+
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA", help="Labelled rows to measure on. Default: those that the best state is chosen by."
+        ),
+    ] = None
+    baselines: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Compare with these, made from --train: smaller-fm, smaller-fm-int8, smaller-fm-int4, rowwise-int4, "
+            "pruning, uniform-pq, authors, lightfm, xlightfm.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
 class _OutputGroup:
     """What is written."""
 
     plot: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Draw the curve: .svg, .png or .pdf. Needs matplotlib."),
+        Path | None, typer.Option(metavar="FILE", help="Draw the curve: .svg, .png or .pdf. Needs matplotlib.")
     ] = None
     output_dir: Annotated[
         Path | None,
@@ -57,21 +76,7 @@ def sweep(
         ),
     ],
     rows: TuningRowsGroup,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DATA",
-            help="Labelled rows to measure on. Default: those that the best state is chosen by.",
-        ),
-    ] = None,
-    baselines: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME,…",
-            help="Compare with these, made from --train: smaller-fm, smaller-fm-int8, smaller-fm-int4, rowwise-int4, "
-            "pruning, uniform-pq, authors, lightfm, xlightfm.",
-        ),
-    ] = None,
+    measured: _MeasuredGroup,
     given: CheckpointGroup,
     reading: RowsGroup,
     method: MethodOption = "auto",
@@ -97,8 +102,8 @@ def sweep(
         method=method,
         train=rows.train,
         valid=rows.valid,
-        data=data,
-        baselines=baselines.split(",") if baselines else (),
+        data=measured.data,
+        baselines=measured.baselines.split(",") if measured.baselines else (),
         seed=machine.seed,
         device=machine.device,
         tuning=replace(method_of(method).default_tuning(), epochs=epochs),

@@ -26,8 +26,7 @@ def train(
         Path, typer.Option("--output", "-o", metavar="FILE", help="Checkpoint to write, .pt or .safetensors.")
     ],
     valid: Annotated[
-        str | None,
-        typer.Option(metavar="DATA", help="Validation rows. Default: every 20th row of DATA is held out."),
+        str | None, typer.Option(metavar="DATA", help="Validation rows. Default: every 20th row of DATA is held out.")
     ] = None,
     fields: Annotated[
         str | None,
@@ -37,8 +36,7 @@ def train(
     first_index: FirstIndexOption = 0,
     dim: Annotated[int, typer.Option(metavar="N", min=1, max=_MAX_DIM, help="Embedding size l.")] = 32,
     l2: Annotated[
-        str,
-        typer.Option(metavar="WEIGHT", help="L2 weight; auto tries several and keeps the best on validation."),
+        str, typer.Option(metavar="WEIGHT", help="L2 weight; auto tries several and keeps the best on validation.")
     ] = "auto",
     lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate of Adam at the start.")] = 1e-3,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a step.")] = 4096,

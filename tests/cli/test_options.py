@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import pytest
 import typer
@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 @dataclass(frozen=True)
 class Paint:
-    colour: Annotated[str, typer.Option("--colour", help="Of the wall.")]
-    coats: Annotated[int, typer.Option("--coats", min=1, help="How many.")] = 2
+    PANEL: ClassVar[str] = "Painting"
+    colour: Annotated[str, typer.Option(help="Of the wall.")]
+    coats: Annotated[int, typer.Option(min=1, help="How many.", rich_help_panel="Amount")] = 2
 
 
 seen = []
@@ -65,3 +66,9 @@ def test_help_has_all_options_in_order(run):
     text = run("--help").output
     places = [text.index(name) for name in ("--dry", "--colour", "--coats", "--last")]
     assert places == sorted(places)
+
+
+def test_options_stand_under_the_panel_of_their_group_unless_they_name_another():
+    options = inspect.signature(paint).parameters.values()
+    panels = {one.name: one.annotation.__metadata__[0].rich_help_panel for one in options}
+    assert panels == {"wall": None, "dry": None, "colour": "Painting", "coats": "Amount", "last": None}
