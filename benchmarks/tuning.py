@@ -25,7 +25,7 @@ from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.tiers import Tiers
-from fmcompress.methods.finetuning import straight_through
+from fmcompress.methods.code_updates import code_update
 from fmcompress.training.trainable import Trainable
 
 _BATCH_ROWS = 2048
@@ -40,7 +40,7 @@ def run() -> list[tuple[str, ...]]:
     batches = [_batch(seed) for seed in range(_STEPS)]
     model, checkpoint = criteo.lightfm(), criteo.checkpoint()
     moving = TuneOptions(moving=MovingOptions())
-    codes = straight_through(checkpoint, checkpoint.counts, Tiers.none(checkpoint.schema), moving)
+    codes = code_update(moving, checkpoint, Tiers.none(checkpoint.schema), counts=checkpoint.counts)
     runs = {
         "FM, training step": _fm(batches[0]),
         "4 x 1024 codewords, codes fixed": begin_tuning(model, checkpoint, TuneOptions(), steps=10**6),
@@ -115,7 +115,7 @@ def _measure_memory(kind: str) -> int:
     held = model.values.nbytes + model.codes.nbytes + checkpoint.embeddings.nbytes + checkpoint.linear.nbytes
     counts = np.ones(criteo.SCHEMA.categories, dtype=np.int64)
     options = TuneOptions(moving=MovingOptions() if kind == "moving" else None)
-    codes = straight_through(checkpoint, counts, Tiers.none(checkpoint.schema), options)
+    codes = code_update(options, checkpoint, Tiers.none(checkpoint.schema), counts=counts)
     training = begin_tuning(model, checkpoint, options, codes, steps=10**6)
     for seed in range(3):
         training.step(_batch(seed))

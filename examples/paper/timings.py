@@ -19,7 +19,7 @@ from fmcompress.data.shuffle import shuffled
 from fmcompress.evaluation.predictors import predictor
 from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.tiers import Tiers
-from fmcompress.methods.finetuning import straight_through
+from fmcompress.methods.code_updates import code_update
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 from fmcompress.methods.xlightfm.search import SearchStart, begin_search
 from fmcompress.methods.xlightfm.search_space import lay_out
@@ -46,7 +46,7 @@ def time_steps(place: Workplace, data: str) -> dict[str, float]:
     found = sensitivity.from_moments(checkpoint, counts)
     space = lay_out(checkpoint, SpaceOptions(), model.header.origin)
     models = [fit_codebooks(checkpoint, found, q, seed=0, metric="euclidean") for q in space.by_candidate()]
-    codes = straight_through(checkpoint, counts, Tiers.none(checkpoint.schema), moving)
+    codes = code_update(moving, checkpoint, Tiers.none(checkpoint.schema), counts=counts)
     runs = {
         "FM": begin_training(rows, TrainOptions(batch_size=_BATCH_ROWS), 1e-3),
         "LightFM, K = 256, codes fixed": begin_tuning(model, checkpoint, fc.TuneOptions(), steps=10**6),

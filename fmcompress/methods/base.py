@@ -119,21 +119,29 @@ class QuantizationMethod(ABC, Generic[Measured]):
             model: the model to start from.
             start: its scores on validation data.
         """
-        from fmcompress.methods.finetuning import finetune
+        from fmcompress.finetune.tuner import tune
+        from fmcompress.methods.code_updates import code_update
 
         if job.data is None:
             raise UsageError("there are no rows to tune on", hint="--train gives them")
-        return finetune(
+        codes = code_update(
+            job.tuning,
+            measured.checkpoint,
+            model.tiers,
+            rows=job.data.rows,
+            counts=measured.counts,
+            sensitivity=measured.sensitivity,
+        )
+        return tune(
             model,
             job.data.rows,
             job.data.valid,
             teacher=measured.checkpoint,
             start=start,
             options=job.tuning,
+            codes=codes,
             progress=job.progress,
             run_state=job.run_state,
-            counts=measured.counts,
-            sensitivity=measured.sensitivity,
         )
 
 

@@ -16,12 +16,13 @@ from fmcompress.finetune.lookup import sum_by_row
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.schema import Schema
-from fmcompress.methods.finetuning import finetune, straight_through
+from fmcompress.methods.code_updates import code_update
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 from fmcompress.methods.xlightfm.search import SearchStart, begin_search, search
 from fmcompress.methods.xlightfm.search_space import lay_out
 from fmcompress.quantization import sensitivity
 from fmcompress.quantization.codebooks import fit_codebooks
+from tests.finetuned import finetune
 from tests.models import origin
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
@@ -78,7 +79,7 @@ def assert_close_after_a_step(make, rows):
 def test_the_first_step_of_tuning_is_that_of_the_cpu(rows, untuned, codes):
     def make(device):
         options = replace(OPTIONS, moving=CODES[codes], device=device)
-        codes_of = straight_through(TEACHER, None, untuned.tiers, options)
+        codes_of = code_update(options, TEACHER, untuned.tiers)
         return begin_tuning(untuned, TEACHER, options, codes_of, steps=10)
 
     assert_close_after_a_step(make, rows)

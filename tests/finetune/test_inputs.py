@@ -57,6 +57,6 @@ def test_codes_chosen_anew_lower_the_loss(link):
         return ckpt.link_function.losses(logits.astype(np.float64), targets.astype(np.float64)).mean()
 
     costs = from_moments(ckpt, ckpt.counts)
-    found = reassign(model, rows, targets, teacher=ckpt, sensitivity=costs, tiers=model.tiers, prior=1.0)
+    found = reassign(model, rows, targets, teacher=ckpt, sensitivity=costs, prior=1.0)
     after = decoded(ckpt, found)
     assert loss(after) < loss(before)

@@ -16,7 +16,6 @@ from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import TunedModel, begin_tuning
 from fmcompress.fm.schema import Schema
-from fmcompress.methods.finetuning import finetune
 from fmcompress.methods.lightfm import code_assignment
 from fmcompress.progress import Progress, format_duration
 from fmcompress.training import loop as training
@@ -25,6 +24,7 @@ from fmcompress.training import trainable
 from fmcompress.training.loop import Schedule, fit
 from fmcompress.training.run_state import RunFiles, open_run_state, read_state, write_state
 from tests.conftest import SEED
+from tests.finetuned import finetune
 
 pytestmark = pytest.mark.slow
 

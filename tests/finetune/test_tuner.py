@@ -21,10 +21,11 @@ from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.auto.method import rotated
-from fmcompress.methods.finetuning import finetune, straight_through
+from fmcompress.methods.code_updates import code_update
 from fmcompress.methods.lightfm.straight_through_codes import straight_through_layers
 from fmcompress.training.run_state import RunFiles, open_run_state
 from tests.conftest import SEED
+from tests.finetuned import finetune
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +143,7 @@ def test_codes_that_move_do_so_alike_for_the_same_seed(rows, untuned):
 
 
 def begun(model, options, *, steps):
-    codes = straight_through(TEACHER, None, model.tiers, options)
+    codes = code_update(options, TEACHER, model.tiers)
     return begin_tuning(model, TEACHER, options, codes, steps=steps)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,6 @@ from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized_fm import QuantizedFM
-from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.reassignment import reassign
 from fmcompress.quantization.sensitivity import Sensitivity
 
@@ -31,7 +29,6 @@ class ReassignedCodes(CodeUpdate):
     Attributes:
         teacher: the factorization machine that is compressed, in the coordinates of the codebooks.
         sensitivity: H_f and h_f of each field.
-        tiers: how its fields are split.
         rows: training data.
         options: how codes are assigned, and in which share of the epochs.
         seed: of the samples.
@@ -39,7 +36,6 @@ class ReassignedCodes(CodeUpdate):
 
     teacher: FMCheckpoint
     sensitivity: Sensitivity
-    tiers: Tiers
     rows: Rows
     options: ReassignOptions
     seed: int
@@ -51,14 +47,15 @@ class ReassignedCodes(CodeUpdate):
         if epoch > self.options.share * epochs:
             return
         sample = _sample(self.rows, seed=self.seed * 1_000_003 + epoch)
-        wanted = np.concatenate([targets.of(chunk) for chunk in _chunks(sample)])
+        wanted = np.concatenate(
+            [targets.of(sample.take(slice(first, first + _CHUNK_ROWS))) for first in range(0, len(sample), _CHUNK_ROWS)]
+        )
         found = reassign(
             module.store(model),
             sample,
             wanted,
             teacher=self.teacher,
             sensitivity=self.sensitivity,
-            tiers=self.tiers,
             prior=self.options.prior,
         )
         module.recode(found)
@@ -73,8 +70,3 @@ def _sample(rows: Rows, *, seed: int) -> Batch:
         if _CHUNK_ROWS * len(found) >= most:
             break
     return concatenate(found)
-
-
-def _chunks(batch: Batch) -> Iterator[Batch]:
-    for first in range(0, len(batch), _CHUNK_ROWS):
-        yield batch.take(slice(first, first + _CHUNK_ROWS))

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from fmcompress.data.batch import Batch
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -26,7 +27,6 @@ from fmcompress.fm.links import Link
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import stacked
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.fm.tiers import Tiers
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt16Array
 
@@ -45,7 +45,6 @@ def reassign(
     *,
     teacher: FMCheckpoint,
     sensitivity: Sensitivity,
-    tiers: Tiers,
     prior: float,
 ) -> QuantizedFM:
     """Return a quantized factorization machine with codes assigned anew on a sample of rows.
@@ -56,95 +55,83 @@ def reassign(
         targets: t, float32 (rows,).
         teacher: the factorization machine that is compressed, in the coordinates of the codebooks.
         sensitivity: H_f and h_f of each field.
-        tiers: how its fields are split.
         prior: for how many rows the teacher's own embedding counts.
     """
-    fields = list(model.fields)
-    decoded = _decode(teacher, model)
+    fields, tiers = list(model.fields), model.tiers
+    decoded = _decoded(model, teacher)
+    scorer = FMScorer(decoded)
     ids = tiers.ids(stacked(sample.ids, tiers.schema))
-    sizes = [field.quantizer.row_bits * len(decoded.rows_of(tier)) for tier, field in enumerate(fields)]
-    for tier in np.argsort(-np.array(sizes), kind="stable").tolist():
-        if sizes[tier]:
-            column = int(tiers.field_of[tier])
-            cost = np.float32(prior), _hessian(sensitivity, column)
-            fields[tier] = _reassigned(
-                decoded, tier, fields[tier], _rows_by_category(sample, ids[:, tier], targets), cost
+    bits = np.array([field.quantizer.row_bits for field in fields]) * tiers.as_fields.cardinalities
+    for tier in np.argsort(-bits, kind="stable").tolist():
+        if bits[tier]:
+            own = tiers.order[tiers.as_fields.rows(tier)]
+            column = tiers.field_of[tier]
+            hessian = block_diag(sensitivity.hessians[column], sensitivity.curvatures[column]).astype(np.float32)
+            rows = _RowsByCategory(
+                sample, targets, *_by_category(ids[:, tier], len(sample)), scorer, decoded.link_function
             )
-            decoded.update(tier, fields[tier])
+            vectors = _vectors(decoded, own), _vectors(teacher, own)
+            fields[tier] = _reassigned(fields[tier], rows, *vectors, np.float32(prior), hessian)
+            decoded.embeddings[own], decoded.linear[own] = fields[tier].embeddings(), fields[tier].linear()
+            scorer.refresh(own, decoded.linear[own])
     return replace(model, fields=tuple(fields))
 
 
-def _hessian(sensitivity: Sensitivity, column: int) -> Float32Array:
-    """Return H_f and h_f as one matrix, float32 (dim + 1, dim + 1)."""
-    own = sensitivity.hessians[column]
-    hessian = np.zeros((len(own) + 1,) * 2, dtype=np.float32)
-    hessian[:-1, :-1] = own
-    hessian[-1, -1] = sensitivity.curvatures[column]
-    return hessian
+def _decoded(model: QuantizedFM, teacher: FMCheckpoint) -> FMCheckpoint:
+    """Return the quantized model as a factorization machine, its weights in the order of the fields' tables."""
+    embeddings, linear = np.empty_like(teacher.embeddings), np.empty_like(teacher.linear)
+    embeddings[model.tiers.order] = np.concatenate([field.embeddings() for field in model.fields])
+    linear[model.tiers.order] = np.concatenate([field.linear() for field in model.fields])
+    # Decoded, a PAD's row is not zero; but it is in no row of the data.
+    return replace(teacher, schema=teacher.schema.without_pads(), bias=model.bias, embeddings=embeddings, linear=linear)
+
+
+def _vectors(checkpoint: FMCheckpoint, own: Int64Array) -> Float32Array:
+    """Return q' of some categories, float32 (n, dim + 1)."""
+    return np.concatenate([checkpoint.embeddings[own], checkpoint.linear[own, None]], axis=1)
 
 
 def _reassigned(
-    decoded: _Decoded,
-    tier: int,
     field: QuantizedField,
     rows: _RowsByCategory,
-    cost: tuple[np.float32, Float32Array],
+    current: Float32Array,
+    wanted: Float32Array,
+    prior: np.float32,
+    hessian: Float32Array,
 ) -> QuantizedField:
-    """Return a tier with its codes assigned anew; ``cost`` is the prior and the matrix of what errors cost."""
-    prior, hessian = cost
-    teacher, own = decoded.teacher, decoded.rows_of(tier)
-    wanted = np.concatenate([teacher.embeddings[own], teacher.linear[own, None]], axis=1)
-    current = np.concatenate([decoded.embeddings[own], decoded.linear[own, None]], axis=1)
-    coded = _codes_of(field)
+    """Return a tier with its codes assigned anew.
+
+    Args:
+        field: the tier.
+        rows: of its categories.
+        current: q' as it is, float32 (cardinality, dim + 1).
+        wanted: v', float32 (cardinality, dim + 1).
+        prior: for how many rows v' counts.
+        hessian: H_f and h_f, float32 (dim + 1, dim + 1).
+    """
+    subspaces = field.codes.shape[1]
+    codes = np.concatenate([field.codes, field.linear_codes.reshape(len(field.codes), -1)], axis=1)
     tables = _tables_of(field)
     per_block = max(1, _BLOCK_BYTES // (4 * hessian.size))
-    for first in range(0, len(own), per_block):
-        block = slice(first, min(first + per_block, len(own)))
-        gradients, hessians = rows.derivatives(decoded, current[block, :-1], block)
+    for first in range(0, len(codes), per_block):
+        block = slice(first, min(first + per_block, len(codes)))
+        gradients, hessians = rows.derivatives(current[block, :-1], block)
         gradients += prior * (current[block] - wanted[block]) @ hessian
         hessians += prior * hessian
-        _descend(coded[block], tables, current[block], gradients, hessians)
-    return _with_codes(field, coded)
+        _descend(codes[block], tables, current[block], gradients, hessians)
+    return replace(field, codes=codes[:, :subspaces], linear_codes=codes[:, subspaces:].reshape(-1))
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """The decoded weights of a quantized model, in the order of the fields' tables."""
-
-    teacher: FMCheckpoint
-    tiers: Tiers
-    embeddings: Float32Array
-    linear: Float32Array
-    scorer: FMScorer
-
-    @property
-    def link(self) -> Link:
-        return self.teacher.link_function
-
-    def rows_of(self, tier: int) -> Int64Array:
-        """Return the rows of the tables of a tier's categories, int64 (n,)."""
-        return self.tiers.order[self.tiers.as_fields.rows(tier)]
-
-    def update(self, tier: int, field: QuantizedField) -> None:
-        """Take over a tier's weights."""
-        own = self.rows_of(tier)
-        self.embeddings[own], self.linear[own] = field.embeddings(), field.linear()
-        self.scorer.refresh(own, self.linear[own])
-
-    def logits_and_sums(self, batch: Batch) -> tuple[Float32Array, Float32Array]:
-        """Return logits, float32 (rows,), and S, float32 (rows, dim)."""
-        return self.scorer.logits_and_sums(batch.ids, batch.values)
-
-
-def _decode(teacher: FMCheckpoint, model: QuantizedFM) -> _Decoded:
-    embeddings, linear = np.empty_like(teacher.embeddings), np.empty_like(teacher.linear)
-    for tier, field in enumerate(model.fields):
-        own = model.tiers.order[model.tiers.as_fields.rows(tier)]
-        embeddings[own], linear[own] = field.embeddings(), field.linear()
-    # Decoded, a PAD's row is not zero; but it is in no row of the data.
-    schema = teacher.schema.without_pads()
-    decoded = replace(teacher, schema=schema, bias=model.bias, embeddings=embeddings, linear=linear)
-    return _Decoded(teacher, model.tiers, embeddings, linear, FMScorer(decoded))
+def _tables_of(field: QuantizedField) -> list[tuple[slice, Float32Array]]:
+    """Return the coordinates of q' that each code stands for, and its codebook."""
+    quantizer = field.quantizer
+    start = field.tables[0].shape[1] if quantizer.raw else 0
+    found = []
+    coded = [*(() if quantizer.raw else field.tables), *(() if quantizer.linear_raw else [field.linear_table[:, None]])]
+    for table in coded:
+        found.append((slice(start, start + table.shape[1]), table))
+        start += table.shape[1]
+    return found
 
 
 @dataclass(frozen=True)
@@ -156,18 +143,21 @@ class _RowsByCategory:
         targets: t of all rows, float32 (rows,).
         categories: of the sorted rows, rising, int64 (n,).
         rows: the sorted rows, int64 (n,); those of one category stay in their random order.
+        scorer: of the model with all codes as they are.
+        link: of the model.
     """
 
     sample: Batch
     targets: Float32Array
     categories: Int64Array
     rows: Int64Array
+    scorer: FMScorer
+    link: Link
 
-    def derivatives(self, decoded: _Decoded, current: Float32Array, block: slice) -> tuple[Float32Array, Float32Array]:
+    def derivatives(self, current: Float32Array, block: slice) -> tuple[Float32Array, Float32Array]:
         """Return g_i, float32 (n, dim + 1), and H_i, float32 (n, dim + 1, dim + 1), of a block of categories.
 
         Args:
-            decoded: all weights as they are.
             current: embeddings of the categories, float32 (n, dim).
             block: these categories.
         """
@@ -175,9 +165,10 @@ class _RowsByCategory:
         gradients = np.zeros((len(current), size), dtype=np.float32)
         hessians = np.zeros((len(current), size * size), dtype=np.float32)
         for first, rows, own in self._chunks(block):
-            logits, sums = decoded.logits_and_sums(self.sample.take(rows))
-            slopes = decoded.link.slopes(logits.astype(np.float64), self.targets[rows].astype(np.float64))
-            curvatures = decoded.link.curvatures(logits.astype(np.float64)).astype(np.float32)
+            batch = self.sample.take(rows)
+            logits, sums = self.scorer.logits_and_sums(batch.ids, batch.values)
+            slopes = self.link.slopes(logits.astype(np.float64), self.targets[rows].astype(np.float64))
+            curvatures = self.link.curvatures(logits.astype(np.float64)).astype(np.float32)
             u = np.concatenate([sums - current[own], np.ones_like(logits)[:, None]], axis=1)
             _add_by_category(gradients, own, u * slopes.astype(np.float32)[:, None])
             kept, scales = self._thinned(own + block.start, first)
@@ -202,11 +193,11 @@ class _RowsByCategory:
         return rank < _CURVATURE_ROWS, scales.astype(np.float32)
 
 
-def _rows_by_category(sample: Batch, own: Int32Array, targets: Float32Array) -> _RowsByCategory:
-    """Sort rows by their category in a tier, -1 where they have none, int32 (uses · rows,)."""
+def _by_category(own: Int32Array, rows: int) -> tuple[Int64Array, Int64Array]:
+    """Return categories in a tier, rising, and their rows; ``own`` is -1 where a row has none, int32 (uses · rows,)."""
     present = np.flatnonzero(own >= 0)
     order = present[np.argsort(own[present], kind="stable")]
-    return _RowsByCategory(sample, targets, own[order].astype(np.int64), order % len(sample))
+    return own[order].astype(np.int64), order % rows
 
 
 def _add_by_category(sums: Float32Array, own: Int64Array, values: Float32Array) -> None:
@@ -214,34 +205,6 @@ def _add_by_category(sums: Float32Array, own: Int64Array, values: Float32Array) 
     if len(own):
         starts = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
         sums[own[starts]] += np.add.reduceat(values, starts)
-
-
-def _codes_of(field: QuantizedField) -> UInt16Array:
-    """Return a copy of the codes of embedding and linear weight, uint16 (cardinality, codes)."""
-    if field.quantizer.linear_raw:
-        return field.codes.copy()
-    return np.concatenate([field.codes, field.linear_codes[:, None]], axis=1)
-
-
-def _with_codes(field: QuantizedField, codes: UInt16Array) -> QuantizedField:
-    """Return the field with other codes; the pair of ``_codes_of``."""
-    if field.quantizer.linear_raw:
-        return replace(field, codes=codes)
-    return replace(field, codes=codes[:, :-1], linear_codes=codes[:, -1])
-
-
-def _tables_of(field: QuantizedField) -> list[tuple[slice, Float32Array]]:
-    """Return the coordinates of q' that each code stands for, and its codebook."""
-    found, start = [], 0
-    if field.quantizer.raw:
-        start = field.tables[0].shape[1]
-    else:
-        for table in field.tables:
-            found.append((slice(start, start + table.shape[1]), table))
-            start += table.shape[1]
-    if not field.quantizer.linear_raw:
-        found.append((slice(start, start + 1), field.linear_table[:, None]))
-    return found
 
 
 def _descend(

@@ -19,10 +19,10 @@ from fmcompress.fm.schema import Schema
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.reassignment import reassign
-from fmcompress.methods.finetuning import finetune
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_rows
 from tests.conftest import SEED
+from tests.finetuned import finetune
 from tests.models import pack_model
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def coarse(costs):
 
 
 def reassigned(model, batch, targets, costs, prior):
-    return reassign(model, batch, targets, teacher=TEACHER, sensitivity=costs, tiers=TIERS, prior=prior)
+    return reassign(model, batch, targets, teacher=TEACHER, sensitivity=costs, prior=prior)
 
 
 def sample_of(rows):
