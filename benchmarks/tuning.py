@@ -20,7 +20,7 @@ from benchmarks.timing import interleaved, peak_bytes, ratio
 from fmcompress.backbones.trainer import TrainOptions, begin_training
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
-from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import open_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -75,7 +75,7 @@ def _fm(batch: Batch) -> Trainable[FMCheckpoint]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "rows.parquet"
         write_rows(batch, criteo.SCHEMA, path)
-        return begin_training(ParquetRows(path, criteo.SCHEMA), TrainOptions(batch_size=_BATCH_ROWS), 1e-5)
+        return begin_training(open_rows(path, criteo.SCHEMA), TrainOptions(batch_size=_BATCH_ROWS), 1e-5)
 
 
 def _literal_softmax(ids: np.ndarray) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from fmcompress.errors import DataError
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
 
-Part = Literal["all", "most", "held-out"]
+Split = Literal["all", "most", "held-out"]
 """All rows; or all but every 20th, ``most``; or just every 20th, ``held-out``."""
 
 _HELD_OUT_EVERY = 20
@@ -54,8 +54,8 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def part_rows(path: str | Path, total: int, part: Part) -> int:
-    """Return how many of ``total`` rows belong to a part.
+def split_rows(path: str | Path, total: int, split: Split) -> int:
+    """Return how many of ``total`` rows belong to a split.
 
     Raises:
         DataError: there is none.
@@ -63,17 +63,17 @@ def part_rows(path: str | Path, total: int, part: Part) -> int:
     if total == 0:
         raise DataError(f"{path}: holds no rows")
     held_out = total // _HELD_OUT_EVERY
-    if part != "all" and held_out == 0:
+    if split != "all" and held_out == 0:
         raise DataError(
             f"{path}: its {total} rows are too few to hold every {_HELD_OUT_EVERY}th out for validation",
             hint="give validation rows with --valid",
         )
-    return {"all": total, "most": total - held_out, "held-out": held_out}[part]
+    return {"all": total, "most": total - held_out, "held-out": held_out}[split]
 
 
-def part_of(batch: Batch, start: int, part: Part) -> Batch:
-    """Return the rows of a batch that belong to a part; its first row is number ``start`` of all rows."""
-    if part == "all":
+def split_of(batch: Batch, start: int, split: Split) -> Batch:
+    """Return the rows of a batch that belong to a split; its first row is number ``start`` of all rows."""
+    if split == "all":
         return batch
     held_out = np.arange(start, start + len(batch)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
-    return batch.take(held_out if part == "held-out" else ~held_out)
+    return batch.take(held_out if split == "held-out" else ~held_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from fmcompress.data.options import Labels, Oov
 from fmcompress.errors import DataError
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.schema import MISSING, Schema
-from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.types import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 
 _UNKNOWN = MISSING - 1
@@ -22,68 +21,46 @@ _LARGEST_ID = 2**63 - 1
 _SHOWN_CHARACTERS = 60
 
 
-class IdReader:
-    """Turns the columns of categorical fields into ids.
+def ids_of(
+    columns: Sequence[pa.Array], schema: Schema, tokens: Mapping[str, TokenIds], oov: Oov, file: str, first_row: int
+) -> tuple[Int32Array, int]:
+    """Return ids, ``MISSING`` for null and for PAD, int32 (rows, ids), and how many were counted and skipped.
 
-    Attributes:
-        skipped: ids out of range and unknown tokens that were counted and skipped so far, with ``oov="zero"``.
+    Args:
+        columns: one for each of ``Schema.id_names``.
+        schema: the fields.
+        tokens: ids of the tokens of fields that may have columns of strings, by name.
+        oov: what becomes of an id out of range, and of a token that the vocabulary has no id for.
+        file: where they come from, for messages.
+        first_row: row of the file that they begin with.
+
+    Raises:
+        DataError: an id is out of range or a token unknown, unless ``oov="zero"``; text is not UTF-8.
     """
-
-    def __init__(self, schema: Schema, vocabulary: Vocabulary, oov: Oov) -> None:
-        """Read nothing yet.
-
-        Args:
-            schema: the fields.
-            vocabulary: tokens of those that may have columns of strings.
-            oov: what becomes of an id out of range, and of a token that the vocabulary has no id for.
-        """
-        self.skipped = 0
-        self._schema = schema
-        self._oov = oov
-        self._tokens = {
-            name: TokenIds(own) for name in schema.id_names if (own := vocabulary.of(name, schema)) is not None
-        }
-
-    def read(self, columns: Sequence[pa.Array], file: str, first_row: int) -> Int32Array:
-        """Return ids, ``MISSING`` for null and for PAD, int32 (rows, ids).
-
-        Args:
-            columns: one for each of ``Schema.id_names``.
-            file: where they come from, for messages.
-            first_row: row of the file that they begin with.
-
-        Raises:
-            DataError: an id is out of range or a token unknown, unless ``oov="zero"``.
-        """
-        schema = self._schema
-        found = np.empty((len(columns[0]), len(columns)), dtype=np.int32)
-        sizes = schema.id_cardinalities.tolist()
-        for number, (name, size, column) in enumerate(zip(schema.id_names, sizes, columns, strict=True)):
-            tokens = has_tokens(column.type)
-            ids = self._of_tokens(name, column, file) if tokens else integers(column)
-            wrong = (ids < MISSING) | (ids >= size)
-            if wrong.any():
-                if self._oov == "error":
-                    raise (unknown_token if tokens else id_error)(file, first_row, name, column, wrong, size - 1)
-                self.skipped += int(wrong.sum())
-                ids = np.where(wrong, MISSING, ids)
-            found[:, number] = ids
-        if (schema.pads >= 0).any():
-            found[found == schema.pads] = MISSING
-        return found
-
-    def _of_tokens(self, name: str, column: pa.Array, file: str) -> Int64Array:
+    found = np.empty((len(columns[0]), len(columns)), dtype=np.int32)
+    skipped = 0
+    sizes = schema.id_cardinalities.tolist()
+    for number, (name, size, column) in enumerate(zip(schema.id_names, sizes, columns, strict=True)):
         try:
-            return self._tokens[name].of(column)
+            ids = tokens[name].of(column) if has_tokens(column.type) else integers(column)
         except UnicodeDecodeError as error:
             raise DataError(f"{file}: field {name!r} has text that is not UTF-8") from error
+        wrong = (ids < MISSING) | (ids >= size)
+        if wrong.any():
+            if oov == "error":
+                raise id_error(file, first_row, name, column, wrong, size - 1)
+            skipped += int(wrong.sum())
+            ids = np.where(wrong, MISSING, ids)
+        found[:, number] = ids
+    if (schema.pads >= 0).any():
+        found[found == schema.pads] = MISSING
+    return found, skipped
 
 
 class TokenIds:
     """Turns columns of strings into the ids of a vocabulary."""
 
     def __init__(self, vocabulary: FieldVocabulary) -> None:
-        """Keep the vocabulary."""
         self._missing = MISSING if vocabulary.missing is None else vocabulary.missing
         self._unknown = _UNKNOWN if vocabulary.oov is None else vocabulary.oov
         self._vocabulary = vocabulary
@@ -113,7 +90,7 @@ class TokenIds:
 
 
 def integers(column: pa.Array) -> Int64Array:
-    """Return ids, null as missing; ids of uint64 beyond int64 become its largest number."""
+    """Return ids, int64 (rows,), null as missing; ids of uint64 beyond int64 become its largest number."""
     if column.type == pa.uint64():
         column = pc.min_element_wise(column, pa.scalar(_LARGEST_ID, pa.uint64()), skip_nulls=False)
     values: Int64Array = pc.fill_null(column.cast(pa.int64()), MISSING).to_numpy(zero_copy_only=False)
@@ -121,23 +98,18 @@ def integers(column: pa.Array) -> Int64Array:
 
 
 def id_error(file: str, first_row: int, field: str, column: pa.Array, wrong: BoolArray, largest: int) -> DataError:
-    """Return the error for the first wrong id of a column, whose rows begin at ``first_row`` of the file."""
+    """Return the error for the first id or token of a column that is ``wrong``, bool (rows,)."""
     row = int(np.argmax(wrong))
-    return DataError(
-        f"{file}: row {first_row + row}, field {field!r}: id {column[row]} is out of range, expected 0 to {largest}, "
-        f"or -1 or null for a missing value",
-        hint="--oov zero counts such ids and skips them",
-    )
-
-
-def unknown_token(file: str, first_row: int, field: str, column: pa.Array, wrong: BoolArray, largest: int) -> DataError:
-    """Return the error for the first unknown token of a column, whose rows begin at ``first_row`` of the file."""
-    row = int(np.argmax(wrong))
+    where = f"{file}: row {first_row + row}, field {field!r}"
+    if not has_tokens(column.type):
+        return DataError(
+            f"{where}: id {column[row]} is out of range, expected 0 to {largest}, or -1 or null for a missing value",
+            hint="--oov zero counts such ids and skips them",
+        )
     token = str(column[row].as_py())
     shown = token if len(token) <= _SHOWN_CHARACTERS else f"{token[:_SHOWN_CHARACTERS]}…"
     return DataError(
-        f"{file}: row {first_row + row}, field {field!r}: token {shown!r} is none of the vocabulary",
-        hint="--oov zero counts such tokens and skips them",
+        f"{where}: token {shown!r} is none of the vocabulary", hint="--oov zero counts such tokens and skips them"
     )
 
 
@@ -164,7 +136,7 @@ def labels_of(column: pa.Array, kind: Labels, file: str, first_row: int) -> Floa
 
 
 def wrong_labels(values: Float64Array, kind: Labels) -> BoolArray:
-    """Return which labels are not of this kind."""
+    """Return which labels, float64 (rows,), are not of this kind, bool (rows,)."""
     if kind == "binary":
         return np.asarray((values != 0) & (values != 1))
     return ~finite(values)
@@ -199,7 +171,7 @@ def value_error(where: str, field: str, shown: str) -> DataError:
 
 
 def finite(values: Float64Array) -> BoolArray:
-    """Return which numbers are finite, as float32 too."""
+    """Return which numbers, float64 (n,), are finite, as float32 too, bool (n,)."""
     return np.asarray(np.abs(values) <= np.finfo(np.float32).max)
 
 

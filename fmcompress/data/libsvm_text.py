@@ -165,7 +165,7 @@ def _colons_fit(raw: UInt8Array, starts: Int64Array, firsts: Int64Array) -> bool
     """Return whether a colon stands before each value, and nowhere else.
 
     Args:
-        raw: the text.
+        raw: the text, uint8 (bytes,).
         starts: where its numbers start, int64 (numbers,).
         firsts: which of them are labels, int64 (rows,).
     """

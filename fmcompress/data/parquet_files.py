@@ -7,15 +7,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.fs
 
 from fmcompress.data.columns import has_tokens
-from fmcompress.data.data_files import find_files, kind_of
-from fmcompress.data.options import Match
+from fmcompress.data.data_files import kind_of
+from fmcompress.data.options import DataOptions
 from fmcompress.errors import DataError
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
@@ -30,7 +29,7 @@ _READ_ERRORS = (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError)
 
 
 @dataclass(frozen=True)
-class Slab:
+class RowGroup:
     """What is read at a time: a row group of a file, or a whole file.
 
     Attributes:
@@ -60,19 +59,6 @@ class Slab:
             raise DataError(f"{self.file}: broken Parquet data ({_first_line(error)})") from error
 
 
-def open_files(path: str | Path) -> Iterator[tuple[Path, ds.ParquetFileFragment]]:
-    """Yield each file with its handle, in the order of their names.
-
-    Args:
-        path: a Parquet file, a folder of them, or a glob.
-
-    Raises:
-        DataError: there is none, or one cannot be read.
-    """
-    for file in find_files(path):
-        yield file, open_file(file)
-
-
 def open_file(file: Path, tokens: Sequence[str] = ()) -> ds.ParquetFileFragment:
     """Return the handle of a file.
 
@@ -96,16 +82,16 @@ def open_file(file: Path, tokens: Sequence[str] = ()) -> ds.ParquetFileFragment:
     return fragment
 
 
-def row_groups(file: str, fragment: ds.ParquetFileFragment, *, start: int) -> list[Slab]:
+def row_groups(file: str, fragment: ds.ParquetFileFragment, *, start: int) -> list[RowGroup]:
     """Return the row groups of a file that have rows; ``start`` is the number of rows in the files before."""
-    slabs = []
+    groups = []
     first_row = 0
     for part in fragment.split_by_row_group():
         rows = sum(group.num_rows for group in part.row_groups)
         if rows:
-            slabs.append(Slab(part, file, first_row, start + first_row))
+            groups.append(RowGroup(part, file, first_row, start + first_row))
         first_row += rows
-    return slabs
+    return groups
 
 
 def _source(file: Path) -> str | pa.NativeFile:
@@ -121,46 +107,43 @@ def _first_line(error: BaseException) -> str:
 
 
 def match_columns(
-    file: str,
-    found: pa.Schema,
-    schema: Schema,
-    *,
-    vocabulary: Vocabulary,
-    label: str | None,
-    match: Match,
-    skip: str,
+    file: str, found: pa.Schema, schema: Schema, options: DataOptions, vocabulary: Vocabulary, *, labelled: bool
 ) -> list[str]:
-    """Return the column of each field: those of ``schema.id_names``, then those of ``schema.numeric_names``.
+    """Return the columns of ``schema.id_names``, of ``schema.numeric_names``, and that of the labels if it is wanted.
 
     Args:
         file: name of the file, for messages.
         found: columns of the file.
         schema: the fields.
+        options: whether columns belong to fields by name or, the label left out, by their order.
         vocabulary: tokens of the fields that may have columns of strings.
-        label: column of the labels; None where labels are not wanted.
-        match: whether columns belong to fields by name or, ``skip`` left out, by their order.
-        skip: column that is no field.
+        labelled: whether labels are wanted.
 
     Raises:
         DataError: a column is missing, there twice, or of the wrong type.
     """
-    if label is not None:
+    label = options.label
+    if labelled:
         check_label(file, label, found)
-    columns = list(schema.order) if match == "name" else candidates(found, skip)
+    columns = list(schema.order) if options.match == "name" else candidates(found, label)
     if len(columns) != len(schema.order):
         raise DataError(
             f"{file}: has {len(columns)} columns beside the label, expected one for each of {len(schema.order)} fields",
-            hint="name the column of the labels with --label" if skip not in found.names else None,
+            hint="name the column of the labels with --label" if label not in found.names else None,
         )
-    if label in columns:
+    if labelled and label in columns:
         raise DataError(f"{file}: column {label!r} holds the labels and is a field too", hint="choose another --label")
     of = dict(zip(schema.order, columns, strict=True))
     for name in schema.id_names:
-        check = check_integer if vocabulary.of(name, schema) is None else check_tokens
-        check(file, of[name], found, missing=_AS_THEY_STAND)
+        if vocabulary.of(name, schema) is None:
+            check_integer(file, of[name], found, missing=_AS_THEY_STAND)
+        else:
+            expected = "integers (category ids) or strings (tokens)"
+            _check(file, of[name], found, _is_integer_or_token, expected, missing=_AS_THEY_STAND)
     for name in schema.numeric_names:
-        _check_numeric(file, of[name], found)
-    return [of[name] for name in (*schema.id_names, *schema.numeric_names)]
+        expected = "numbers: the field is numeric"
+        _check(file, of[name], found, _is_numeric, expected, missing=_AS_THEY_STAND)
+    return [*(of[name] for name in (*schema.id_names, *schema.numeric_names)), *([label] if labelled else [])]
 
 
 def candidates(found: pa.Schema, label: str) -> list[str]:
@@ -170,51 +153,50 @@ def candidates(found: pa.Schema, label: str) -> list[str]:
 
 def check_label(file: str, label: str, found: pa.Schema) -> None:
     """Raise DataError where the label column is missing, there twice, or can hold no numbers."""
-    kind = _type_of(file, label, found, what="label column", missing="name it with --label")
-    if not _is_numeric(kind):
-        raise DataError(f"{file}: label column {label!r} is of type {kind}, expected numbers")
+    _check(file, label, found, _is_numeric, "numbers", what="label column", missing="name it with --label")
 
 
 def check_integer(file: str, name: str, found: pa.Schema, *, missing: str | None = None) -> None:
     """Raise DataError where a field's column is missing, which ``missing`` is a hint for, there twice, or of no ids."""
-    kind = _type_of(file, name, found, missing=missing)
-    if not pa.types.is_integer(kind):
-        hints: dict[Callable[[Any], bool], str] = {
-            pa.types.is_floating: "cast it to integers, missing values to null",
-            has_tokens: "number its categories from 0 on, or give the model their vocabulary (--vocab FILE)",
-        }
-        hint = next((hint for of_kind, hint in hints.items() if of_kind(kind)), "number its categories from 0 on")
-        raise DataError(f"{file}: column {name!r} is of type {kind}, expected integers (category ids)", hint=hint)
+    _check(file, name, found, pa.types.is_integer, "integers (category ids)", missing=missing, hint=_numbering)
 
 
-def check_tokens(file: str, name: str, found: pa.Schema, *, missing: str | None = None) -> None:
-    """Raise DataError where the column of a field with a vocabulary is missing, or holds neither ids nor tokens."""
-    kind = _type_of(file, name, found, missing=missing)
-    if not (pa.types.is_integer(kind) or has_tokens(kind)):
-        raise DataError(
-            f"{file}: column {name!r} is of type {kind}, expected integers (category ids) or strings (tokens)"
-        )
+def _check(
+    file: str,
+    name: str,
+    found: pa.Schema,
+    fits: Callable[[pa.DataType], bool],
+    expected: str,
+    *,
+    missing: str | None,
+    what: str = "column",
+    hint: Callable[[pa.DataType], str | None] = lambda _: None,
+) -> None:
+    """Raise DataError where a column is missing, there twice, or of a type that does not fit."""
+    if name not in found.names:
+        who = "column of field" if what == "column" else what
+        more = ", …" if len(found.names) > _SHOWN_COLUMNS else ""
+        shown = ", ".join(found.names[:_SHOWN_COLUMNS]) + more
+        raise DataError(f"{file}: {who} {name!r} is missing, found {shown}", hint=missing)
+    if found.names.count(name) > 1:
+        raise DataError(f"{file}: two columns are named {name!r}")
+    kind = found.field(name).type
+    if not fits(kind):
+        raise DataError(f"{file}: {what} {name!r} is of type {kind}, expected {expected}", hint=hint(kind))
 
 
-def _check_numeric(file: str, name: str, found: pa.Schema) -> None:
-    kind = _type_of(file, name, found, missing=_AS_THEY_STAND)
-    if not _is_numeric(kind):
-        raise DataError(f"{file}: column {name!r} is of type {kind}, expected numbers: the field is numeric")
+def _numbering(kind: pa.DataType) -> str:
+    """Return what to do with a column that holds no ids."""
+    if pa.types.is_floating(kind):
+        return "cast it to integers, missing values to null"
+    return "number its categories from 0 on" + (
+        ", or give the model their vocabulary (--vocab FILE)" if has_tokens(kind) else ""
+    )
+
+
+def _is_integer_or_token(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or has_tokens(kind))
 
 
 def _is_numeric(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
-
-
-def _type_of(
-    file: str, name: str, found: pa.Schema, *, missing: str | None, what: str = "column of field"
-) -> pa.DataType:
-    """Return the type of a column that must be there, once."""
-    if name not in found.names:
-        more = ", …" if len(found.names) > _SHOWN_COLUMNS else ""
-        raise DataError(
-            f"{file}: {what} {name!r} is missing, found {', '.join(found.names[:_SHOWN_COLUMNS])}{more}", hint=missing
-        )
-    if found.names.count(name) > 1:
-        raise DataError(f"{file}: two columns are named {name!r}")
-    return found.field(name).type

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fmcompress.data.batch import Batch, Part
+from fmcompress.data.batch import Batch, Split, split_of, split_rows
 from fmcompress.data.data_files import find_files, kind_of
 from fmcompress.data.options import DataOptions, Labels, labels_for
 from fmcompress.errors import DataError, UsageError
@@ -19,21 +19,51 @@ from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.types import Int64Array
 
+_BATCH_ROWS = 65_536
 
-class Rows(Protocol):
+
+class Reader(Protocol):
+    """Reads files chunk by chunk, for the fields of a schema.
+
+    Attributes:
+        files: the files, in the order of their rows.
+        starts: first row of each chunk, counted from 0 in all files.
+        rows: number of rows.
+        skipped: ids out of range and unknown tokens that were counted and skipped so far, with ``oov="zero"``.
+    """
+
+    files: list[str]
+    starts: list[int]
+    rows: int
+    skipped: int
+
+    def read(self, chunk: int) -> Iterator[Batch]:
+        """Yield the rows of a chunk, after checking them."""
+
+
+@dataclass
+class Rows:
     """The rows of one or more files, for the fields of a schema.
 
     Attributes:
         schema: the fields that are read.
         rows: number of rows.
-        out_of_range: ids out of range and unknown tokens that the last pass counted and skipped, with ``oov="zero"``.
-        files: the files, in the order of their rows.
     """
 
     schema: Schema
     rows: int
-    out_of_range: int
-    files: list[str]
+    _reader: Reader
+    _split: Split
+
+    @property
+    def files(self) -> list[str]:
+        """The files, in the order of their rows."""
+        return self._reader.files
+
+    @property
+    def out_of_range(self) -> int:
+        """Ids out of range and unknown tokens that the last pass counted and skipped, with ``oov="zero"``."""
+        return self._reader.skipped
 
     def batches(self, *, order: np.random.Generator | None = None) -> Iterator[Batch]:
         """Yield all rows in batches of up to 65,536.
@@ -42,8 +72,18 @@ class Rows(Protocol):
             order: draws the order of what is read at a time; without it rows come as they stand in the files.
 
         Raises:
-            DataError: the rows cannot be used.
+            DataError: the rows cannot be used: an id out of range or an unknown token (unless ``oov="zero"``), a label
+                or a value that is none, a broken file.
         """
+        self._reader.skipped = 0
+        starts = self._reader.starts
+        for chunk in range(len(starts)) if order is None else order.permutation(len(starts)).tolist():
+            start = starts[chunk]
+            for batch in self._reader.read(chunk):
+                kept = split_of(batch, start, self._split)
+                start += len(batch)
+                for first in range(0, len(kept), _BATCH_ROWS):
+                    yield kept.take(slice(first, first + _BATCH_ROWS))
 
 
 def open_rows(
@@ -53,7 +93,7 @@ def open_rows(
     *,
     labels: Labels | None = "binary",
     vocabulary: Vocabulary | None = None,
-    part: Part = "all",
+    split: Split = "all",
 ) -> Rows:
     """Open rows of Parquet or of libsvm text, which the files' content decides.
 
@@ -63,29 +103,22 @@ def open_rows(
         options: how the rows are read.
         labels: what labels are; None where they are not wanted.
         vocabulary: tokens of the fields that may have columns of strings.
-        part: which of the rows.
+        split: which of the rows.
 
     Raises:
         DataError: the files cannot be used.
     """
+    reader: Reader
     options = options or DataOptions()
     if _all_text(path):
-        from fmcompress.data.libsvm_rows import LibsvmRows
+        from fmcompress.data.libsvm_reader import open_libsvm
 
-        return LibsvmRows(path, schema, labels=labels, oov=options.oov, first_index=options.first_index, part=part)
-    from fmcompress.data.parquet_rows import ParquetRows
+        reader = open_libsvm(path, schema, options, labels)
+    else:
+        from fmcompress.data.parquet_reader import open_parquet
 
-    return ParquetRows(
-        path,
-        schema,
-        label=options.label if labels else None,
-        labels=labels or "binary",
-        match=options.match,
-        oov=options.oov,
-        skip=options.label,
-        part=part,
-        vocabulary=vocabulary,
-    )
+        reader = open_parquet(path, schema, options, labels, vocabulary or Vocabulary())
+    return Rows(schema, split_rows(path, reader.rows, split), reader, split)
 
 
 def open_training_rows(
@@ -116,7 +149,7 @@ def open_training_rows(
     rows = partial(open_rows, schema=schema, options=options, labels=labels, vocabulary=vocabulary)
     if valid is not None:
         return rows(train), rows(valid)
-    return rows(train, part="most"), rows(train, part="held-out")
+    return rows(train, split="most"), rows(train, split="held-out")
 
 
 def _fields_of(train: str | Path, valid: str | Path | None, label: str) -> Schema:
@@ -124,7 +157,7 @@ def _fields_of(train: str | Path, valid: str | Path | None, label: str) -> Schem
     for path in (train, valid):
         if path is not None and _all_text(path):
             raise DataError(f"{path}: text does not say which fields its indices belong to", hint="pass --fields")
-    from fmcompress.data.parquet_rows import infer_schema
+    from fmcompress.data.parquet_reader import infer_schema
 
     schema = infer_schema(train, label=label)
     return schema if valid is None else schema.union(infer_schema(valid, label=label, names=schema.names))

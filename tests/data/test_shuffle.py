@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import open_rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.fm.schema import Schema
 from tests.data.rows import write
@@ -16,7 +16,7 @@ SCHEMA = Schema.of([("row", ROWS), ("group", 60)])
 def rows(tmp_path):
     row = np.arange(ROWS, dtype=np.int32)
     path = write(tmp_path / "x.parquet", row_group_size=100, label=row % 2, row=row, group=row // 100)
-    return ParquetRows(path, SCHEMA)
+    return open_rows(path, SCHEMA)
 
 
 def order(rows, seed=0, **options):

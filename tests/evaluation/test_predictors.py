@@ -10,7 +10,7 @@ from fmcompress.artifact import PackedFM
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
-from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import open_rows
 from fmcompress.errors import DataError, OutputError
 from fmcompress.evaluation.predictors import predictor, write_predictions
 from fmcompress.evaluation.scores import open_rows_for
@@ -38,7 +38,7 @@ def test_each_kind_of_model_has_its_predictor(files):
 def data(tmp_path):
     ids = random_ids(MODEL.schema, 500)
     write_rows(Batch(ids, np.zeros(len(ids), np.float32)), MODEL.schema, tmp_path / "rows.parquet")
-    return ids, ParquetRows(tmp_path / "rows.parquet", MODEL.schema, label=None)
+    return ids, open_rows(tmp_path / "rows.parquet", MODEL.schema, labels=None)
 
 
 def test_each_row_gets_its_prediction(tmp_path, data):
@@ -61,7 +61,7 @@ def test_an_existing_file_is_kept_unless_forced(tmp_path, data):
 
 def test_a_bad_row_leaves_nothing_behind(tmp_path, data):
     small = packed(8, *["2 raw raw"] * len(MODEL.schema))
-    rows = ParquetRows(tmp_path / "rows.parquet", small.schema, label=None)
+    rows = open_rows(tmp_path / "rows.parquet", small.schema, labels=None)
     with pytest.raises(DataError, match="out of range"):
         write_predictions(small, rows, tmp_path / "out.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["rows.parquet"]

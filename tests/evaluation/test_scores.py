@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
-from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import open_rows
 from fmcompress.evaluation.scores import Scores, score_rows, scores_of
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.vocabulary import Vocabulary
@@ -75,7 +75,7 @@ def test_tokens_of_a_vocabulary_that_is_given(files, tmp_path):
 @pytest.mark.parametrize("model", ["fm", "tuned"])
 def test_rows_are_streamed_to_the_same_scores(files, model):
     loaded = fc.load_checkpoint(files.fm) if model == "fm" else fc.load(files.tuned)
-    found = score_rows(loaded, ParquetRows(files.test, loaded.schema))
+    found = score_rows(loaded, open_rows(files.test, loaded.schema))
     assert found == fc.evaluate(loaded, files.test)
     assert isinstance(found, Scores)
     assert found.rows == 4000

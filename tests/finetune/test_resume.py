@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet_rows import ParquetRows
+from fmcompress.data.rows import open_rows
 from fmcompress.errors import StateError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
@@ -44,7 +44,7 @@ def job(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     for seed, name in enumerate(("train", "valid")):
         write_rows(draw_clicks(CLICKS, 1000, seed=seed), SCHEMA, folder / f"{name}.parquet")
-    rows, valid = (ParquetRows(folder / f"{name}.parquet", SCHEMA) for name in ("train", "valid"))
+    rows, valid = (open_rows(folder / f"{name}.parquet", SCHEMA) for name in ("train", "valid"))
     import fmcompress as fc
 
     teacher = fc.FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings)

@@ -12,8 +12,7 @@ from fmcompress.artifact import unpack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet_rows import ParquetRows
-from fmcompress.data.rows import count_categories
+from fmcompress.data.rows import count_categories, open_rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
@@ -43,7 +42,7 @@ def rows(tmp_path_factory):
         ids = batch.ids.copy()
         ids[np.random.default_rng(seed).random(ids.shape) < 0.05] = -1
         write_rows(Batch(ids, batch.labels), SCHEMA, folder / f"{name}.parquet")
-    return ParquetRows(folder / "train.parquet", SCHEMA), ParquetRows(folder / "valid.parquet", SCHEMA)
+    return open_rows(folder / "train.parquet", SCHEMA), open_rows(folder / "valid.parquet", SCHEMA)
 
 
 @pytest.fixture(scope="module")

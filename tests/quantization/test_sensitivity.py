@@ -8,8 +8,7 @@ import pytest
 
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
-from fmcompress.data.parquet_rows import ParquetRows
-from fmcompress.data.rows import count_categories
+from fmcompress.data.rows import count_categories, open_rows
 from fmcompress.quantization.sensitivity import from_moments, from_rows
 from tests.models import random_checkpoint, random_ids, sigmoid
 
@@ -59,7 +58,7 @@ def test_moments_are_those_of_all_rows_that_independent_fields_can_form(counts):
 def rows_of(tmp_path):
     def rows_of(checkpoint, ids):
         write_rows(Batch(ids, np.zeros(len(ids), np.float32)), checkpoint.schema, tmp_path / "rows.parquet")
-        return ParquetRows(tmp_path / "rows.parquet", checkpoint.schema)
+        return open_rows(tmp_path / "rows.parquet", checkpoint.schema)
 
     return rows_of
 

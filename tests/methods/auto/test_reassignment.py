@@ -9,8 +9,7 @@ import pytest
 from fmcompress.artifact import Origin, unpack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet_rows import ParquetRows
-from fmcompress.data.rows import count_categories
+from fmcompress.data.rows import count_categories, open_rows
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, ReassignOptions, TuneOptions
@@ -39,7 +38,7 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     for seed, name in enumerate(("train", "valid")):
         write_rows(draw_clicks(CLICKS, 5000, seed=seed), SCHEMA, folder / f"{name}.parquet")
-    return [ParquetRows(folder / f"{name}.parquet", SCHEMA) for name in ("train", "valid")]
+    return [open_rows(folder / f"{name}.parquet", SCHEMA) for name in ("train", "valid")]
 
 
 @pytest.fixture(scope="module")

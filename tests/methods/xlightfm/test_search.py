@@ -8,8 +8,7 @@ import torch
 
 import fmcompress as fc
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
-from fmcompress.data.parquet_rows import ParquetRows
-from fmcompress.data.rows import count_categories
+from fmcompress.data.rows import count_categories, open_rows
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.schema import Schema
@@ -44,7 +43,7 @@ def rows(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     for seed, name in enumerate(("train", "valid")):
         write_rows(draw_clicks(CLICKS, 1000, seed=seed), SCHEMA, folder / f"{name}.parquet")
-    return [ParquetRows(folder / f"{name}.parquet", SCHEMA) for name in ("train", "valid")]
+    return [open_rows(folder / f"{name}.parquet", SCHEMA) for name in ("train", "valid")]
 
 
 @pytest.fixture(scope="module")

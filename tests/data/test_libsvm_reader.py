@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_svmlight_file
 
-from fmcompress.data.libsvm_rows import LibsvmRows
 from fmcompress.data.libsvm_text import chunks_of, parse_lines
 from fmcompress.data.options import DataOptions
-from fmcompress.data.parquet_rows import ParquetRows
 from fmcompress.data.rows import open_rows, open_training_rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import DataError
@@ -50,10 +48,10 @@ def test_all_that_lines_can_be(text):
     path = text(
         "# a comment\n+1 0:1 10:1\r\n\n-1 qid:7 13:1\t9:1.0 # why\n   \n1\n0 3:0 12:1e0 \n1 qid:3 9:1", name="x.svm"
     )
-    rows = LibsvmRows(path, AB)
+    rows = open_rows(path, AB)
     assert rows.rows == 5
     assert collected(rows.batches()) == ([[0, 0], [9, 3], [-1, -1], [-1, 2], [9, -1]], [1, 0, 1, 0, 1])
-    assert np.isnan(collected(LibsvmRows(path, AB, labels=None).batches())[1]).all()
+    assert np.isnan(collected(open_rows(path, AB, labels=None).batches())[1]).all()
 
 
 def test_indices_from_1(text):
@@ -66,7 +64,7 @@ def test_indices_from_1(text):
 
 def test_numeric_fields_stand_where_the_tool_has_them(text):
     schema = parse_fields("price:numeric,a:3,age:linear,b:2")
-    (batch,) = LibsvmRows(text("4.5 0:-2.5 1:1 4:30 6:1\n-2 5:1\n"), schema, labels="number").batches()
+    (batch,) = open_rows(text("4.5 0:-2.5 1:1 4:30 6:1\n-2 5:1\n"), schema, labels="number").batches()
     assert batch.labels.tolist() == [4.5, -2]
     assert batch.ids.tolist() == [[0, 1], [-1, 0]]
     assert batch.values.tolist() == [[-2.5, 30], [0, 0]]
@@ -75,7 +73,7 @@ def test_numeric_fields_stand_where_the_tool_has_them(text):
 def test_pad_is_missing(text):
     fields = parse_fields("a:10,b:4").fields
     schema = type(AB)((type(fields[0])("a", 10, pad=2), fields[1]))
-    assert collected(LibsvmRows(text("1 2:1 10:1\n"), schema).batches())[0] == [[-1, 0]]
+    assert collected(open_rows(text("1 2:1 10:1\n"), schema).batches())[0] == [[-1, 0]]
 
 
 WRONG_LINES = {
@@ -101,18 +99,18 @@ WRONG_LINES = {
 def test_errors_name_file_and_line(text, lines, says):
     path = text(lines)
     with pytest.raises(DataError, match=says) as error:
-        collected(LibsvmRows(path, AB).batches())
+        collected(open_rows(path, AB).batches())
     assert str(error.value).startswith(f"{path}: line")
 
 
 def test_values_of_numeric_fields_are_finite(text):
     for wrong in ("nan", "inf", "1e39"):
         with pytest.raises(DataError, match=r"line 2, field 'n': value is (nan|inf|1e\+39)"):
-            collected(LibsvmRows(text(f"1 0:1\n1 10:{wrong}\n"), parse_fields("a:10,n:numeric")).batches())
+            collected(open_rows(text(f"1 0:1\n1 10:{wrong}\n"), parse_fields("a:10,n:numeric")).batches())
 
 
 def test_indices_out_of_range_can_be_skipped(text):
-    rows = LibsvmRows(text("1 0:1 14:1\n0 1:1 99999:0.5\n"), AB, oov="zero")
+    rows = open_rows(text("1 0:1 14:1\n0 1:1 99999:0.5\n"), AB, DataOptions(oov="zero"))
     for _ in range(2):
         assert collected(rows.batches())[0] == [[0, -1], [1, -1]]
         assert rows.out_of_range == 2
@@ -214,9 +212,9 @@ def test_a_file_that_changes(many):
 
 def test_content_tells_text_from_parquet(tmp_path, text):
     parquet = write(tmp_path / "x.libfm", label=[1], a=[1], b=[0])
-    assert isinstance(open_rows(parquet, AB), ParquetRows)
+    assert collected(open_rows(parquet, AB).batches())[0] == [[1, 0]]
     path = text("1 1:1\n", name="x.parquet")
-    assert isinstance(open_rows(path, AB), LibsvmRows)
+    assert collected(open_rows(path, AB).batches())[0] == [[1, -1]]
     with pytest.raises(DataError, match=r"x\.parquet is text and x\.libfm is not, expected files of one kind"):
         open_rows(f"{tmp_path}/x.*", AB)
 

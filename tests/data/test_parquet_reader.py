@@ -5,10 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fmcompress.data.parquet_rows import ParquetRows, infer_schema
-from fmcompress.data.rows import count_categories, open_training_rows
+from fmcompress.data.options import DataOptions
+from fmcompress.data.parquet_reader import infer_schema, open_parquet
+from fmcompress.data.rows import count_categories, open_rows, open_training_rows
 from fmcompress.errors import DataError
 from fmcompress.fm.schema import Schema
+from fmcompress.fm.vocabulary import Vocabulary
 from tests.data.rows import AB, collected, write
 
 KINDS = [pa.int8(), pa.uint8(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
@@ -17,19 +19,19 @@ KINDS = [pa.int8(), pa.uint8(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_integers_of_any_width_and_nulls(tmp_path, kind):
     path = write(tmp_path / "x.parquet", label=[0, 1, 1], b=[0, 1, 3], a=pa.array([9, None, 0], kind))
-    assert collected(ParquetRows(path, AB).batches()) == ([[9, 0], [-1, 1], [0, 3]], [0, 1, 1])
+    assert collected(open_rows(path, AB).batches()) == ([[9, 0], [-1, 1], [0, 3]], [0, 1, 1])
 
 
 @pytest.mark.parametrize("labels", [[True, False], [1.0, 0.0], pa.array([1, 0], pa.uint64()), np.float16([1, 0])])
 def test_labels_of_any_kind(tmp_path, labels):
     path = write(tmp_path / "x.parquet", label=labels, a=[1, 2], b=[-1, 0])
-    assert collected(ParquetRows(path, AB).batches()) == ([[1, -1], [2, 0]], [1, 0])
+    assert collected(open_rows(path, AB).batches()) == ([[1, -1], [2, 0]], [1, 0])
 
 
 def test_order_matches_columns_as_they_stand(tmp_path):
     path = write(tmp_path / "x.parquet", x=[1], click=[1], y=[2], __index_level_0__=[77])
-    assert collected(ParquetRows(path, AB, label="click", match="order").batches()) == ([[1, 2]], [1])
-    ids, labels = collected(ParquetRows(path, AB, label=None, skip="click", match="order").batches())
+    assert collected(open_rows(path, AB, DataOptions("click", "order")).batches()) == ([[1, 2]], [1])
+    ids, labels = collected(open_rows(path, AB, DataOptions("click", "order"), labels=None).batches())
     assert ids == [[1, 2]]
     assert np.isnan(labels).all()
 
@@ -52,13 +54,13 @@ def folder_of_files(tmp_path):
 
 def test_files_and_row_groups_come_in_order(tmp_path):
     folder = folder_of_files(tmp_path)
-    rows = ParquetRows(folder, AB)
+    rows = open_rows(folder, AB)
     assert rows.rows == 16
     assert [path.rpartition("/")[2] for path in rows.files] == ["a.parquet", "b.parquet", "b0.parquet", "c.parquet"]
     expected = [*range(10), 0, *range(5)]
     for path in (folder, f"{folder}/**/*.parquet", f"{folder}/[ab]*"):
-        assert [a for a, _ in collected(ParquetRows(path, AB).batches())[0]] in (expected, expected[:11])
-    shuffled_groups = collected(ParquetRows(folder, AB).batches(order=np.random.default_rng(1)))[0]
+        assert [a for a, _ in collected(open_rows(path, AB).batches())[0]] in (expected, expected[:11])
+    shuffled_groups = collected(open_rows(folder, AB).batches(order=np.random.default_rng(1)))[0]
     assert sorted(shuffled_groups) == sorted([a, 0] for a in expected)
 
 
@@ -68,7 +70,7 @@ def test_errors_name_file_row_field_and_value(tmp_path):
     with pytest.raises(
         DataError, match=r"d\.parquet: row 4, field 'a': id 10 is out of range, expected 0 to 9"
     ) as error:
-        collected(ParquetRows(folder, AB).batches())
+        collected(open_rows(folder, AB).batches())
     assert "--oov zero" in error.value.hint
 
 
@@ -76,8 +78,8 @@ def test_errors_name_file_row_field_and_value(tmp_path):
 def test_ids_out_of_range(tmp_path, value):
     path = write(tmp_path / "x.parquet", label=[0, 1, 1], a=pa.array([0, value, None], pa.int64()), b=[0, 0, 0])
     with pytest.raises(DataError, match=f"row 1, field 'a': id {value} is out of range"):
-        collected(ParquetRows(path, AB).batches())
-    rows = ParquetRows(path, AB, oov="zero")
+        collected(open_rows(path, AB).batches())
+    rows = open_rows(path, AB, DataOptions(oov="zero"))
     for _ in range(2):  # each pass counts anew
         assert collected(rows.batches())[0] == [[0, 0], [-1, 0], [-1, 0]]
         assert rows.out_of_range == 1
@@ -87,8 +89,8 @@ def test_ids_out_of_range(tmp_path, value):
 def test_ids_beyond_int64(tmp_path, value):
     path = write(tmp_path / "x.parquet", label=[1], a=pa.array([value], pa.uint64()), b=[0])
     with pytest.raises(DataError, match=f"id {value} is out of range"):
-        collected(ParquetRows(path, AB).batches())
-    assert collected(ParquetRows(path, AB, oov="zero").batches())[0] == [[-1, 0]]
+        collected(open_rows(path, AB).batches())
+    assert collected(open_rows(path, AB, DataOptions(oov="zero")).batches())[0] == [[-1, 0]]
     with pytest.raises(DataError, match=f"row 0, field 'a': id {value} is out of range"):
         infer_schema(path)
 
@@ -109,7 +111,7 @@ def test_ids_beyond_int64(tmp_path, value):
 def test_labels_are_0_and_1(tmp_path, labels, says):
     path = write(tmp_path / "x.parquet", label=labels, a=[0, 0], b=[0, 0])
     with pytest.raises(DataError, match=says):
-        collected(ParquetRows(path, AB).batches())
+        collected(open_rows(path, AB).batches())
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_labels_are_0_and_1(tmp_path, labels, says):
 def test_columns_are_checked_up_front(tmp_path, columns, options, says):
     path = write(tmp_path / "x.parquet", **columns)
     with pytest.raises(DataError, match=says) as error:
-        ParquetRows(path, AB, **options)
+        open_rows(path, AB, DataOptions(**options))
     assert str(error.value).startswith(str(path))
 
 
@@ -138,10 +140,10 @@ def test_column_names_twice(tmp_path):
     one = pa.array([1])
     pq.write_table(pa.table([one, one, one, one], names=["label", "a", "b", "b"]), tmp_path / "x.parquet")
     with pytest.raises(DataError, match="two columns are named 'b'"):
-        ParquetRows(tmp_path / "x.parquet", AB)
+        open_rows(tmp_path / "x.parquet", AB)
     pq.write_table(pa.table([one, one, one, one], names=["label", "a", "b", "label"]), tmp_path / "x.parquet")
     with pytest.raises(DataError, match="two columns are named 'label'"):
-        ParquetRows(tmp_path / "x.parquet", AB)
+        open_rows(tmp_path / "x.parquet", AB)
 
 
 def test_held_out_rows_part_the_rows(tmp_path):
@@ -189,8 +191,8 @@ def test_counts_are_numpys(tmp_path):
     a, b = rng.integers(-1, 10, 1000), rng.integers(-1, 4, 1000)
     path = write(tmp_path / "x.parquet", row_group_size=300, label=[0] * 1000, a=a, b=b)
     expected = np.concatenate([np.bincount(a[a >= 0], minlength=10), np.bincount(b[b >= 0], minlength=4)])
-    np.testing.assert_array_equal(count_categories(ParquetRows(path, AB)), expected)
-    assert count_categories(ParquetRows(path, AB)).dtype == np.int64
+    np.testing.assert_array_equal(count_categories(open_rows(path, AB)), expected)
+    assert count_categories(open_rows(path, AB)).dtype == np.int64
 
 
 @pytest.mark.parametrize("keep", [0, 3, 100, -1])
@@ -198,7 +200,7 @@ def test_truncated_file(tmp_path, keep):
     path = write(tmp_path / "x.parquet", label=[0] * 500, a=list(range(10)) * 50, b=[0] * 500)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"x\.parquet: not a readable Parquet file"):
-        ParquetRows(path, AB)
+        open_parquet(path, AB, DataOptions(), "binary", Vocabulary())
 
 
 def test_damaged_pages(tmp_path):
@@ -206,13 +208,13 @@ def test_damaged_pages(tmp_path):
     whole = path.read_bytes()
     path.write_bytes(whole[:4] + b"\xff" * 200 + whole[204:])
     with pytest.raises(DataError, match=r"x\.parquet: broken Parquet data"):
-        collected(ParquetRows(path, AB).batches())
+        collected(open_rows(path, AB).batches())
 
 
 def test_missing_files(tmp_path):
     for path in ("none.parquet", "none/*.parquet", "none"):
         with pytest.raises(DataError, match="no such file or folder"):
-            ParquetRows(tmp_path / path, AB)
+            open_rows(tmp_path / path, AB)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"the folder holds no \.parquet file"):
-        ParquetRows(tmp_path / "empty", AB)
+        open_rows(tmp_path / "empty", AB)

@@ -1,0 +1,154 @@
+"""Lines of text, ``label index:value …``, as libFM and libsvm take them, read as ids and values of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from fmcompress.data.batch import Batch
+from fmcompress.data.columns import finite, label_error, value_error, wrong_labels
+from fmcompress.data.data_files import find_files
+from fmcompress.data.libsvm_text import Chunk, Lines, chunks_of, parse_lines
+from fmcompress.data.options import DataOptions, Labels
+from fmcompress.errors import DataError
+from fmcompress.fm.schema import MISSING, Field, NumericField, Schema
+from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
+
+
+def open_libsvm(path: str | Path, schema: Schema, options: DataOptions, labels: Labels | None) -> LibsvmReader:
+    """Find the rows in files of text; they are read later, chunk by chunk.
+
+    Args:
+        path: a file, a folder of them, or a glob.
+        schema: the fields; indices are the rows of one table of all of them, in the order of ``schema.order``, where a
+            numeric field has a single row.
+        options: index of the first row of that table, and what becomes of an index out of range.
+        labels: what labels are, where -1 is 0 too if they are binary; None where they are not wanted.
+
+    Raises:
+        DataError: no such file, no text, fields that share a table.
+    """
+    if schema.shared:
+        raise DataError(
+            f"{path}: its indices do not tell fields {schema.shared[0].name!r} and {schema.shared[0].table!r} "
+            f"apart, which share a table",
+            hint="give the data as Parquet, with a column for each field",
+        )
+    files = find_files(path)
+    chunks: list[Chunk] = []
+    rows = 0
+    for file in files:
+        chunks += chunks_of(file, start=rows)
+        rows = chunks[-1].start + chunks[-1].rows if chunks else 0
+    starts = [chunk.start for chunk in chunks]
+    return LibsvmReader(schema, options, labels, chunks, [str(file) for file in files], starts, rows)
+
+
+@dataclass
+class LibsvmReader:
+    """Reads files of text, see ``Reader`` and ``open_libsvm``."""
+
+    schema: Schema
+    options: DataOptions
+    labels: Labels | None
+    chunks: list[Chunk]
+    files: list[str]
+    starts: list[int]
+    rows: int
+    skipped: int = 0
+
+    def read(self, chunk: int) -> Iterator[Batch]:
+        """Yield the rows of a chunk, as one batch.
+
+        Raises:
+            DataError: a line that is none, an index out of range (unless ``oov="zero"``), a label of another kind, a
+                category whose value is not 1, a value that is not finite, two categories or values of one field.
+        """
+        found = self.chunks[chunk]
+        lines = parse_lines(found.read(), found.file, found.first_line)
+        if len(lines) != found.rows:
+            raise DataError(f"{found.file}: has changed while it was read")
+        ids, values = self._ids_and_values(lines)
+        yield Batch(ids, self._labels_of(lines), values)
+
+    @cached_property
+    def _fields(self) -> list[Field | NumericField]:
+        return [field for field in self.schema.all_fields if isinstance(field, Field | NumericField)]
+
+    @cached_property
+    def _categorical(self) -> BoolArray:
+        return np.array([isinstance(field, Field) for field in self._fields])
+
+    @cached_property
+    def _starts(self) -> Int64Array:
+        """First row of each field in the table, int64 (fields,)."""
+        sizes = [field.cardinality if isinstance(field, Field) else 1 for field in self._fields]
+        return np.concatenate(([0], np.cumsum(sizes)[:-1]))
+
+    def _ids_and_values(self, lines: Lines) -> tuple[Int32Array, Float32Array]:
+        places = lines.indices - self.options.first_index
+        kept = self._in_range(lines, places)
+        fields = np.searchsorted(self._starts, places, side="right") - 1
+        kept &= (lines.values != 0) | ~self._categorical[fields]  # a category times 0 is not there
+        self._check_values(lines, fields, kept)
+        self._check_once(lines, fields, kept)
+        rows, fields = lines.rows[kept], fields[kept]
+        ids = np.full((len(lines), len(self._fields)), MISSING, dtype=np.int32)
+        ids[rows, fields] = places[kept] - self._starts[fields]
+        values = np.zeros(ids.shape, dtype=np.float32)
+        values[rows, fields] = lines.values[kept]
+        column = {field.name: number for number, field in enumerate(self._fields)}
+        found = ids[:, [column[name] for name in self.schema.id_names]]
+        found[found == self.schema.pads] = MISSING
+        return found, values[:, [column[name] for name in self.schema.numeric_names]]
+
+    def _in_range(self, lines: Lines, places: Int64Array) -> BoolArray:
+        """Return which pairs have an index in range, bool (pairs,); all must, or those that have not are counted."""
+        wrong = (places < 0) | (places >= self.schema.flat_rows)
+        if wrong.any() and self.options.oov == "error":
+            pair, first = int(np.argmax(wrong)), self.options.first_index
+            raise DataError(
+                f"{lines.where(lines.rows[pair])}: index {lines.indices[pair]} is out of range, expected {first} to "
+                f"{first + self.schema.flat_rows - 1} for the model's {self.schema.flat_rows:,} rows",
+                hint="--first-index says whether indices begin with 0 or 1; --oov zero counts such ones and skips them",
+            )
+        self.skipped += int(wrong.sum())
+        return ~wrong
+
+    def _check_values(self, lines: Lines, fields: Int64Array, kept: BoolArray) -> None:
+        """Raise DataError for a category whose value is not 1, and for a number that is not finite."""
+        wrong = kept & np.where(self._categorical[fields], lines.values != 1, ~finite(lines.values))
+        if wrong.any():
+            pair = int(np.argmax(wrong))
+            where, field, value = lines.where(lines.rows[pair]), self._fields[fields[pair]], lines.values[pair]
+            if isinstance(field, NumericField):
+                raise value_error(where, field.name, f"{value:g}")
+            raise DataError(
+                f"{where}, field {field.name!r}: index {lines.indices[pair]} has value {value:g}, expected 1",
+                hint=f"a field with values is {field.name}:numeric",
+            )
+
+    def _check_once(self, lines: Lines, fields: Int64Array, kept: BoolArray) -> None:
+        """Raise DataError for a field that is there twice in a row."""
+        cells = lines.rows * len(self._fields) + fields
+        taken = np.bincount(cells[kept], minlength=1)
+        if taken.max() > 1:
+            pair = int(np.argmax(kept & (taken[np.minimum(cells, len(taken) - 1)] > 1)))
+            raise DataError(
+                f"{lines.where(lines.rows[pair])}, field {self._fields[fields[pair]].name!r}: is there twice",
+                hint="in a row at most one category of a field can be active",
+            )
+
+    def _labels_of(self, lines: Lines) -> Float32Array:
+        if self.labels is None:
+            return np.full(len(lines), np.nan, dtype=np.float32)
+        labels = np.where(lines.labels == -1, 0, lines.labels) if self.labels == "binary" else lines.labels
+        wrong = wrong_labels(labels, self.labels)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise label_error(lines.where(row), f"{lines.labels[row]:g}", self.labels)
+        return labels.astype(np.float32)
