@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from fmcompress.fm.schema import Schema
+from fmcompress.types import Int32Array
 
 _INITIAL_STD = 0.01
 
@@ -22,8 +21,8 @@ class RowNumbers:
         self._device = device
         self._offsets = schema.id_offsets
 
-    def __call__(self, ids: npt.NDArray[np.int32]) -> Tensor:
-        """Return the rows of ids, int64 (rows, fields); missing values get the row ``missing``."""
+    def __call__(self, ids: Int32Array) -> Tensor:
+        """Return the rows, int64 (rows, fields), of ids, int32; missing values get the row ``missing``."""
         rows = ids + self._offsets
         absent = ids < 0
         if absent.any():

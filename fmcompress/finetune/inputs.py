@@ -31,7 +31,7 @@ class Inputs:
     numeric: tuple[Tensor, Tensor] | None = None
 
     def summed(self, values: Tensor) -> Tensor:
-        """Return the sums over all uses of tables, (rows, …), of values, (uses · rows, …)."""
+        """Return the sums over all uses of tables, float32 (rows, …), of values, float32 (uses · rows, …)."""
         return values if self.uses == 1 else values.view(self.uses, -1, *values.shape[1:]).sum(dim=0)
 
 

@@ -14,13 +14,25 @@ from fmcompress.types import Int32Array, Int64Array
 
 
 class Lookup(nn.Module):
-    """Maps ids of some fields to rows of a table: int64 (rows, fields) to (rows, fields[, subspaces])."""
+    """Maps ids of some fields to rows of a table.
+
+    Attributes:
+        numbers: the rows of all categories, field after field, int32 (categories + 1[, subspaces]); the last are those
+            of missing values.
+        starts: first category of each field in them, int64 (fields,).
+    """
 
     numbers: Tensor
     starts: Tensor
 
     def __init__(self, numbers: Sequence[Int64Array], *, null: int, persistent: bool = False) -> None:
-        """Join the fields' maps; an id of -1 is mapped to ``null``; persistent ones are part of ``state_dict``."""
+        """Join the maps of fields.
+
+        Args:
+            numbers: the rows of each field's categories, int64 (cardinality[, subspaces]) each.
+            null: the row of missing values.
+            persistent: whether the maps are part of ``state_dict``, since they change.
+        """
         super().__init__()
         joined = np.concatenate(numbers).astype(np.int32)
         nothing = np.full((1, *joined.shape[1:]), null, dtype=np.int32)
@@ -30,17 +42,17 @@ class Lookup(nn.Module):
         self.register_buffer("starts", torch.from_numpy(starts[:-1]), persistent=False)
 
     def replace(self, numbers: Sequence[Int64Array]) -> None:
-        """Take other maps of the same fields."""
+        """Take other maps of the same fields, int64 (cardinality[, subspaces]) each."""
         joined = torch.from_numpy(np.concatenate(numbers).astype(np.int32))
         self.numbers[:-1] = joined.to(self.numbers.device)
 
     def split(self) -> list[Int32Array]:
-        """Return a copy of the fields' maps as they are now."""
+        """Return a copy of the fields' maps as they are now, int32 (cardinality[, subspaces]) each."""
         joined = self.numbers[:-1].cpu().numpy().copy()
         return np.split(joined, self.starts.cpu().numpy()[1:])
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return the rows of ids."""
+        """Return the rows, int32 (rows, fields[, subspaces]), of ids, int64 (rows, fields), -1 where one is missing."""
         return self.numbers[self.positions(ids)]
 
     def positions(self, ids: Tensor) -> Tensor:
