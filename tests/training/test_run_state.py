@@ -7,10 +7,9 @@ import pickle
 import pytest
 import torch
 
-from fmcompress.errors import FMCompressError, OutputError, StateError, UsageError
+from fmcompress.errors import OutputError, StateError, UsageError
 from fmcompress.progress import Progress
 from fmcompress.training import run_state as module
-from fmcompress.training.history import open_history
 from fmcompress.training.run_state import RunFiles, RunState, open_run_state, read_state, write_state
 
 PRINT = {"seed": 0, "lr": 0.001, "torch": "2.13.0", "l2": None}
@@ -241,16 +240,3 @@ def test_a_history_that_was_cut_is_refused(files):
     files.history.write_bytes(heading)
     with pytest.raises(StateError, match="expected the"):
         resumed(files)
-
-
-def test_a_history_that_cannot_be_written(tmp_path):
-    for path in (tmp_path, tmp_path / "none" / "history.jsonl", tmp_path / ("x" * 300)):
-        with pytest.raises(FMCompressError):
-            open_history(path, PRINT, resume=True)
-    full = tmp_path / "folder" / "history.jsonl"
-    full.parent.mkdir()
-    history = open_history(full, PRINT)
-    full.parent.rmdir()
-    for write in (lambda: history.write("step", {}), history.mark):
-        with pytest.raises(OutputError, match="cannot be written"):
-            write()

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fmcompress.finetune.lookup import sum_by_row, sum_of_rows
 from fmcompress.methods.lightfm.straight_through import assign, nearest_rows
 
 seeds = st.integers(0, 10_000)
@@ -158,33 +157,6 @@ def test_the_nearest_rows_of_codebooks_larger_than_a_chunk():
     squares = ((books.table[:300, None] - books.table[None, :300]) ** 2).sum(dim=2)
     np.testing.assert_array_equal(found[:300].sort(dim=1).values, squares.topk(4, largest=False).indices.sort().values)
     assert found[300:302].tolist() == [[300, 301, 302, 302], [301, 300, 302, 302]]
-
-
-@settings(deadline=None, max_examples=20)
-@given(seed=seeds, n=st.integers(1, 20), m=st.integers(1, 5), size=st.integers(1, 9), columns=st.integers(1, 4))
-def test_sums_by_row_are_a_matrix_product(seed, n, m, size, columns):
-    rng = np.random.default_rng(seed)
-    rows = torch.from_numpy(rng.integers(0, size, (n, m)))
-    weights, values = (torch.tensor(rng.normal(size=shape), dtype=torch.float32) for shape in ((n, m), (n, columns)))
-    matrix = np.zeros((size, n))
-    np.add.at(matrix, (rows.numpy(), np.arange(n)[:, None]), weights.numpy())
-    found = sum_by_row(rows, weights, values, size)
-    assert (found.dtype, found.shape) == (torch.float32, (size, columns))
-    np.testing.assert_allclose(found, matrix @ values.numpy(), rtol=1e-4, atol=1e-5)
-
-
-@settings(deadline=None, max_examples=20)
-@given(seed=seeds, bags=st.integers(1, 20), per_bag=st.integers(1, 5), size=st.integers(1, 9))
-def test_sums_of_rows_and_their_gradients(seed, bags, per_bag, size):
-    rng = np.random.default_rng(seed)
-    rows = torch.from_numpy(rng.integers(0, size, (bags, per_bag)))
-    numbers = torch.tensor(rng.normal(size=(size, 3)), dtype=torch.float32)
-    weights = torch.tensor(rng.normal(size=(bags, 3)), dtype=torch.float32)
-    table, plain = numbers.clone().requires_grad_(), numbers.clone().requires_grad_()
-    (sum_of_rows(table, rows) * weights).sum().backward()
-    (plain[rows].sum(dim=1) * weights).sum().backward()
-    np.testing.assert_allclose(sum_of_rows(numbers, rows), numbers[rows].sum(dim=1), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(table.grad, plain.grad, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [1, 50])
