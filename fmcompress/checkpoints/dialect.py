@@ -21,17 +21,7 @@ from fmcompress.types import Float32Array
 
 @dataclass(frozen=True)
 class Given:
-    """What the caller says about a checkpoint, for what its file does not tell.
-
-    Attributes:
-        fields: names and sizes of its fields, in the order of its rows.
-        link: from logit to prediction; it replaces the file's own.
-        keys: names of the embeddings ``v``, the linear weights ``w`` and the bias ``b`` in a model of a user's own, and
-            of weights that are no part of it, ``ignore``: see ``by_keys``.
-        vocabulary: tokens of its categories; it replaces the file's own.
-        instance_norm: whether an xLearn model was trained with instance-wise normalisation.
-        dataset: the file beside a RecBole or FuxiCTR checkpoint that tells its fields, where it is not found by itself.
-    """
+    """What the caller says about a checkpoint, for what its file does not tell: arguments of ``load_checkpoint``."""
 
     fields: Schema | None = None
     link: str | None = None

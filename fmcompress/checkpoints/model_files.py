@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fmcompress.artifact.container import LENGTH_BYTES, MAX_HEADER_BYTES
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.schema import Schema
-from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.serve.compressed_fm import CompressedFM, load
 
 _MARK = "schema_version"
 """What the metadata of an artifact has, of any version, and that of a checkpoint has not."""
 
 
-def load_model(
-    path: str | Path,
-    *,
-    fields: Schema | None = None,
-    link: str | None = None,
-    keys: Mapping[str, str] | None = None,
-    vocabulary: Vocabulary | None = None,
-    instance_norm: bool | None = None,
-    dataset: str | Path | None = None,
-) -> FMCheckpoint | CompressedFM:
+def load_model(path: str | Path, **given: Any) -> FMCheckpoint | CompressedFM:
     """Load an artifact or a checkpoint.
 
     Args:
         path: the file.
-        fields: what is not told by a checkpoint, as all that follow: see ``load_checkpoint``.
-        link: from logit to prediction.
-        keys: names of the weights of a model of your own.
-        vocabulary: tokens of the categories.
-        instance_norm: whether an xLearn model was trained with instance-wise normalisation.
-        dataset: the file that tells the fields.
+        given: what is not told by a checkpoint: arguments of ``load_checkpoint``.
 
     Raises:
         ArtifactError: it is an artifact, but damaged or too new.
         CheckpointError: it is none, and no checkpoint that can be read either.
     """
-    if is_artifact(Path(path)):
-        return load(path)
-    return load_checkpoint(
-        path,
-        fields=fields,
-        link=link,
-        keys=keys,
-        vocabulary=vocabulary,
-        instance_norm=instance_norm,
-        dataset=dataset,
-    )
+    return load(path) if is_artifact(Path(path)) else load_checkpoint(path, **given)
 
 
 def is_artifact(path: Path) -> bool:

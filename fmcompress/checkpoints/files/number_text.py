@@ -1,4 +1,4 @@
-"""Numbers in text files, one row on each line."""
+"""Numbers in text files, one row on each line: ``numpy.loadtxt`` by blocks, with an error that names the line."""
 
 from __future__ import annotations
 

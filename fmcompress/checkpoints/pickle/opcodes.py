@@ -1,5 +1,7 @@
 """The pickle operations that a checkpoint needs, of protocols 0 to 5; every other one is refused.
 
+Kept in place of ``pickletools.genops``, which believes the sizes in a file: a dozen bytes make it take two gigabytes.
+
 Left out on purpose: INST and OBJ (old ways to call), EXT* (a registry of the running program), PERSID, DUP, integers of
 more than 255 bytes, and buffers out of band.
 """

@@ -5,6 +5,9 @@ own for the harmless part: a name is only a ``Name``; calling one is a look-up i
 name outside the table is refused; an object of any other class becomes an inert ``Stub`` that keeps its
 state. Nothing is imported, no attribute of a real object is read or set. Time and memory are in proportion to the
 pickle's size: see ``docs/reading-checkpoints.md``.
+
+Kept in place of ``pickle.Unpickler``, which calls whatever its ``find_class`` returns, hashes and nests without limits,
+and takes the memory that a file claims.
 """
 
 from __future__ import annotations

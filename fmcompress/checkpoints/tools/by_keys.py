@@ -84,7 +84,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     tables: dict[str, list[_Table]] = {part: _tables(part, keys[part], schema) for part in ("v", "w") if part in keys}
     if "b" in keys:
         tables["b"] = [_Table(1, keys["b"])]
-    claimed = {table.key for part in tables.values() for table in part if table.key is not None}
+    claimed = dict.fromkeys(table.key for part in tables.values() for table in part if table.key is not None)
     _check_keys(weights, claimed, keys.get("ignore", ""))
     return from_flat(
         schema,

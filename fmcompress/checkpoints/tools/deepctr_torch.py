@@ -141,11 +141,6 @@ def _columns_of_model(model: Stub, rows: Mapping[str, int], numbers: int) -> _Co
 
     A feature that has the ``embedding_name`` of an earlier one shares its table. Numbers of a dense feature of several
     are named ``name_0``, ``name_1``, ….
-
-    Args:
-        model: the model.
-        rows: rows of its tables, by name.
-        numbers: how many numbers it has weights for.
     """
     with damaged("its feature columns cannot be read"):
         fields: list[AnyField] = []

@@ -116,15 +116,7 @@ def _suggestion(names: list[str], weights: Mapping[str, Tensor]) -> str:
 
 @dataclass(frozen=True)
 class _Feature:
-    """A feature of a model.
-
-    Attributes:
-        name: its name.
-        numeric: whether it is a number; else it has categories.
-        categories: how many; None where the file does not say.
-        pad: id that stands for no value, or None.
-        shares: name of the feature whose embeddings it shares, or None.
-    """
+    """A feature of a model, with None where the file does not say; ``shares`` names one with the same embeddings."""
 
     name: str
     numeric: bool

@@ -16,10 +16,10 @@ In place of a cardinality a field has [cardinality, PAD], "=" and the name of th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -76,19 +76,21 @@ def save_checkpoint(ckpt: FMCheckpoint, path: str | Path, *, force: bool = False
     if abs(ckpt.bias) > float(np.finfo(np.float32).max):
         raise CheckpointError(f"bias {ckpt.bias} is too large for float32")
     # The int64 counts stand first, so that every tensor of a safetensors file is aligned.
-    arrays = {} if ckpt.counts is None else {_COUNTS: np.ascontiguousarray(ckpt.counts, np.int64)}
-    arrays["embeddings"] = np.ascontiguousarray(ckpt.embeddings, np.float32)
-    arrays["linear"] = np.ascontiguousarray(ckpt.linear, np.float32)
-    arrays["bias"] = np.array(ckpt.bias, np.float32)
+    arrays: dict[str, AnyArray] = {} if ckpt.counts is None else {_COUNTS: ckpt.counts}
+    arrays |= {"embeddings": ckpt.embeddings, "linear": ckpt.linear, "bias": np.array(ckpt.bias)}
     if len(ckpt.numeric):
-        weights = (ckpt.numeric.linear, ckpt.numeric.embeddings)
-        arrays |= {key: np.ascontiguousarray(own, np.float32) for key, own in zip(_NUMERIC, weights, strict=True)}
+        arrays |= dict(zip(_NUMERIC, (ckpt.numeric.linear, ckpt.numeric.embeddings), strict=True))
     if ckpt.vocabulary is not None:
         arrays[_VOCABULARY] = np.frombuffer(ckpt.vocabulary.encode(), np.uint8)
     fields = [[field.name, _kind(field)] for field in ckpt.schema.all_fields]
     label = json.dumps({"version": VERSION, "fields": fields, "link": ckpt.link}, separators=(",", ":"))
+    stored = {key: np.asarray(values, _dtype(key), order="C") for key, values in arrays.items()}
     with replacing(path, force=force) as file:
-        _WRITERS[path.suffix](file, arrays, label)
+        _WRITERS[path.suffix](file, stored, {_LABEL: label})
+
+
+def _dtype(key: str) -> np.dtype[Any]:
+    return np.dtype({_COUNTS: np.int64, _VOCABULARY: np.uint8}.get(key, np.float32))
 
 
 def _kind(field: Field | SharedField | NumericField) -> object:
@@ -113,7 +115,7 @@ def _field(name: object, kind: object) -> Field | SharedField | NumericField:
     return Field(name, cardinality, pad)
 
 
-def _write_torch(file: BinaryIO, arrays: Mapping[str, AnyArray], label: str) -> None:
+def _write_torch(file: BinaryIO, arrays: Mapping[str, AnyArray], texts: Mapping[str, str]) -> None:
     import torch
 
     # torch warns of arrays that it could write to by accident, such as memory-mapped ones.
@@ -121,7 +123,7 @@ def _write_torch(file: BinaryIO, arrays: Mapping[str, AnyArray], label: str) -> 
         name: torch.from_numpy(values if values.flags.writeable else values.copy()) for name, values in arrays.items()
     }
     try:
-        torch.save({**tensors, _LABEL: label}, file)
+        torch.save({**tensors, **texts}, file)
     except RuntimeError as error:
         # After a failed write torch still tries to end the archive, and fails again with an error of its own.
         if isinstance(error.__context__, OSError):
@@ -129,14 +131,7 @@ def _write_torch(file: BinaryIO, arrays: Mapping[str, AnyArray], label: str) -> 
         raise
 
 
-def _write_safetensors(file: BinaryIO, arrays: Mapping[str, AnyArray], label: str) -> None:
-    write_safetensors(file, arrays, {_LABEL: label})
-
-
-_WRITERS: dict[str, Callable[[BinaryIO, Mapping[str, AnyArray], str], None]] = {
-    ".pt": _write_torch,
-    ".safetensors": _write_safetensors,
-}
+_WRITERS = {".pt": _write_torch, ".safetensors": write_safetensors}
 
 
 def recognises(file: CheckpointFile) -> bool:
@@ -153,8 +148,8 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     own, link = _read_label(file.text(_LABEL) or "")
     numeric = _NUMERIC if own.numeric else ()
     weights = claim(file.weights.tensors, (*_NEEDED, *numeric), (_COUNTS, _VOCABULARY))
-    embeddings = _values(weights, "embeddings", np.float32)
-    bias = _values(weights, "bias", np.float32)
+    embeddings = _values(weights, "embeddings")
+    bias = _values(weights, "bias")
     if embeddings.ndim != 2 or bias.shape != ():
         raise CheckpointError(
             f"embeddings have shape {embeddings.shape} and bias {bias.shape}, expected (categories, dim) and ()"
@@ -162,12 +157,12 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     return FMCheckpoint(
         schema=_renamed(own, given.fields, len(embeddings)),
         bias=float(bias),
-        linear=_values(weights, "linear", np.float32),
+        linear=_values(weights, "linear"),
         embeddings=embeddings,
         link=link,
-        counts=_values(weights, _COUNTS, np.int64) if _COUNTS in weights else None,
-        numeric=NumericWeights(*(_values(weights, key, np.float32) for key in numeric)) if numeric else None,  # type: ignore[arg-type]
-        vocabulary=_vocabulary(_values(weights, _VOCABULARY, np.uint8)) if _VOCABULARY in weights else None,
+        counts=_values(weights, _COUNTS) if _COUNTS in weights else None,
+        numeric=NumericWeights(*(_values(weights, key) for key in numeric)) if numeric else None,  # type: ignore[arg-type]
+        vocabulary=_vocabulary(_values(weights, _VOCABULARY)) if _VOCABULARY in weights else None,
     )
 
 
@@ -221,8 +216,8 @@ def _fields(pairs: list[tuple[object, object]]) -> Schema:
         raise CheckpointError(f"its description makes no sense: {error}") from error
 
 
-def _values(weights: Mapping[str, Tensor], key: str, dtype: type[np.generic]) -> AnyArray:
+def _values(weights: Mapping[str, Tensor], key: str) -> AnyArray:
     values = weights[key].read()
-    if values.dtype != dtype:
-        raise CheckpointError(f"{key!r} has type {values.dtype}, expected {np.dtype(dtype)}")
+    if values.dtype != _dtype(key):
+        raise CheckpointError(f"{key!r} has type {values.dtype}, expected {_dtype(key)}")
     return values
