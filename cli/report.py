@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from .options import ForceOption, shown
-
-if TYPE_CHECKING:
-    from fmcompress.reporting import Report
-
+from .options import ForceOption
 
 Format = Literal["text", "json", "markdown", "html", "github"]
 
@@ -45,10 +41,8 @@ def report(
 
     The memory report: its parts, its fields, and the accounting of the paper.
     """
-    from fmcompress.reporting import report as make_report
-
     _check(artifact, format_, card=card, curve=curve, output=output, force=force)
-    text = _text(make_report(artifact), artifact.name, format_, card=card, curve=curve)
+    text = _text(artifact, format_, card=card, curve=curve)
     if output is not None:
         _write(text, output, force=force)
     elif format_ == "html":
@@ -73,14 +67,15 @@ def _check(
         check_writable(output, force=force)
 
 
-def _text(report: Report, name: str, format_: Format, *, card: bool, curve: Path | None) -> str:
-    if card:
-        return report.to_card(name=name)
-    if format_ == "html":
-        from fmcompress.reporting.curve_file import read_curve
+def _text(artifact: Path, format_: Format, *, card: bool, curve: Path | None) -> str:
+    from fmcompress.reporting import report as make_report
+    from fmcompress.reporting.curve import read_curve
+    from fmcompress.reporting.formats import FORMATS
+    from fmcompress.reporting.sections import Options
 
-        return report.to_html(name=name, curve=read_curve(curve) if curve else None)
-    return report.to_github(name=name) if format_ == "github" else shown(report, format_)
+    found = make_report(artifact)
+    options = Options(name=artifact.name, curve=None if curve is None else read_curve(curve))
+    return FORMATS["card" if card else format_](found, options)
 
 
 def _write(text: str, path: Path, *, force: bool) -> None:

@@ -42,6 +42,7 @@ PACKAGES = (
         "torch", "torch", "train and quantize", "a hostile checkpoint may run code in it: weights_only has known holes"
     ),
     Package("typer", None, "all commands"),
+    Package("jinja2", "jinja2", "report --format html"),
 )
 
 # Extras that a command can do without: distribution, extra, what it is for.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-MODULES = ("numpy", "scipy", "sklearn", "pyarrow", "safetensors", "threadpoolctl", "torch", "faiss")
+MODULES = ("numpy", "scipy", "sklearn", "pyarrow", "safetensors", "threadpoolctl", "jinja2", "torch", "faiss")
 """What is imported, in this order."""
 
 _MARK = "fmcompress-probe "

@@ -12,8 +12,8 @@ from fmcompress.errors import UsageError
 from fmcompress.gates.gate import Limit, parse_limits
 from fmcompress.gates.judging import judge
 from fmcompress.gates.measuring import Measured, Measuring
-from fmcompress.gates.verdict import Verdict
 from fmcompress.progress import SILENT, Progress
+from fmcompress.reporting.verdict import Verdict
 from fmcompress.serve.compressed_fm import load
 
 if TYPE_CHECKING:

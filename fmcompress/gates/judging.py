@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from fmcompress.gates.gate import Gate, Limit
 from fmcompress.gates.measuring import Measured
-from fmcompress.gates.verdict import Check
+from fmcompress.reporting.verdict import Check
 
 _NOISE = Fraction(1, 10**12)
 """Scores are sums of many rounded numbers: differences below this are none. Bytes are exact."""

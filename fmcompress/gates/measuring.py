@@ -12,8 +12,8 @@ from fmcompress.artifact import PackedFM
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import FMCompressError
 from fmcompress.gates.gate import Figure
-from fmcompress.gates.verdict import JudgedModel
 from fmcompress.progress import Progress
+from fmcompress.reporting.verdict import JudgedModel
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.predictors import Model

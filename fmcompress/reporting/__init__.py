@@ -1,6 +1,6 @@
 """Memory reports of artifacts: from the header alone, without torch and faiss."""
 
-from fmcompress.reporting.fields import FieldReport
 from fmcompress.reporting.report import Report, report
+from fmcompress.reporting.report_data import FieldReport
 
 __all__ = ["FieldReport", "Report", "report"]

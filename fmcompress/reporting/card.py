@@ -7,8 +7,13 @@ import math
 import shlex
 from collections.abc import Iterator
 
-from fmcompress.reporting.render import (
+from fmcompress.reporting.document import facts_table, markdown_text
+from fmcompress.reporting.report_data import ReportData
+from fmcompress.reporting.sections import (
     LONGEST_NAME,
+    TOP,
+    Options,
+    facts,
     fields_table,
     largest,
     left_out,
@@ -16,32 +21,25 @@ from fmcompress.reporting.render import (
     quality_tables,
     rises,
     scores,
-    source,
     times_smaller,
 )
-from fmcompress.reporting.report import TOP, Report
-from fmcompress.reporting.table import Table, markdown_table, markdown_text
 from fmcompress.sizes import format_size
 from fmcompress.text import printable, shortened
 
 _TAGS = ("fmcompress", "factorization-machine", "click-through-rate", "model-compression", "product-quantization")
 _METRICS = {"auc": "roc_auc", "logloss": "log_loss", "rmse": "rmse"}
-_CATEGORIES, _NUMBERS = "0", "0.0"
+_MADE = ("method", "source", "link", "embedding size", "made with")
+"""Facts that tell how it was made."""
+
 _LONGEST = 200
 
 
-def to_card(report: Report, *, name: str) -> str:
-    """Return a model card.
-
-    Args:
-        report: the report of the artifact.
-        name: its file name.
-    """
-    sections = [_front_matter(report, name), *_body(report, name)]
-    return "\n\n".join(sections) + "\n"
+def to_card(report: ReportData, options: Options) -> str:
+    """Return a model card, under the artifact's file name."""
+    return "\n\n".join([_front_matter(report, options.name), *_body(report, options.name)]) + "\n"
 
 
-def _front_matter(report: Report, name: str) -> str:
+def _front_matter(report: ReportData, name: str) -> str:
     """Return the metadata: YAML in which all texts are quoted as JSON quotes them, which YAML understands."""
     task = "tabular-regression" if report.regression else "tabular-classification"
     tags = [f"  - {tag}" for tag in _TAGS]
@@ -52,7 +50,7 @@ def _front_matter(report: Report, name: str) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
-def _index(report: Report, name: str, task: str, measured: list[tuple[str, str, float]]) -> Iterator[str]:
+def _index(report: ReportData, name: str, task: str, measured: list[tuple[str, str, float]]) -> Iterator[str]:
     """Yield the lines that tell the scores to machines."""
     yield "model-index:"
     yield f"  - name: {_quoted(name)}"
@@ -69,7 +67,7 @@ def _index(report: Report, name: str, task: str, measured: list[tuple[str, str, 
         yield f"            value: {value!r}"
 
 
-def _measured(report: Report) -> Iterator[tuple[str, str, float]]:
+def _measured(report: ReportData) -> Iterator[tuple[str, str, float]]:
     """Yield the scores of the artifact: names for machines and for people, and the figures."""
     found = report.quality.get("artifact")
     for score, label in scores(report).items():
@@ -82,8 +80,9 @@ def _quoted(text: str) -> str:
     return json.dumps(shortened(text, _LONGEST), ensure_ascii=False)
 
 
-def _body(report: Report, name: str) -> Iterator[str]:
+def _body(report: ReportData, name: str) -> Iterator[str]:
     shown, left = largest(report.fields, TOP)
+    known = dict(facts(report))
     predicts = "numbers" if report.regression else "probabilities"
     yield f"# {_text(name)}"
     yield (
@@ -91,22 +90,22 @@ def _body(report: Report, name: str) -> Iterator[str]:
         f"{times_smaller(report)} than its weights in fp32."
     )
     yield "## Size"
-    yield markdown_table(Table(("", ""), _sizes(report), left=2))
-    yield markdown_table(parts_table(report))
+    yield facts_table(_sizes(report)).markdown()
+    yield parts_table(report).markdown()
     yield "## Quality"
     yield from _quality(report)
     yield "## How to use it"
     yield from _use(report, name)
     yield "## Fields"
-    yield markdown_table(fields_table(shown, longest=LONGEST_NAME))
+    yield fields_table(shown, longest=LONGEST_NAME).markdown()
     yield from [left_out(left)] if left else []
     yield "## How it was made"
-    yield markdown_table(Table(("", ""), _making(report), left=2))
+    yield facts_table([(name, known[name]) for name in _MADE]).markdown()
     yield "## Limits"
     yield _limits(report)
 
 
-def _sizes(report: Report) -> list[tuple[str, str]]:
+def _sizes(report: ReportData) -> list[tuple[str, str]]:
     return [
         ("file", format_size(report.file_bytes)),
         ("budget", format_size(report.budget_bytes)),
@@ -116,26 +115,26 @@ def _sizes(report: Report) -> list[tuple[str, str]]:
     ]
 
 
-def _quality(report: Report) -> Iterator[str]:
-    yield from map(markdown_table, quality_tables(report))
+def _quality(report: ReportData) -> Iterator[str]:
+    yield from (table.markdown() for table in quality_tables(report))
     loss = "half the squared error" if report.regression else "LogLoss"
     yield f"Rise of {loss} against the checkpoint: {rises(report)}."
     if not report.quality:
         yield "It was made without data, so nothing was measured: `fmcompress evaluate` measures it on yours."
 
 
-def _use(report: Report, name: str) -> Iterator[str]:
+def _use(report: ReportData, name: str) -> Iterator[str]:
     """Yield how the file is used, on the command line and in Python."""
     categories = [field.name for kind in ("categorical", "shared") for field in report.fields if field.kind == kind]
-    numbers = [field.name for field in report.fields if field.kind in ("numeric", "linear")]
+    numbers = [field.name for field in report.fields if field.numeric]
     file = shortened(name, _LONGEST)
     command = f"fmcompress score {shlex.quote(file)} rows.parquet -o scores.parquet"
-    arguments = f"ids, {_rows_of(numbers, _NUMBERS)}" if numbers else "ids"
+    arguments = f"ids, {_rows_of(numbers, '0.0')}" if numbers else "ids"
     code = [
         "import fmcompress as fc",
         "",
         f"model = fc.load({json.dumps(file, ensure_ascii=False)})",
-        f"ids = {_rows_of(categories, _CATEGORIES)}  # a row of category ids, -1 where one is missing",
+        f"ids = {_rows_of(categories, '0')}  # a row of category ids, -1 where one is missing",
         f"predictions = model.predict({arguments})",
     ]
     yield "On the command line, for a file with a column for each field:"
@@ -160,17 +159,7 @@ def _block(language: str, *lines: str) -> str:
     return "\n".join([f"```{language}", *map(printable, lines), "```"])
 
 
-def _making(report: Report) -> list[tuple[str, str]]:
-    return [
-        ("method", f"{report.method}, seed {report.seed}"),
-        ("source", source(report)),
-        ("link", report.link),
-        ("embedding size", str(report.dim)),
-        ("made with", ", ".join(f"{library} {version}" for library, version in sorted(report.libraries.items()))),
-    ]
-
-
-def _limits(report: Report) -> str:
+def _limits(report: ReportData) -> str:
     parts = [
         "- It predicts what its factorization machine predicts, up to the errors above, and has that model's biases.",
         "- Ids that the model was not trained on are refused; `--oov zero` lets them contribute nothing.",

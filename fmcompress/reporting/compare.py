@@ -19,8 +19,8 @@ from fmcompress.reporting.comparison import (
     PartChange,
     SettingChange,
 )
-from fmcompress.reporting.fields import FieldReport
-from fmcompress.reporting.report import PARTS, Report, report
+from fmcompress.reporting.report import report
+from fmcompress.reporting.report_data import PARTS, FieldReport, ReportData
 from fmcompress.serve.compressed_fm import CompressedFM, load
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _identical(models: tuple[CompressedFM, CompressedFM]) -> bool:
     return old == new
 
 
-def _parts(old: Report, new: Report) -> Iterator[PartChange]:
+def _parts(old: ReportData, new: ReportData) -> Iterator[PartChange]:
     for key, name in PARTS.items():
         part = PartChange(name, old.parts[key], new.parts[key])
         if part.old_bytes or part.new_bytes:
@@ -122,7 +122,7 @@ def _parts(old: Report, new: Report) -> Iterator[PartChange]:
     yield PartChange("total", old.file_bytes, new.file_bytes)
 
 
-def _settings(old: Report, new: Report) -> Iterator[SettingChange]:
+def _settings(old: ReportData, new: ReportData) -> Iterator[SettingChange]:
     for name in _SETTINGS:
         texts = [_setting(getattr(each, name)) for each in (old, new)]
         if texts[0] != texts[1]:
@@ -138,7 +138,7 @@ def _setting(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _fields(models: tuple[CompressedFM, CompressedFM], old: Report, new: Report) -> Iterator[FieldChange]:
+def _fields(models: tuple[CompressedFM, CompressedFM], old: ReportData, new: ReportData) -> Iterator[FieldChange]:
     before, now = ({field.name: field for field in each.fields} for each in (old, new))
     stored = [stored_pieces(model) for model in models]
     for name in [*now, *(name for name in before if name not in now)]:
@@ -153,13 +153,8 @@ def _fields(models: tuple[CompressedFM, CompressedFM], old: Report, new: Report)
 
 
 def _changes(old: FieldReport, new: FieldReport) -> Iterator[Change]:
-    looks: tuple[tuple[Change, str], ...] = (
-        ("kind", "kind"),
-        ("cardinality", "cardinality"),
-        ("pad", "pad"),
-        ("table", "table"),
-    )
-    yield from (change for change, name in looks if getattr(old, name) != getattr(new, name))
+    looks: tuple[Change, ...] = ("kind", "cardinality", "pad", "table")
+    yield from (name for name in looks if getattr(old, name) != getattr(new, name))
     if _stored_as(old) != _stored_as(new):
         yield "quantizer"
 

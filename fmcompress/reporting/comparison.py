@@ -1,18 +1,46 @@
-"""What changed from one artifact to another, as data."""
+"""What changed from one artifact to another, as data, text, Markdown and JSON."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from fmcompress.reporting.fields import FieldReport
-from fmcompress.reporting.report import TOP, Report
+from fmcompress.reporting.document import (
+    NOTHING,
+    Block,
+    Paragraph,
+    Table,
+    json_document,
+    markdown_document,
+    plain_document,
+)
+from fmcompress.reporting.report_data import FieldReport, ReportData
+from fmcompress.reporting.sections import LONGEST_NAME, TOP, categories, limited
+from fmcompress.sizes import format_size
+from fmcompress.text import shortened
 
 if TYPE_CHECKING:
+    from fmcompress.artifact import Quality
     from fmcompress.evaluation.scores import Scores
 
 Change = Literal["added", "removed", "kind", "cardinality", "pad", "table", "quantizer", "weights"]
 """What is another at a field; ``weights`` only where all the rest is the same."""
+
+_WORDS = {
+    "added": "added",
+    "removed": "removed",
+    "kind": "another kind",
+    "cardinality": "resized",
+    "pad": "another PAD",
+    "table": "another table",
+    "quantizer": "re-quantized",
+    "weights": "other weights",
+}
+_SETTING_NAMES = {"dim": "embedding size", "libraries": "made with"}
+_SCORES = {"auc": ("AUC", ".5f"), "logloss": ("LogLoss", ".5f"), "rmse": ("RMSE", ".6g")}
+"""Scores, what they are called, and the digits that they have."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +54,7 @@ class ComparedArtifact:
     """
 
     name: str
-    report: Report
+    report: ReportData
     scores: Scores | None
 
 
@@ -134,25 +162,116 @@ class Comparison:
 
     def to_json(self) -> str:
         """Return the comparison as JSON."""
-        from fmcompress.reporting.schema import json_document
-
         return json_document("compare", self.to_dict())
 
     def to_text(self) -> str:
         """Return the comparison as plain text, with every field that changed."""
-        from fmcompress.reporting.compare_text import to_text
-
-        return to_text(self)
+        return plain_document(self._blocks(self.changed_fields, None)) + "\n"
 
     def to_markdown(self, *, top: int | None = TOP) -> str:
         """Return the comparison as Markdown, with the ``top`` fields that changed most; None shows all."""
-        from fmcompress.reporting.compare_text import to_markdown
+        shown = self.changed_fields
+        if top is not None and len(shown) > top:
+            shown = tuple(sorted(shown, key=lambda field: -abs(field.bytes_change))[:top])
+        return markdown_document(self._blocks(shown, LONGEST_NAME), "Comparison") + "\n"
 
-        return to_markdown(self, top=top)
+    def _blocks(self, shown: Sequence[FieldChange], longest: int | None) -> Iterator[Block]:
+        """Yield sentences and tables, with the fields that are shown, and names of at most so many characters."""
+        yield from (Paragraph([sentence]) for sentence in self._sentences())
+        if self.identical:
+            return
+        yield Table(("part", "old", "new", "Δ bytes", "Δ"), [_part(part) for part in self.parts])
+        if self.settings:
+            yield Table(("setting", "old", "new"), [_setting(setting) for setting in self.settings], left=3)
+        kept = [each.report.quality.get("artifact") for each in (self.old, self.new)]
+        scores = [*_scores("validation data", *kept), *_scores("the data given", self.old.scores, self.new.scores)]
+        if scores:
+            yield Table(("quality", "old", "new", "Δ"), scores)
+        if shown:
+            head = ("field", "change", "embedding", "linear", "categories", "bytes", "Δ bytes", "error")
+            yield Table(head, [_field(field, longest) for field in shown], left=4)
+        yield from (Paragraph([sentence]) for sentence in self._rest(shown))
+
+    def _sentences(self) -> Iterator[str]:
+        old, new = (shortened(each.name, LONGEST_NAME) for each in (self.old, self.new))
+        was, is_now = (format_size(each.report.file_bytes) for each in (self.old, self.new))
+        change = self.bytes_change
+        if self.identical:
+            yield f"{new} is {old}, byte for byte: {is_now}."
+        elif change == 0:
+            yield f"{new} is as large as {old}: {is_now}."
+        else:
+            amount = f"{abs(change):,} bytes ({abs(change) / self.old.report.file_bytes:.1%})"
+            yield f"{new} is {amount} {'larger' if change > 0 else 'smaller'} than {old}: {was} became {is_now}."
+        if self.vocabulary_changed:
+            yield "Its vocabulary is another."
+
+    def _rest(self, shown: Sequence[FieldChange]) -> Iterator[str]:
+        """Yield what there is to say of the fields that are not in the table."""
+        names = {field.name for field in shown}
+        hidden = [field for field in self.changed_fields if field.name not in names]
+        if hidden:
+            change = sum(field.bytes_change for field in hidden)
+            plural = "" if len(hidden) == 1 else "s"
+            yield f"and {len(hidden):,} more field{plural} that changed, {_more(change)} bytes"
+        left = [field.new.bytes for field in self.fields if not field.changes and field.new is not None]
+        if left:
+            fields = "field is" if len(left) == 1 else "fields are"
+            yield f"{len(left):,} {fields} the same in every byte, {sum(left):,} bytes"
 
 
 def _summary(artifact: ComparedArtifact) -> dict[str, Any]:
     """Return what there is to know of one artifact, but for its fields."""
-    found = artifact.report.to_dict()
+    found = asdict(artifact.report)
     del found["fields"]
     return {"name": artifact.name, **found, "scores": artifact.scores and asdict(artifact.scores)}
+
+
+def _part(part: PartChange) -> tuple[str, ...]:
+    change = part.bytes_change
+    share = f"{change / part.old_bytes:+.1%}" if part.old_bytes else NOTHING
+    return (part.name, f"{part.old_bytes:,}", f"{part.new_bytes:,}", _more(change), share)
+
+
+def _setting(setting: SettingChange) -> tuple[str, ...]:
+    if setting.name == "budget_bytes":
+        return ("budget", *(f"{int(size):,} bytes" for size in (setting.old, setting.new)))
+    return (_SETTING_NAMES.get(setting.name, setting.name), setting.old, setting.new)
+
+
+def _scores(where: str, old: Quality | Scores | None, new: Quality | Scores | None) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of the scores that exist before or now."""
+    counts = dict.fromkeys(f"{each.rows:,}" for each in (old, new) if each)
+    for score, (label, digits) in _SCORES.items():
+        was, is_now = (getattr(each, score, math.nan) for each in (old, new))
+        if not math.isfinite(was) and not math.isfinite(is_now):
+            continue
+        rise = is_now - was
+        yield (
+            f"{label}, {' and '.join(counts)} rows of {where}",
+            *(f"{value:{digits}}" if math.isfinite(value) else NOTHING for value in (was, is_now)),
+            f"{rise:+{digits}}" if math.isfinite(rise) else NOTHING,
+        )
+
+
+def _field(field: FieldChange, longest: int | None) -> tuple[str, ...]:
+    looks: tuple[Callable[[FieldReport], str], ...] = (
+        lambda part: part.quantizer if part.table is None else f"table of {limited(part.table, longest)}",
+        lambda part: part.linear_quantizer,
+        categories,
+        lambda part: f"{part.bytes:,}",
+    )
+    cells = [_both(field, look) for look in looks]
+    changes = ", ".join(_WORDS[change] for change in field.changes)
+    error = _both(field, lambda part: f"{part.error:.1e}")
+    return (limited(field.name, longest), changes, *cells, _more(field.bytes_change), error)
+
+
+def _both(field: FieldChange, look: Callable[[FieldReport], str]) -> str:
+    """Return what something was and what it is, or once where that is the same."""
+    texts = [look(part) for part in (field.old, field.new) if part is not None]
+    return " → ".join(dict.fromkeys(texts))
+
+
+def _more(change: int) -> str:
+    return f"{change:+,}" if change else "0"

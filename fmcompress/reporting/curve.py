@@ -1,28 +1,41 @@
-"""The size-quality curve of a checkpoint, as data, text, JSON and Markdown."""
+"""The size-quality curve of a checkpoint: as data, as text, Markdown and JSON, and read from its JSON again."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
 
 from fmcompress.artifact import Quality
-from fmcompress.reporting.schema import json_document
-from fmcompress.reporting.table import Table, markdown_table, plain_table
+from fmcompress.errors import UsageError
+from fmcompress.reporting.document import (
+    Block,
+    Paragraph,
+    Table,
+    json_document,
+    markdown_document,
+    plain_document,
+)
 
 MeasuredOn = Literal["test", "validation"]
 """The rows that figures of quality are of."""
 
-_NOTHING = "-"
+PROBABILITIES = {"auc": "AUC", "logloss": "LogLoss"}
+NUMBERS = {"rmse": "RMSE"}
+"""Scores of models that predict probabilities or numbers, and what they are called."""
 
-_PROBABILITIES = {"auc": "AUC", "logloss": "LogLoss"}
-_NUMBERS = {"rmse": "RMSE"}
+Value = TypeVar("Value")
+
+_NOTHING = "-"
+_HINT = "fmcompress sweep … --format json > curve.json writes one"
 
 
 def scores_of(quality: Quality | None) -> Mapping[str, str]:
     """Return the scores that a model is measured by, and what they are called: of a regression the RMSE."""
-    return _NUMBERS if quality is not None and quality.regression else _PROBABILITIES
+    return NUMBERS if quality is not None and quality.regression else PROBABILITIES
 
 
 @dataclass(frozen=True)
@@ -106,11 +119,11 @@ class Curve:
 
     def to_text(self) -> str:
         """Return the curve as plain text."""
-        return f"{plain_table(self.table())}\n\n{self.caption()}"
+        return plain_document(self._blocks())
 
     def to_markdown(self) -> str:
         """Return the curve as Markdown."""
-        return f"{markdown_table(self.table())}\n\n{self.caption()}"
+        return markdown_document(self._blocks())
 
     def table(self) -> Table:
         """Return the curve as a table."""
@@ -149,6 +162,9 @@ class Curve:
         names = dict.fromkeys(point.baseline or point.name for point in self.points)
         return {name: found for name in names if (found := [p for p in points if (p.baseline or p.name) == name])}
 
+    def _blocks(self) -> list[Block]:
+        return [self.table(), Paragraph([self.caption()])]
+
     def _entry(self, point: CurvePoint) -> dict[str, Any]:
         change = self._change(point.quality)
         return {
@@ -167,13 +183,8 @@ class Curve:
         }
 
     def _scores(self, quality: Quality | None) -> dict[str, Any]:
-        return {
-            "auc": quality and quality.auc,
-            "logloss": quality and quality.logloss,
-            "rmse": quality and quality.rmse,
-            "rows": quality and quality.rows,
-            "measured_on": quality and self.measured_on,
-        }
+        found = {name: quality and getattr(quality, name) for name in ("auc", "logloss", "rmse", "rows")}
+        return {**found, "measured_on": quality and self.measured_on}
 
     def _ratio(self, point: CurvePoint) -> float | None:
         return None if point.file_bytes is None else self.checkpoint.fp32_bytes / point.file_bytes
@@ -188,16 +199,15 @@ class Curve:
         )
 
     def _row(self, point: CurvePoint) -> tuple[str, ...]:
-        ratio = self._ratio(point)
         least = point.smallest_bytes
         name = point.name if point.baseline is None else f"{point.baseline}: {point.name}"
         return (
             name if least is None else f"{name}: too small, the least is {least:,} bytes",
-            _NOTHING if point.budget_bytes is None else f"{point.budget_bytes:,}",
-            _NOTHING if point.file_bytes is None else f"{point.file_bytes:,}",
-            _NOTHING if ratio is None else f"{ratio:.2f}",
+            _cell(point.budget_bytes, ","),
+            _cell(point.file_bytes, ","),
+            _cell(self._ratio(point), ".2f"),
             *self._cells(point.quality),
-            _NOTHING if point.predicted_rise is None else f"{point.predicted_rise:+.5f}",
+            _cell(point.predicted_rise, "+.5f"),
             f"{point.seconds:.1f}",
         )
 
@@ -208,13 +218,94 @@ class Curve:
         change = self._change(quality)
         if quality is None or change is None:
             return (_NOTHING,) * 2 * len(self._measured_by)
-        pairs = [(getattr(quality, score), getattr(change, score)) for score in self._measured_by]
-        return tuple(cell for figure, moved in pairs for cell in (f"{figure:.5f}", f"{moved:+.5f}"))
+        return tuple(
+            f"{getattr(each, score):{digits}}"
+            for score in self._measured_by
+            for each, digits in ((quality, ".5f"), (change, "+.5f"))
+        )
 
     @property
     def _measured_by(self) -> Mapping[str, str]:
         return scores_of(self.checkpoint.quality)
 
 
+def read_curve(path: str | Path) -> Curve:
+    """Read a curve from the JSON that ``sweep`` writes.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no curve.
+    """
+    try:
+        return _parsed(json.loads(Path(path).read_bytes().decode()))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}", hint=_HINT) from error
+    except KeyError as error:
+        wrong = f"there is no {error.args[0]}"
+    except (TypeError, OverflowError):
+        wrong = "it has another form"
+    except (ValueError, RecursionError) as error:
+        wrong = str(error)[:100]
+    raise UsageError(f"{path} is no curve of fmcompress: {wrong}", hint=_HINT)
+
+
+def _parsed(found: Any) -> Curve:
+    """Return a curve from plain data; the inverse of ``Curve.to_json``, but for what rounding took."""
+    source = found["checkpoint"]
+    measured_on = source["measured_on"]
+    if measured_on not in (None, *get_args(MeasuredOn)):
+        raise ValueError(f"measured on {measured_on!r}")
+    checkpoint = CurveSource(_text(source, "name"), _positive(source, "fp32_bytes"), _quality(source))
+    if (checkpoint.quality is None) != (measured_on is None):
+        raise ValueError("rows and what they are of do not fit together")
+    return Curve(checkpoint, tuple(map(_point, found["points"])), measured_on)
+
+
+def _point(found: Any) -> CurvePoint:
+    return CurvePoint(
+        name=_text(found, "name"),
+        baseline=_known(_text, found, "baseline"),
+        budget_bytes=_known(_positive, found, "budget_bytes"),
+        file_bytes=_known(_positive, found, "file_bytes"),
+        quality=_quality(found),
+        predicted_rise=_known(_number, found, "predicted_rise"),
+        seconds=_number(found, "seconds"),
+        smallest_bytes=_known(_positive, found, "smallest_bytes"),
+    )
+
+
+def _quality(found: Any) -> Quality | None:
+    rows = _known(_positive, found, "rows")
+    if rows is None:
+        return None
+    scores = [_known(_number, found, name) for name in ("auc", "logloss", "rmse")]
+    return Quality(rows, *(math.nan if score is None else score for score in scores))
+
+
+def _known(kind: Callable[[Any, str], Value], found: Any, key: str) -> Value | None:
+    return None if found[key] is None else kind(found, key)
+
+
+def _text(found: Any, key: str) -> str:
+    if not isinstance(found[key], str):
+        raise ValueError(f"{key} is no text")
+    return str(found[key])
+
+
+def _positive(found: Any, key: str) -> int:
+    if type(found[key]) is not int or not 0 < found[key] < 2**63:
+        raise ValueError(f"{key} is no positive whole number")
+    return int(found[key])
+
+
+def _number(found: Any, key: str) -> float:
+    if type(found[key]) not in (int, float) or not math.isfinite(found[key]):
+        raise ValueError(f"{key} is no number")
+    return float(found[key])
+
+
 def _score(name: str) -> Callable[[CurvePoint], float | None]:
     return lambda point: None if point.quality is None else getattr(point.quality, name)
+
+
+def _cell(figure: float | None, digits: str) -> str:
+    return _NOTHING if figure is None else f"{figure:{digits}}"

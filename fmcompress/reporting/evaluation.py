@@ -1,4 +1,4 @@
-"""Scores of several models side by side, as text, JSON and Markdown."""
+"""Scores of several models side by side, as data, text, JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from fmcompress.evaluation.scores import Scores
-from fmcompress.reporting.schema import json_document
-from fmcompress.reporting.table import Table, markdown_table, plain_table
+from fmcompress.reporting.document import Table, json_document
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class EvaluatedModel:
     @classmethod
     def of(cls, name: str, size_bytes: int, scores: Scores) -> EvaluatedModel:
         """Return the scores of a model with its name and size."""
-        return cls(name, scores.rows, scores.auc, scores.logloss, scores.calibration, scores.rmse, size_bytes)
+        return cls(name, **asdict(scores), bytes=size_bytes)
 
 
 Column = tuple[str, Callable[[EvaluatedModel], str]]
@@ -55,11 +54,11 @@ class Evaluation:
 
     def to_text(self) -> str:
         """Return the scores as plain text."""
-        return plain_table(self._table())
+        return self._table().plain()
 
     def to_markdown(self) -> str:
         """Return the scores as Markdown."""
-        return markdown_table(self._table())
+        return self._table().markdown()
 
     def _table(self) -> Table:
         """Return the figures that there are: those of probabilities, of regressions, or both."""
@@ -68,18 +67,17 @@ class Evaluation:
             ("model", lambda model: model.name),
             ("bytes", lambda model: f"{model.bytes:,}"),
             ("rows", lambda model: f"{model.rows:,}"),
-            *(self._columns_of_probabilities() if not all(regressions) else []),
-            *(self._with_difference("RMSE", lambda model: model.rmse) if any(regressions) else []),
         ]
+        if not all(regressions):
+            columns += [
+                *self._with_difference("AUC", lambda model: model.auc),
+                *self._with_difference("LogLoss", lambda model: model.logloss),
+                ("calibration", lambda model: f"{model.calibration:.4f}"),
+            ]
+        if any(regressions):
+            columns += self._with_difference("RMSE", lambda model: model.rmse)
         rows = [tuple(show(model) for _, show in columns) for model in self.models]
         return Table(tuple(title for title, _ in columns), rows)
-
-    def _columns_of_probabilities(self) -> list[Column]:
-        return [
-            *self._with_difference("AUC", lambda model: model.auc),
-            *self._with_difference("LogLoss", lambda model: model.logloss),
-            ("calibration", lambda model: f"{model.calibration:.4f}"),
-        ]
 
     def _with_difference(self, title: str, figure: Callable[[EvaluatedModel], float]) -> list[Column]:
         """Return a figure, and its difference to that of the first model."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from fmcompress.checkpoints.inspection import InspectedField, Inspection
-from fmcompress.reporting.schema import json_document
-from fmcompress.reporting.table import Table, markdown_table, plain_table
+from fmcompress.reporting.document import (
+    NOTHING,
+    Block,
+    Table,
+    facts_table,
+    json_document,
+    markdown_document,
+    plain_document,
+)
 from fmcompress.sizes import format_size
-from fmcompress.text import printable
-
-_NONE = "–"
 
 
 def to_json(found: Inspection) -> str:
@@ -20,19 +24,16 @@ def to_json(found: Inspection) -> str:
 
 def to_text(found: Inspection) -> str:
     """Return what a checkpoint holds as plain text."""
-    facts = _facts(found)
-    width = max(len(name) for name, _ in facts)
-    lines = [f"{name.ljust(width)}  {printable(value)}" for name, value in facts]
-    return "\n".join([*lines, "", plain_table(_fields(found))])
+    return plain_document(_blocks(found))
 
 
 def to_markdown(found: Inspection) -> str:
     """Return what a checkpoint holds as Markdown."""
-    return "\n\n".join([markdown_table(Table(("", ""), _facts(found), left=2)), markdown_table(_fields(found))])
+    return markdown_document(_blocks(found))
 
 
-def _facts(found: Inspection) -> list[tuple[str, str]]:
-    return [
+def _blocks(found: Inspection) -> list[Block]:
+    facts = [
         ("tool", found.tool),
         ("file", f"{found.name}, {format_size(found.file_bytes)}, SHA-256 {found.sha256}"),
         ("fields", f"{len(found.fields)}, with {found.categories:,} categories"),
@@ -42,6 +43,8 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
         ("vocabulary", _vocabulary(found)),
         ("counts", "yes" if found.counts else "no: without --train all categories count the same"),
     ]
+    head = ("field", "kind", "categories", "PAD", "tokens", "unknown token", "null")
+    return [facts_table(facts), Table(head, [_row(field) for field in found.fields], left=2)]
 
 
 def _vocabulary(found: Inspection) -> str:
@@ -50,18 +53,13 @@ def _vocabulary(found: Inspection) -> str:
     return f"yes: {sum(field.tokens or 0 for field in found.fields if field.table is None):,} tokens"
 
 
-def _fields(found: Inspection) -> Table:
-    head = ("field", "kind", "categories", "PAD", "tokens", "unknown token", "null")
-    return Table(head, [_row(field) for field in found.fields], left=2)
-
-
 def _row(field: InspectedField) -> tuple[str, ...]:
     return (
         field.name,
         field.kind if field.table is None else f"shares {field.table}",
-        _NONE if field.cardinality is None else f"{field.cardinality:,}",
-        _NONE if field.pad is None else f"id {field.pad}",
-        _NONE if field.tokens is None else f"{field.tokens:,}",
-        _NONE if field.tokens is None else "error" if field.oov is None else f"id {field.oov}",
+        NOTHING if field.cardinality is None else f"{field.cardinality:,}",
+        NOTHING if field.pad is None else f"id {field.pad}",
+        NOTHING if field.tokens is None else f"{field.tokens:,}",
+        NOTHING if field.tokens is None else "error" if field.oov is None else f"id {field.oov}",
         "nothing" if field.null is None else f"id {field.null}",
     )

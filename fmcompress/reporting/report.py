@@ -1,45 +1,31 @@
-"""The memory report of an artifact, as data."""
+"""The memory report of an artifact as users have it: it shows itself in every format."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fmcompress.artifact import Header, PackedFM, Quality, read_artifact
 from fmcompress.artifact.header import BIAS_BYTES, tier_bytes
-from fmcompress.fm.links import parse_link
-from fmcompress.fm.quantizer import Quantizer
-from fmcompress.reporting.fields import FLOAT_BYTES, FieldReport, field_reports
-from fmcompress.reporting.paper import MIB, paper_params_mib
+from fmcompress.fm.quantizer import Quantizer, code_bits
+from fmcompress.reporting.curve import Curve
+from fmcompress.reporting.formats import FORMATS
+from fmcompress.reporting.report_data import FIELD_PARTS, FLOAT_BYTES, ReportData, field_reports
+from fmcompress.reporting.sections import TOP, Options
 from fmcompress.serve.compressed_fm import CompressedFM
 from fmcompress.serve.memory import resident_bytes
 
-if TYPE_CHECKING:
-    from fmcompress.reporting.curve import Curve
-
-TOP = 20
-"""Fields that Markdown and pictures show: the largest ones."""
-
-PARTS = {
-    "codes_bytes": "codes",
-    "codebook_bytes": "codebooks",
-    "raw_bytes": "raw embeddings",
-    "linear_bytes": "linear part and bias",
-    "numeric_bytes": "numeric fields",
-    "vocabulary_bytes": "vocabulary",
-    "header_bytes": "header",
-}
-"""Figures of the parts of a file, and what the parts are called."""
+MIB = 2**20
 
 _DECIMALS = 5
 """Of LogLoss, as it is written in the header: a difference of two has no more."""
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(ReportData):
     """The memory report of an artifact.
 
     Attributes:
@@ -75,66 +61,21 @@ class Report:
         source_linear_bytes: of source_fp32_bytes, the linear weights.
     """
 
-    file_bytes: int
-    budget_bytes: int
-    header_bytes: int
-    codes_bytes: int
-    codebook_bytes: int
-    raw_bytes: int
-    linear_bytes: int
-    source_fp32_bytes: int
-    ratio: float
-    bits_per_weight: float
-    resident_bytes: int
-    decoded_bytes: int
-    paper_params_mib: float
-    paper_fm_mib: float
-    dim: int
-    link: str
-    method: str
-    seed: int
-    source: tuple[str, ...]
-    libraries: dict[str, str]
-    quality: dict[str, Quality]
-    predicted_rise: float
-    measured_rise_untuned: float | None
-    measured_rise: float | None
-    fields: tuple[FieldReport, ...]
-    numeric_bytes: int = 0
-    vocabulary_bytes: int = 0
-    source_linear_bytes: int = 0
-
-    @property
-    def regression(self) -> bool:
-        """Whether predictions are numbers of any size, not probabilities."""
-        return parse_link(self.link).regression
-
-    @property
-    def parts(self) -> dict[str, int]:
-        """Bytes of the parts of the file, by the names of their figures; they add up to the file."""
-        return {name: getattr(self, name) for name in PARTS}
-
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain data, ready for JSON."""
         return asdict(self)
 
     def to_json(self) -> str:
         """Return the report as JSON."""
-        from fmcompress.reporting.render import to_json
-
-        return to_json(self)
+        return FORMATS["json"](self, Options())
 
     def to_markdown(self, *, top: int | None = TOP) -> str:
         """Return the report as Markdown, with the ``top`` largest fields; None shows all."""
-        from fmcompress.reporting.render import to_markdown
-
-        return to_markdown(self, top=top)
+        return FORMATS["markdown"](self, Options(top=top))
 
     def to_text(self) -> str:
         """Return the report as plain text."""
-        from fmcompress.reporting.render import to_text
-
-        return to_text(self)
+        return FORMATS["text"](self, Options())
 
     def to_html(self, *, name: str = "", curve: Curve | None = None) -> str:
         """Return the report as a page of HTML that needs nothing else: no network, no scripts.
@@ -143,9 +84,7 @@ class Report:
             name: what the artifact is called.
             curve: sizes and quality of the same model, for a picture.
         """
-        from fmcompress.reporting.page import to_html
-
-        return to_html(self, name=name, curve=curve)
+        return FORMATS["html"](self, Options(name=name, curve=curve))
 
     def to_github(self, *, name: str = "") -> str:
         """Return the report as a workflow command of GitHub, which shows it as an annotation.
@@ -153,9 +92,7 @@ class Report:
         Args:
             name: what the artifact is called.
         """
-        from fmcompress.reporting.render import to_github
-
-        return to_github(self, name=name)
+        return FORMATS["github"](self, Options(name=name))
 
     def to_card(self, *, name: str = "artifact.safetensors") -> str:
         """Return a model card: a README with a block of metadata, as model hubs take it.
@@ -163,9 +100,7 @@ class Report:
         Args:
             name: file name of the artifact.
         """
-        from fmcompress.reporting.card import to_card
-
-        return to_card(self, name=name)
+        return FORMATS["card"](self, Options(name=name))
 
 
 def report(artifact: str | Path | CompressedFM) -> Report:
@@ -181,15 +116,16 @@ def report(artifact: str | Path | CompressedFM) -> Report:
     header, file_bytes, origin = model.header, model.file_bytes, model.header.origin
     fields = tuple(field_reports(header, file_bytes))
     tables = [field for field in fields if field.kind == "categorical"]
+    codes, codebooks, raw, linear = (sum(getattr(field, part) for field in tables) for part in FIELD_PARTS)
     fp32_bytes = FLOAT_BYTES * header.schema.weights(header.dim)
     return Report(
         file_bytes=file_bytes,
         budget_bytes=origin.budget_bytes,
         header_bytes=header.header_bytes,
-        codes_bytes=sum(field.codes_bytes for field in tables),
-        codebook_bytes=sum(field.codebook_bytes for field in tables),
-        raw_bytes=sum(field.raw_bytes for field in tables),
-        linear_bytes=sum(field.linear_bytes for field in tables) + BIAS_BYTES,
+        codes_bytes=codes,
+        codebook_bytes=codebooks,
+        raw_bytes=raw,
+        linear_bytes=linear + BIAS_BYTES,
         source_fp32_bytes=fp32_bytes,
         ratio=fp32_bytes / file_bytes,
         bits_per_weight=8 * file_bytes / (fp32_bytes // FLOAT_BYTES + 1),
@@ -221,6 +157,24 @@ def _rise(quality: Mapping[str, Quality], name: str) -> float | None:
     if found.regression:
         return (found.rmse**2 - source.rmse**2) / 2
     return round(found.logloss - source.logloss, _DECIMALS)
+
+
+def paper_params_mib(cardinalities: Sequence[int], quantizers: Sequence[Quantizer], dim: int) -> float:
+    """Return memory as the paper counts it, to set it beside Table 2: "Params" (section 4.3), in MiB.
+
+    Floats take 32 bits, codes log2 K: raw embeddings l·4 bytes a row, a codebook K·l·4 bytes, codes D·log2 K bits a
+    row. The linear part and the bias are not counted.
+
+    Args:
+        cardinalities: categories of each field.
+        quantizers: how each field is stored.
+        dim: embedding size l.
+    """
+    total = 0.0
+    for cardinality, quantizer in zip(cardinalities, quantizers, strict=True):
+        total += FLOAT_BYTES * quantizer.embedding_values(cardinality, dim)
+        total += cardinality * sum(code_bits(k) for k in quantizer.codewords) / 8
+    return total / MIB
 
 
 def _paper_mib(header: Header, quantizers: tuple[Quantizer, ...]) -> float:

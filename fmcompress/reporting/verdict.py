@@ -1,60 +1,177 @@
-"""The verdict of the release gate as text, JSON and Markdown."""
+"""What came out of the release gate: as data, text, JSON, Markdown, and annotations of GitHub."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import floor
+from typing import TYPE_CHECKING, Literal
 
-from fmcompress.gates.verdict import Check, JudgedModel, Verdict
-from fmcompress.reporting.schema import json_document
-from fmcompress.reporting.table import Table, markdown_table, markdown_text, plain_table
+from fmcompress.reporting.document import (
+    NOTHING,
+    Level,
+    Paragraph,
+    Table,
+    json_document,
+    markdown_document,
+    plain_document,
+    workflow_command,
+)
 from fmcompress.sizes import format_size
-from fmcompress.text import printable
 
-_NOTHING = "–"
+if TYPE_CHECKING:
+    from fmcompress.evaluation.scores import Scores
+
+Unit = Literal["bytes", "AUC", "nats", "RMSE"]
+"""What figures are counted in."""
+
+Outcome = Literal["pass", "FAIL", "not judged"]
+
 _DECIMALS, _PERCENT_DECIMALS, _MOST_DECIMALS = 5, 2, 12
 _MARKS = {"pass": "✅ pass", "FAIL": "❌ FAIL", "not judged": "❔ not judged"}
 
 
-def to_json(verdict: Verdict) -> str:
-    """Return the verdict as JSON, two spaces a level; figures that do not exist are null."""
-    found = {
-        "passed": verdict.passed,
-        "failed": len(verdict.failed),
-        "not_judged": len(verdict.not_judged),
-        **asdict(verdict),
-    }
-    return json_document("check", found)
+@dataclass(frozen=True)
+class Check:
+    """One limit, and whether an artifact keeps it.
+
+    Attributes:
+        name: name of the gate: ``max-size``, ``max-growth``, ``min-auc``, …
+        artifact: the artifact.
+        actual: what the limit is held against: a figure of the artifact, or how much worse it is than the baseline's;
+            None where it could not be judged.
+        limit: the limit.
+        unit: what both are counted in; ``%`` is of the baseline's figure.
+        passed: whether the limit is kept; None where that could not be judged.
+        value: the artifact's own figure; None where it is not known.
+        baseline: the baseline's figure; None where it is not known or not compared with.
+        value_unit: what these two are counted in.
+        reason: why it could not be judged; else empty.
+    """
+
+    name: str
+    artifact: str
+    actual: float | None
+    limit: float
+    unit: Unit | Literal["%"]
+    passed: bool | None
+    value: float | None
+    baseline: float | None
+    value_unit: Unit
+    reason: str = ""
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict, in a word or two."""
+        if self.passed is None:
+            return "not judged"
+        return "pass" if self.passed else "FAIL"
 
 
-def to_text(verdict: Verdict) -> str:
-    """Return the verdict as plain text."""
-    parts = [plain_table(_table(verdict)), "\n".join(printable(line) for line in _notes(verdict))]
-    return "\n\n".join(part for part in parts if part)
+@dataclass(frozen=True)
+class JudgedModel:
+    """An artifact that is checked, or the baseline.
+
+    Attributes:
+        name: its file.
+        kind: what it is: ``artifact``, ``checkpoint of libFM``; empty where it cannot be read.
+        file_bytes: size of the file, or of all files of a folder; None where it cannot be read.
+        scores: its scores; None where they are not asked for, or the data cannot be used.
+    """
+
+    name: str
+    kind: str
+    file_bytes: int | None
+    scores: Scores | None
 
 
-def to_markdown(verdict: Verdict) -> str:
-    """Return the verdict as Markdown."""
-    notes = "\n".join(f"- {markdown_text(line)}" for line in _notes(verdict))
-    parts = [f"## Release check: {markdown_text(summary(verdict))}", markdown_table(_table(verdict, _MARKS)), notes]
-    return "\n\n".join(part for part in parts if part) + "\n"
+@dataclass(frozen=True)
+class Verdict:
+    """What came out of the checks.
+
+    Attributes:
+        checks: the checks, artifact by artifact.
+        artifacts: the artifacts.
+        baseline: what they are compared with, or None.
+    """
+
+    checks: tuple[Check, ...]
+    artifacts: tuple[JudgedModel, ...]
+    baseline: JudgedModel | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether all limits are kept, for certain."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks whose limits are not kept."""
+        return tuple(check for check in self.checks if check.passed is False)
+
+    @property
+    def not_judged(self) -> tuple[Check, ...]:
+        """The checks that could not be judged."""
+        return tuple(check for check in self.checks if check.passed is None)
+
+    def to_text(self) -> str:
+        """Return the verdict as plain text."""
+        return plain_document([self._table(), self._notes()])
+
+    def to_json(self) -> str:
+        """Return the verdict as JSON."""
+        counts = {"passed": self.passed, "failed": len(self.failed), "not_judged": len(self.not_judged)}
+        return json_document("check", {**counts, **asdict(self)})
+
+    def to_markdown(self) -> str:
+        """Return the verdict as Markdown, for the summary of a job."""
+        return markdown_document([self._table(_MARKS), self._notes()], f"Release check: {self._summary()}") + "\n"
+
+    def to_github(self) -> str:
+        """Return the verdict as workflow commands of GitHub, which it shows as annotations.
+
+        The last line, for the log, holds no name: whatever stands in a log could be taken for another command.
+        """
+        return "\n".join([*map(_command, self.checks), f"Release check: {self._summary()}"])
+
+    def _summary(self) -> str:
+        """Return how the checks ended, in a few words."""
+        total = len(self.checks)
+        ends = [f"{len(self.failed)} of {total} failed"] if self.failed else []
+        ends += [f"{len(self.not_judged)} of {total} could not be judged"] if self.not_judged else []
+        return ", ".join(ends) or f"{total} of {total} passed"
+
+    def _table(self, marks: Mapping[str, str] | None = None) -> Table:
+        rows = [
+            (check.artifact, check.name, *_figures(check), marks[check.outcome] if marks else check.outcome)
+            for check in self.checks
+        ]
+        return Table(("artifact", "check", "actual", "limit", "verdict"), rows, left=2)
+
+    def _notes(self) -> Paragraph:
+        """Return what the table does not tell: what was compared, scores, and why some could not be judged."""
+        known = [f"baseline {_described(self.baseline)}"] if self.baseline and self.baseline.kind else []
+        known += [_described(artifact) for artifact in self.artifacts if artifact.scores]
+        reasons: dict[str, dict[str, None]] = {}
+        for check in self.not_judged:
+            reasons.setdefault(check.reason, {})[check.name] = None
+        why = [f"not judged: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+        return Paragraph([*known, *why], bullet="- ")
 
 
-def summary(verdict: Verdict) -> str:
-    """Return how the checks ended, in a few words."""
-    total = len(verdict.checks)
-    ends = [f"{len(verdict.failed)} of {total} failed"] if verdict.failed else []
-    ends += [f"{len(verdict.not_judged)} of {total} could not be judged"] if verdict.not_judged else []
-    return ", ".join(ends) or f"{total} of {total} passed"
+def _command(check: Check) -> str:
+    actual, limit = _figures(check)
+    told = f"{check.reason}; the limit is {limit}" if check.passed is None else f"{actual}, the limit is {limit}"
+    level: Level = "notice" if check.passed else "error"
+    return workflow_command(level, f"{check.name}: {check.outcome}", f"{check.artifact}: {told}")
 
 
-def figures(check: Check) -> tuple[str, str]:
+def _figures(check: Check) -> tuple[str, str]:
     """Return what a check found and its limit, for people: texts that differ where the figures do."""
     least = _PERCENT_DECIMALS if check.unit == "%" else _DECIMALS
     if check.actual is None:
-        return _NOTHING, _shown(check, check.limit, least)
+        return NOTHING, _shown(check, check.limit, least)
     for decimals in range(least, _MOST_DECIMALS + 1):
         texts = _shown(check, check.actual, decimals), _shown(check, check.limit, decimals)
         if texts[0] != texts[1]:
@@ -65,7 +182,7 @@ def figures(check: Check) -> tuple[str, str]:
 def _shown(check: Check, number: float, decimals: int) -> str:
     """Return what was found, or the limit, in the unit of the check; exact bytes stand beside."""
     if check.unit == "bytes":
-        return _size(int(number))
+        return format_size(int(number)) if number >= 0 else f"-{format_size(-int(number))}"
     if check.unit != "%":
         return f"{number:.{decimals}f}"
     if check.value_unit != "bytes" or check.baseline is None:
@@ -74,28 +191,6 @@ def _shown(check: Check, number: float, decimals: int) -> str:
     size_bytes = Fraction(str(number)) * int(check.baseline) / 100
     exact = floor(size_bytes) if number == check.limit else round(size_bytes)
     return f"{number:.{decimals}f}% ({exact:,} bytes)"
-
-
-def _size(size_bytes: int) -> str:
-    return format_size(size_bytes) if size_bytes >= 0 else f"-{format_size(-size_bytes)}"
-
-
-def _table(verdict: Verdict, marks: Mapping[str, str] | None = None) -> Table:
-    rows = [
-        (check.artifact, check.name, *figures(check), marks[check.outcome] if marks else check.outcome)
-        for check in verdict.checks
-    ]
-    return Table(("artifact", "check", "actual", "limit", "verdict"), rows, left=2)
-
-
-def _notes(verdict: Verdict) -> list[str]:
-    """Return what the table does not tell: what was compared, scores, and why some could not be judged."""
-    known = [f"baseline {_described(verdict.baseline)}"] if verdict.baseline and verdict.baseline.kind else []
-    known += [_described(artifact) for artifact in verdict.artifacts if artifact.scores]
-    reasons: dict[str, list[str]] = {}
-    for check in verdict.not_judged:
-        reasons.setdefault(check.reason, []).append(check.name)
-    return known + [f"not judged: {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items()]
 
 
 def _described(model: JudgedModel) -> str:

@@ -8,7 +8,7 @@ from html import unescape
 import pytest
 
 import fmcompress as fc
-from fmcompress.reporting.curve_file import read_curve
+from fmcompress.reporting.curve import read_curve
 from tests.conftest import console_script
 from tests.json_schema import problems, schema
 from tests.models import packed

@@ -5,7 +5,7 @@ import pytest
 
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.methods.lightfm.method import LightFM
-from fmcompress.reporting.paper import paper_params_mib
+from fmcompress.reporting.report import paper_params_mib
 
 CRITEO = [
     *(49, 101, 126, 45, 223, 118, 84, 76, 95, 9, 30, 40, 75, 1458, 555, 193949, 138801, 306, 19, 11970, 634, 4, 42646),

@@ -15,7 +15,6 @@ import fmcompress as fc
 from fmcompress.artifact import Quality
 from fmcompress.errors import ArtifactError
 from fmcompress.reporting import report
-from fmcompress.reporting.table import Table, markdown_table, plain_table
 from fmcompress.text import shortened
 from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, SHAPES, origin, packed
@@ -333,13 +332,6 @@ def test_the_text_shows_what_there_is_to_know():
 
 def test_the_artifacts_of_a_model_in_memory_say_so():
     assert "a model in memory" in report(packed(2, "3 raw raw", source=())).to_text()
-
-
-def test_tables_line_up():
-    table = Table(("name", "bytes"), [("a", "1"), ("größer", "1,000")])
-    assert plain_table(table).splitlines() == ["name    bytes", "------  -----", "a           1", "größer  1,000"]
-    rule = "| --- | ---: |"
-    assert markdown_table(table).splitlines() == ["| name | bytes |", rule, "| a | 1 |", "| größer | 1,000 |"]
 
 
 def test_reports_need_none_of_the_heavy_packages(tmp_path):

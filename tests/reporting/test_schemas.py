@@ -11,10 +11,10 @@ from fmcompress.artifact import Quality
 from fmcompress.checkpoints.inspection import InspectedField, Inspection
 from fmcompress.evaluation.scores import Scores
 from fmcompress.gates import Check, Verdict
-from fmcompress.gates.verdict import JudgedModel
 from fmcompress.reporting import report
 from fmcompress.reporting.compare import compare
 from fmcompress.reporting.inspection import to_json as inspection_json
+from fmcompress.reporting.verdict import JudgedModel
 from tests.json_schema import DOCS, problems, schema
 from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, origin, packed

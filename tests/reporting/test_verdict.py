@@ -7,7 +7,7 @@ import pytest
 
 from fmcompress.evaluation.scores import Scores
 from fmcompress.gates import Check, Verdict
-from fmcompress.gates.verdict import JudgedModel
+from fmcompress.reporting.verdict import JudgedModel
 
 SIZE = Check("max-size", "fm.safetensors", 10_000_001, 10_000_000, "bytes", False, 10_000_001, None, "bytes")
 GROWTH = Check("max-growth", "fm.safetensors", 5.0000001, 5.0, "%", False, 10_000_001, 9_523_810, "bytes")

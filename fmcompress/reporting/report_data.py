@@ -1,18 +1,33 @@
-"""What each field of an artifact takes."""
+"""The memory report of an artifact as data: its figures, and those of each field, from the header alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-from fmcompress.artifact import Header
+from fmcompress.artifact import Header, Quality
 from fmcompress.artifact.layout import FieldLayout, TierLayout, field_layouts
+from fmcompress.fm.links import parse_link
 from fmcompress.fm.quantizer import embedding_spec, linear_spec
 from fmcompress.fm.schema import Field, NumericField, SharedField
 from fmcompress.fm.tiers import by_field
 
 FLOAT_BYTES = 4
+
+PARTS = {
+    "codes_bytes": "codes",
+    "codebook_bytes": "codebooks",
+    "raw_bytes": "raw embeddings",
+    "linear_bytes": "linear part and bias",
+    "numeric_bytes": "numeric fields",
+    "vocabulary_bytes": "vocabulary",
+    "header_bytes": "header",
+}
+"""Figures of the parts of a file, and what the parts are called."""
+
+FIELD_PARTS = ("codes_bytes", "codebook_bytes", "raw_bytes", "linear_bytes")
+"""Those that fields have."""
 
 Kind = Literal["categorical", "shared", "numeric", "linear"]
 """Kinds of fields; those that are linear are numeric, but without embedding."""
@@ -62,48 +77,73 @@ class FieldReport:
     pad: int | None = None
     source_fp32_bytes: int = 0
 
+    @property
+    def numeric(self) -> bool:
+        """Whether its values are numbers, not categories."""
+        return self.kind in ("numeric", "linear")
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """The figures of a memory report; ``Report`` says what each is."""
+
+    file_bytes: int
+    budget_bytes: int
+    header_bytes: int
+    codes_bytes: int
+    codebook_bytes: int
+    raw_bytes: int
+    linear_bytes: int
+    source_fp32_bytes: int
+    ratio: float
+    bits_per_weight: float
+    resident_bytes: int
+    decoded_bytes: int
+    paper_params_mib: float
+    paper_fm_mib: float
+    dim: int
+    link: str
+    method: str
+    seed: int
+    source: tuple[str, ...]
+    libraries: dict[str, str]
+    quality: dict[str, Quality]
+    predicted_rise: float
+    measured_rise_untuned: float | None
+    measured_rise: float | None
+    fields: tuple[FieldReport, ...]
+    numeric_bytes: int = 0
+    vocabulary_bytes: int = 0
+    source_linear_bytes: int = 0
+
+    @property
+    def regression(self) -> bool:
+        """Whether predictions are numbers of any size, not probabilities."""
+        return parse_link(self.link).regression
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes of the parts of the file, by the names of their figures; they add up to the file."""
+        return {name: getattr(self, name) for name in PARTS}
+
 
 def field_reports(header: Header, file_bytes: int) -> Iterator[FieldReport]:
     """Yield the reports of all fields, in the order in which the model's tool takes them."""
-    schema = header.schema
+    schema, dim = header.schema, header.dim
     errors = by_field(header.errors, header.tier_sizes)
-    tables = {
-        field.name: _with_source(_table_report(layout, field, own, file_bytes), header.dim)
+    found = {
+        field.name: _table_report(layout, field, own, dim, file_bytes)
         for layout, field, own in zip(field_layouts(header), schema.fields, errors, strict=True)
     }
-    for field in schema.all_fields:
-        if isinstance(field, Field):
-            yield tables[field.name]
-        elif isinstance(field, SharedField):
-            yield _shared_report(field, tables[field.table])
-        else:
-            yield _numeric_report(field, header.dim, file_bytes)
-
-
-def _with_source(table: FieldReport, dim: int) -> FieldReport:
-    """Return the report of a field, and of its tiers, with the bytes of the checkpoint."""
-    row_bytes = FLOAT_BYTES * (dim + 1)
-    tiers = tuple(replace(tier, source_fp32_bytes=row_bytes * tier.cardinality) for tier in table.tiers)
-    return replace(table, source_fp32_bytes=row_bytes * table.cardinality, tiers=tiers)
+    found |= {field.name: _shared_report(field, found[field.table]) for field in schema.shared}
+    found |= {field.name: _numeric_report(field, dim, file_bytes) for field in schema.numeric}
+    return (found[name] for name in schema.order)
 
 
 def _shared_report(field: SharedField, table: FieldReport) -> FieldReport:
     """Return the report of a field that looks up what is counted as another one's."""
-    return replace(
-        table,
-        name=field.name,
-        kind="shared",
-        table=field.table,
-        codes_bytes=0,
-        codebook_bytes=0,
-        raw_bytes=0,
-        linear_bytes=0,
-        bytes=0,
-        share=0.0,
-        error=0.0,
-        tiers=(),
-        source_fp32_bytes=0,
-    )
+    nothing: dict[str, Any] = dict.fromkeys(("bytes", "source_fp32_bytes", *FIELD_PARTS), 0)
+    return replace(table, name=field.name, kind="shared", table=field.table, share=0.0, error=0.0, tiers=(), **nothing)
 
 
 def _numeric_report(field: NumericField, dim: int, file_bytes: int) -> FieldReport:
@@ -126,34 +166,32 @@ def _numeric_report(field: NumericField, dim: int, file_bytes: int) -> FieldRepo
     )
 
 
-def _table_report(layout: FieldLayout, field: Field, errors: Sequence[float], file_bytes: int) -> FieldReport:
+def _table_report(layout: FieldLayout, field: Field, errors: Sequence[float], dim: int, file_bytes: int) -> FieldReport:
     names = [f"{field.name}, tier {number} of {len(errors)}" for number in range(1, len(errors) + 1)]
     tiers = tuple(
-        _tier_report(tier, name, error, file_bytes)
+        _tier_report(tier, name, error, dim, file_bytes)
         for tier, name, error in zip(layout.tiers, names, errors, strict=True)
     )
     if len(tiers) == 1:
         return replace(tiers[0], name=field.name, pad=field.pad)
-    total = layout.tier_bytes + sum(tier.bytes for tier in tiers)
+    sums = {name: sum(getattr(tier, name) for tier in tiers) for name in (*FIELD_PARTS, "source_fp32_bytes", "bytes")}
+    sums["codes_bytes"] += layout.tier_bytes
+    sums["bytes"] += layout.tier_bytes
     return FieldReport(
         name=field.name,
         cardinality=sum(layout.sizes),
         quantizer=" + ".join(tier.quantizer for tier in tiers),
         linear_quantizer=" + ".join(tier.linear_quantizer for tier in tiers),
         code_bits=max(tier.code_bits for tier in tiers),
-        codes_bytes=layout.tier_bytes + sum(tier.codes_bytes for tier in tiers),
-        codebook_bytes=sum(tier.codebook_bytes for tier in tiers),
-        raw_bytes=sum(tier.raw_bytes for tier in tiers),
-        linear_bytes=sum(tier.linear_bytes for tier in tiers),
-        bytes=total,
-        share=total / file_bytes,
+        share=sums["bytes"] / file_bytes,
         error=sum(errors),
         tiers=tiers,
         pad=field.pad,
+        **sums,
     )
 
 
-def _tier_report(tier: TierLayout, name: str, error: float, file_bytes: int) -> FieldReport:
+def _tier_report(tier: TierLayout, name: str, error: float, dim: int, file_bytes: int) -> FieldReport:
     quantizer = tier.quantizer
     vector_bytes = sum(table.nbytes for table in tier.tables)
     # Codes of both kinds share a stream: the linear weight's are what the stream would be shorter without.
@@ -173,4 +211,5 @@ def _tier_report(tier: TierLayout, name: str, error: float, file_bytes: int) -> 
         bytes=total,
         share=total / file_bytes,
         error=error,
+        source_fp32_bytes=FLOAT_BYTES * (dim + 1) * tier.cardinality,
     )

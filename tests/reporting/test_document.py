@@ -1,11 +1,11 @@
-"""Annotations of GitHub: one line, whatever stands in a name."""
+"""Documents: tables that line up, and annotations of GitHub on one line, whatever stands in a name."""
 
 import re
 
 import pytest
 
 from fmcompress.reporting import report
-from fmcompress.reporting.github import workflow_command
+from fmcompress.reporting.document import Paragraph, Table, markdown_document, plain_document, workflow_command
 from tests.models import SHAPES, packed
 from tests.reporting.test_report import HOSTILE, hostile_model
 
@@ -43,3 +43,20 @@ def test_hostile_names_stay_in_their_command(name):
 def test_commands_give_back_what_they_were_given():
     text = workflow_command("error", "a: 5%, b", "x::y, 7%")
     assert text == "::error title=a%3A 5%25%2C b::x::y, 7%25"
+
+
+def test_tables_line_up():
+    table = Table(("name", "bytes"), [("a", "1"), ("größer", "1,000")])
+    assert table.plain().splitlines() == ["name    bytes", "------  -----", "a           1", "größer  1,000"]
+    rule = "| --- | ---: |"
+    assert table.markdown().splitlines() == ["| name | bytes |", rule, "| a | 1 |", "| größer | 1,000 |"]
+
+
+def test_tables_without_titles_have_no_rule_in_plain_text():
+    assert Table(("", ""), [("a", "b"), ("link", "c  ")], left=2).plain() == "a     b\nlink  c"
+
+
+def test_blocks_stand_apart_and_empty_ones_take_no_room():
+    blocks = [Paragraph(["::a", "b\n*"], bullet="- "), Paragraph([]), Table(("x",), [("y",)])]
+    assert plain_document(blocks) == "\\x3a:a\nb\\n*\n\nx\n-\ny"
+    assert markdown_document(blocks, "Title") == "## Title\n\n- ::a\n- b\\\\n\\*\n\n| x |\n| --- |\n| y |"

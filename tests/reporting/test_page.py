@@ -11,17 +11,18 @@ from importlib.resources import files
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
 from fmcompress.reporting import report
-from fmcompress.reporting.page.markup import Markup, element
-from fmcompress.reporting.render import facts
+from fmcompress.reporting.page import environment
+from fmcompress.reporting.sections import facts
 from tests.mixed import mixed_models, packed_mixed
 from tests.models import origin, pack_model, packed
-from tests.reporting.page.samples import PAGE, Page, check_figures, figures, small, wide
+from tests.reporting.samples import PAGE, Page, check_figures, figures, small, wide
 from tests.reporting.test_curve import NUMBERS, ONE_CLASS, UNMEASURED
 from tests.reporting.test_report import HOSTILE, KINDS, hostile_model
 
-CSS = files("fmcompress.reporting.page").joinpath("page.css").read_text(encoding="utf-8")
+CSS = files("fmcompress.reporting").joinpath("page.css").read_text(encoding="utf-8")
 URLS = {"data:,"}
 ERRORS = st.floats(1e-9, 1e5) | st.floats(-1e5, -1e-9) | st.sampled_from([0.0, math.nan, math.inf])
 """Errors as a header can have them."""
@@ -186,10 +187,11 @@ def test_a_thousand_fields():
     check_figures(figures(page.named("data")), found.to_json())
 
 
-def test_texts_are_escaped_where_elements_are_made():
-    inner = element("b", "<i>", Markup("<i>x</i>"), class_='"&', data_key=None, x=1.5)
-    assert inner == '<b class="&quot;&amp;" x="1.5">&lt;i&gt;<i>x</i></b>'
-    assert element("p", inner, "\n") == f"<p>{inner}\\n</p>"
+def test_texts_are_escaped_wherever_they_stand():
+    made = environment().from_string("<b class='{{ x }}'>{{ x }}{{ '<i>'|safe }}{{ 0.5 }}</b>")
+    assert made.render(x="\"'<&>\n") == "<b class='&#34;&#39;&lt;&amp;&gt;\\n'>&#34;&#39;&lt;&amp;&gt;\\n<i>0.5</b>"
+    with pytest.raises(UndefinedError):
+        made.render()
 
 
 def colours(part):

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from fmcompress.errors import UsageError
-from fmcompress.reporting.curve_file import read_curve
+from fmcompress.reporting.curve import read_curve
 from tests.reporting.test_curve import CURVE, NUMBERS, ONE_CLASS, UNMEASURED
 
 

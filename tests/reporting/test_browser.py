@@ -3,7 +3,7 @@
 import pytest
 
 from tests.reporting.browser import running
-from tests.reporting.page.samples import PAGE, check_figures, small, wide
+from tests.reporting.samples import PAGE, check_figures, small, wide
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,167 @@
+"""What a memory report tells, as tables and sentences, whatever the format: facts, parts, fields, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fmcompress.reporting.curve import NUMBERS, PROBABILITIES, Curve
+from fmcompress.reporting.document import NOTHING, Table
+from fmcompress.reporting.report_data import FIELD_PARTS, PARTS, FieldReport, ReportData
+from fmcompress.sizes import format_size
+from fmcompress.text import shortened
+
+TOP = 20
+"""Fields that Markdown and pictures show: the largest ones."""
+
+LONGEST_NAME = 80
+"""Characters of a name that Markdown shows."""
+
+QUALITY_NAMES = {"source": "checkpoint", "untuned": "quantized", "artifact": "artifact"}
+FIELD_HEAD = (
+    "field", "embedding", "linear", "categories", "bits/row",
+    "codes", "codebooks", "raw", "linear part", "bytes", "share", "error",
+)  # fmt: skip
+
+_OPTIONAL = ("numeric_bytes", "vocabulary_bytes")
+_NUMERIC = {"numeric": "numeric, fp32", "linear": "numeric, linear only"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a format is asked for.
+
+    Attributes:
+        name: what the artifact is called.
+        top: fields that Markdown shows, the largest ones; None shows all.
+        curve: sizes and quality of the same model, for a picture.
+    """
+
+    name: str = ""
+    top: int | None = TOP
+    curve: Curve | None = None
+
+
+def largest(fields: Sequence[FieldReport], top: int | None) -> tuple[list[FieldReport], list[FieldReport]]:
+    """Return the largest fields, in descending order, and the rest; all as they stand where that is none."""
+    if top is None or len(fields) <= top:
+        return list(fields), []
+    ranked = sorted(fields, key=lambda field: -field.bytes)
+    return ranked[:top], ranked[top:]
+
+
+def left_out(fields: Sequence[FieldReport]) -> str:
+    """Return a sentence for fields that are not shown."""
+    plural = "s" if len(fields) > 1 else ""
+    return f"and {len(fields):,} more field{plural}, {sum(field.bytes for field in fields):,} bytes"
+
+
+def facts(report: ReportData) -> list[tuple[str, str]]:
+    """Return what there is to know of the whole artifact."""
+    slack = report.budget_bytes - report.file_bytes
+    return [
+        ("file", format_size(report.file_bytes)),
+        ("budget", f"{format_size(report.budget_bytes)}, {slack:,} left"),
+        ("checkpoint in fp32", f"{format_size(report.source_fp32_bytes)}, {report.ratio:.2f} times the file"),
+        ("bits per weight", f"{report.bits_per_weight:.3f}"),
+        ("in memory, scoring", format_size(report.resident_bytes)),
+        ("in memory, decoded", format_size(report.decoded_bytes)),
+        ("paper's Params", f"{report.paper_params_mib:.4f} MiB, of the FM {report.paper_fm_mib:.4f} MiB"),
+        (f"rise of {'half the squared error' if report.regression else 'LogLoss'}", rises(report)),
+        ("embedding size", str(report.dim)),
+        ("link", report.link),
+        ("method", f"{report.method}, seed {report.seed}"),
+        ("source", source(report)),
+        ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
+    ]
+
+
+def times_smaller(report: ReportData) -> str:
+    """Return how much smaller the file is than the checkpoint in fp32, in words; tiny models become larger."""
+    return f"{report.ratio:.1f} times smaller" if report.ratio >= 1 else f"{1 / report.ratio:.1f} times larger"
+
+
+def source(report: ReportData) -> str:
+    """Return where the artifact comes from."""
+    if len(report.source) != 3:
+        return "a model in memory"
+    tool, name, sha256 = report.source
+    return f"{name} of {tool}, SHA-256 {sha256}" if name else "a model in memory"
+
+
+def rises(report: ReportData) -> str:
+    """Return the expected rise beside the measured ones; squared errors may have any size."""
+    digits = "+.3g" if report.regression else "+.5f"
+    found = [f"predicted {report.predicted_rise:{digits}}"]
+    if report.measured_rise_untuned is not None:
+        found.append(f"measured before tuning {report.measured_rise_untuned:{digits}}")
+    if report.measured_rise is not None:
+        found.append(f"after {report.measured_rise:{digits}}")
+    return ", ".join(found)
+
+
+def shown_parts(report: ReportData) -> dict[str, int]:
+    """Return the bytes of the parts of the file, by their figures; those that few models have only if it has."""
+    return {name: size for name, size in report.parts.items() if size or name not in _OPTIONAL}
+
+
+def parts_table(report: ReportData) -> Table:
+    """Return the table of the parts of the file."""
+    parts = shown_parts(report).items()
+    rows = [(PARTS[name], f"{size:,}", f"{size / report.file_bytes:.1%}") for name, size in parts]
+    return Table(("part", "bytes", "share"), [*rows, ("total", f"{report.file_bytes:,}", "100.0%")])
+
+
+def fields_table(fields: Sequence[FieldReport], *, longest: int | None = None) -> Table:
+    """Return the table of fields and of their tiers, with names of at most so many characters."""
+    rows = [field_cells(part, longest=longest) for field in fields for part in (field, *field.tiers)]
+    return Table(FIELD_HEAD, rows, left=3)
+
+
+def field_cells(part: FieldReport, *, longest: int | None = None) -> tuple[str, ...]:
+    """Return the cells of a field, or of one of its tiers, in the table of fields."""
+    embedding, linear = _NUMERIC.get(part.kind, part.quantizer), part.linear_quantizer
+    if part.table is not None:
+        embedding, linear = f"shares the table of {limited(part.table, longest)}", NOTHING
+    return (
+        limited(part.name, longest),
+        embedding,
+        linear,
+        categories(part),
+        str(part.code_bits),
+        *(f"{getattr(part, name):,}" for name in (*FIELD_PARTS, "bytes")),
+        f"{part.share:.1%}",
+        f"{part.error:.1e}",
+    )
+
+
+def categories(part: FieldReport) -> str:
+    """Return how many categories a field has, and which of them stands for none."""
+    if part.numeric:
+        return NOTHING
+    return f"{part.cardinality:,}" if part.pad is None else f"{part.cardinality:,}, PAD {part.pad}"
+
+
+def limited(name: str, longest: int | None) -> str:
+    """Return a name in at most so many characters."""
+    return name if longest is None else shortened(name, longest)
+
+
+def scores(report: ReportData) -> Mapping[str, str]:
+    """Return the scores that the model is measured by, and what they are called."""
+    return NUMBERS if report.regression else PROBABILITIES
+
+
+def score_text(report: ReportData, score: float) -> str:
+    """Return a score in as many digits as it has."""
+    return f"{score:{'.6g' if report.regression else '.5f'}}"
+
+
+def quality_tables(report: ReportData) -> list[Table]:
+    """Return the table of scores, if there are any."""
+    rows = [
+        (shown, f"{found.rows:,}", *(score_text(report, getattr(found, score)) for score in scores(report)))
+        for key, shown in QUALITY_NAMES.items()
+        if (found := report.quality.get(key))
+    ]
+    return [Table(("on validation data", "rows", *scores(report).values()), rows)] if report.quality else []
