@@ -59,51 +59,34 @@ if TYPE_CHECKING:
     from fmcompress.serve.compressed_fm import load as load
     from fmcompress.sweeping.sweep import sweep as sweep
 
-# Where each public name lives: imported when it is first used, so that reading a report needs no torch.
-_HOMES = {
-    "ArtifactError": "errors",
-    "Auto": "methods.auto.method",
-    "BudgetError": "errors",
-    "CheckpointError": "errors",
-    "Comparison": "reporting.comparison",
-    "CompressedFM": "serve.compressed_fm",
-    "Curve": "reporting.curve",
-    "DataError": "errors",
-    "DependencyError": "errors",
-    "FMCheckpoint": "checkpoints",
-    "FMCompressError": "errors",
-    "Field": "fm.schema",
-    "FieldVocabulary": "fm.field_vocabulary",
-    "LightFM": "methods.lightfm.method",
-    "MovingOptions": "finetune.options",
-    "NumericField": "fm.schema",
-    "NumericWeights": "fm.numeric_weights",
-    "OutputError": "errors",
-    "ReassignOptions": "finetune.options",
-    "Report": "reporting",
-    "Schema": "fm.schema",
-    "Scores": "evaluation.scores",
-    "SearchOptions": "methods.xlightfm.options",
-    "SharedField": "fm.schema",
-    "SpaceOptions": "methods.xlightfm.options",
-    "StateError": "errors",
-    "TuneOptions": "finetune.options",
-    "UsageError": "errors",
-    "Verdict": "gates",
-    "Vocabulary": "fm.vocabulary",
-    "XLightFM": "methods.xlightfm.method",
-    "check": "gates",
-    "compare": "reporting.compare",
-    "evaluate": "api",
-    "load": "serve.compressed_fm",
-    "load_checkpoint": "checkpoints",
-    "parse_fields": "fm.field_specs",
-    "quantize": "api",
-    "read_vocabulary": "fm.vocabulary",
-    "report": "reporting",
-    "save_checkpoint": "checkpoints",
-    "sweep": "sweeping.sweep",
+# The public names of each module: each is imported when it is first used, so that reading a report needs no torch.
+_NAMES = {
+    "api": "evaluate quantize",
+    "checkpoints": "FMCheckpoint load_checkpoint save_checkpoint",
+    "errors": (
+        "ArtifactError BudgetError CheckpointError DataError DependencyError FMCompressError OutputError StateError "
+        "UsageError"
+    ),
+    "evaluation.scores": "Scores",
+    "finetune.options": "MovingOptions ReassignOptions TuneOptions",
+    "fm.field_specs": "parse_fields",
+    "fm.field_vocabulary": "FieldVocabulary",
+    "fm.numeric_weights": "NumericWeights",
+    "fm.schema": "Field NumericField Schema SharedField",
+    "fm.vocabulary": "Vocabulary read_vocabulary",
+    "gates": "Verdict check",
+    "methods.auto.method": "Auto",
+    "methods.lightfm.method": "LightFM",
+    "methods.xlightfm.method": "XLightFM",
+    "methods.xlightfm.options": "SearchOptions SpaceOptions",
+    "reporting": "Report report",
+    "reporting.compare": "compare",
+    "reporting.comparison": "Comparison",
+    "reporting.curve": "Curve",
+    "serve.compressed_fm": "CompressedFM load",
+    "sweeping.sweep": "sweep",
 }
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- the names are the table's
 
