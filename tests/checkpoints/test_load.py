@@ -1,13 +1,17 @@
 """Files that are no checkpoint at all, and what reading must not do."""
 
+import importlib
 import os
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
 from fmcompress import checkpoints
-from fmcompress.checkpoints import load_checkpoint
+from fmcompress.checkpoints import load_checkpoint, tools
+from fmcompress.checkpoints.load import DIALECTS
+from fmcompress.checkpoints.tools import by_keys
 from fmcompress.errors import CheckpointError, FMCompressError
 from tests.unprivileged import unprivileged
 
@@ -98,3 +102,12 @@ def test_reading_imports_no_torch(tmp_path):
 
 def test_all_errors_are_ours():
     assert issubclass(CheckpointError, FMCompressError)
+
+
+def test_every_module_of_a_tool_has_its_row():
+    """A new dialect is one module that recognises and reads files of a tool, and one row."""
+    modules = [
+        importlib.import_module(f"{tools.__name__}.{found.name}") for found in pkgutil.iter_modules(tools.__path__)
+    ]
+    dialects = {module.__name__ for module in modules if hasattr(module, "recognises")}
+    assert dialects == {dialect.read.__module__ for dialect in DIALECTS} | {by_keys.__name__}

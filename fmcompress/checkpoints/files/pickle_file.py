@@ -62,7 +62,7 @@ class PickleFile:
 
 
 def float32_array(name: str, value: object, dimensions: int, *, transposed: bool = False) -> Float32Array:
-    """Return weights of a pickled model as float32 of so many dimensions, transposed if asked for.
+    """Return weights of a pickled model as float32, of a shape of so many dimensions, transposed if asked for.
 
     A value too large becomes infinite.
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from fmcompress.checkpoints.pickle.opcodes import MAX_NAME, MAX_OPERATIONS, operations
@@ -60,6 +61,7 @@ def unpickle(
     return machine.pop()
 
 
+@dataclass(eq=False)
 class _Machine:
     """The stack, the stacks below the open marks, and the memo.
 
@@ -68,13 +70,12 @@ class _Machine:
             each time for a copy of it; in a pickle that is no attack nearly all is given once.
     """
 
-    def __init__(self, calls: Mapping[str, Call], persistent: Call, work: int) -> None:
-        self.calls = calls
-        self.persistent = persistent
-        self.work = work
-        self.stack: list[object] = []
-        self.below: list[list[object]] = []
-        self.memo: list[object] = []
+    calls: Mapping[str, Call]
+    persistent: Call
+    work: int
+    stack: list[object] = field(default_factory=list)
+    below: list[list[object]] = field(default_factory=list)
+    memo: list[object] = field(default_factory=list)
 
     def push(self, value: object) -> None:
         self.stack.append(value)
@@ -145,9 +146,6 @@ class _Machine:
         if index >= len(self.memo):
             self.memo.extend([_ABSENT] * (index + 1 - len(self.memo)))
         self.memo[index] = self.stack[-1]
-
-    def memoize_next(self, _: object) -> None:
-        self.memo.append(self.stack[-1])
 
     def recall(self, index: int) -> None:
         value = self.memo[index]
@@ -249,7 +247,7 @@ _OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "ADDITEMS": lambda machine, _: machine.add(machine.pop_to_mark()),
     "FROZENSET": lambda machine, _: machine.push(frozenset(map(checked_key, machine.pop_to_mark()))),
     "PUT": _Machine.memoize,
-    "MEMOIZE": _Machine.memoize_next,
+    "MEMOIZE": lambda machine, _: machine.memo.append(machine.stack[-1]),
     "GET": _Machine.recall,
     "GLOBAL": lambda machine, names: machine.name(*names),
     "STACK_GLOBAL": lambda machine, _: machine.name(*machine.pop_many(2)),

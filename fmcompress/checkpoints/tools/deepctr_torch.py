@@ -26,7 +26,7 @@ from fmcompress.checkpoints.files.state_dict import submodule
 from fmcompress.checkpoints.files.tensor import Tensor, read_number, read_shape
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
-from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, stacked
+from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, read_tables
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -70,7 +70,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     fields = named(columns.fields, given.fields)
     fields = replace(fields, own={name: columns.tables.get(own, own) for name, own in fields.own.items()})
     _check_complete(fields, set(rows))
-    linear, embeddings = stacked(fields, weights, _LINEAR, _EMBEDDINGS)
+    linear, embeddings = read_tables(fields, weights, _LINEAR, _EMBEDDINGS)
     return FMCheckpoint(
         fields.schema,
         bias=read_number(weights, _BIAS),

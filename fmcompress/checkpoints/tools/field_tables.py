@@ -121,7 +121,7 @@ def _agreed(given: AnyField, own: AnyField, names: Mapping[str, str]) -> AnyFiel
     raise CheckpointError(f"its field {own.name!r} is {_KINDS[type(own)]}, which --fields contradicts", hint=_KEEP)
 
 
-def stacked(
+def read_tables(
     fields: NamedFields, weights: Mapping[str, Tensor], linear: str, embeddings: str
 ) -> tuple[Float32Array, Float32Array]:
     """Return w, float32 (categories,), and V, float32 (categories, dim), of all fields with tables.

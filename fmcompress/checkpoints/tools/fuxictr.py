@@ -27,7 +27,7 @@ from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, claim
 from fmcompress.checkpoints.files.tensor import Tensor, read_number, read_shape
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
-from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, padded, stacked
+from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, padded, read_tables
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.field_vocabulary import FieldVocabulary
@@ -82,7 +82,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         features = _chosen(_read_feature_map(path), names)
     fields = named(_fields(features, weights), given.fields)
     vocabulary = _read_vocabulary(path.with_name(_VOCABULARY_NAME), fields)
-    linear, embeddings = stacked(fields, weights, _LINEAR, _EMBEDDINGS)
+    linear, embeddings = read_tables(fields, weights, _LINEAR, _EMBEDDINGS)
     pads = {name: features[own].pad for name, own in fields.own.items()}
     return FMCheckpoint(
         padded(fields.schema, linear, embeddings, pads),
