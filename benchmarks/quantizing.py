@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
-import sys
 
 import faiss
 import numpy as np
 
 from benchmarks import criteo
-from benchmarks.timing import interleaved, peak_bytes, ratio
+from benchmarks.timing import interleaved, memory_row, peak_bytes, peak_of, ratio
 from fmcompress import pipeline
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.methods.base import Job
@@ -44,12 +41,10 @@ def run() -> list[tuple[str, ...]]:
 
 def memory() -> list[tuple[str, ...]]:
     """Return rows of the table: what, MiB, times the fp32 embeddings; measured in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.quantizing"]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     embeddings = 4 * criteo.SCHEMA.categories * criteo.DIM
     return [
-        ("fp32 embeddings", f"{embeddings / 2**20:.0f} MiB", "1.00"),
-        ("quantize, on top of the loaded checkpoint", f"{found / 2**20:.0f} MiB", f"{found / embeddings:.2f}"),
+        memory_row("fp32 embeddings", embeddings, embeddings),
+        memory_row("quantize, on top of the loaded checkpoint", peak_of("quantizing"), embeddings),
     ]
 
 
@@ -78,4 +73,4 @@ def _measure_memory() -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_measure_memory()))
+    print(_measure_memory())

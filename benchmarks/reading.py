@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +10,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from benchmarks import criteo
-from benchmarks.timing import interleaved, peak_bytes, ratio
+from benchmarks.timing import interleaved, memory_row, peak_bytes, peak_of, ratio
 from fmcompress.checkpoints import FMCheckpoint, load_checkpoint, save_checkpoint
 
 _ROUNDS = 15
@@ -44,13 +42,11 @@ def _times(path: Path) -> list[list[float]]:
 
 def memory() -> list[tuple[str, ...]]:
     """Return rows of the table: what, MiB, times the tensors; each measured in a process of its own."""
-    rows: list[tuple[str, ...]] = [("the tensors", f"{_TENSOR_BYTES / 2**20:.0f} MiB", "1.00")]
+    rows = [memory_row("the tensors", _TENSOR_BYTES, _TENSOR_BYTES)]
     with TemporaryDirectory() as folder:
         for path, name in _write(Path(folder)).items():
             for how in ("torch.load", "load_checkpoint"):
-                command = [sys.executable, "-m", "benchmarks.reading", how, str(path)]
-                peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-                rows.append((f"{name}, `{how}`", f"{peak / 2**20:.0f} MiB", f"{peak / _TENSOR_BYTES:.2f}"))
+                rows.append(memory_row(f"{name}, `{how}`", peak_of("reading", how, str(path)), _TENSOR_BYTES))
     return rows
 
 
@@ -84,7 +80,7 @@ def _measure_memory(how: str, path: Path) -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(_measure_memory(sys.argv[1], Path(sys.argv[2]))))
+        print(_measure_memory(sys.argv[1], Path(sys.argv[2])))
     else:
         for row in [*run(), *memory()]:
             print(" | ".join(row))

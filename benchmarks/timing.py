@@ -1,9 +1,11 @@
-"""Timing two things in turn, so that their ratio holds on a machine whose speed drifts."""
+"""Timing two things in turn, so that their ratio holds on a machine whose speed drifts; and peaks of memory."""
 
 from __future__ import annotations
 
 import re
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +33,17 @@ def peak_bytes(*, anew: bool = False) -> int:
         Path("/proc/self/clear_refs").write_text("5")
     status = Path("/proc/self/status").read_text()
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+
+
+def peak_of(benchmark: str, *arguments: str) -> int:
+    """Return the peak that the module of a benchmark prints, run in a process of its own."""
+    command = [sys.executable, "-m", f"benchmarks.{benchmark}", *arguments]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def memory_row(name: str, found_bytes: int, base_bytes: int) -> tuple[str, ...]:
+    """Return a row of a table: what, MiB, times the base."""
+    return name, f"{found_bytes / 2**20:.0f} MiB", f"{found_bytes / base_bytes:.2f}"
 
 
 def ratio(of: Sequence[float], to: Sequence[float]) -> float:

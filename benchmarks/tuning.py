@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from itertools import cycle
@@ -16,7 +14,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from benchmarks import criteo
-from benchmarks.timing import interleaved, peak_bytes, ratio
+from benchmarks.timing import interleaved, memory_row, peak_bytes, peak_of, ratio
 from fmcompress.backbones.trainer import TrainOptions, begin_training
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
@@ -63,12 +61,13 @@ def run() -> list[tuple[str, ...]]:
 def memory() -> list[tuple[str, ...]]:
     """Return rows of the table: what, MiB, times the FM with Adam's state; each in a process of its own."""
     state = 3 * 4 * criteo.SCHEMA.categories * (criteo.DIM + 1)
-    rows = [("fp32 FM with Adam's two moments", f"{state / 2**20:.0f} MiB", "1.00")]
-    for name, kind in (("tuning, codes fixed", "fixed"), ("tuning, codes moving", "moving")):
-        command = [sys.executable, "-m", "benchmarks.tuning", kind]
-        peak = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        rows.append((f"{name}, with the checkpoint and the start", f"{peak / 2**20:.0f} MiB", f"{peak / state:.2f}"))
-    return rows
+    return [
+        memory_row("fp32 FM with Adam's two moments", state, state),
+        *(
+            memory_row(f"tuning, codes {kind}, with the checkpoint and the start", peak_of("tuning", kind), state)
+            for kind in ("fixed", "moving")
+        ),
+    ]
 
 
 def _fm(batch: Batch) -> Trainable[FMCheckpoint]:
@@ -124,4 +123,4 @@ def _measure_memory(kind: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_measure_memory(sys.argv[1])))
+    print(_measure_memory(sys.argv[1]))

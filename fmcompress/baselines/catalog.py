@@ -8,9 +8,8 @@ from functools import partial
 
 from fmcompress.baselines.integers import INT4, INT8
 from fmcompress.baselines.product_quantization import equal_codebooks, searched_codebooks, untuned_codebooks
-from fmcompress.baselines.pruning import pruned_fms
 from fmcompress.baselines.rowwise import rowwise_int4
-from fmcompress.baselines.smaller import integer_fms, smaller_fms
+from fmcompress.baselines.smaller import integer_fms, pruned_fms, smaller_fms
 from fmcompress.baselines.task import BaselineOptions, BaselinePoint, Task
 from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fmcompress.diagnosis.finding import Finding as Finding
-from fmcompress.diagnosis.finding import Status as Status
-from fmcompress.diagnosis.finding import home_as_tilde as home_as_tilde
-from fmcompress.diagnosis.finding import worst as worst
+from fmcompress.diagnosis.machine import Finding as Finding
+from fmcompress.diagnosis.machine import Status as Status
+from fmcompress.diagnosis.machine import home_as_tilde as home_as_tilde
 from fmcompress.diagnosis.machine import machine_findings
+from fmcompress.diagnosis.machine import worst as worst
 from fmcompress.diagnosis.packages import package_findings
-from fmcompress.diagnosis.probe import probe
 
 
 def diagnose() -> list[Finding]:
     """Return what there is: Python, packages, the GPU, threads, memory and disks; it takes some seconds."""
-    return [*machine_findings(), *package_findings(probe())]
+    return [*machine_findings(), *package_findings()]

@@ -1,4 +1,4 @@
-"""Python, threads, memory and disks."""
+"""What is found, and how it stands: Python, threads, memory and disks."""
 
 from __future__ import annotations
 
@@ -7,17 +7,46 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-from fmcompress.diagnosis.finding import Finding
 from fmcompress.version import __version__
 
+Status = Literal["ok", "warning", "problem"]
+
 _GIB = 2**30
-_LEAST_MEMORY_BYTES = _GIB
-_LEAST_DISK_BYTES = _GIB
+_LEAST_FREE_BYTES = _GIB  # of memory, and of a disk
 _CGROUP = Path("/sys/fs/cgroup")
-_THREADS = "OMP_NUM_THREADS"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of what was looked at: ``torch``, ``GPU``, ``memory``.
+        text: what was found.
+        status: ``warning`` where something will be slow or amiss, ``problem`` where a command cannot work.
+        hint: what to do about it, or None.
+    """
+
+    name: str
+    text: str
+    status: Status = "ok"
+    hint: str | None = None
+
+
+def worst(findings: Iterable[Finding]) -> Status:
+    """Return how things stand altogether."""
+    return max((finding.status for finding in findings), key=get_args(Status).index, default="ok")
+
+
+def home_as_tilde(text: str) -> str:
+    """Return a text in which the home folder, which often has a person's name, is ``~``."""
+    home = str(Path("~").expanduser())
+    return text.replace(home, "~") if len(home) > 1 else text
 
 
 def machine_findings() -> Iterator[Finding]:
@@ -25,36 +54,23 @@ def machine_findings() -> Iterator[Finding]:
     yield Finding("fmcompress", __version__)
     yield Finding("python", f"{platform.python_version()} {platform.python_implementation()}, {sys.executable}")
     yield Finding("platform", platform.platform())
-    yield threads(usable_cpus(), cpu_quota(_CGROUP), os.environ)
-    yield memory(*_memory_bytes(Path("/proc/meminfo"), _CGROUP))
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    yield threads(usable, cpu_quota(_CGROUP), os.environ.get("OMP_NUM_THREADS"))
+    yield memory(*memory_bytes(Path("/proc/meminfo"), _CGROUP))
     yield _current_folder()
     yield _temporary_folder()
 
 
-def threads(usable: int, quota: float | None, environment: Mapping[str, str]) -> Finding:
-    """Return how many threads will run, and whether they outnumber the CPUs that the container may use.
-
-    Args:
-        usable: CPUs that this process may run on.
-        quota: CPUs that its container may use at a time, or None.
-        environment: variables.
-    """
-    set_to = environment.get(_THREADS)
-    text = f"{usable} CPUs" + (f", {_THREADS}={set_to}" if set_to else "")
+def threads(usable: int, quota: float | None, set_to: str | None) -> Finding:
+    """Return how many threads will run, and whether they outnumber the CPUs that the container may use at a time."""
+    text = f"{usable} CPUs" + (f", OMP_NUM_THREADS={set_to}" if set_to else "")
     if quota is None or quota >= usable:
         return Finding("threads", text)
     text += f"; the container may use {quota:g} of them at a time"
     if set_to:
         return Finding("threads", text)
-    fitting = max(1, int(quota))
-    return Finding("threads", text, "warning", f"more threads than that wait for each other: set {_THREADS}={fitting}")
-
-
-def usable_cpus() -> int:
-    """Return the CPUs that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    hint = f"more threads than that wait for each other: set OMP_NUM_THREADS={max(1, int(quota))}"
+    return Finding("threads", text, "warning", hint)
 
 
 def cpu_quota(cgroup: Path) -> float | None:
@@ -64,36 +80,29 @@ def cpu_quota(cgroup: Path) -> float | None:
 
 
 def memory(total: int | None, available: int | None) -> Finding:
-    """Return how much memory there is; None where the system does not say."""
+    """Return how much memory there is, in bytes; None where the system does not say."""
     if total is None:
         return Finding("memory", "this system does not say")
     if available is None:
         return Finding("memory", _size(total))
     text = f"{_size(available)} of {_size(total)} free"
-    if available >= _LEAST_MEMORY_BYTES:
+    if available >= _LEAST_FREE_BYTES:
         return Finding("memory", text)
     return Finding("memory", text, "warning", "quantize takes about twice the checkpoint's embeddings in fp32")
 
 
-def _memory_bytes(meminfo: Path, cgroup: Path) -> tuple[int | None, int | None]:
+def memory_bytes(meminfo: Path, cgroup: Path) -> tuple[int | None, int | None]:
     """Return total and available memory; the limit of a container counts as the total."""
+    words = _words(meminfo)  # "MemTotal:", "24643236", "kB", …
     try:
-        lines = meminfo.read_text().splitlines()
-        kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest.split()}
-        total, available = kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024
-    except (OSError, ValueError, KeyError):
-        return _physical_bytes(), None
+        total, available = (int(words[words.index(name) + 1]) * 1024 for name in ("MemTotal:", "MemAvailable:"))
+    except ValueError:
+        physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None
+        return physical, None
     limit, used = _words(cgroup / "memory.max"), _words(cgroup / "memory.current")
     if limit and limit[0].isdigit() and used:
         total, available = min(total, int(limit[0])), min(available, max(0, int(limit[0]) - int(used[0])))
     return total, available
-
-
-def _physical_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def _words(path: Path) -> list[str]:
@@ -115,16 +124,16 @@ def _current_folder() -> Finding:
 
 
 def _temporary_folder() -> Finding:
+    hint = "set TMPDIR to a folder that can be written"
     wanted = os.environ.get("TMPDIR")
     try:
         folder = Path(tempfile.gettempdir())
     except OSError as error:
-        return Finding("temporary folder", str(error), "problem", "set TMPDIR to a folder that can be written")
+        return Finding("temporary folder", str(error), "problem", hint)
     found = disk("temporary folder", folder)
-    if wanted and folder != Path(wanted).absolute():
-        text = f"{found.text}; TMPDIR is {wanted}, which cannot be written"
-        return Finding(found.name, text, "warning", "set TMPDIR to a folder that can be written")
-    return found
+    if not wanted or folder == Path(wanted).absolute():
+        return found
+    return Finding(found.name, f"{found.text}; TMPDIR is {wanted}, which cannot be written", "warning", hint)
 
 
 def disk(name: str, folder: Path) -> Finding:
@@ -134,9 +143,7 @@ def disk(name: str, folder: Path) -> Finding:
     except OSError as error:
         return Finding(name, f"{folder}: {error.strerror}", "warning")
     text = f"{folder}, {_size(free)} free"
-    if free >= _LEAST_DISK_BYTES:
-        return Finding(name, text)
-    return Finding(name, text, "warning", "free some space")
+    return Finding(name, text) if free >= _LEAST_FREE_BYTES else Finding(name, text, "warning", "free some space")
 
 
 def _size(size_bytes: int) -> str:

@@ -1,32 +1,42 @@
-"""Packages: their versions, the GPU, and known trouble."""
+"""Packages: their versions, the GPU, and known trouble.
+
+They are imported in a process of its own: one that breaks, or ends its process, does no harm here.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from importlib import metadata
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from importlib import import_module, metadata
+from typing import Any
 
-from fmcompress.diagnosis.finding import Finding
-from fmcompress.diagnosis.probe import Probed
+from fmcompress.diagnosis.machine import Finding
 
 _INSTALL_FAISS = "pip install 'fmcompress[cpu]' (or 'fmcompress[gpu]' for faiss on CUDA)"
 _REQUIREMENT = re.compile(r"([\w.-]+)\s*>=\s*([\d.]+)")
+_MARK = "fmcompress-probe "
+_SECONDS = 120
+# The child finds its modules where this process does, and never in the current folder.
+_CHILD = "import sys; sys.path[:] = sys.argv[1:]; from fmcompress.diagnosis.packages import main; main()"
+
+
+Errors = dict[str, str | None]
+"""What became of modules that cannot be imported, by name; None where they are not there."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package that fmcompress needs.
-
-    Attributes:
-        name: of the distribution.
-        module: that is imported; None where its version is all that is asked for.
-        stops: what does not work without it.
-        older: what is wrong with an older one than is asked for.
-    """
+    """A package that fmcompress needs, its module, what stops without it, and what is wrong with an older one."""
 
     name: str
-    module: str | None
+    module: str
     stops: str
     older: str = "it is not what fmcompress is tested with"
 
@@ -41,122 +51,93 @@ PACKAGES = (
     Package(
         "torch", "torch", "train and quantize", "a hostile checkpoint may run code in it: weights_only has known holes"
     ),
-    Package("typer", None, "all commands"),
+    Package("typer", "typer", "all commands"),
     Package("jinja2", "jinja2", "report --format html"),
 )
 
-# Extras that a command can do without: distribution, extra, what it is for.
-_EXTRAS = (("matplotlib", "plot", "sweep --plot"),)
+
+@dataclass(frozen=True)
+class Probed:
+    """Errors of modules that cannot be imported, what torch says of GPUs, and the OpenMP runtimes that are loaded."""
+
+    errors: Errors = field(default_factory=dict)
+    torch: dict[str, Any] = field(default_factory=dict)
+    openmp: set[str] = field(default_factory=set)
 
 
-def package_findings(probed: Probed) -> Iterator[Finding]:
-    """Yield what became of the packages."""
+def package_findings() -> Iterator[Finding]:
+    """Yield what became of the packages, each of which is imported."""
+    probed = probe([*(package.module for package in PACKAGES), "faiss"])
     least = _least_versions()
     for package in PACKAGES:
-        yield package_finding(package, _version(package.name), least.get(package.name), probed)
-    yield faiss_finding(_faiss_wheels(), probed)
-    for name, extra, use in _EXTRAS:
-        yield _extra(name, extra, use)
+        yield package_finding(package, _version(package.name), least.get(package.name), probed.errors)
+    yield faiss_finding(_faiss_wheels(), probed.errors)
+    missing = Finding("matplotlib", "not installed: sweep --plot needs it", "warning", "pip install 'fmcompress[plot]'")
+    matplotlib = _version("matplotlib")
+    yield Finding("matplotlib", matplotlib) if matplotlib else missing
     if probed.torch:
         yield gpu(probed.torch)
     yield openmp(probed.openmp)
 
 
-def package_finding(package: Package, version: str | None, least: str | None, probed: Probed) -> Finding:
-    """Return how a package stands.
-
-    Args:
-        package: that is asked for.
-        version: that is installed, or None.
-        least: version that is asked for, or None.
-        probed: how it fared when it was imported.
-    """
-    if version is None and (package.module is None or package.module in probed.errors):
-        return Finding(
-            package.name, f"not installed: {package.stops} cannot work", "problem", f"pip install '{package.name}'"
-        )
-    if package.module in probed.errors:
-        error = probed.errors[package.module]
-        return Finding(
-            package.name,
-            f"{version} cannot be imported: {error or 'its module is missing'}; {package.stops} cannot work",
-            "problem",
-            f"pip install --force-reinstall '{package.name}'",
-        )
+def package_finding(package: Package, version: str | None, least: str | None, errors: Errors) -> Finding:
+    """Return how a package stands that is installed in a version, and asked for in one; None where not known."""
+    name, module = package.name, package.module
+    if module in errors:
+        repair = f"pip install --force-reinstall '{name}'"
+        return _unusable(name, version, errors[module], package.stops, f"pip install '{name}'", repair)
     if version and least and _numbers(version) < _numbers(least):
-        return Finding(
-            package.name, f"{version}, older than {least}: {package.older}", "warning",
-            f"pip install -U '{package.name}>={least}'",
-        )  # fmt: skip
-    return Finding(package.name, version or "installed, its version is not known")
+        hint = f"pip install -U '{name}>={least}'"
+        return Finding(name, f"{version}, older than {least}: {package.older}", "warning", hint)
+    return Finding(name, version or "installed, its version is not known")
 
 
-def faiss_finding(wheels: list[tuple[str, str]], probed: Probed) -> Finding:
-    """Return how faiss stands: there are several wheels of it, for one module.
-
-    Args:
-        wheels: names and versions of those that are installed.
-        probed: how it fared when it was imported.
-    """
+def faiss_finding(wheels: Sequence[tuple[str, str]], errors: Errors) -> Finding:
+    """Return how faiss stands, of which there are several wheels, with names and versions, for one module."""
     names = " and ".join(f"{name} {version}" for name, version in wheels)
-    if "faiss" in probed.errors:
-        error = probed.errors["faiss"]
-        stops = "quantize and sweep cannot work"
-        if error is None and not wheels:
-            return Finding("faiss", f"not installed: {stops}", "problem", _INSTALL_FAISS)
-        text = f"{names or 'faiss'} cannot be imported: {error or 'its module is missing'}; {stops}"
-        return Finding("faiss", text, "problem", _one_wheel(wheels) if wheels else _INSTALL_FAISS)
+    one_wheel = f"pip uninstall {' '.join(name for name, _ in wheels)}, then {_INSTALL_FAISS}"
+    if "faiss" in errors:
+        return _unusable("faiss", names, errors["faiss"], "quantize and sweep", _INSTALL_FAISS, one_wheel)
     if len(wheels) > 1:
-        return Finding("faiss", f"{names}: both write the same module", "warning", _one_wheel(wheels))
+        return Finding("faiss", f"{names}: both write the same module", "warning", one_wheel)
     return Finding("faiss", names or "installed, its wheel is not known")
 
 
-def gpu(torch: dict[str, object]) -> Finding:
+def _unusable(name: str, installed: str | None, error: str | None, stops: str, install: str, repair: str) -> Finding:
+    """Return what is wrong with a package that is missing or cannot be imported."""
+    if not installed and error is None:
+        return Finding(name, f"not installed: {stops} cannot work", "problem", install)
+    text = f"{installed or name} cannot be imported: {error or 'its module is missing'}; {stops} cannot work"
+    return Finding(name, text, "problem", repair if installed else install)
+
+
+def gpu(torch: dict[str, Any]) -> Finding:
     """Return which GPU there is, and what ``--device auto`` takes."""
-    gpus = torch["gpus"] if isinstance(torch["gpus"], list) else []
+    gpus = ", ".join(torch["gpus"])
     built = f"torch is built for CUDA {torch['cuda']}" if torch["cuda"] else "torch is built without CUDA"
     if torch["error"]:
-        text = f"{', '.join(gpus) or 'a GPU'} that does not work: {torch['error']}; {built}"
+        text = f"{gpus or 'a GPU'} that does not work: {torch['error']}; {built}"
         return Finding("GPU", text, "warning", "--device cpu, or another driver or torch")
-    if gpus:
-        return Finding("GPU", f"{', '.join(gpus)}; {built}; --device auto takes {torch['device']}")
-    text = f"none that torch can use; {built}; --device auto takes {torch['device']}"
-    if not torch["driver"]:
+    text = f"{gpus or 'none that torch can use'}; {built}; --device auto takes {torch['device']}"
+    if gpus or not torch["driver"]:
         return Finding("GPU", text)
     hint = "its driver may be too old, or CUDA_VISIBLE_DEVICES hides it" if torch["cuda"] else "install torch for CUDA"
     return Finding("GPU", f"{text}; there is an NVIDIA driver, though", "warning", hint)
 
 
-def openmp(runtimes: Iterable[str]) -> Finding:
+def openmp(found: set[str]) -> Finding:
     """Return which OpenMP runtimes the packages bring, and whether they get on with each other."""
-    found = sorted(set(runtimes))
-    text = ", ".join(found) or "none"
-    if {"libiomp", "libomp"} <= set(found):
-        return Finding(
-            "OpenMP", f"{text}: the runtimes of Intel and LLVM in one process can crash or hang", "warning",
-            "install all packages with pip, or all with conda; KMP_DUPLICATE_LIB_OK only hides it",
-        )  # fmt: skip
-    return Finding("OpenMP", text)
-
-
-def _extra(name: str, extra: str, use: str) -> Finding:
-    version = _version(name)
-    if version is not None:
-        return Finding(name, version)
-    return Finding(name, f"not installed: {use} needs it", "warning", f"pip install 'fmcompress[{extra}]'")
-
-
-def _one_wheel(wheels: list[tuple[str, str]]) -> str:
-    return f"pip uninstall {' '.join(name for name, _ in wheels)}, then {_INSTALL_FAISS}"
+    text = ", ".join(sorted(found)) or "none"
+    if not {"libiomp", "libomp"} <= found:
+        return Finding("OpenMP", text)
+    hint = "install all packages with pip, or all with conda; KMP_DUPLICATE_LIB_OK only hides it"
+    text += ": the runtimes of Intel and LLVM in one process can crash or hang"
+    return Finding("OpenMP", text, "warning", hint)
 
 
 def _faiss_wheels() -> list[tuple[str, str]]:
-    found = {}
-    for one in metadata.distributions():
-        name = (one.metadata["Name"] or "").lower().replace("_", "-")
-        if name == "faiss" or name.startswith(("faiss-cpu", "faiss-gpu")):
-            found[name] = one.version
-    return sorted(found.items())
+    found = {(one.metadata["Name"] or "").lower().replace("_", "-"): one.version for one in metadata.distributions()}
+    return sorted(one for one in found.items() if one[0] == "faiss" or one[0].startswith(("faiss-cpu", "faiss-gpu")))
 
 
 def _version(name: str) -> str | None:
@@ -177,3 +158,89 @@ def _least_versions() -> dict[str, str]:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", re.split(r"[+a-z]", version, maxsplit=1)[0]))
+
+
+def probe(modules: Iterable[str]) -> Probed:
+    """Import modules in a child process and return how they fared; after one that ends it, another child goes on."""
+    found, left = Probed(), list(modules)
+    while left:
+        lines, end = _run(left)
+        for line in lines:
+            left = [name for name in left if name != line.get("module")]
+            found.errors.update(line.get("errors", {}))
+            found.torch.update(line.get("torch", {}))
+            found.openmp.update(line.get("openmp", ()))
+        if left:  # the child has ended before its time: over the one that it did not tell of
+            found.errors[left.pop(0)] = end
+    return found
+
+
+def _run(modules: Sequence[str]) -> tuple[list[dict[str, Any]], str]:
+    """Return what a child says, and how it ended."""
+    try:
+        done = subprocess.run(  # noqa: S603 -- this Python, and code of our own
+            [sys.executable, "-c", _CHILD, *sys.path],
+            input="\n".join(modules),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        shown, end = (error.stdout or b"").decode("utf-8", "replace"), f"it takes more than {_SECONDS} seconds"
+    else:
+        code, last = done.returncode, done.stderr.strip().rpartition("\n")[2]
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        shown, end = done.stdout, f"it ends Python with {how}" + (f": {last}" if last else "")
+    return [json.loads(line[len(_MARK) :]) for line in shown.splitlines() if line.startswith(_MARK)], end
+
+
+def main() -> None:
+    """Import the modules that stand on standard input, and print how they fare, a line of JSON each."""
+    for name in sys.stdin.read().split():
+        told: dict[str, Any] = {"module": name}
+        try:
+            import_module(name)
+            if name == "torch":
+                told["torch"] = _torch()
+        except ModuleNotFoundError as error:
+            told["errors"] = {name: None if error.name == name else _words(error)}
+        except Exception as error:  # whatever a broken package raises is what we want to know
+            told["errors"] = {name: _words(error)}
+        _say(told)
+    with suppress(ImportError):
+        from threadpoolctl import threadpool_info
+
+        _say({"openmp": [found["prefix"] for found in threadpool_info() if found["user_api"] == "openmp"]})
+
+
+def _say(told: dict[str, Any]) -> None:
+    print(_MARK + json.dumps(told), flush=True)
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _torch() -> dict[str, Any]:
+    """Return what torch says of GPUs: that it sees one does not mean that it can use it."""
+    import warnings
+
+    import torch
+
+    found: dict[str, Any] = {"cuda": torch.version.cuda, "device": "cpu", "gpus": [], "error": None}
+    found["driver"] = os.path.exists("/proc/driver/nvidia/version")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            if torch.cuda.is_available():
+                gpus = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+                found["gpus"] = [f"{one.name} ({one.total_memory / 2**30:.0f} GiB)" for one in gpus]
+                found["device"] = "cuda"
+                torch.ones(1, device="cuda").add(1).item()
+        if told and not found["gpus"]:  # of a driver that is too old, say
+            found["error"] = " ".join(str(told[0].message).split())
+    except Exception as error:  # drivers fail in many ways
+        found["error"] = _words(error)
+    return found

@@ -12,23 +12,15 @@ from fmcompress.data.rows import open_training_rows
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores, score_rows
 from fmcompress.fm.schema import Schema
-from fmcompress.progress import Progress
 from fmcompress.training import trainable
 from tests.conftest import SEED
 from tests.models import random_checkpoint
+from tests.notes import Notes
 
 pytestmark = pytest.mark.slow
 
 SCHEMA = Schema.of([("user", 120), ("item", 60), ("hour", 24)])
 QUICK = TrainOptions(dim=4, l2=1e-3, lr=1e-2, batch_size=512, epochs=6)
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def note(self, message):
-        self.lines.append(message)
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,7 @@ import pytest
 
 from fmcompress.baselines import product_quantization
 from fmcompress.baselines.product_quantization import SIZES, equal_codebooks, searched_codebooks, untuned_codebooks
-from fmcompress.progress import Progress
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def note(self, message):
-        self.lines.append(message)
+from tests.notes import Notes
 
 
 @pytest.fixture

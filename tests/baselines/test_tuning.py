@@ -6,8 +6,7 @@ import torch
 
 from fmcompress.backbones.fm_module import RowNumbers
 from fmcompress.baselines.integers import INT4, INT8
-from fmcompress.baselines.pruning import pruned_module
-from fmcompress.baselines.smaller import integer_module
+from fmcompress.baselines.smaller import integer_module, pruned_module
 from fmcompress.baselines.task import BaselineOptions, Task, Trial
 from fmcompress.baselines.tuning import begin_tuning_stored
 from fmcompress.data.batch import Batch

@@ -9,22 +9,14 @@ from fmcompress.artifact import Quality
 from fmcompress.baselines import BaselinePoint
 from fmcompress.errors import BudgetError
 from fmcompress.evaluation.scores import Scores
-from fmcompress.progress import Progress
 from fmcompress.sweeping import points
 from fmcompress.sweeping.points import SweepRows, quantize_to_budgets
 from tests.models import random_checkpoint
+from tests.notes import Notes
 
 CHECKPOINT = random_checkpoint((300, 90, 1), dim=6)
 TEST = SimpleNamespace(files=["test"])
 TUNING = SimpleNamespace(valid=SimpleNamespace(files=["valid"]), files=["train", "valid"])
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def note(self, message):
-        self.lines.append(message)
 
 
 @pytest.mark.parametrize(

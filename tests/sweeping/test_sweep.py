@@ -8,8 +8,8 @@ import pytest
 
 import fmcompress as fc
 from fmcompress import pipeline
-from fmcompress.progress import Progress
 from fmcompress.sweeping.sweep import parse_budgets
+from tests.notes import Notes
 
 pytestmark = pytest.mark.slow
 
@@ -29,14 +29,6 @@ def untouched(monkeypatch):
         raise AssertionError("computed before everything was checked")
 
     monkeypatch.setattr(pipeline, "measure", never)
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def note(self, message):
-        self.lines.append(message)
 
 
 @pytest.mark.parametrize(

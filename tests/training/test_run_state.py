@@ -8,23 +8,15 @@ import pytest
 import torch
 
 from fmcompress.errors import OutputError, StateError, UsageError
-from fmcompress.progress import Progress
 from fmcompress.training import run_state as module
 from fmcompress.training.run_state import RunFiles, RunState, open_run_state, read_state, write_state
+from tests.notes import Notes
 
 PRINT = {"seed": 0, "lr": 0.001, "torch": "2.13.0", "l2": None}
 MEMORY = {
     "run": {"weights": torch.arange(6.0).reshape(2, 3), "groups": [{"lr": 1e-3, "betas": (0.9, 0.99)}]},
     "best": None,
 }
-
-
-class Notes(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def note(self, message):
-        self.lines.append(message)
 
 
 def lines(path):

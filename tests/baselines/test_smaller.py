@@ -1,9 +1,9 @@
-"""Pruning: exactly the rows that fit, and those that matter most."""
+"""Smaller FMs: of a pruned one exactly the rows that fit are kept, and those that matter most."""
 
 import numpy as np
 import pytest
 
-from fmcompress.baselines.pruning import pruned_module, rows_that_fit
+from fmcompress.baselines.smaller import pruned_module, rows_that_fit
 from tests.models import random_checkpoint
 
 SOURCE = random_checkpoint((300, 90, 1), dim=6)
