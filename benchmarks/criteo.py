@@ -9,7 +9,7 @@ import numpy as np
 from fmcompress.artifact import Origin, pack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.click_model import random_click_model, zipf_ids
-from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, table_shapes
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.lightfm.method import LightFM
@@ -51,7 +51,7 @@ def lightfm(*, seed: int = 0, quantizers: Sequence[Quantizer] = LIGHTFM) -> Comp
     rng = np.random.default_rng(seed)
     fields = []
     for cardinality, quantizer in zip(CARDINALITIES, quantizers, strict=True):
-        shapes = table_shapes(quantizer, cardinality, DIM)
+        shapes = quantizer.table_shapes(cardinality, DIM)
         codes = [rng.integers(0, k, cardinality) for k in quantizer.codewords]
         fields.append(
             QuantizedField(

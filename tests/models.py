@@ -7,7 +7,7 @@ from fmcompress.artifact import pack_model as pack
 from fmcompress.artifact.layout import decode_half, decode_int8, encode_half, encode_int8
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.click_model import random_click_model
-from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, table_shapes
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import INT8, parse_quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers
@@ -89,7 +89,7 @@ def _part(rng, dim, scale, cardinality, embedding, linear):
     linear_codes = rng.integers(0, max(1, quantizer.linear_codewords), 0 if quantizer.linear_raw else cardinality)
     return QuantizedField(
         quantizer=quantizer,
-        tables=tuple(table(*shape) for shape in table_shapes(quantizer, cardinality, dim)),
+        tables=tuple(table(*shape) for shape in quantizer.table_shapes(cardinality, dim)),
         codes=np.array(codes, dtype=np.uint16).reshape(len(codes), cardinality).T,
         linear_table=table(quantizer.linear_values(cardinality)),
         linear_codes=linear_codes.astype(np.uint16),

@@ -16,7 +16,6 @@ import numpy as np
 from fmcompress.artifact.header import Header, tier_bits, tier_bytes
 from fmcompress.artifact.metadata import Frame
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.quantized_fm import table_shapes
 from fmcompress.fm.quantizer import HALF, INT8, Quantizer
 from fmcompress.fm.tiers import by_field
 from fmcompress.types import Float16Array, Float32Array, Int8Array, UInt8Array
@@ -139,7 +138,7 @@ class _Walk:
         return FieldLayout(sizes, self._codes(size), size, tuple(map(self._tier, sizes, quantizers)))
 
     def _tier(self, cardinality: int, quantizer: Quantizer) -> TierLayout:
-        shapes = [*table_shapes(quantizer, cardinality, self._dim), (quantizer.linear_values(cardinality),)]
+        shapes = [*quantizer.table_shapes(cardinality, self._dim), (quantizer.linear_values(cardinality),)]
         *tables, linear = [self._table(shape, quantizer) for shape in shapes]
         size = quantizer.code_bytes(cardinality)
         return TierLayout(quantizer, cardinality, tuple(tables), linear, self._codes(size), size)

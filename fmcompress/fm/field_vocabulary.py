@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,9 +31,11 @@ from fmcompress.fm.schema import MAX_CATEGORIES
 from fmcompress.types import AnyArray, Int32Array, Int64Array
 
 Bytes = bytes | memoryview
+T = TypeVar("T")
 
 _SIZE_BYTES, _HEAD_BYTES = 8, 4
 _WIDTHS = (1, 2, 4)
+_WRONG_SIZE = "a vocabulary has not the size that it claims"
 _DICTIONARY_BYTES = 1 << 23
 # Longer searches for matches make random tokens, which have none, five times slower to pack and 2 % smaller.
 _DEPTH, _ENOUGH = 8, 32
@@ -109,10 +111,7 @@ def decode_fields(data: Bytes) -> dict[str, FieldVocabulary]:
     Raises:
         ValueError: they are damaged, or claim to hold more than they can.
     """
-    unpacker = _Unpacker(data)
-    found = {line.name: line.read(unpacker) for line in _head(unpacker)}
-    unpacker.finish()
-    return found
+    return _unpacked(data, _Line.read)
 
 
 def largest_ids(data: Bytes) -> dict[str, list[int]]:
@@ -123,9 +122,14 @@ def largest_ids(data: Bytes) -> dict[str, list[int]]:
     Raises:
         ValueError: they are damaged, or claim to hold more than they can.
     """
+    return _unpacked(data, _Line.check)
+
+
+def _unpacked(data: Bytes, take: Callable[[_Line, _Unpacker], T]) -> dict[str, T]:
     unpacker = _Unpacker(data)
-    found = {line.name: line.check(unpacker) for line in _head(unpacker)}
-    unpacker.finish()
+    found = {line.name: take(line, unpacker) for line in _head(unpacker)}
+    if unpacker.remaining or not unpacker.ended:
+        raise ValueError(_WRONG_SIZE)
     return found
 
 
@@ -202,20 +206,19 @@ class _Unpacker:
         """Return the next bytes."""
         return b"".join(self.chunks(size))
 
-    def finish(self) -> None:
-        """Check that this was all."""
-        if self.remaining or self._some(1) or not self._stream.eof or self._stream.unused_data:
-            raise ValueError("a vocabulary has not the size that it claims")
+    @property
+    def ended(self) -> bool:
+        """Whether that was all."""
+        return not self._some(1) and self._stream.eof and not self._stream.unused_data
 
     def _next(self, size: int) -> bytes:
-        found: list[bytes] = []
+        found = b""
         self.remaining -= size
-        while size:
-            if self.remaining < 0 or not (piece := self._some(size)):
-                raise ValueError("a vocabulary has not the size that it claims")
-            found.append(piece)
-            size -= len(piece)
-        return b"".join(found)
+        while len(found) < size:
+            if self.remaining < 0 or not (piece := self._some(size - len(found))):
+                raise ValueError(_WRONG_SIZE)
+            found += piece
+        return found
 
     def _some(self, most: int) -> bytes:
         given, self._input = self._input, b""

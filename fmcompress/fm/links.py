@@ -6,14 +6,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.errors import UsageError
+from fmcompress.types import Float32Array, Float64Array
 
 LINKS = ("sigmoid", "probit", "identity", "clip")
 """Names of the links; a clip is written with its range, ``clip:1:5``."""
-
-Floats = npt.NDArray[np.float64]
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 _LARGEST_LOGIT = 30.0
@@ -44,15 +42,15 @@ class Link:
         """Whether predictions are numbers of any size, not probabilities."""
         return self.name in ("identity", "clip")
 
-    def predict(self, logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
-        """Return the predictions of logits, float32 (rows,)."""
+    def predict(self, logits: Float32Array | Float64Array) -> Float32Array:
+        """Return the predictions of logits (rows,), float32 (rows,)."""
         if self.regression:
             return np.asarray(np.clip(logits, self.low, self.high), dtype=np.float32)
         from scipy.special import expit, ndtr
 
         return np.asarray((expit if self.name == "sigmoid" else ndtr)(logits), dtype=np.float32)
 
-    def losses(self, logits: Floats, targets: Floats) -> Floats:
+    def losses(self, logits: Float64Array, targets: Float64Array) -> Float64Array:
         """Return the loss of each row, float64 (rows,): cross entropy in nats, or half the squared error."""
         if self.regression:
             return np.asarray(0.5 * (np.clip(logits, self.low, self.high) - targets) ** 2)
@@ -62,7 +60,7 @@ class Link:
 
         return np.asarray(-targets * log_ndtr(logits) - (1 - targets) * log_ndtr(-logits))
 
-    def slopes(self, logits: Floats, targets: Floats) -> Floats:
+    def slopes(self, logits: Float64Array, targets: Float64Array) -> Float64Array:
         """Return the first derivative of the loss by the logit, float64 (rows,).
 
         Beyond the range of a clip, where it would be 0, it is p − t: so libFM has it, and a wrong logit finds back.
@@ -73,7 +71,7 @@ class Link:
             return np.asarray(_sigmoid(logits) - targets)
         return np.asarray((1 - targets) * _hazard(-logits) - targets * _hazard(logits))
 
-    def curvatures(self, logits: Floats) -> Floats:
+    def curvatures(self, logits: Float64Array) -> Float64Array:
         """Return the expected second derivative of the loss by the logit, float64 (rows,).
 
         That is p(1 − p) for sigmoid, φ² / (Φ(1 − Φ)) for probit, and 1 for squared errors; beyond the range of a clip
@@ -112,11 +110,11 @@ def parse_link(text: str) -> Link:
     raise UsageError(f"link is {text!r}, expected sigmoid, probit, identity or clip:LOW:HIGH")
 
 
-def _sigmoid(logits: Floats) -> Floats:
+def _sigmoid(logits: Float64Array) -> Float64Array:
     return np.asarray(1 / (1 + np.exp(-np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT))))
 
 
-def _hazard(logits: Floats) -> Floats:
+def _hazard(logits: Float64Array) -> Float64Array:
     """Return φ(z) / Φ(z)."""
     from scipy.special import log_ndtr
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from fmcompress.types import Float32Array, Float64Array
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,8 @@ class NumericWeights:
         embeddings: V, float32 (fields, dim); zeros where a field enters the linear term alone.
     """
 
-    linear: Array
-    embeddings: Array
+    linear: Float32Array
+    embeddings: Float32Array
 
     @classmethod
     def none(cls, dim: int) -> NumericWeights:
@@ -34,7 +33,7 @@ class NumericWeights:
     def __len__(self) -> int:
         return len(self.linear)
 
-    def contributions(self, values: Array) -> tuple[Array, Array]:
+    def contributions(self, values: Float32Array) -> tuple[Float32Array, Float32Array]:
         """Return S_n, float32 (rows, dim), and Σ_j (x_j w_j − ½ x_j² ‖v_j‖²), float32 (rows,).
 
         Args:
@@ -43,7 +42,7 @@ class NumericWeights:
         norms = np.einsum("fl,fl->f", self.embeddings, self.embeddings)
         return values @ self.embeddings, values @ self.linear - np.float32(0.5) * (np.square(values) @ norms)
 
-    def added(self, values: npt.NDArray[np.floating], sums: Array) -> Array:
+    def added(self, values: Float32Array | Float64Array, sums: Float32Array) -> Float32Array:
         """Return what they add to the logits of rows, float32 (rows,).
 
             Σ_j x_j w_j + S·S_n + ½ (‖S_n‖² − Σ_j x_j² ‖v_j‖²)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.quantizer import Quantizer, subspace_bounds
+from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers
+from fmcompress.types import Float32Array, UInt16Array
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,19 @@ class QuantizedField:
     """
 
     quantizer: Quantizer
-    tables: tuple[npt.NDArray[np.float32], ...]
-    codes: npt.NDArray[np.uint16]
-    linear_table: npt.NDArray[np.float32]
-    linear_codes: npt.NDArray[np.uint16]
+    tables: tuple[Float32Array, ...]
+    codes: UInt16Array
+    linear_table: Float32Array
+    linear_codes: UInt16Array
     error: float = 0.0
 
-    def embeddings(self) -> npt.NDArray[np.float32]:
+    def embeddings(self) -> Float32Array:
         """Return the decoded embeddings, float32 (cardinality, dim)."""
         if self.quantizer.raw:
             return self.tables[0]
         return decode(self.tables, self.codes)
 
-    def linear(self) -> npt.NDArray[np.float32]:
+    def linear(self) -> Float32Array:
         """Return the decoded linear weights, float32 (cardinality,)."""
         return self.linear_table if self.quantizer.linear_raw else self.linear_table[self.linear_codes]
 
@@ -76,14 +76,6 @@ class QuantizedFM:
             object.__setattr__(self, "numeric", NumericWeights.none(self.dim))
 
 
-def decode(tables: Sequence[npt.NDArray[np.float32]], codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.float32]:
+def decode(tables: Sequence[Float32Array], codes: UInt16Array) -> Float32Array:
     """Return the vectors, float32 (n, dim), that codes, (n, subspaces), stand for."""
     return np.concatenate([table[rows] for table, rows in zip(tables, codes.T, strict=True)], axis=1)
-
-
-def table_shapes(quantizer: Quantizer, cardinality: int, dim: int) -> list[tuple[int, int]]:
-    """Return the shape of each of a field's tables: its codebooks, or the one of its raw embeddings."""
-    if quantizer.raw:
-        return [(cardinality, dim)]
-    bounds = subspace_bounds(dim, len(quantizer.codewords))
-    return [(k, end - start) for k, (start, end) in zip(quantizer.codewords, bounds, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +26,10 @@ _SHARED = "shared"
 _INT8 = ":8"
 _DIGITS = "b"
 _BITS = "0123456789abc"
+_UNCODED = {_RAW: 0, _SHARED: 1}
+"""Codewords of what has no codes."""
+
+_UNEQUAL = re.compile(r"b([0-9a-c]+)")
 _EQUAL = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,3})")
 
 
@@ -78,12 +83,7 @@ class Quantizer:
     @property
     def row_bits(self) -> int:
         """Bits of a row's codes: those of the subspaces, then that of the linear weight."""
-        return self.embedding_code_bits + self.linear_code_bits
-
-    @property
-    def linear_code_bits(self) -> int:
-        """Bits of a row's code for the linear weight."""
-        return 0 if self.linear_raw else code_bits(self.linear_codewords)
+        return sum(self.widths)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -95,12 +95,16 @@ class Quantizer:
         """How many codewords each of a row's codes chooses from, in the order in which they are packed."""
         return self.codewords if self.linear_raw else (*self.codewords, self.linear_codewords)
 
+    def table_shapes(self, cardinality: int, dim: int) -> list[tuple[int, int]]:
+        """Return the shape of each of a field's tables: its codebooks, or the one of its raw embeddings."""
+        if self.raw:
+            return [(cardinality, dim)]
+        bounds = subspace_bounds(dim, len(self.codewords))
+        return [(k, end - start) for k, (start, end) in zip(self.codewords, bounds, strict=True)]
+
     def embedding_values(self, cardinality: int, dim: int) -> int:
         """Return how many numbers the raw embeddings or the codebooks hold."""
-        if self.raw:
-            return cardinality * dim
-        bounds = subspace_bounds(dim, len(self.codewords))
-        return sum(k * (end - start) for k, (start, end) in zip(self.codewords, bounds, strict=True))
+        return sum(map(math.prod, self.table_shapes(cardinality, dim)))
 
     def linear_values(self, cardinality: int) -> int:
         """Return how many numbers the raw linear weights or their codebook hold."""
@@ -164,7 +168,9 @@ def parse_quantizer(embedding: str, linear: str) -> Quantizer:
     """
     sizes = embedding.removesuffix(_INT8)
     value_bytes = HALF if sizes == embedding else INT8
-    quantizer = Quantizer(_parse_sizes(sizes), _parse_linear(linear), value_bytes)
+    quantizer = Quantizer(
+        _parse_sizes(sizes), _UNCODED[linear] if linear in _UNCODED else _codewords(linear), value_bytes
+    )
     names = embedding_spec(quantizer), linear_spec(quantizer)
     listed = ",".join(map(str, quantizer.codewords)), names[1]
     if names != (embedding, linear) and not (names[0].startswith(_DIGITS) and listed == (embedding, linear)):
@@ -173,12 +179,9 @@ def parse_quantizer(embedding: str, linear: str) -> Quantizer:
 
 
 def _parse_sizes(spec: str) -> tuple[int, ...]:
-    if spec == _RAW:
-        return ()
-    if spec == _SHARED:
-        return (1,)
-    equal = _EQUAL.fullmatch(spec)
-    bits = re.fullmatch(r"b([0-9a-c]+)", spec)
+    if spec in _UNCODED:
+        return (1,) * _UNCODED[spec]
+    equal, bits = _EQUAL.fullmatch(spec), _UNEQUAL.fullmatch(spec)
     if bits:
         sizes = [str(1 << _BITS.index(digit)) for digit in bits[1]]
     else:
@@ -186,12 +189,6 @@ def _parse_sizes(spec: str) -> tuple[int, ...]:
     if len(sizes) > MAX_SUBSPACES:
         raise UsageError(f"{spec[:40]!r} has more than {MAX_SUBSPACES} subspaces")
     return tuple(map(_codewords, sizes))
-
-
-def _parse_linear(spec: str) -> int:
-    if spec == _RAW:
-        return 0
-    return 1 if spec == _SHARED else _codewords(spec)
 
 
 def _codewords(text: str) -> int:

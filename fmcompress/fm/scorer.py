@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn.functional import embedding_bag
 
 from fmcompress.errors import DataError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.types import Float32Array, Int32Array, Int64Array
 
 
 class FMScorer:
@@ -28,7 +28,7 @@ class FMScorer:
         self._embeddings = torch.from_numpy(checkpoint.embeddings)
         self._scalars = _scalars(checkpoint.embeddings, checkpoint.linear)
 
-    def refresh(self, rows: npt.NDArray[np.int64], linear: npt.NDArray[np.float32]) -> None:
+    def refresh(self, rows: Int64Array, linear: Float32Array) -> None:
         """Take note that the embeddings of some categories have changed in place.
 
         Args:
@@ -37,9 +37,7 @@ class FMScorer:
         """
         self._scalars[rows] = _scalars(self._embeddings.numpy()[rows], linear)
 
-    def predict(
-        self, ids: npt.NDArray[np.int32], values: npt.NDArray[np.float32] | None = None
-    ) -> npt.NDArray[np.float32]:
+    def predict(self, ids: Int32Array, values: Float32Array | None = None) -> Float32Array:
         """Return the predictions of rows, float32 (rows,).
 
         Args:
@@ -49,9 +47,7 @@ class FMScorer:
         logits, _ = self.logits_and_sums(ids, values)
         return self._link.predict(logits)
 
-    def logits_and_sums(
-        self, ids: npt.NDArray[np.int32], values: npt.NDArray[np.float32] | None = None
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def logits_and_sums(self, ids: Int32Array, values: Float32Array | None = None) -> tuple[Float32Array, Float32Array]:
         """Return logits, float32 (rows,), and the sums S = Σ_i v_i x_i, float32 (rows, dim).
 
         Raises:
@@ -71,6 +67,6 @@ class FMScorer:
         return logits.astype(np.float32), sums
 
 
-def _scalars(embeddings: npt.NDArray[np.float32], linear: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _scalars(embeddings: Float32Array, linear: Float32Array) -> Float32Array:
     """Return w_i − ½‖v_i‖² of each category, float32 (categories,)."""
     return np.asarray(linear - 0.5 * np.einsum("il,il->i", embeddings, embeddings))

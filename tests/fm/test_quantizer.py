@@ -110,7 +110,7 @@ def test_bytes_are_counted_as_they_are_packed(quantizer, cardinality, dim):
     quantizer = Quantizer(codewords, quantizer.linear_codewords, quantizer.value_bytes)
     stream = pack(np.zeros((cardinality, len(quantizer.widths)), np.uint16), quantizer.widths)
     assert quantizer.code_bytes(cardinality) == len(stream)
-    assert quantizer.row_bits == sum(quantizer.widths) == quantizer.embedding_code_bits + quantizer.linear_code_bits
+    assert quantizer.row_bits == quantizer.embedding_code_bits + sum(quantizer.widths[len(quantizer.codewords) :])
     bounds = subspace_bounds(dim, len(codewords)) if codewords else [(0, dim)]
     rows = codewords or (cardinality,)
     tables = sum(k * (end - start) for k, (start, end) in zip(rows, bounds, strict=True))

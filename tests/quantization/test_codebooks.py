@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fmcompress.fm.quantized_fm import QuantizedField, table_shapes
+from fmcompress.fm.quantized_fm import QuantizedField
 from fmcompress.fm.quantizer import Quantizer, parse_quantizer, subspace_bounds
 from fmcompress.quantization.codebooks import expected_rise
 from fmcompress.quantization.field_weights import whitened_subspaces
@@ -42,7 +42,7 @@ def test_codes_name_codewords_and_shapes_are_those_of_the_format(name):
     field = random_field(50, 7)
     quantizer = parse_quantizer(*name.split())
     found = quantized_field(field, quantizer, seed=0)
-    assert [table.shape for table in found.tables] == table_shapes(quantizer, 50, 7)
+    assert [table.shape for table in found.tables] == quantizer.table_shapes(50, 7)
     assert found.codes.shape == (50, len(quantizer.codewords))
     assert found.codes.dtype == found.linear_codes.dtype == np.uint16
     assert all((codes < k).all() for codes, k in zip(found.codes.T, quantizer.codewords, strict=True))
