@@ -230,12 +230,8 @@ def entry_bytes(field: Field, quantizers: Sequence[Quantizer], sizes: Sequence[i
     return _in_header(encode_entry(field, tiers))
 
 
-def table_less_bytes(schema: Schema) -> int:
-    """Return the bytes that the entries of shared and numeric fields take in the header, with their commas."""
-    return sum(map(_in_header, encode_table_less(schema).values()))
-
-
 def _in_header(entry: str) -> int:
+    """Return the bytes that an entry takes in the header, with its comma."""
     return len(canonical_json(entry).encode()) - len(_QUOTES) + len(_COMMA)
 
 
@@ -251,4 +247,4 @@ def _rest_bytes(frame: Frame, origin: Origin, tensors: Sequence[StoredTensor] = 
     quality = {name: replace(LONGEST, rows=found.rows) for name, found in origin.quality.items()}
     longest = replace(origin, budget_bytes=max(_LARGEST_BUDGET, origin.budget_bytes), quality=quality)
     empty = len(encode_header(compose(frame, longest, [], UNSEALED), largest))
-    return empty + table_less_bytes(frame.schema) - len(_COMMA)
+    return empty + sum(map(_in_header, encode_table_less(frame.schema).values())) - len(_COMMA)

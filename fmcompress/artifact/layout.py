@@ -183,12 +183,12 @@ def read_table(place: TableLayout, values: Float16Array, codes: UInt8Array) -> F
 
 
 def encode_half(table: Float32Array) -> Float16Array:
-    """Round to fp16, in the table's shape; what lies outside its range becomes its largest number."""
+    """Round float32 to float16, in the same shape; what lies outside its range becomes its largest number."""
     return np.clip(table, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
 
 
 def decode_half(numbers: Float16Array) -> Float32Array:
-    """Return fp16 numbers in fp32, in the same shape."""
+    """Return float16 numbers as float32, in the same shape."""
     return numbers.astype(np.float32)
 
 

@@ -41,7 +41,7 @@ class Batch:
         return len(self.ids)
 
     def take(self, rows: Int64Array | BoolArray | slice) -> Batch:
-        """Return the rows at these positions."""
+        """Return the rows at these positions, int64 (n,), or where it is so, bool (rows,)."""
         return Batch(self.ids[rows], self.labels[rows], self.values[rows])
 
 

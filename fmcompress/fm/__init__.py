@@ -1,1 +1,1 @@
-"""The vanilla factorization machine: its model, its trainer, its scorer."""
+"""The factorization machine: its fields, its weights, how they are quantized, and its scorer."""

@@ -168,9 +168,8 @@ def parse_quantizer(embedding: str, linear: str) -> Quantizer:
     """
     sizes = embedding.removesuffix(_INT8)
     value_bytes = HALF if sizes == embedding else INT8
-    quantizer = Quantizer(
-        _parse_sizes(sizes), _UNCODED[linear] if linear in _UNCODED else _codewords(linear), value_bytes
-    )
+    linear_codewords = _UNCODED[linear] if linear in _UNCODED else _codewords(linear)
+    quantizer = Quantizer(_parse_sizes(sizes), linear_codewords, value_bytes)
     names = embedding_spec(quantizer), linear_spec(quantizer)
     listed = ",".join(map(str, quantizer.codewords)), names[1]
     if names != (embedding, linear) and not (names[0].startswith(_DIGITS) and listed == (embedding, linear)):

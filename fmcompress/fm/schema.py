@@ -205,7 +205,7 @@ class Schema:
         return slice(start, start + self.fields[field].cardinality)
 
     def split(self, array: AnyArray) -> list[AnyArray]:
-        """Return the part of each field of an array, (categories, …)."""
+        """Return an array, (categories, …) of any dtype, field by field: (cardinality, …) each."""
         return [array[self.rows(field)] for field in range(len(self))]
 
     def union(self, other: Schema) -> Schema:

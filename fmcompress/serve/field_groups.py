@@ -157,7 +157,7 @@ class _CodedFields:
         tiers, places = _once(columns.values())
         self._codes = len(tiers[0].quantizer.widths)
         self._subspaces = len(tiers[0].quantizer.codewords)
-        self._linear = _LinearTable(model, columns.values())
+        self._linear = _LinearFields(model, columns)
         if self._subspaces:
             self._sizes = [end - start for start, end in subspace_bounds(model.header.dim, self._subspaces)]
             tables = [_table(model, tier.tables[d]) for d in range(self._subspaces) for tier in tiers]
@@ -168,7 +168,7 @@ class _CodedFields:
         own = ids[:, self._columns]
         absent = None if missing is None else missing[:, self._columns]
         codes = self._reader.read(own.view(np.uint64)).view(np.int64)
-        self._linear.add(own if self._codes == self._subspaces else codes[-1], absent, sums)
+        self._linear.add_codes(own if self._codes == self._subspaces else codes[-1], absent, sums)
         if self._subspaces:
             self._add_codewords(codes[: self._subspaces], absent, sums)
 
@@ -185,27 +185,23 @@ class _CodedFields:
 
 
 class _LinearFields:
-    """Fields whose linear weight is found by the id itself, and not along with the embedding."""
+    """Fields whose linear weight is found by the id itself, not along with the embedding, or by a code.
+
+    Linear weights, or their codebooks, stand one after the other; the last one, 0, is that of missing values.
+    """
 
     def __init__(self, model: PackedFM, columns: Mapping[int, TierLayout]) -> None:
         self._columns = list(columns)
-        self._linear = _LinearTable(model, columns.values())
-
-    def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:
-        self._linear.add(ids[:, self._columns], None if missing is None else missing[:, self._columns], sums)
-
-
-class _LinearTable:
-    """Linear weights of some fields, or their codebooks; the last one, 0, is that of missing values."""
-
-    def __init__(self, model: PackedFM, columns: Iterable[TierLayout]) -> None:
-        tiers, places = _once(columns)
+        tiers, places = _once(columns.values())
         tables = [_table(model, tier.linear) for tier in tiers]
         self._starts = np.cumsum([0] + [len(table) for table in tables])[places]
         self._steps = _steps(tables)[places]
         self._table = np.concatenate([*tables, np.zeros(1, np.float32)])
 
-    def add(self, codes: Int64Array, absent: BoolArray | None, sums: Sums) -> None:
+    def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:
+        self.add_codes(ids[:, self._columns], None if missing is None else missing[:, self._columns], sums)
+
+    def add_codes(self, codes: Int64Array, absent: BoolArray | None, sums: Sums) -> None:
         rows = codes * self._steps + self._starts
         if absent is not None:
             rows[absent] = len(self._table) - 1
