@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from html import unescape
+from typing import get_args
 
 import pytest
 
@@ -97,3 +98,11 @@ def test_what_does_not_go_together(fmcompress, curve, arguments, says):
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(fmcompress.folder.iterdir()) == before
+
+
+def test_the_command_line_offers_every_format():
+    from fmcompress_cli.report import Format
+
+    from fmcompress.reporting.formats import FORMATS
+
+    assert {*get_args(Format), "card"} == set(FORMATS)
