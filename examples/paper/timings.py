@@ -51,9 +51,7 @@ def time_steps(place: Workplace, data: str) -> dict[str, float]:
         "FM": begin_training(rows, TrainOptions(batch_size=_BATCH_ROWS), 1e-3),
         "LightFM, K = 256, codes fixed": begin_tuning(model, checkpoint, fc.TuneOptions(), steps=10**6),
         "LightFM, K = 256": begin_tuning(model, checkpoint, moving, codes, steps=10**6),
-        "xLightFM": begin_search(
-            SearchStart(checkpoint, counts, models, space, model.header.origin), valid, SearchOptions(), moving
-        ),
+        "xLightFM": begin_search(SearchStart(checkpoint, counts, models, space), valid, SearchOptions(), moving),
     }
     batches = cycle([batch for batch, _ in zip(shuffled(rows, _BATCH_ROWS, seed=0), range(20), strict=False)])
 

@@ -11,6 +11,7 @@ from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.reassigned_codes import ReassignedCodes
+from fmcompress.methods.lightfm.code_assignment import LatentStart
 from fmcompress.methods.lightfm.straight_through_codes import StraightThrough
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.types import Int64Array
@@ -42,7 +43,7 @@ def code_update(
     if options.moving is not None:
         seen = np.ones(teacher.schema.categories, dtype=np.int64) if counts is None else counts
         latents, of_tiers = (tiers.as_fields.split(own[tiers.order]) for own in (teacher.embeddings, seen))
-        return StraightThrough(latents, of_tiers, options.moving)
+        return StraightThrough(LatentStart(latents, of_tiers, options.moving))
     if options.reassign is not None:
         if rows is None or sensitivity is None:
             raise UsageError("codes are to be assigned anew, but rows or what errors cost are not given")

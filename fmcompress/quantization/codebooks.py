@@ -110,7 +110,9 @@ def quantize_field(
         subspaces: each one's codebook and codes, see ``quantize_subspace``; none for raw embeddings.
         seed: of k-means.
     """
-    tables, codes = _embeddings(field, quantizer, subspaces)
+    tables = tuple(table for table, _ in subspaces) or (field.embeddings,)
+    none = np.empty((field.cardinality, 0), dtype=np.uint16)
+    codes = np.concatenate([none, *(codes[:, None] for _, codes in subspaces)], axis=1)
     linear_table, linear_codes = _quantize_linear(field, quantizer, seed)
     quantized = QuantizedField(quantizer, tables, codes, linear_table, linear_codes)
     return replace(quantized, error=expected_rise(field, quantized))
@@ -127,14 +129,6 @@ def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
         linear_shift = (linear[rows] - field.linear[rows]).astype(np.float64)
         rise += float(0.5 * field.frequencies[rows] @ (cost + field.curvature * linear_shift**2))
     return rise
-
-
-def _embeddings(
-    field: FieldWeights, quantizer: Quantizer, subspaces: Sequence[Coded]
-) -> tuple[tuple[Float32Array, ...], UInt16Array]:
-    if quantizer.raw:
-        return (field.embeddings,), np.empty((field.cardinality, 0), dtype=np.uint16)
-    return tuple(table for table, _ in subspaces), np.stack([codes for _, codes in subspaces], axis=1)
 
 
 def _quantize_linear(field: FieldWeights, quantizer: Quantizer, seed: int) -> tuple[Float32Array, UInt16Array]:

@@ -52,7 +52,7 @@ def start(rows):
     counts = count_categories(rows[0])
     costs = sensitivity.from_moments(TEACHER, counts)
     models = [fit_codebooks(TEACHER, costs, quantizers, seed=0) for quantizers in space.by_candidate()]
-    return SearchStart(TEACHER, counts, models, space, origin(budget_bytes=4000))
+    return SearchStart(TEACHER, counts, models, space)
 
 
 def parameters(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,11 +13,32 @@ from fmcompress.finetune.layers import CodebookLayout, Fields, numpy_of
 from fmcompress.finetune.lookup import sum_of_rows
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
-from fmcompress.methods.lightfm.straight_through import assign, nearest_rows
+from fmcompress.methods.lightfm.straight_through import assign, distance_weights, nearest_rows
+from fmcompress.types import Float32Array, Int64Array
 
 # Codebooks move little in so many steps, and finding the nearest codewords of each codeword takes some time.
 _REFRESH_STEPS = 200
 _LEAST_DISTORTION = 1e-12
+
+
+@dataclass(frozen=True)
+class LatentStart:
+    """Where latent embeddings start from, and how they move.
+
+    Attributes:
+        embeddings: the first latents, of each field or tier of a model, float32 (cardinality, dim) each.
+        counts: rows in which each category is active, of each field or tier, int64 (cardinality,) each.
+        options: how codes move.
+    """
+
+    embeddings: Sequence[Float32Array]
+    counts: Sequence[Int64Array]
+    options: MovingOptions
+
+    def distance_weights(self, columns: Sequence[int]) -> Tensor:
+        """Return w_i of the categories of some fields, one after the other, then 0 for missing values, float32 (n,)."""
+        counts = np.concatenate([self.counts[column] for column in columns])
+        return torch.from_numpy(np.append(distance_weights(counts, self.options.distance), np.float32(0)))
 
 
 class CodeAssignment(nn.Module):
@@ -34,24 +56,11 @@ class CodeAssignment(nn.Module):
     units: Tensor
     ends: Tensor
 
-    def __init__(
-        self,
-        model: QuantizedFM,
-        columns: list[int],
-        embeddings: Sequence[np.ndarray],
-        options: MovingOptions,
-    ) -> None:
-        """Start from codebooks and codes of the fields in these columns.
-
-        Args:
-            model: the quantized factorization machine.
-            columns: the fields, coded in the same number of subspaces.
-            embeddings: of all fields of the model, float32 (cardinality, dim) each: the first latents.
-            options: how codes are assigned.
-        """
+    def __init__(self, model: QuantizedFM, columns: list[int], start: LatentStart) -> None:
+        """Start from codebooks and codes of the fields in these columns, coded in the same number of subspaces."""
         super().__init__()
         self.layout = CodebookLayout(model, columns)
-        self._candidates = options.candidates
+        self._candidates = start.options.candidates
         self._steps = 0
         self.table = nn.Parameter(torch.from_numpy(self.layout.join(model.fields)))
         rows = self.layout.rows_of(model.fields)
@@ -59,21 +68,17 @@ class CodeAssignment(nn.Module):
         self.register_buffer("codes", codes.to(torch.int32))
         self.register_buffer("neighbours", self._nearest())
         self.register_buffer("ends", torch.tensor(np.cumsum([len(field) for field in rows])), persistent=False)
-        distortions = self._distortions(self.joined(embeddings))
+        distortions = self._distortions(self.joined(start))
         sizes = torch.tensor(self.layout.sizes, dtype=torch.float32)
         units = torch.cat([(distortions / sizes).sqrt(), torch.ones(1, len(sizes))])
         self.register_buffer("units", units, persistent=False)
-        temperatures = options.temperature * self._of_rows(distortions)
+        temperatures = start.options.temperature * self._of_rows(distortions)
         self.register_buffer("temperatures", temperatures, persistent=False)
 
-    def joined(self, embeddings: Sequence[np.ndarray]) -> Tensor:
-        """Return the embeddings of these fields, one after the other, padded, float32 (n, subspaces, width).
-
-        Args:
-            embeddings: of all fields of the model, float32 (cardinality, dim) each.
-        """
-        columns = self.layout.columns
-        return self.layout.padded(torch.from_numpy(np.concatenate([embeddings[column] for column in columns])))
+    def joined(self, start: LatentStart) -> Tensor:
+        """Return the first latents of these fields, one after the other, padded, float32 (n, subspaces, width)."""
+        embeddings = np.concatenate([start.embeddings[column] for column in self.layout.columns])
+        return self.layout.padded(torch.from_numpy(embeddings))
 
     def _distortions(self, latents: Tensor) -> Tensor:
         """Return the mean of ‖v_i − q_i‖² in each field and subspace, float32 (fields, subspaces)."""

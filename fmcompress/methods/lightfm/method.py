@@ -18,8 +18,20 @@ from fmcompress.quantization.plan import Plan
 from fmcompress.sizes import format_size
 
 
+class PaperMethod(QuantizationMethod[Measurements]):
+    """What LightFM and xLightFM share: counts and sensitivity alone are measured, and codes move with each step."""
+
+    def default_tuning(self) -> TuneOptions:
+        """Return tuning with codes that move with each step (Eq. 5 to 8)."""
+        return TuneOptions(moving=MovingOptions())
+
+    def measure(self, job: Job) -> Measurements:
+        """Return what is measured of the checkpoint."""
+        return Measurements(job.checkpoint, job.data, job.seed, job.progress)
+
+
 @dataclass(frozen=True)
-class LightFM(QuantizationMethod[Measurements]):
+class LightFM(PaperMethod):
     """The method ``lightfm``: sizes of all codebooks.
 
     Attributes:
@@ -55,17 +67,9 @@ class LightFM(QuantizationMethod[Measurements]):
             for cardinality in cardinalities
         ]
 
-    def default_tuning(self) -> TuneOptions:
-        """Return tuning with codes that move with each step (Eq. 5 to 8)."""
-        return TuneOptions(moving=MovingOptions())
-
     def check(self, job: Job) -> None:
         """Raise where the sizes do not fit the embeddings or the budget; there may be no budget."""
         self._plan(job)
-
-    def measure(self, job: Job) -> Measurements:
-        """Return what is measured of the checkpoint."""
-        return Measurements(job.checkpoint, job.data, job.seed, job.progress)
 
     def plan(self, job: Job, measured: Measurements) -> Plan:
         """Return the plan of these sizes; the budget, where there is one, must be large enough.

@@ -23,17 +23,16 @@ codewords as candidates it is the full form.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, from_numpy, where
+from torch import Tensor, where
 from torch.nn.functional import embedding
 
 from fmcompress.finetune.lookup import sum_by_row
 from fmcompress.finetune.options import Distance
+from fmcompress.types import Float32Array, Float64Array, Int64Array
 
 _CHUNK_ROWS = 256
 
@@ -97,9 +96,7 @@ class _Assignment(torch.autograd.Function):
         return to_latents, to_table, None, None, None
 
 
-def nearest_rows(
-    table: Tensor, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], candidates: int
-) -> Tensor:
+def nearest_rows(table: Tensor, starts: Int64Array, lengths: Int64Array, candidates: int) -> Tensor:
     """Return the rows of the codewords nearest to each codeword, in its own codebook, itself first.
 
     Args:
@@ -127,7 +124,7 @@ def nearest_rows(
     return found
 
 
-def distance_weights(counts: npt.NDArray[np.int64], distance: Distance) -> npt.NDArray[np.float32]:
+def distance_weights(counts: Int64Array, distance: Distance) -> Float32Array:
     """Return w_i of each category, float32 (categories,); their sum is 1, or 0 where there is no distance loss.
 
     ``popularity`` is log(1 + f_i) / Σ_k log(1 + f_k): with the paper's log f_i, a category that is seen once would
@@ -140,20 +137,8 @@ def distance_weights(counts: npt.NDArray[np.int64], distance: Distance) -> npt.N
     if distance == "none":
         return np.zeros(len(counts), dtype=np.float32)
     weights = np.log1p(counts.astype(np.float64)) if distance == "popularity" else np.ones(len(counts))
-    shares: npt.NDArray[np.float64] = weights / max(float(weights.sum()), float(np.finfo(np.float64).tiny))
+    shares: Float64Array = weights / max(float(weights.sum()), float(np.finfo(np.float64).tiny))
     return shares.astype(np.float32)
-
-
-def weights_of(counts: Sequence[npt.NDArray[np.int64]], columns: Sequence[int], distance: Distance) -> Tensor:
-    """Return w_i of the categories of some fields, one field after the other, then 0 for missing values.
-
-    Args:
-        counts: f_i of all fields, int64 (cardinality,) each.
-        columns: the coded fields.
-        distance: kind of weights.
-    """
-    weights = distance_weights(np.concatenate([counts[column] for column in columns]), distance)
-    return from_numpy(np.append(weights, np.float32(0)))
 
 
 def weighted_distance(shift: Tensor, weights: Tensor) -> Tensor:

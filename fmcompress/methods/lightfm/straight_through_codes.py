@@ -19,13 +19,11 @@ from torch.optim import Optimizer
 
 from fmcompress.finetune.layers import EmbeddingLayer, Fields
 from fmcompress.finetune.lookup import Lookup
-from fmcompress.finetune.options import MovingOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
-from fmcompress.methods.lightfm.code_assignment import CodeAssignment, sums_over_fields
-from fmcompress.methods.lightfm.straight_through import weighted_distance, weights_of
-from fmcompress.types import Float32Array, Int64Array
+from fmcompress.methods.lightfm.code_assignment import CodeAssignment, LatentStart, sums_over_fields
+from fmcompress.methods.lightfm.straight_through import weighted_distance
 
 
 @dataclass(frozen=True)
@@ -33,29 +31,23 @@ class StraightThrough(CodeUpdate):
     """Codes move with each step (Eq. 6 to 8), and a distance loss keeps latent embeddings near them (Eq. 5).
 
     Attributes:
-        embeddings: the first latents, of each field or tier, float32 (cardinality, dim) each.
-        counts: rows in which each category is active, of each field or tier, int64 (cardinality,) each.
-        options: how codes move.
+        start: the first latents, of each field or tier, and how codes move.
     """
 
-    embeddings: Sequence[Float32Array]
-    counts: Sequence[Int64Array]
-    options: MovingOptions
+    start: LatentStart
 
     def layer(self, model: QuantizedFM, columns: list[int]) -> StraightThroughCodes:
         """Return the layer of some fields."""
-        return StraightThroughCodes(
-            model, columns, embeddings=self.embeddings, counts=self.counts, options=self.options
-        )
+        return StraightThroughCodes(model, columns, self.start)
 
     def optimizers(self, module: QuantizedModule) -> list[Optimizer]:
         """Return what moves the latents."""
-        layers = straight_through_layers(module)
-        return [LatentSGD(layer.latents, layer.assignment, self.options.latent_lr) for layer in layers]
+        lr = self.start.options.latent_lr
+        return [LatentSGD(layer.latents, layer.assignment, lr) for layer in straight_through_layers(module)]
 
     def penalty(self, module: QuantizedModule) -> Tensor | float:
         """Return the weighted distance loss of the last batch, a float32 scalar."""
-        return self.options.distance_weight * sum(layer.distance for layer in straight_through_layers(module))
+        return self.start.options.distance_weight * sum(own.distance for own in straight_through_layers(module))
 
 
 class StraightThroughCodes(EmbeddingLayer):
@@ -70,30 +62,14 @@ class StraightThroughCodes(EmbeddingLayer):
 
     weights: Tensor
 
-    def __init__(
-        self,
-        model: QuantizedFM,
-        columns: list[int],
-        *,
-        embeddings: Sequence[Float32Array],
-        counts: Sequence[Int64Array],
-        options: MovingOptions,
-    ) -> None:
-        """Start from codebooks and codes of the fields in these columns.
-
-        Args:
-            model: the quantized factorization machine.
-            columns: the fields.
-            embeddings: of all fields of the model, float32 (cardinality, dim) each: the first latents.
-            counts: rows in which each category is active, of all fields, int64 (cardinality,) each.
-            options: how codes move.
-        """
+    def __init__(self, model: QuantizedFM, columns: list[int], start: LatentStart) -> None:
+        """Start from codebooks and codes of the fields in these columns."""
         super().__init__()
-        self.assignment = CodeAssignment(model, columns, embeddings, options)
-        residuals = self.assignment.joined(embeddings) - self.assignment.current(torch.arange(self._null))
+        self.assignment = CodeAssignment(model, columns, start)
+        residuals = self.assignment.joined(start) - self.assignment.current(torch.arange(self._null))
         self.latents = nn.Parameter(pad(residuals.flatten(1), (0, 0, 0, 1)))
         self._lookup = DistinctCategories(self.assignment)
-        self.register_buffer("weights", weights_of(counts, columns, options.distance), persistent=False)
+        self.register_buffer("weights", start.distance_weights(columns), persistent=False)
         self.distance = torch.zeros(())
 
     @property

@@ -23,7 +23,12 @@ def temperature(step: int) -> float:
 
 
 class Architecture(nn.Module):
-    """The weights α of the candidates, of unit length for each codebook (Eq. 9)."""
+    """The weights α of the candidates, of unit length for each codebook (Eq. 9).
+
+    Attributes:
+        space: what is selected from.
+        weights: α, float32 (searched fields, subspaces or 1, candidates).
+    """
 
     def __init__(self, space: SearchSpace, scope: Scope, seed: int) -> None:
         """Start with the same weight for each candidate."""
@@ -31,7 +36,7 @@ class Architecture(nn.Module):
         fields, candidates = space.sizes.shape
         groups = space.subspaces if scope == "codebook" else 1
         self.weights = nn.Parameter(torch.full((fields, groups, candidates), candidates**-0.5))
-        self._space = space
+        self.space = space
         self._generator = torch.Generator().manual_seed(seed)
 
     def sample(self, temperature: float) -> Tensor:
@@ -46,10 +51,10 @@ class Architecture(nn.Module):
 
     def most_probable(self) -> Int64Array:
         """Return the most probable architecture within the budget, int64 (fields, subspaces)."""
-        return self._space.most_probable(self.weights.detach().log().cpu().numpy())
+        return self.space.most_probable(self.weights.detach().log().cpu().numpy())
 
     def _of_subspaces(self, weights: Tensor) -> Tensor:
-        return weights.expand(-1, self._space.subspaces, -1)
+        return weights.expand(-1, self.space.subspaces, -1)
 
     @torch.no_grad()
     def hold(self, before: Tensor) -> None:
@@ -61,7 +66,7 @@ class Architecture(nn.Module):
             before: the weights before the last step.
         """
         self.weights.clamp_(min=_LEAST_WEIGHT)
-        if not self._space.fits(self.selected()):
+        if not self.space.fits(self.selected()):
             last = before.argmax(dim=2, keepdim=True)
             larger = torch.arange(before.shape[2], device=before.device) >= last
             self.weights.copy_(torch.where(larger, torch.minimum(self.weights, before), self.weights))

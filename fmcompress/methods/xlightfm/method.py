@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from fmcompress.errors import UsageError
-from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.tiers import Tiers
-from fmcompress.methods.base import Job, QuantizationMethod
+from fmcompress.methods.base import Job
+from fmcompress.methods.lightfm.method import PaperMethod
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 from fmcompress.methods.xlightfm.search_space import SearchSpace, lay_out
 from fmcompress.quantization.codebooks import fit_codebooks
@@ -17,7 +17,7 @@ from fmcompress.quantization.plan import Plan
 
 
 @dataclass(frozen=True)
-class XLightFM(QuantizationMethod[Measurements]):
+class XLightFM(PaperMethod):
     """Section 3.4 of the paper: numbers of codewords are searched under the memory limit, on data.
 
     Attributes:
@@ -29,20 +29,12 @@ class XLightFM(QuantizationMethod[Measurements]):
     space: SpaceOptions = field(default_factory=SpaceOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
 
-    def default_tuning(self) -> TuneOptions:
-        """Return tuning with codes that move with each step (Eq. 5 to 8)."""
-        return TuneOptions(moving=MovingOptions())
-
     def check(self, job: Job) -> None:
         """Raise where there is no budget, no data, or not even the smallest candidates fit the budget."""
         super().check(job)
         if job.data is None:
             raise UsageError("method xlightfm searches on data", hint="--train gives them; auto needs none")
         self._search_space(job)
-
-    def measure(self, job: Job) -> Measurements:
-        """Return what is measured of the checkpoint."""
-        return Measurements(job.checkpoint, job.data, job.seed, job.progress)
 
     def plan(self, job: Job, measured: Measurements) -> Plan:
         """Return what the artifact takes at most; its sizes are open.
@@ -74,7 +66,7 @@ class XLightFM(QuantizationMethod[Measurements]):
             for quantizers in space.by_candidate()
         ]
         selected = search(
-            SearchStart(job.checkpoint, measured.counts, models, space, job.origin),
+            SearchStart(job.checkpoint, measured.counts, models, space),
             job.data.rows,
             job.data.valid,
             self.search,

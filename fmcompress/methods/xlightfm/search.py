@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fmcompress.artifact import Origin, PackedFM, pack_model
+from fmcompress.artifact import PackedFM, pack_model
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import shuffled
@@ -27,6 +27,7 @@ from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.lightfm.code_assignment import LatentStart
 from fmcompress.methods.lightfm.straight_through_codes import LatentSGD
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
 from fmcompress.methods.xlightfm.options import SearchOptions
@@ -54,14 +55,12 @@ class SearchStart:
         counts: rows in which each category is active, int64 (categories,).
         models: it quantized with each candidate in all searched fields.
         space: what is selected from.
-        origin: what the artifact will say of itself.
     """
 
     checkpoint: FMCheckpoint
     counts: Int64Array
     models: Sequence[QuantizedFM]
     space: SearchSpace
-    origin: Origin
 
 
 def search(
@@ -116,13 +115,11 @@ class SearchedModel(PackedTrainable):
         supernet: the numbers, of all candidates.
         architecture: the weights α.
         descent: what trains these.
-        space: what is selected from.
         inputs: from batches to what the supernet takes.
         targets: what the numbers learn.
         loss_of: the loss of logits against targets.
         distance_weight: λ of the distance loss.
         valid_batches: what the architecture learns from.
-        device: a torch device.
         steps: number of steps made so far.
     """
 
@@ -130,13 +127,11 @@ class SearchedModel(PackedTrainable):
     supernet: Supernet
     architecture: Architecture
     descent: WeightDescent
-    space: SearchSpace
     inputs: InputsOf
     targets: Targets
     loss_of: Loss
     distance_weight: float
     valid_batches: EndlessBatches
-    device: str
     steps: int = 0
 
     def step(self, batch: Batch) -> Tensor:
@@ -152,7 +147,7 @@ class SearchedModel(PackedTrainable):
         weights = self.architecture.weights
         self.supernet.eval()  # codes are chosen, but not kept: these rows are not for training
         self.supernet.codebooks.mixture = self.architecture.sample(temperature(self.steps))
-        labels = torch.from_numpy(batch.labels).to(self.device)
+        labels = torch.from_numpy(batch.labels).to(weights.device)
         entropy = self.loss_of(self._logits(batch), labels)
         self.supernet.train()
         # The derivative of the Gumbel-softmax has a factor 1/τ. Without it the draws, colder and colder, would add more
@@ -173,7 +168,7 @@ class SearchedModel(PackedTrainable):
     def kept(self) -> PackedFM:
         """Return the packed model of the architecture that is selected now."""
         selected = self.architecture.selected()
-        quantizers = self.space.quantizers(selected)
+        quantizers = self.architecture.space.quantizers(selected)
         model = self.like
         fields = [
             replace(field, quantizer=quantizer) for field, quantizer in zip(model.fields, quantizers, strict=True)
@@ -185,8 +180,8 @@ class SearchedModel(PackedTrainable):
         selected = self.architecture.selected()
         return {
             "tau": round(temperature(self.steps), 6),
-            "selected_bytes": self.space.file_bytes(selected),
-            "codewords": self.space.codewords(selected),
+            "selected_bytes": self.architecture.space.file_bytes(selected),
+            "codewords": self.architecture.space.codewords(selected),
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -217,13 +212,9 @@ def begin_search(start: SearchStart, valid: Rows, options: SearchOptions, tuning
     """
     checkpoint, space, moving = start.checkpoint, start.space, tuning.moving or MovingOptions()
     sparse = sparse_gradients(checkpoint.embeddings.size)
-    codebooks = CandidateCodebooks(
-        start.models,
-        space.columns,
-        embeddings=checkpoint.schema.split(checkpoint.embeddings),
-        counts=checkpoint.schema.split(start.counts),
-        options=moving,
-    )
+    split = checkpoint.schema.split
+    latents = LatentStart(split(checkpoint.embeddings), split(start.counts), moving)
+    codebooks = CandidateCodebooks(start.models, space.columns, latents)
     supernet = Supernet(start.models[0], codebooks, columns=space.columns, sparse=sparse)
     architecture = Architecture(space, options.scope, tuning.seed)
     module = torch.nn.ModuleDict({"supernet": supernet, "architecture": architecture}).to(tuning.device)
@@ -236,17 +227,15 @@ def begin_search(start: SearchStart, valid: Rows, options: SearchOptions, tuning
         optimizers=optimizers,
         schedulers=linear_decay(optimizers, options.steps),
         like=start.models[0],
-        origin=start.origin,
+        origin=space.origin,
         supernet=supernet,
         architecture=architecture,
         descent=WeightDescent(architecture.weights, options.alpha_lr),
-        space=space,
         inputs=InputsOf(Tiers.none(checkpoint.schema), checkpoint.numeric, tuning.device),
         targets=Targets(checkpoint, tuning.distillation, tuning.device),
         loss_of=loss_by(checkpoint.link_function),
         distance_weight=moving.distance_weight,
         valid_batches=EndlessBatches(valid, tuning.batch_size, tuning.seed + _VALID_SEED),
-        device=tuning.device,
     )
 
 
@@ -273,9 +262,8 @@ class EndlessBatches:
         return islice(batches, done, None)
 
     def __next__(self) -> Batch:
-        batch = next(self._batches, None)
-        if batch is None:
-            self._batches = self._pass()
-            batch = next(self._batches)
-        self.taken += 1
-        return batch
+        for batch in self._batches:
+            self.taken += 1
+            return batch
+        self._batches = self._pass()
+        return next(self)

@@ -13,12 +13,11 @@ from torch.nn.functional import embedding, pad
 
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.layers import Fields, Linear, RawRows, logits_of
-from fmcompress.finetune.options import MovingOptions
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, decode
-from fmcompress.methods.lightfm.code_assignment import CodeAssignment, sums_over_fields
-from fmcompress.methods.lightfm.straight_through import weighted_distance, weights_of
+from fmcompress.methods.lightfm.code_assignment import CodeAssignment, LatentStart, sums_over_fields
+from fmcompress.methods.lightfm.straight_through import weighted_distance
 from fmcompress.methods.lightfm.straight_through_codes import DistinctCategories
-from fmcompress.types import Float32Array, Int64Array
+from fmcompress.types import Int64Array
 
 
 class CandidateCodebooks(nn.Module):
@@ -33,30 +32,20 @@ class CandidateCodebooks(nn.Module):
 
     weights: Tensor
 
-    def __init__(
-        self,
-        models: Sequence[QuantizedFM],
-        columns: list[int],
-        *,
-        embeddings: Sequence[Float32Array],
-        counts: Sequence[Int64Array],
-        options: MovingOptions,
-    ) -> None:
+    def __init__(self, models: Sequence[QuantizedFM], columns: list[int], start: LatentStart) -> None:
         """Start from codebooks and codes of the fields in these columns.
 
         Args:
             models: the quantized factorization machine with each candidate in all of these fields.
             columns: the fields.
-            embeddings: of all fields of the model, float32 (cardinality, dim) each: the first latents.
-            counts: rows in which each category is active, of all fields, int64 (cardinality,) each.
-            options: how codes move.
+            start: the first latents, and how they move.
         """
         super().__init__()
-        self._assignments = nn.ModuleList(CodeAssignment(model, columns, embeddings, options) for model in models)
-        latents = self.assignments[0].joined(embeddings)
+        self._assignments = nn.ModuleList(CodeAssignment(model, columns, start) for model in models)
+        latents = self.assignments[0].joined(start)
         self.latents = nn.Parameter(pad(latents.flatten(1), (0, 0, 0, 1)))
         self._lookup = DistinctCategories(self.assignments[0])
-        self.register_buffer("weights", weights_of(counts, columns, options.distance), persistent=False)
+        self.register_buffer("weights", start.distance_weights(columns), persistent=False)
         self.mixture = torch.zeros(len(columns), self.assignments[0].layout.subspaces, len(models))
         self.distance = torch.zeros(())
 

@@ -10,6 +10,7 @@ from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.quantizer import subspace_bounds
+from fmcompress.methods.lightfm.code_assignment import LatentStart
 from fmcompress.methods.lightfm.straight_through import distance_weights
 from fmcompress.methods.lightfm.straight_through_codes import LatentSGD, StraightThroughCodes, straight_through_layers
 from tests.models import origin, pack_model, plain_logits, quantized, random_ids
@@ -33,9 +34,7 @@ def moving(shape, *, seed=0, **options):
     module = QuantizedModule(
         model,
         sparse=False,
-        coded=lambda m, columns: StraightThroughCodes(
-            m, columns, embeddings=embeddings, counts=counts, options=settings
-        ),
+        coded=lambda m, columns: StraightThroughCodes(m, columns, LatentStart(embeddings, counts, settings)),
     )
     return model, module, embeddings, counts
 

@@ -12,6 +12,7 @@ from fmcompress.data.rows import count_categories, open_rows
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.fm.schema import Schema
+from fmcompress.methods.lightfm.code_assignment import LatentStart
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 from fmcompress.methods.xlightfm.search import SearchedModel, SearchStart, search
@@ -52,7 +53,7 @@ def start(rows):
     counts = count_categories(rows[0])
     costs = sensitivity.from_moments(CHECKPOINT, counts)
     models = [fit_codebooks(CHECKPOINT, costs, q, seed=0, metric="euclidean") for q in space().by_candidate()]
-    return lambda budget: SearchStart(CHECKPOINT, counts, models, space(budget), origin(budget_bytes=budget))
+    return lambda budget: SearchStart(CHECKPOINT, counts, models, space(budget))
 
 
 def test_temperature():
@@ -106,19 +107,17 @@ def test_weights_add_up_what_candidates_have_done():
 
 def test_a_cold_mixture_predicts_as_the_stored_architecture(start):
     begun = start(10_000)
-    codes = CandidateCodebooks(
-        begun.models, begun.space.columns, embeddings=SCHEMA.split(CHECKPOINT.embeddings),
-        counts=SCHEMA.split(begun.counts), options=MovingOptions(candidates=64),
-    )  # fmt: skip
+    latents = LatentStart(SCHEMA.split(CHECKPOINT.embeddings), SCHEMA.split(begun.counts), MovingOptions(candidates=64))
+    codes = CandidateCodebooks(begun.models, begun.space.columns, latents)
     net = Supernet(begun.models[0], codes, columns=begun.space.columns, sparse=False)
-    choices = np.array([[3, 0], [1, 2], [3, 3]])
-    codes.mixture = torch.nn.functional.one_hot(torch.from_numpy(choices), 4).float()
+    selected = np.array([[3, 0], [1, 2], [3, 3]])
+    codes.mixture = torch.nn.functional.one_hot(torch.from_numpy(selected), 4).float()
     ids = random_ids(SCHEMA, 300)
     logits = net(Inputs(torch.from_numpy(ids).long()))
-    quantizers = begun.space.quantizers(choices)
+    quantizers = begun.space.quantizers(selected)
     assert quantizers[2].raw  # 20 categories, 32 codewords
     fields = [replace(f, quantizer=q) for f, q in zip(begun.models[0].fields, quantizers, strict=True)]
-    stored = net.store(replace(begun.models[0], fields=tuple(fields)), choices)
+    stored = net.store(replace(begun.models[0], fields=tuple(fields)), selected)
     np.testing.assert_allclose(logits.detach(), plain_logits(stored, ids), rtol=1e-4, atol=1e-5)
 
 
