@@ -10,7 +10,7 @@ from fmcompress.quantization.sensitivity import from_moments
 from tests.models import random_checkpoint
 
 
-def random_field(cardinality, dim, *, seed=0):
+def random_field(cardinality, dim, *, seed=0, curvature=0.15):
     """Return a field with correlated costs and frequencies as in real data."""
     rng = np.random.default_rng(seed)
     root = rng.normal(size=(dim, dim + 2))
@@ -20,7 +20,7 @@ def random_field(cardinality, dim, *, seed=0):
         linear=rng.normal(size=cardinality).astype(np.float32),
         frequencies=frequencies / frequencies.sum(),
         hessian=root @ root.T / dim,
-        curvature=0.15,
+        curvature=curvature,
     )
 
 

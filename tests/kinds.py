@@ -21,6 +21,7 @@ SCHEMA = Schema.in_order(
         Field("city", 7, pad=6),
     ]
 )
+LINKS = ("sigmoid", "probit", "identity", "clip:-1:1")
 VOCABULARY = Vocabulary(
     {
         "user": FieldVocabulary.of({f"u{number}": number for number in range(1, 40)}, oov=39, missing=0),

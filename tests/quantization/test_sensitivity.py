@@ -9,7 +9,10 @@ import pytest
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
 from fmcompress.data.rows import count_categories, open_rows
-from fmcompress.quantization.sensitivity import from_moments, from_rows
+from fmcompress.fm.links import parse_link
+from fmcompress.fm.scorer import FMScorer
+from fmcompress.quantization.sensitivity import from_moments, from_rows, shares
+from tests import kinds
 from tests.models import random_checkpoint, random_ids, sigmoid
 
 SIZES = (3, 4, 1, 5)
@@ -105,3 +108,51 @@ def test_hessians_can_be_inverted_whatever_the_model(change):
     assert np.linalg.eigvalsh(found.hessians).min() > 0
     for field in range(len(checkpoint.schema)):
         assert found.frequencies[checkpoint.schema.rows(field)].sum() == pytest.approx(1)
+
+
+class Rows:
+    """One batch in place of a file."""
+
+    def __init__(self, schema, batch):
+        self.schema, self.rows, self._batch = schema, len(batch), batch
+
+    def batches(self, *, order=None):
+        yield self._batch
+
+
+def loss(ckpt, batch):
+    logits = FMScorer(ckpt).logits_and_sums(batch.ids, batch.values)[0].astype(np.float64)
+    return float(parse_link(ckpt.link).losses(logits, batch.labels.astype(np.float64)).mean())
+
+
+def shifted(ckpt, table, by):
+    """Return the checkpoint with all embeddings of a table shifted, but for PAD."""
+    own = np.arange(ckpt.schema.categories)[ckpt.schema.rows(table)]
+    own = own[np.arange(len(own)) != ckpt.schema.fields[table].pad]
+    embeddings = ckpt.embeddings.copy()
+    embeddings[own] += by.astype(np.float32)
+    return dataclasses.replace(ckpt, embeddings=embeddings)
+
+
+@pytest.mark.parametrize("link", kinds.LINKS)
+@pytest.mark.parametrize("table", [0, 2])
+def test_the_cost_of_an_error_is_the_curvature_of_the_expected_loss(link, table):
+    """Labels are the predictions themselves, so that the first derivative is zero and the second one is exact."""
+    ckpt = dataclasses.replace(kinds.checkpoint(link), counts=None)
+    batch = kinds.batch(ckpt, 4000, missing=0.0)
+    labels = FMScorer(dataclasses.replace(ckpt, link="identity" if "clip" in link else link)).predict(
+        batch.ids, batch.values
+    )
+    batch = dataclasses.replace(batch, labels=labels)
+    found = from_rows(ckpt, Rows(ckpt.schema, batch), np.ones(ckpt.schema.categories), seed=0)
+    by = 1e-2 * np.random.default_rng(0).normal(size=ckpt.dim)
+    rise = loss(shifted(ckpt, table, by), batch) - loss(ckpt, batch)
+    present = (batch.ids[:, table] >= 0).mean()
+    assert rise == pytest.approx(0.5 * present * by @ found.hessians[table] @ by, rel=0.06)
+
+
+def test_a_table_that_fields_share_is_priced_for_all_of_them():
+    ckpt = kinds.checkpoint()
+    frequencies = shares(ckpt.schema, ckpt.counts)
+    sums = [own.sum() for own in ckpt.schema.split(frequencies)]
+    np.testing.assert_allclose(sums, [1, 3, 1])

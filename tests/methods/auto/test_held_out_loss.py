@@ -9,7 +9,7 @@ from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import draw_clicks, random_click_model
 from fmcompress.errors import BudgetError
-from fmcompress.fm.links import Link
+from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.scorer import FMScorer
@@ -19,6 +19,7 @@ from fmcompress.methods.auto.held_out_loss import enough_rows, prepare_held_out
 from fmcompress.progress import SILENT
 from fmcompress.quantization.field_weights import all_weights
 from fmcompress.quantization.sensitivity import from_moments
+from tests import kinds
 from tests.conftest import SEED
 from tests.models import origin
 
@@ -131,3 +132,28 @@ def test_fields_that_are_never_seen_and_categories_without_rows_are_stored_too(b
 def test_prices_are_measured_where_there_are_enough_rows_of_both_labels(positives, rows, enough):
     labels = (np.arange(rows) < positives).astype(np.float32)
     assert enough_rows(Batch(np.zeros((rows, 4), np.int32), labels), Link("sigmoid")) is enough
+
+
+def loss_of_kind(ckpt, batch):
+    logits = FMScorer(ckpt).logits_and_sums(batch.ids, batch.values)[0].astype(np.float64)
+    return float(parse_link(ckpt.link).losses(logits, batch.labels.astype(np.float64)).mean())
+
+
+@pytest.mark.parametrize("link", kinds.LINKS)
+def test_rises_are_what_candidates_do_to_the_loss_of_the_link(link):
+    ckpt = kinds.checkpoint(link)
+    batch = kinds.batch(ckpt, 3000)
+    weights = all_weights(ckpt, from_moments(ckpt, ckpt.counts))
+    cut = [[np.zeros(field.cardinality, np.uint8)] for field in ckpt.schema.fields]
+    held_out_loss = prepare_held_out(weights, ckpt, cut, batch, seed=0, progress=SILENT)
+    before = loss_of_kind(ckpt, batch)
+    assert held_out_loss.loss() == pytest.approx(before, abs=1e-6)
+    for table, ((candidates,),) in enumerate(held_out_loss.measured()):
+        codebooks, seen = held_out_loss.tiers[table][0][0], held_out_loss.seen[table].categories
+        for candidate in candidates.embeddings[1::4]:
+            embeddings = ckpt.embeddings.copy()
+            embeddings[ckpt.schema.offsets[table] + seen] = codebooks.decoded(candidate)
+            change = (
+                loss_of_kind(replace(ckpt, embeddings=embeddings, schema=ckpt.schema.without_pads()), batch) - before
+            )
+            assert candidate.error == pytest.approx(change, abs=1e-6)

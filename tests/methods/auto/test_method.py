@@ -1,9 +1,11 @@
 """``auto`` works along principal axes: the rotation is free, and gathers what matters in the first coordinates."""
 
 import numpy as np
+import pytest
 
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.methods.auto.method import rotated
+from tests import kinds
 from tests.models import random_checkpoint, random_ids
 
 
@@ -26,3 +28,11 @@ def test_the_first_coordinates_vary_most():
     assert (np.diff(spread) < 0).all()
     covariance = np.cov(found.embeddings.T)
     np.testing.assert_allclose(covariance, np.diag(np.diag(covariance)), atol=1e-3 * covariance.max())
+
+
+@pytest.mark.parametrize("link", kinds.LINKS)
+def test_a_rotation_leaves_predictions_as_they_are(link):
+    ckpt = kinds.checkpoint(link)
+    batch = kinds.batch(ckpt, 200)
+    found = FMScorer(rotated(ckpt)).predict(batch.ids, batch.values)
+    np.testing.assert_allclose(found, kinds.formula(ckpt, batch.ids, batch.values), atol=1e-5)

@@ -1,4 +1,4 @@
-"""Codes chosen anew: the best ones of the quadratic model, and a lower loss."""
+"""Codes assigned anew: the best ones of the quadratic model, and a lower loss."""
 
 from dataclasses import replace
 from itertools import product
@@ -17,6 +17,7 @@ from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.auto import reassignment
 from fmcompress.methods.auto.reassignment import reassign
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_rows
@@ -60,22 +61,22 @@ def sample_of(rows):
     return batch, FMScorer(TEACHER).predict(batch.ids)
 
 
-def model_of_loss(model, batch, targets, part, category, prior, costs):
+def model_of_loss(model, batch, targets, tier, category, prior, costs):
     """Return g and H of one category as their equations say, in plain loops over rows."""
     ids = TIERS.ids(batch.ids)
-    column = int(TIERS.field_of[part])
+    column = int(TIERS.field_of[tier])
     embeddings = np.empty_like(TEACHER.embeddings)
     linear = np.empty_like(TEACHER.linear)
     embeddings[TIERS.order] = np.concatenate([field.embeddings() for field in model.fields])
     linear[TIERS.order] = np.concatenate([field.linear() for field in model.fields])
     scorer = FMScorer(replace(TEACHER, bias=model.bias, embeddings=embeddings, linear=linear))
-    row = TIERS.order[TIERS.as_fields.rows(part)][category]
+    row = TIERS.order[TIERS.as_fields.rows(tier)][category]
     current = np.append(embeddings[row], linear[row]).astype(np.float64)
     wanted = np.append(TEACHER.embeddings[row], TEACHER.linear[row]).astype(np.float64)
     average = np.zeros((5, 5))
     average[:4, :4], average[4, 4] = costs.hessians[column], costs.curvatures[column]
     gradient, hessian = prior * average @ (current - wanted), prior * average
-    for one in np.flatnonzero(ids[:, part] == category):
+    for one in np.flatnonzero(ids[:, tier] == category):
         logits, sums = scorer.logits_and_sums(batch.ids[one : one + 1])
         p = 1 / (1 + np.exp(-float(logits[0])))
         u = np.append(sums[0] - embeddings[row], 1).astype(np.float64)
@@ -85,7 +86,7 @@ def model_of_loss(model, batch, targets, part, category, prior, costs):
 
 
 def test_no_single_code_would_be_better(rows, costs, coarse):
-    """The part that is chosen last sees all others as they end: there the quadratic model can be recomputed."""
+    """The tier that is assigned last sees all others as they end: there the quadratic model can be recomputed."""
     batch, targets = sample_of(rows[0])
     prior = 5.0
     found = reassigned(coarse, batch, targets, costs, prior)
@@ -93,14 +94,14 @@ def test_no_single_code_would_be_better(rows, costs, coarse):
         field.quantizer.row_bits * size
         for field, size in zip(coarse.fields, TIERS.as_fields.cardinalities, strict=True)
     ]
-    part = min((p for p in range(4) if sizes[p]), key=lambda p: (sizes[p], -p))
+    tier = min((p for p in range(4) if sizes[p]), key=lambda p: (sizes[p], -p))
     before = replace(
         found,
-        fields=tuple(c if p == part else f for p, (c, f) in enumerate(zip(coarse.fields, found.fields, strict=True))),
+        fields=tuple(c if p == tier else f for p, (c, f) in enumerate(zip(coarse.fields, found.fields, strict=True))),
     )
-    field = found.fields[part]
-    for category in range(0, int(TIERS.as_fields.cardinalities[part]), 3):
-        current, gradient, hessian = model_of_loss(before, batch, targets, part, category, prior, costs)
+    field = found.fields[tier]
+    for category in range(0, int(TIERS.as_fields.cardinalities[tier]), 3):
+        current, gradient, hessian = model_of_loss(before, batch, targets, tier, category, prior, costs)
 
         def cost(codes, linear, current=current, gradient=gradient, hessian=hessian):
             vector = np.concatenate([table[code] for table, code in zip(field.tables, codes, strict=True)])
@@ -111,15 +112,37 @@ def test_no_single_code_would_be_better(rows, costs, coarse):
         raw = field.quantizer.linear_raw
         linear = category if raw else int(field.linear_codes[category])
         chosen = cost(codes, linear)
-        before_codes = coarse.fields[part].codes[category].tolist()
-        before_linear = category if raw else int(coarse.fields[part].linear_codes[category])
+        before_codes = coarse.fields[tier].codes[category].tolist()
+        before_linear = category if raw else int(coarse.fields[tier].linear_codes[category])
         assert chosen <= cost(before_codes, before_linear) + 1e-4
         if len(codes) == 1:
             best = min(cost([k], w) for k, w in product(range(len(field.tables[0])), [linear]))
             assert chosen == pytest.approx(best, abs=1e-3 * (1 + abs(best)))
 
 
-def test_chosen_codes_lower_the_loss_and_nothing_else_changes(rows, costs, coarse):
+def test_chunks_and_blocks_only_bound_the_memory(rows, costs, coarse, monkeypatch):
+    batch, targets = sample_of(rows[0])
+    whole = reassigned(coarse, batch, targets, costs, 10.0)
+    for name, size in (("_BLOCK_BYTES", 4 * 25 * 3), ("_CHUNK_ROWS", 500), ("_CHUNK_CATEGORIES", 7)):
+        monkeypatch.setattr(reassignment, name, size)
+    small = reassigned(coarse, batch, targets, costs, 10.0)
+    same = [np.mean(a.codes == b.codes) for a, b in zip(whole.fields, small.fields, strict=True) if a.codes.size]
+    assert min(same) > 0.95  # sums in another order may tip a category between two codewords that cost the same
+
+
+def test_a_field_that_no_row_has_stays_near_the_checkpoint(rows, costs, coarse):
+    """Without rows the prior alone decides: the nearest codewords in the metric of the loss."""
+    batch, targets = sample_of(rows[0])
+    ids = batch.ids.copy()
+    ids[:, 1] = -1
+    found = reassigned(coarse, replace(batch, ids=ids), targets, costs, 10.0)
+    field, vectors = found.fields[2], TEACHER.embeddings[SCHEMA.rows(1)]
+    shift = field.tables[0][None] - vectors[:, None]
+    atier = np.einsum("nkd,de,nke->nk", shift, costs.hessians[1], shift)
+    np.testing.assert_allclose(atier[np.arange(50), field.codes[:, 0]], atier.min(axis=1), rtol=1e-3, atol=1e-7)
+
+
+def test_assigned_codes_lower_the_loss_and_nothing_else_changes(rows, costs, coarse):
     batch, targets = sample_of(rows[0])
     found = reassigned(coarse, batch, targets, costs, 10.0)
     packed = [pack_model(model, Origin(1, "auto", 0)) for model in (coarse, found)]
@@ -133,15 +156,15 @@ def test_chosen_codes_lower_the_loss_and_nothing_else_changes(rows, costs, coars
 
 def test_with_a_strong_prior_codes_stay_near_the_checkpoint(rows, costs, coarse):
     batch, targets = sample_of(rows[0])
-    apart = []
+    atier = []
     for prior in (0.1, 1e6):
         found = reassigned(coarse, batch, targets, costs, prior)
         decoded = np.concatenate([field.embeddings() for field in found.fields])
-        apart.append(float(((decoded - TEACHER.embeddings[TIERS.order]) ** 2).sum()))
-    assert apart[1] < apart[0]
+        atier.append(float(((decoded - TEACHER.embeddings[TIERS.order]) ** 2).sum()))
+    assert atier[1] < atier[0]
 
 
-def test_tuning_with_codes_chosen_anew_beats_fixed_ones(rows, costs, coarse):
+def test_tuning_with_codes_assigned_anew_beats_fixed_ones(rows, costs, coarse):
     packed = pack_model(coarse, Origin(1, "auto", 0))
     start = score_rows(packed, rows[1])
     options = TuneOptions(epochs=4, batch_size=256)

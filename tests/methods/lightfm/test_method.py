@@ -7,11 +7,8 @@ from fmcompress.artifact.header import artifact_bytes, header_bytes
 from fmcompress.artifact.metadata import Frame
 from fmcompress.errors import BudgetError, UsageError
 from fmcompress.fm.quantizer import Quantizer, embedding_spec, subspace_bounds
-from fmcompress.methods.auto.method import Auto
 from fmcompress.methods.base import Job
 from fmcompress.methods.lightfm.method import LightFM
-from fmcompress.methods.registry import method_of
-from fmcompress.methods.xlightfm.method import XLightFM
 from fmcompress.pipeline import make_plan, quantize
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
@@ -68,7 +65,7 @@ def test_a_budget_is_met_to_the_byte_or_refused():
     ids=str,
 )
 def test_headers_with_unequal_codebooks_are_counted_to_the_byte(tmp_path, quantizers):
-    """Names such as 4096,4095,4094,4093 are longer than any on the menu."""
+    """Names such as 4096,4095,4094,4093 are longer than those of any candidate of ``auto``."""
     chosen = [Quantizer(codewords, 3) for codewords in quantizers]
     model = quantized(8, *(f"{40 + number} {embedding_spec(quantizer)} 3" for number, quantizer in enumerate(chosen)))
     assert [field.quantizer for field in model.fields] == chosen
@@ -123,11 +120,3 @@ def test_settings_that_make_no_sense_are_refused(wrong):
 def test_more_subspaces_than_coordinates_are_refused():
     with pytest.raises(UsageError, match="subspaces is 8, but the embeddings have 7 coordinates"):
         LightFM(subspaces=8).quantizers([10_000], 7)
-
-
-def test_methods_by_name():
-    assert [method_of(name) for name in ("auto", "lightfm", "xlightfm")] == [Auto(), LightFM(), XLightFM()]
-    own = LightFM(codewords=16)
-    assert method_of(own) is own
-    with pytest.raises(UsageError, match="method is 'best', expected auto, lightfm, xlightfm"):
-        method_of("best")
