@@ -193,7 +193,7 @@ def _rises(by_tier: ByTier, chosen: Sequence[FieldCandidate]) -> tuple[float, ..
 
 
 def _same(one: Sequence[FieldCandidate], other: Sequence[FieldCandidate]) -> bool:
-    """Return whether two choices store all fields in the same way; rises may differ."""
+    """Return whether two allocations store all fields in the same way; rises may differ."""
 
     def ways(chosen: Sequence[FieldCandidate]) -> list[tuple[int, list[tuple[object, str]]]]:
         return [(field.split, [(tier.quantizer, tier.metric) for tier in field.tiers]) for field in chosen]

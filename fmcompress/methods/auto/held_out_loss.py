@@ -9,7 +9,7 @@ measures a codebook, and sums of those measure all candidates. Rises may be nega
 overfits, a coarser field predicts better than its own embeddings.
 
 One field's rise takes all others as they are. What coarse fields do to each other is found by measuring again with the
-fields as they are to be stored in place of their own embeddings, until the choice stands still.
+fields as they are to be stored in place of their own embeddings, until the allocation stays the same.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class HeldOutLoss:
         link: from logits to losses.
         labels: of the rows, float64 (rows,).
         numeric: what numeric fields add to S, float32 (rows, dim), and to the logits, float32 (rows,).
-        seen: the categories of each field that occur, and what stands for them at present.
+        seen: the categories of each field that the rows hold, and their weights as they are at present.
         tiers: of each way to split each field.
         progress: told of each tier.
     """
@@ -176,7 +176,7 @@ def prepare_held_out(
     seed: int,
     progress: Progress,
 ) -> HeldOutLoss:
-    """Make the nested codebooks of all tiers for the categories that occur in held-out rows.
+    """Make the nested codebooks of all tiers for the categories that held-out rows hold.
 
     Args:
         weights: of each field.

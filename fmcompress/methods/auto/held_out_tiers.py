@@ -30,7 +30,7 @@ _CANDIDATES_PER_SUBSPACES = 10
 
 @dataclass
 class SeenCategories:
-    """The categories of a field that the rows hold, and what stands for them at present.
+    """The categories of a field that the rows hold, with their weights as they are at present.
 
     Attributes:
         field: weights of all categories.
@@ -204,7 +204,7 @@ class LogitShifts:
     Attributes:
         codebooks: of the tier.
         number: of each row's category among those of the tier that are seen, int64 (rows,).
-        current: what stands for it at present, float32 (rows, dim).
+        current: its weights as they are at present, float32 (rows, dim).
         others: S less that, float32 (rows, dim).
     """
 
@@ -216,7 +216,7 @@ class LogitShifts:
 
     @cached_property
     def _before(self) -> Float32Array:
-        """The product of what stands at present with the others, float32 (rows,)."""
+        """The product of the current embedding with the others, float32 (rows,)."""
         return np.asarray(np.einsum("rl,rl->r", self.current, self.others))
 
     def of(self, candidate: WeightsCandidate) -> Float32Array:

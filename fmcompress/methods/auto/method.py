@@ -80,11 +80,11 @@ def rotated(checkpoint: FMCheckpoint) -> FMCheckpoint:
 def _principal_axes(checkpoint: FMCheckpoint) -> Float64Array:
     """Return the eigenvectors of Σ_f Cov_f, the largest first, float64 (dim, dim), with signs that are fixed."""
     pooled = np.zeros((checkpoint.dim, checkpoint.dim))
-    parts = (
+    of_fields = (
         checkpoint.schema.split(checkpoint.embeddings),
         checkpoint.schema.split(shares(checkpoint.schema, checkpoint.counts)),
     )
-    for vectors, share in zip(*parts, strict=True):
+    for vectors, share in zip(*of_fields, strict=True):
         centred = vectors - share @ vectors / share.sum()
         pooled += (centred * share[:, None]).T @ centred
     axes = np.linalg.eigh(pooled)[1][:, ::-1]

@@ -1,4 +1,4 @@
-"""The choice of codewords and its gradients, against equations 6 to 8 as they are written, left to autograd."""
+"""The assignment of codewords and its gradients, against equations 6 to 8 as they are written, left to autograd."""
 
 from itertools import pairwise
 
@@ -56,7 +56,7 @@ def literally(latents, table, allowed, temperatures):
 
 
 def compare(books, latents, codes, neighbours, allowed):
-    """Check choice and gradients of a loss that weighs all of q's coordinates differently."""
+    """Check assignment and gradients of a loss that weighs all of q's coordinates differently."""
     weights = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
     v, table = latents.clone().requires_grad_(), books.table.clone().requires_grad_()
     q, rows = assign(v, table, codes, neighbours, books.temperatures)

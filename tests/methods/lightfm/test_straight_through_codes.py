@@ -63,8 +63,8 @@ def test_each_category_of_the_batch_gets_its_nearest_codewords(shape):
         seen = np.isin(np.arange(len(field.codes)), ids[:, column])
         bounds = subspace_bounds(model.dim, len(field.tables))
         for d, (start, end) in enumerate(bounds):
-            parts = embeddings[column][:, start:end]
-            nearest = ((parts[:, None] - field.tables[d][None]) ** 2).sum(axis=2).argmin(axis=1)
+            vectors = embeddings[column][:, start:end]
+            nearest = ((vectors[:, None] - field.tables[d][None]) ** 2).sum(axis=2).argmin(axis=1)
             np.testing.assert_array_equal(field.codes[seen, d], nearest[seen])
             np.testing.assert_array_equal(field.codes[~seen, d], model.fields[column].codes[~seen, d])
 
@@ -102,15 +102,15 @@ def test_gradients_are_those_of_the_equations(distance):
         if column not in coded:
             vectors.append(torch.tensor(field.tables[0], dtype=torch.float64)[np.maximum(ids[:, column], 0)])
             continue
-        parts = []
+        subvectors = []
         for d, (start, end) in enumerate(subspace_bounds(model.dim, len(field.tables))):
             v, c = latents[column][:, start:end], layout[column][d]
             squares = ((v[:, None] - c[None]) ** 2).sum(dim=2)
             start_squares = ((embeddings[column][:, start:end] - field.tables[d][field.codes[:, d]]) ** 2).sum(axis=1)
             soft = torch.softmax(-squares / (temperature * start_squares.mean()), dim=1)
             hard = torch.nn.functional.one_hot(squares.argmin(dim=1), len(c))
-            parts.append((soft + (hard - soft).detach()) @ c)
-        chosen = torch.cat(parts, dim=1)
+            subvectors.append((soft + (hard - soft).detach()) @ c)
+        chosen = torch.cat(subvectors, dim=1)
         apart = (latents[column] - chosen).norm(dim=1)
         seen = torch.from_numpy(np.isin(np.arange(len(apart)), ids[:, column]))
         plain_distance = plain_distance + (torch.from_numpy(popularity[column] / total) * apart)[seen].sum()

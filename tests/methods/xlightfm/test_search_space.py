@@ -30,9 +30,9 @@ def test_no_codebook_is_larger_than_its_field():
     assert found.quantizers(np.array([[0, 0], [0, 0], [2, 0]]))[2] == Quantizer((20, 4), 8)
 
 
-@pytest.mark.parametrize("choices", [[[0, 0]] * 3, [[0, 2], [1, 0], [2, 1]], [[2, 2]] * 3], ids=str)
-def test_bytes_are_those_of_the_file(choices, tmp_path):
-    found, numbers = space(), np.array(choices)
+@pytest.mark.parametrize("selected", [[[0, 0]] * 3, [[0, 2], [1, 0], [2, 1]], [[2, 2]] * 3], ids=str)
+def test_bytes_are_those_of_the_file(selected, tmp_path):
+    found, numbers = space(), np.array(selected)
     costs = sensitivity.from_moments(CHECKPOINT, CHECKPOINT.counts)
     model = fit_codebooks(CHECKPOINT, costs, found.quantizers(numbers), seed=0, metric="euclidean")
     pack_model(model, origin(budget_bytes=100_000)).save(tmp_path / "a.safetensors")
