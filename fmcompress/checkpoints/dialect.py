@@ -1,4 +1,7 @@
-"""What a dialect is: how one tool lays a factorization machine out in a file."""
+"""What a dialect is: how one tool lays a factorization machine out in a file.
+
+A new one is a module in ``tools`` with the two functions ``recognises`` and ``read``, and its row of ``load.DIALECTS``.
+"""
 
 from __future__ import annotations
 

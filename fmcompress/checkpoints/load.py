@@ -41,7 +41,7 @@ DIALECTS = (
     Dialect("xLearn", xlearn.recognises, xlearn.read),
     Dialect("Spark MLlib", spark.recognises, spark.read),
 )
-"""One row per tool; the first that recognises a file reads it."""
+"""One row per tool, with the two functions of its module in ``tools``; the first that recognises a file reads it."""
 
 _BY_KEYS = Dialect("own model", by_keys.recognises, by_keys.read)
 """The only one where the caller names the keys: a file of any tool can be read so."""

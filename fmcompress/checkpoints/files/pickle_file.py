@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
+from fmcompress.checkpoints.files.tensor import as_float32
 from fmcompress.checkpoints.pickle.allowed_calls import CALLS
 from fmcompress.checkpoints.pickle.arrays import NumpyArray
 from fmcompress.checkpoints.pickle.opcodes import operations
@@ -64,15 +63,12 @@ class PickleFile:
 def float32_array(name: str, value: object, dimensions: int, *, transposed: bool = False) -> Float32Array:
     """Return weights of a pickled model as float32, of a shape of so many dimensions, transposed if asked for.
 
-    A value too large becomes infinite.
-
     Raises:
         CheckpointError: they are no array of floats, or have another number of dimensions.
     """
     if not isinstance(value, NumpyArray) or value.values.dtype.kind != "f" or value.values.ndim != dimensions:
         raise CheckpointError(f"{name} is missing or no array of floats with {dimensions} dimensions")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.ascontiguousarray(value.values.T if transposed else value.values, dtype=np.float32)
+    return as_float32(value.values.T if transposed else value.values)
 
 
 def number(name: str, value: object) -> float:

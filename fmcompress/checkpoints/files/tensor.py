@@ -47,7 +47,7 @@ class Weights:
 
 
 def read_float32(weights: Mapping[str, Tensor], key: str) -> Float32Array:
-    """Return a tensor of any float type as float32, in its own shape; a value too large becomes infinite.
+    """Return a tensor of any float type as float32, in its own shape.
 
     Raises:
         CheckpointError: its type is no float, or its bytes are damaged.
@@ -55,8 +55,7 @@ def read_float32(weights: Mapping[str, Tensor], key: str) -> Float32Array:
     values = weights[key].read()
     if values.dtype.kind != "f":
         raise CheckpointError(f"{key!r} has type {values.dtype}, expected floating-point weights")
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values.astype(np.float32, copy=False)
+    return as_float32(values)
 
 
 def read_shape(weights: Mapping[str, Tensor], key: str, expected: tuple[int, ...]) -> Float32Array:
@@ -77,3 +76,9 @@ def read_number(weights: Mapping[str, Tensor], key: str) -> float:
         CheckpointError: it has another shape or type, or its bytes are damaged.
     """
     return float(read_shape(weights, key, (1,))[0])
+
+
+def as_float32(values: AnyArray) -> Float32Array:
+    """Return floats of any shape as float32; one that is too large becomes infinite, and is refused as such later."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(values, np.float32, order="C")

@@ -21,6 +21,7 @@ import numpy as np
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat
+from fmcompress.checkpoints.files.tensor import as_float32
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named
 from fmcompress.checkpoints.tools.spark_stages import (
@@ -170,7 +171,7 @@ def _vector(vector: Any, size: int) -> Float32Array:
         found[indices] = values
     if length != size:
         raise CheckpointError(f"it has {length:,} linear weights and {size:,} factors")
-    return _float32(found)
+    return as_float32(found)
 
 
 def _matrix(matrix: Any) -> Float32Array:
@@ -178,10 +179,10 @@ def _matrix(matrix: Any) -> Float32Array:
     rows, columns = _whole(matrix, "numRows"), _whole(matrix, "numCols")
     transposed = _scalar(matrix, "isTransposed") is True
     if _whole(matrix, "type") == _SPARSE:
-        return _float32(_from_sparse(matrix, values, (rows, columns), transposed))
+        return as_float32(_from_sparse(matrix, values, (rows, columns), transposed))
     if len(values) != rows * columns:
         raise ValueError(f"a matrix of {rows} × {columns} has {len(values)} values")
-    return _float32(values.reshape(rows, columns) if transposed else values.reshape(columns, rows).T)
+    return as_float32(values.reshape(rows, columns) if transposed else values.reshape(columns, rows).T)
 
 
 def _from_sparse(matrix: Any, values: Float64Array, shape: tuple[int, int], transposed: bool) -> Float64Array:
@@ -193,11 +194,6 @@ def _from_sparse(matrix: Any, values: Float64Array, shape: tuple[int, int], tran
     sparse = (csr_array if transposed else csc_array)((values, indices, starts), shape=shape)
     sparse.check_format(full_check=True)
     return np.asarray(sparse.toarray())
-
-
-def _float32(values: Float64Array) -> Float32Array:
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused as such
-        return values.astype(np.float32, order="C")
 
 
 def _list(struct: Any, name: str, kind: str) -> AnyArray:
