@@ -28,17 +28,14 @@ def evaluate(
     AUC, LogLoss and calibration, or the RMSE of a regression. Differences are to the first MODEL.
     """
     from fmcompress.checkpoints.model_files import load_model, stored_bytes
-    from fmcompress.evaluation.scores import open_rows_for, score_rows
+    from fmcompress.evaluation.scores import score_data
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
     arguments, progress = given.given(), progress_of(context)
     loaded = [(path, load_model(path, **arguments)) for path in models]
     results = []
     for path, model in loaded:
-        rows = open_rows_for(model, data, reading.options(), vocabulary=arguments["vocabulary"])
-        scores = score_rows(model, rows)
-        if rows.out_of_range:
-            progress.note(f"{path}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
+        scores = score_data(model, str(path), data, reading.options(), arguments["vocabulary"], progress)
         results.append(EvaluatedModel.of(str(path), stored_bytes(path), scores))
     print(shown(Evaluation(tuple(results)), format_))
 

@@ -14,6 +14,7 @@ from fmcompress.data.rows import Rows, open_rows
 from fmcompress.evaluation.predictors import Model, predictions_of, predictor
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.progress import SILENT, Progress
 from fmcompress.types import Float32Array
 
 
@@ -94,6 +95,35 @@ def score_rows(model: Model, rows: Rows) -> Scores:
         predictions.append(predictions_of(scorer, batch))
         labels.append(batch.labels)
     return scores_of(np.concatenate(predictions), np.concatenate(labels), regression=parse_link(model.link).regression)
+
+
+def score_data(
+    model: Model,
+    name: str,
+    data: str | Path,
+    options: DataOptions,
+    vocabulary: Vocabulary | None = None,
+    progress: Progress = SILENT,
+) -> Scores:
+    """Return the scores of a model on labelled rows, and note under its name how many of their ids contribute nothing.
+
+    Args:
+        model: a checkpoint or a compressed factorization machine.
+        name: what it is called.
+        data: a file, a folder or a glob.
+        options: how the rows are read.
+        vocabulary: tokens of the categories, in place of the model's.
+        progress: told of ids that are out of range.
+
+    Raises:
+        UsageError: the vocabulary is not one of the model's fields.
+        DataError: the files cannot be used.
+    """
+    rows = open_rows_for(model, data, options, vocabulary=vocabulary)
+    scores = score_rows(model, rows)
+    if rows.out_of_range:
+        progress.note(f"{name}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
+    return scores
 
 
 def quality_of(scores: Scores) -> Quality:

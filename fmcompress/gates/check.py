@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import UsageError
 from fmcompress.gates.gate import Limit, parse_limits
-from fmcompress.gates.judging import judge
-from fmcompress.gates.measuring import Measured, Measuring
+from fmcompress.gates.judging import judge, measure
 from fmcompress.progress import SILENT, Progress
 from fmcompress.reporting.verdict import Verdict
 from fmcompress.serve.compressed_fm import load
@@ -19,6 +18,7 @@ from fmcompress.serve.compressed_fm import load
 if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov
     from fmcompress.evaluation.predictors import Model
+    from fmcompress.evaluation.scores import Scores
     from fmcompress.fm.schema import Schema
     from fmcompress.fm.vocabulary import Vocabulary
 
@@ -91,27 +91,34 @@ def check(
     )
     paths = [artifacts] if isinstance(artifacts, str | Path) else list(artifacts)
     _check_given(paths, limits, baseline, data)
-    measuring = Measuring(data, DataOptions(label, match, oov, first_index), vocabulary, progress)
-    loader = partial(
-        _load,
-        fields=fields,
-        link=link,
-        keys=keys,
-        vocabulary=vocabulary,
-        instance_norm=instance_norm,
-        dataset=dataset,
-    )
+    told: dict[str, Any] = {"fields": fields, "link": link, "keys": keys, "vocabulary": vocabulary}
+    told |= {"instance_norm": instance_norm, "dataset": dataset}
+    options = DataOptions(label, match, oov, first_index)
+    score = partial(_score, data=data, options=options, vocabulary=vocabulary, progress=progress)
     compared = None
     if baseline is not None:
         scored = any(limit.gate.scores and limit.gate.compares for limit in limits)
-        compared = measuring.measure(baseline, loader, scored=scored)
-    return _verdict(paths, limits, measuring, compared)
+        loader = partial(_load, **told)
+        compared = measure(baseline, loader, score if scored else None)
+    scored = any(limit.gate.scores for limit in limits)
+    measured = [measure(path, load, score if scored else None) for path in paths]
+    return Verdict(
+        tuple(judge(limit, artifact, compared) for artifact in measured for limit in limits),
+        tuple(artifact.model for artifact in measured),
+        compared.model if compared else None,
+    )
 
 
 def _load(path: str | Path, **given: Any) -> Model:
     from fmcompress.checkpoints.model_files import load_model
 
     return load_model(path, **given)
+
+
+def _score(model: Model, name: str, **given: Any) -> Scores:
+    from fmcompress.evaluation.scores import score_data
+
+    return score_data(model, name, **given)
 
 
 def _check_given(
@@ -133,15 +140,3 @@ def _check_given(
             f"there is a baseline ({baseline}), and no limit that compares with it",
             hint="add one such as --max-growth 5%",
         )
-
-
-def _verdict(
-    paths: Sequence[str | Path], limits: Sequence[Limit], measuring: Measuring, baseline: Measured | None
-) -> Verdict:
-    scored = any(limit.gate.scores for limit in limits)
-    artifacts = [measuring.measure(path, load, scored=scored) for path in paths]
-    return Verdict(
-        tuple(judge(limit, artifact, baseline) for artifact in artifacts for limit in limits),
-        tuple(artifact.model for artifact in artifacts),
-        baseline.model if baseline else None,
-    )

@@ -11,13 +11,11 @@ from fractions import Fraction
 from typing import Literal
 
 from fmcompress.errors import UsageError
+from fmcompress.reporting.verdict import Unit
 from fmcompress.sizes import parse_size
 
 Figure = Literal["bytes", "auc", "logloss", "rmse"]
 """What a gate looks at: the size of a file, or one of its scores."""
-
-Unit = Literal["bytes", "AUC", "nats", "RMSE"]
-"""What figures are counted in."""
 
 GivenLimit = str | float | None
 """A limit as the caller writes it; None for a gate that is not wanted."""
@@ -55,6 +53,11 @@ class Gate:
     def more_is_better(self) -> bool:
         """Whether a higher figure is a better one."""
         return self.figure == "auc"
+
+    @property
+    def is_least(self) -> bool:
+        """Whether the limit is what the figure must have at least."""
+        return self.more_is_better and not self.compares
 
 
 GATES = (

@@ -7,22 +7,10 @@ import math
 import shlex
 from collections.abc import Iterator
 
+from fmcompress.reporting import sections
 from fmcompress.reporting.document import facts_table, markdown_text
 from fmcompress.reporting.report_data import ReportData
-from fmcompress.reporting.sections import (
-    LONGEST_NAME,
-    TOP,
-    Options,
-    facts,
-    fields_table,
-    largest,
-    left_out,
-    parts_table,
-    quality_tables,
-    rises,
-    scores,
-    times_smaller,
-)
+from fmcompress.reporting.sections import LONGEST_NAME, TOP, Options
 from fmcompress.sizes import format_size
 from fmcompress.text import printable, shortened
 
@@ -70,7 +58,7 @@ def _index(report: ReportData, name: str, task: str, measured: list[tuple[str, s
 def _measured(report: ReportData) -> Iterator[tuple[str, str, float]]:
     """Yield the scores of the artifact: names for machines and for people, and the figures."""
     found = report.quality.get("artifact")
-    for score, label in scores(report).items():
+    for score, label in sections.scores(report).items():
         value = math.nan if found is None else float(getattr(found, score))
         if math.isfinite(value):
             yield _METRICS[score], label, value
@@ -81,24 +69,24 @@ def _quoted(text: str) -> str:
 
 
 def _body(report: ReportData, name: str) -> Iterator[str]:
-    shown, left = largest(report.fields, TOP)
-    known = dict(facts(report))
+    shown, left = sections.largest(report.fields, TOP)
+    known = dict(sections.facts(report))
     predicts = "numbers" if report.regression else "probabilities"
     yield f"# {_text(name)}"
     yield (
         f"A factorization machine that predicts {predicts}, compressed to {format_size(report.file_bytes)}: "
-        f"{times_smaller(report)} than its weights in fp32."
+        f"{sections.times_smaller(report)} than its weights in fp32."
     )
     yield "## Size"
     yield facts_table(_sizes(report)).markdown()
-    yield parts_table(report).markdown()
+    yield sections.parts_table(report).markdown()
     yield "## Quality"
     yield from _quality(report)
     yield "## How to use it"
     yield from _use(report, name)
     yield "## Fields"
-    yield fields_table(shown, longest=LONGEST_NAME).markdown()
-    yield from [left_out(left)] if left else []
+    yield sections.fields_table(shown, longest=LONGEST_NAME).markdown()
+    yield from [sections.left_out(left)] if left else []
     yield "## How it was made"
     yield facts_table([(name, known[name]) for name in _MADE]).markdown()
     yield "## Limits"
@@ -116,9 +104,9 @@ def _sizes(report: ReportData) -> list[tuple[str, str]]:
 
 
 def _quality(report: ReportData) -> Iterator[str]:
-    yield from (table.markdown() for table in quality_tables(report))
+    yield from (table.markdown() for table in sections.quality_tables(report))
     loss = "half the squared error" if report.regression else "LogLoss"
-    yield f"Rise of {loss} against the checkpoint: {rises(report)}."
+    yield f"Rise of {loss} against the checkpoint: {sections.rises(report)}."
     if not report.quality:
         yield "It was made without data, so nothing was measured: `fmcompress evaluate` measures it on yours."
 

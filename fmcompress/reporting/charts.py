@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fmcompress.reporting.curve import Curve, CurvePanel, CurvePoint
 from fmcompress.reporting.document import NOTHING
 from fmcompress.reporting.report_data import FIELD_PARTS, PARTS, FieldReport, ReportData
-from fmcompress.reporting.sections import TOP, largest, left_out, shown_parts
+from fmcompress.reporting.sections import shown_parts
 from fmcompress.text import shortened
 
 _STEPS = (1, 2, 5)
@@ -119,43 +119,18 @@ def _kind(part: str) -> str:
     return part.removesuffix("_bytes")
 
 
-@dataclass(frozen=True)
-class FieldsChart:
-    """The shares that the largest fields have of the checkpoint and of the file.
-
-    Attributes:
-        shown: the fields, each with its place in the model and its parts.
-        longest: the largest share.
-        left_out: what there is to say of the other fields.
-        description: what the picture tells.
-    """
-
-    shown: list[tuple[int, FieldReport, list[Part]]]
-    longest: float
-    left_out: str
-    description: str
-
-
-def fields_chart(report: ReportData) -> FieldsChart:
-    """Return the picture of the largest fields."""
-    fields, left = largest(sorted(report.fields, key=lambda field: -field.bytes), TOP)
-    places = {field.name: place for place, field in enumerate(report.fields)}
-    shares = [max(field.share, field.source_fp32_bytes / report.source_fp32_bytes) for field in fields]
-    told = "; ".join(f"{short_name(field.name)}: {field.bytes:,} bytes, {field.share:.1%}" for field in fields)
-    return FieldsChart(
-        shown=[(places[field.name], field, _field_parts(places[field.name], field)) for field in fields],
-        longest=max(shares, default=1) or 1,
-        left_out=left_out(left) if left else "",
-        description=f"Shares of the file: {told}.",
-    )
-
-
-def _field_parts(place: int, field: FieldReport) -> list[Part]:
+def field_parts(place: int, field: FieldReport) -> list[Part]:
+    """Return the parts of a field, by its place in the model."""
     return [
         Part("numeric" if field.numeric else _kind(part), f"fields.{place}.{part}", PARTS[part], size)
         for part in FIELD_PARTS
         if (size := getattr(field, part))
     ]
+
+
+def source_share(report: ReportData, field: FieldReport) -> float:
+    """Return the share that a field had of the checkpoint in fp32."""
+    return field.source_fp32_bytes / report.source_fp32_bytes
 
 
 @dataclass(frozen=True)
@@ -222,37 +197,30 @@ def spread_chart(report: ReportData) -> SpreadChart | None:
 
 
 @dataclass(frozen=True)
-class CurveMark:
-    """A point of a curve: where it stands, as a share of the width and in pixels from above; its title; its score."""
-
-    x: float
-    y: float
-    title: str
-    score: float
-
-
-@dataclass(frozen=True)
 class CurveChart:
     """One score over bytes.
 
     Attributes:
-        label: what the score is.
+        panel: the score.
         sizes: the axis of bytes.
         scores: the upright axis.
-        across: where the checkpoint's score stands, in pixels from above.
-        here: where the artifact's size stands, as a share of the width.
-        lines: the points, maker by maker.
-        description: what the picture tells.
+        lines: the points of each maker that have a score, with their scores.
     """
 
-    label: str
+    panel: CurvePanel
     sizes: Axis
     scores: Axis
-    across: float
-    here: float
-    lines: list[list[CurveMark]]
-    description: str
+    lines: dict[str, list[tuple[CurvePoint, float]]]
     height: int = _CURVE_HEIGHT
+
+    @property
+    def description(self) -> str:
+        """What the picture tells."""
+        told = [
+            f"{name}: {', '.join(f'{point.file_bytes:,} bytes {score:.5f}' for point, score in own)}"
+            for name, own in self.lines.items()
+        ]
+        return f"The checkpoint: {self.panel.source:.5f}. {'; '.join(told)}."
 
 
 def curve_charts(curve: Curve, file_bytes: int) -> list[CurveChart]:
@@ -270,27 +238,7 @@ def curve_axes(panel: CurvePanel, points: Sequence[CurvePoint], *sizes: int) -> 
 def _curve_chart(panel: CurvePanel, lines: Mapping[str, Sequence[CurvePoint]], file_bytes: int) -> CurveChart:
     sizes, scores = curve_axes(panel, [point for own in lines.values() for point in own], file_bytes)
     known = {name: [(p, s) for p in own if (s := _known(panel.of(p))) is not None] for name, own in lines.items()}
-    told = (f"{name}: {', '.join(f'{p.file_bytes:,} bytes {s:.5f}' for p, s in own)}" for name, own in known.items())
-    return CurveChart(
-        label=panel.label,
-        sizes=sizes,
-        scores=scores,
-        across=scores.down(panel.source, _CURVE_HEIGHT),
-        here=sizes.at(file_bytes),
-        lines=[
-            [
-                CurveMark(
-                    sizes.at(point.file_bytes or 1),
-                    scores.down(score, _CURVE_HEIGHT),
-                    f"{short_name(point.name)}: {point.file_bytes:,} bytes, {panel.label} {score:.5f}",
-                    score,
-                )
-                for point, score in own
-            ]
-            for own in known.values()
-        ],
-        description=f"The checkpoint: {panel.source:.5f}. {'; '.join(told)}.",
-    )
+    return CurveChart(panel, sizes, scores, known)
 
 
 def shape_of_line(place: int) -> str:

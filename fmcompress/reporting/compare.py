@@ -65,10 +65,10 @@ def compare(
     names = _name(old, "old"), _name(new, "new")
     scored: list[Scores | None] = [None, None]
     if data is not None:
+        from fmcompress.evaluation.scores import score_data
+
         options = DataOptions(label, match, oov, first_index)
-        scored = [
-            _scores(model, name, data, options, vocabulary, progress) for model, name in zip(models, names, strict=True)
-        ]
+        scored = [score_data(m, n, data, options, vocabulary, progress) for m, n in zip(models, names, strict=True)]
     before, now = (ComparedArtifact(n, report(m), s) for n, m, s in zip(names, models, scored, strict=True))
     fields = tuple(_fields(models, before.report, now.report))
     vocabularies = [None if m.vocabulary_data is None else m.vocabulary_data.tobytes() for m in models]
@@ -89,23 +89,6 @@ def _load(artifact: str | Path | CompressedFM) -> CompressedFM:
 
 def _name(artifact: str | Path | CompressedFM, otherwise: str) -> str:
     return otherwise if isinstance(artifact, CompressedFM) else str(artifact)
-
-
-def _scores(
-    model: CompressedFM,
-    name: str,
-    data: str | Path,
-    options: DataOptions,
-    vocabulary: Vocabulary | None,
-    progress: Progress,
-) -> Scores:
-    from fmcompress.evaluation.scores import open_rows_for, score_rows
-
-    rows = open_rows_for(model, data, options, vocabulary=vocabulary)
-    found = score_rows(model, rows)
-    if rows.out_of_range:
-        progress.note(f"{name}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
-    return found
 
 
 def _identical(models: tuple[CompressedFM, CompressedFM]) -> bool:

@@ -11,14 +11,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from fmcompress.artifact import Quality
 from fmcompress.errors import UsageError
-from fmcompress.reporting.document import (
-    Block,
-    Paragraph,
-    Table,
-    json_document,
-    markdown_document,
-    plain_document,
-)
+from fmcompress.reporting.document import Table, json_document
 
 MeasuredOn = Literal["test", "validation"]
 """The rows that figures of quality are of."""
@@ -119,11 +112,11 @@ class Curve:
 
     def to_text(self) -> str:
         """Return the curve as plain text."""
-        return plain_document(self._blocks())
+        return f"{self.table().plain()}\n\n{self.caption()}"
 
     def to_markdown(self) -> str:
         """Return the curve as Markdown."""
-        return markdown_document(self._blocks())
+        return f"{self.table().markdown()}\n\n{self.caption()}"
 
     def table(self) -> Table:
         """Return the curve as a table."""
@@ -161,9 +154,6 @@ class Curve:
         points = sorted((p for p in self.points if p.file_bytes is not None), key=lambda p: p.file_bytes or 0)
         names = dict.fromkeys(point.baseline or point.name for point in self.points)
         return {name: found for name in names if (found := [p for p in points if (p.baseline or p.name) == name])}
-
-    def _blocks(self) -> list[Block]:
-        return [self.table(), Paragraph([self.caption()])]
 
     def _entry(self, point: CurvePoint) -> dict[str, Any]:
         change = self._change(point.quality)

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from fmcompress.text import inert, printable, shortened
 
@@ -25,16 +25,6 @@ _WIDEST = 60
 _LONGEST_MARKDOWN = 200
 _IN_MESSAGES = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _IN_PROPERTIES = {**_IN_MESSAGES, ":": "%3A", ",": "%2C"}
-
-
-class Block(Protocol):
-    """A part of a document."""
-
-    def plain(self) -> str:
-        """Return it as plain text."""
-
-    def markdown(self) -> str:
-        """Return it as GitHub-flavoured Markdown."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +83,10 @@ class Paragraph:
     def markdown(self) -> str:
         """Return the lines with their bullets."""
         return "\n".join(f"{self.bullet}{markdown_text(line)}" for line in self.lines)
+
+
+Block = Table | Paragraph
+"""A part of a document."""
 
 
 def facts_table(pairs: Sequence[tuple[str, str]]) -> Table:

@@ -6,31 +6,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from fmcompress.reporting.card import to_card
-from fmcompress.reporting.document import (
-    Block,
-    Paragraph,
-    facts_table,
-    json_document,
-    markdown_document,
-    plain_document,
-    workflow_command,
-)
+from fmcompress.reporting.document import json_document, markdown_document, plain_document, workflow_command
 from fmcompress.reporting.page import to_html
 from fmcompress.reporting.report_data import ReportData
-from fmcompress.reporting.sections import (
-    LONGEST_NAME,
-    Options,
-    facts,
-    fields_table,
-    largest,
-    left_out,
-    parts_table,
-    quality_tables,
-    rises,
-    score_text,
-    scores,
-    times_smaller,
-)
+from fmcompress.reporting.sections import LONGEST_NAME, Options, blocks, rises, score_text, scores, times_smaller
 from fmcompress.sizes import format_size
 from fmcompress.text import shortened
 
@@ -42,16 +21,12 @@ def to_json(report: ReportData, options: Options) -> str:
 
 def to_text(report: ReportData, options: Options) -> str:
     """Return the report as plain text, with every field and nothing cut short."""
-    tables = [facts_table(facts(report)), parts_table(report), fields_table(report.fields), *quality_tables(report)]
-    return plain_document(tables) + "\n"
+    return plain_document(blocks(report)) + "\n"
 
 
 def to_markdown(report: ReportData, options: Options) -> str:
     """Return the report as Markdown, with the largest fields."""
-    shown, left = largest(report.fields, options.top)
-    blocks: list[Block] = [facts_table(facts(report)), parts_table(report), fields_table(shown, longest=LONGEST_NAME)]
-    blocks += [Paragraph([left_out(left)])] if left else []
-    return markdown_document([*blocks, *quality_tables(report)], "Memory report") + "\n"
+    return markdown_document(blocks(report, top=options.top, longest=LONGEST_NAME), "Memory report") + "\n"
 
 
 def to_github(report: ReportData, options: Options) -> str:

@@ -30,6 +30,7 @@ def to_html(report: ReportData, options: Options) -> str:
     """Return the report as a page of HTML that needs nothing else, with pictures of a curve if there is one."""
     style = _read("page.css")
     page = environment().from_string(_read("page.html.j2"))
+    ranking = sorted(enumerate(report.fields), key=lambda entry: -entry[1].bytes)
     shown = page.render(
         title=f"Memory report of {shortened(options.name, _LONGEST_TITLE)}" if options.name else "Memory report",
         digest=b64encode(hashlib.sha256(style.encode()).digest()).decode(),
@@ -38,11 +39,12 @@ def to_html(report: ReportData, options: Options) -> str:
         report=report,
         measured=list(_measured(report)),
         parts=charts.file_parts(report),
-        fields=charts.fields_chart(report),
+        largest=ranking[: sections.TOP],
+        left=[field for _, field in ranking[sections.TOP :]],
         spread=charts.spread_chart(report),
         curve=options.curve,
-        panels=charts.curve_charts(options.curve, report.file_bytes) if options.curve else [],
-        ranking=sorted(enumerate(report.fields), key=lambda entry: -entry[1].bytes),
+        curve_charts=charts.curve_charts(options.curve, report.file_bytes) if options.curve else [],
+        ranking=ranking,
         with_tiers=sum(1 + len(field.tiers) for field in report.fields) <= MOST_ROWS,
     )
     return shown.strip() + "\n"
@@ -55,8 +57,9 @@ def environment() -> Environment:
 
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown)
     for function in (
-        *(charts.kind_of_line, charts.percent, charts.shape_of_line, charts.short_name),
-        *(sections.facts, sections.field_cells, sections.scores, sections.score_text, sections.times_smaller),
+        *(charts.field_parts, charts.kind_of_line, charts.percent, charts.shape_of_line, charts.short_name),
+        *(charts.source_share, sections.facts, sections.field_cells, sections.left_out, sections.scores),
+        *(sections.score_text, sections.times_smaller),
         *(exact, change_of, format, short_size, shortened),
     ):
         made.globals[function.__name__] = function

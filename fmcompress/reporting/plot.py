@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmcompress.errors import DependencyError, UsageError
 from fmcompress.files import check_writable, replacing
+from fmcompress.reporting.charts import curve_axes
 from fmcompress.reporting.curve import Curve, CurvePanel, CurvePoint
 from fmcompress.sizes import short_size
 
@@ -108,6 +109,8 @@ def _figure(curve: Curve) -> Figure:
 
 
 def _draw(axes: Axes, panel: CurvePanel, lines: dict[str, list[CurvePoint]]) -> None:
+    from matplotlib.ticker import FixedLocator, NullLocator
+
     colour, name = _SOURCE
     axes.axhline(panel.source, color=colour, linestyle=":", label=name)
     of_baselines = 0
@@ -121,19 +124,8 @@ def _draw(axes: Axes, panel: CurvePanel, lines: dict[str, list[CurvePoint]]) -> 
             [math.nan if (figure := panel.of(point)) is None else figure for point in points],
             color=colour, marker=marker, linestyle=style, label=label,
         )  # fmt: skip
-    axes.set(xscale="log", xlabel="bytes of the file", ylabel=panel.label)
-    _mark_bytes(axes, [point.file_bytes or 0 for points in lines.values() for point in points])
-
-
-def _mark_bytes(axes: Axes, sizes: Sequence[int]) -> None:
-    """Label the axis with sizes such as 50 KB, a few of them however wide it is."""
-    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
-
-    low, high = min(sizes), max(sizes)
-    if high < 4 * low:
-        axes.xaxis.set_major_locator(FixedLocator(sorted({low, round(math.sqrt(low * high)), high})))
-        axes.set_xlim(low / 1.2, high * 1.2)
-    else:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    sizes, _ = curve_axes(panel, [point for points in lines.values() for point in points])
+    axes.set(xscale="log", xlabel="bytes of the file", ylabel=panel.label, xlim=(sizes.low, sizes.high))
+    axes.xaxis.set_major_locator(FixedLocator(sizes.ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda size, _: short_size(size))

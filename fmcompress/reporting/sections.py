@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fmcompress.reporting.curve import NUMBERS, PROBABILITIES, Curve
-from fmcompress.reporting.document import NOTHING, Table
+from fmcompress.reporting.document import NOTHING, Block, Paragraph, Table, facts_table
 from fmcompress.reporting.report_data import FIELD_PARTS, PARTS, FieldReport, ReportData
 from fmcompress.sizes import format_size
 from fmcompress.text import shortened
@@ -40,6 +40,14 @@ class Options:
     name: str = ""
     top: int | None = TOP
     curve: Curve | None = None
+
+
+def blocks(report: ReportData, *, top: int | None = None, longest: int | None = None) -> list[Block]:
+    """Return all that there is to tell, with so many of the largest fields, and names of at most so many characters."""
+    shown, left = largest(report.fields, top)
+    rest = [Paragraph([left_out(left)])] if left else []
+    tables = [facts_table(facts(report)), parts_table(report), fields_table(shown, longest=longest)]
+    return [*tables, *rest, *quality_tables(report)]
 
 
 def largest(fields: Sequence[FieldReport], top: int | None) -> tuple[list[FieldReport], list[FieldReport]]:
