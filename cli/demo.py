@@ -89,7 +89,7 @@ def _run(folder: Path, progress: Progress) -> None:
     tuned.save(folder / "tuned.safetensors", force=True)
     files: dict[str, Model] = {"fm.pt": checkpoint, "ptq.safetensors": untuned, "tuned.safetensors": tuned}
     models = [
-        EvaluatedModel.of(name, (folder / name).stat().st_size, fc.evaluate(model, data["test"]))
+        EvaluatedModel(name, (folder / name).stat().st_size, fc.evaluate(model, data["test"]))
         for name, model in files.items()
     ]
     print(fc.report(folder / "tuned.safetensors").to_text())

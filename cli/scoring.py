@@ -36,7 +36,7 @@ def evaluate(
     results = []
     for path, model in loaded:
         scores = score_data(model, str(path), data, reading.options(), arguments["vocabulary"], progress)
-        results.append(EvaluatedModel.of(str(path), stored_bytes(path), scores))
+        results.append(EvaluatedModel(str(path), stored_bytes(path), scores))
     print(shown(Evaluation(tuple(results)), format_))
 
 

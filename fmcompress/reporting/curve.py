@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -20,9 +20,15 @@ PROBABILITIES = {"auc": "AUC", "logloss": "LogLoss"}
 NUMBERS = {"rmse": "RMSE"}
 """Scores of models that predict probabilities or numbers, and what they are called."""
 
-Value = TypeVar("Value")
-
+_SCORES = ("auc", "logloss", "rmse")
 _NOTHING = "-"
+_DECLARED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "str": (lambda value: isinstance(value, str), "text"),
+    "int": (lambda value: type(value) is int and 0 < value < 2**63, "positive whole number"),
+    "float": (lambda value: type(value) in (int, float) and math.isfinite(value), "number"),
+}
+"""What values of a declared type must be in JSON, and what that is called."""
+
 _HINT = "fmcompress sweep … --format json > curve.json writes one"
 
 
@@ -165,15 +171,13 @@ class Curve:
             "smallest_bytes": point.smallest_bytes,
             "ratio": self._ratio(point),
             **self._scores(point.quality),
-            "delta_auc": change and change.auc,
-            "delta_logloss": change and change.logloss,
-            "delta_rmse": change and change.rmse,
+            **{f"delta_{name}": change and getattr(change, name) for name in _SCORES},
             "predicted_rise": point.predicted_rise,
             "seconds": round(point.seconds, 3),
         }
 
     def _scores(self, quality: Quality | None) -> dict[str, Any]:
-        found = {name: quality and getattr(quality, name) for name in ("auc", "logloss", "rmse", "rows")}
+        found = {name: quality and getattr(quality, name) for name in (*_SCORES, "rows")}
         return {**found, "measured_on": quality and self.measured_on}
 
     def _ratio(self, point: CurvePoint) -> float | None:
@@ -184,9 +188,7 @@ class Curve:
         source = self.checkpoint.quality
         if quality is None or source is None:
             return None
-        return Quality(
-            quality.rows, quality.auc - source.auc, quality.logloss - source.logloss, quality.rmse - source.rmse
-        )
+        return Quality(quality.rows, *(getattr(quality, name) - getattr(source, name) for name in _SCORES))
 
     def _row(self, point: CurvePoint) -> tuple[str, ...]:
         least = point.smallest_bytes
@@ -219,6 +221,9 @@ class Curve:
         return scores_of(self.checkpoint.quality)
 
 
+Data = TypeVar("Data", CurveSource, CurvePoint)
+
+
 def read_curve(path: str | Path) -> Curve:
     """Read a curve from the JSON that ``sweep`` writes.
 
@@ -240,57 +245,38 @@ def read_curve(path: str | Path) -> Curve:
 
 def _parsed(found: Any) -> Curve:
     """Return a curve from plain data; the inverse of ``Curve.to_json``, but for what rounding took."""
-    source = found["checkpoint"]
-    measured_on = source["measured_on"]
+    checkpoint = _declared(CurveSource, found["checkpoint"])
+    measured_on = found["checkpoint"]["measured_on"]
     if measured_on not in (None, *get_args(MeasuredOn)):
         raise ValueError(f"measured on {measured_on!r}")
-    checkpoint = CurveSource(_text(source, "name"), _positive(source, "fp32_bytes"), _quality(source))
     if (checkpoint.quality is None) != (measured_on is None):
         raise ValueError("rows and what they are of do not fit together")
-    return Curve(checkpoint, tuple(map(_point, found["points"])), measured_on)
+    return Curve(checkpoint, tuple(_declared(CurvePoint, point) for point in found["points"]), measured_on)
 
 
-def _point(found: Any) -> CurvePoint:
-    return CurvePoint(
-        name=_text(found, "name"),
-        baseline=_known(_text, found, "baseline"),
-        budget_bytes=_known(_positive, found, "budget_bytes"),
-        file_bytes=_known(_positive, found, "file_bytes"),
-        quality=_quality(found),
-        predicted_rise=_known(_number, found, "predicted_rise"),
-        seconds=_number(found, "seconds"),
-        smallest_bytes=_known(_positive, found, "smallest_bytes"),
-    )
+def _declared(kind: type[Data], found: Any) -> Data:
+    """Return plain data as a dataclass, whose annotations say what each value must be."""
+    values = {
+        field.name: _value(found, field.name, str(field.type)) for field in fields(kind) if field.name != "quality"
+    }
+    return kind(**values, quality=_quality(found))
+
+
+def _value(found: Any, key: str, declared: str) -> Any:
+    value = found[key]
+    if value is None and declared.endswith("| None"):
+        return None
+    is_one, what = _DECLARED[declared.split(maxsplit=1)[0]]
+    if not is_one(value):
+        raise ValueError(f"{key} is no {what}")
+    return value
 
 
 def _quality(found: Any) -> Quality | None:
-    rows = _known(_positive, found, "rows")
-    if rows is None:
+    if found["rows"] is None:
         return None
-    scores = [_known(_number, found, name) for name in ("auc", "logloss", "rmse")]
-    return Quality(rows, *(math.nan if score is None else score for score in scores))
-
-
-def _known(kind: Callable[[Any, str], Value], found: Any, key: str) -> Value | None:
-    return None if found[key] is None else kind(found, key)
-
-
-def _text(found: Any, key: str) -> str:
-    if not isinstance(found[key], str):
-        raise ValueError(f"{key} is no text")
-    return str(found[key])
-
-
-def _positive(found: Any, key: str) -> int:
-    if type(found[key]) is not int or not 0 < found[key] < 2**63:
-        raise ValueError(f"{key} is no positive whole number")
-    return int(found[key])
-
-
-def _number(found: Any, key: str) -> float:
-    if type(found[key]) not in (int, float) or not math.isfinite(found[key]):
-        raise ValueError(f"{key} is no number")
-    return float(found[key])
+    scores = [_value(found, name, "float | None") for name in _SCORES]
+    return Quality(_value(found, "rows", "int"), *(math.nan if score is None else float(score) for score in scores))
 
 
 def _score(name: str) -> Callable[[CurvePoint], float | None]:

@@ -41,7 +41,7 @@ def test_one_class(label):
     assert np.isnan(found.auc)
     assert found.logloss == pytest.approx(-np.log(0.25 if label else 0.75))
     assert found.selection == -found.logloss
-    shown = json.loads(Evaluation((EvaluatedModel.of("m", 10, found),)).to_json())["models"][0]
+    shown = json.loads(Evaluation((EvaluatedModel("m", 10, found),)).to_json())["models"][0]
     assert shown["auc"] is None
     assert shown["calibration"] == (0.25 if label else None)
 

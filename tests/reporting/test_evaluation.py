@@ -8,9 +8,9 @@ from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
 EVALUATION = Evaluation(
     (
-        EvaluatedModel.of("fm.pt", 1000, Scores(20, 0.75, 0.5, 1.0)),
-        EvaluatedModel.of("a|b\n.safetensors", 100, Scores(20, 0.74, 0.51, 0.9)),
-        EvaluatedModel.of("one-label", 100, Scores(20, math.nan, 0.3, math.nan)),
+        EvaluatedModel("fm.pt", 1000, Scores(20, 0.75, 0.5, 1.0)),
+        EvaluatedModel("a|b\n.safetensors", 100, Scores(20, 0.74, 0.51, 0.9)),
+        EvaluatedModel("one-label", 100, Scores(20, math.nan, 0.3, math.nan)),
     )
 )
 
@@ -33,7 +33,7 @@ def test_differences_are_to_the_first_model():
 def test_regressions_show_their_own_figure():
     found = Evaluation(
         tuple(
-            EvaluatedModel.of(name, 10, Scores(20, math.nan, math.nan, math.nan, rmse))
+            EvaluatedModel(name, 10, Scores(20, math.nan, math.nan, math.nan, rmse))
             for name, rmse in (("fm", 0.9), ("small", 0.95))
         )
     )
@@ -46,7 +46,7 @@ def test_regressions_show_their_own_figure():
 
 
 def test_regressions_beside_probabilities_show_both():
-    models = (*EVALUATION.models[:1], EvaluatedModel.of("fm", 10, Scores(20, math.nan, math.nan, math.nan, 0.9)))
+    models = (*EVALUATION.models[:1], EvaluatedModel("fm", 10, Scores(20, math.nan, math.nan, math.nan, 0.9)))
     head, _, first, second = Evaluation(models).to_text().splitlines()
     assert head.split()[3:] == ["AUC", "ΔAUC", "LogLoss", "ΔLogLoss", "calibration", "RMSE", "ΔRMSE"]
     assert first.split()[-2:] == ["nan", "+nan"]
