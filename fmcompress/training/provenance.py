@@ -67,7 +67,7 @@ def fingerprint_of(
         tuning_settings: of the tuning, by name, with the torch device.
         carries_vocabulary: whether the artifact carries the checkpoint's vocabulary.
     """
-    vocabulary = checkpoint.vocabulary
+    vocabulary, weights = checkpoint.vocabulary, _digest(checkpoint)
     settings = {name: value for name, value in tuning_settings.items() if name not in ("seed", "device")}
     rows = {
         f"{part}_{unit}": number
@@ -75,10 +75,10 @@ def fingerprint_of(
         for unit, number in (("rows", found.rows), ("bytes", sum(Path(file).stat().st_size for file in found.files)))
     }
     return {
-        "checkpoint_sha256": origin.source[-1] if origin.source else _digest(checkpoint),
+        "checkpoint_sha256": origin.source[-1] if origin.source else weights,
         "fields": format_fields(checkpoint.schema),
         "link": checkpoint.link,
-        "weights_sha256": _digest(checkpoint),
+        "weights_sha256": weights,
         "vocabulary": "" if vocabulary is None else hashlib.sha256(vocabulary.encode()).hexdigest(),
         "carries_vocabulary": carries_vocabulary,
         "budget_bytes": origin.budget_bytes,
