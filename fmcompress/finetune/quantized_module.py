@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -22,22 +22,19 @@ class QuantizedModule(nn.Module):
         model: QuantizedFM,
         *,
         sparse: bool,
-        coded: Callable[[QuantizedFM, list[int]], EmbeddingLayer] = FixedCodes,
+        layers: Sequence[EmbeddingLayer] | None = None,
     ) -> None:
         """Take over the numbers of ``model``.
 
         Args:
             model: the quantized factorization machine.
             sparse: whether raw rows and linear weights get sparse gradients.
-            coded: makes the layer of the fields in some columns, coded in the same number of subspaces.
+            layers: of the embeddings of all fields; None takes those whose codes stand still.
         """
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(float(model.bias)))
         self.linear = Linear(model, sparse=sparse)
-        self._layers = nn.ModuleList(
-            coded(model, columns) if subspaces else RawRows(model, columns, sparse=sparse)
-            for subspaces, columns in by_subspaces(model.fields).items()
-        )
+        self._layers = nn.ModuleList(embedding_layers(model, sparse=sparse) if layers is None else layers)
 
     @property
     def layers(self) -> list[EmbeddingLayer]:
@@ -71,3 +68,19 @@ class QuantizedModule(nn.Module):
         self.linear.recode(model.fields)
         for layer in self.layers:
             layer.recode(model.fields)
+
+
+def embedding_layers(
+    model: QuantizedFM, coded: Callable[[QuantizedFM, list[int]], EmbeddingLayer] = FixedCodes, *, sparse: bool
+) -> list[EmbeddingLayer]:
+    """Return a layer of the fields with raw embeddings, and one for each number of subspaces.
+
+    Args:
+        model: the quantized factorization machine.
+        coded: makes the layer of the fields in some columns, coded in the same number of subspaces.
+        sparse: whether raw rows get sparse gradients.
+    """
+    return [
+        coded(model, columns) if subspaces else RawRows(model, columns, sparse=sparse)
+        for subspaces, columns in by_subspaces(model.fields).items()
+    ]

@@ -16,7 +16,7 @@ from fmcompress.finetune.inputs import InputsOf
 from fmcompress.finetune.layers import EmbeddingLayer, FixedCodes
 from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import TuneOptions
-from fmcompress.finetune.quantized_module import QuantizedModule
+from fmcompress.finetune.quantized_module import QuantizedModule, embedding_layers
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.progress import SILENT, Progress
@@ -141,7 +141,8 @@ def begin_tuning(
     codes = codes or CodeUpdate()
     quantized = unpack_model(model)
     sparse = sparse_gradients(model.values.size)
-    module = QuantizedModule(quantized, sparse=sparse, coded=codes.layer).to(options.device)
+    layers = embedding_layers(quantized, codes.layer, sparse=sparse)
+    module = QuantizedModule(quantized, sparse=sparse, layers=layers).to(options.device)
     optimizers = [*adam(module.tables(), module.others(), options.lr, sparse=sparse), *codes.optimizers(module)]
     return TunedModel(
         module=module,

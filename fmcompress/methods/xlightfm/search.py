@@ -22,17 +22,19 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.finetune.inputs import InputsOf
+from fmcompress.finetune.layers import RawRows
 from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.lightfm.code_assignment import LatentStart
 from fmcompress.methods.lightfm.straight_through_codes import LatentSGD
+from fmcompress.methods.xlightfm.candidate_codebooks import CandidateCodebooks
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
 from fmcompress.methods.xlightfm.options import SearchOptions
 from fmcompress.methods.xlightfm.search_space import SearchSpace
-from fmcompress.methods.xlightfm.supernet import CandidateCodebooks, Supernet
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Schedule, fit
 from fmcompress.training.run_state import RunState
@@ -112,7 +114,8 @@ class SearchedModel(PackedTrainable):
     """A search in progress; see ``begin_search``.
 
     Attributes:
-        supernet: the numbers, of all candidates.
+        supernet: the numbers, of all candidates (Eq. 10).
+        codebooks: of these the codebooks that are searched.
         architecture: the weights α.
         descent: what trains these.
         inputs: from batches to what the supernet takes.
@@ -124,7 +127,8 @@ class SearchedModel(PackedTrainable):
     """
 
     module: torch.nn.ModuleDict
-    supernet: Supernet
+    supernet: QuantizedModule
+    codebooks: CandidateCodebooks
     architecture: Architecture
     descent: WeightDescent
     inputs: InputsOf
@@ -137,7 +141,7 @@ class SearchedModel(PackedTrainable):
     def step(self, batch: Batch) -> Tensor:
         """Move the architecture on a batch of validation rows, then the numbers on ``batch``."""
         self._move_architecture(next(self.valid_batches))
-        self.supernet.codebooks.mixture = self.architecture.sample(temperature(self.steps)).detach()
+        self.codebooks.mixture = self.architecture.sample(temperature(self.steps)).detach()
         entropy = super().step(batch)
         self.steps += 1
         return entropy
@@ -146,7 +150,7 @@ class SearchedModel(PackedTrainable):
         """Step along the gradient of the loss on held-out labels, then keep to the memory limit."""
         weights = self.architecture.weights
         self.supernet.eval()  # codes are chosen, but not kept: these rows are not for training
-        self.supernet.codebooks.mixture = self.architecture.sample(temperature(self.steps))
+        self.codebooks.mixture = self.architecture.sample(temperature(self.steps))
         labels = torch.from_numpy(batch.labels).to(weights.device)
         entropy = self.loss_of(self._logits(batch), labels)
         self.supernet.train()
@@ -163,7 +167,7 @@ class SearchedModel(PackedTrainable):
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return F_α (Eq. 13) with the last draw of the architecture, and of it the loss against the targets."""
         entropy = self.loss_of(self._logits(batch), self.targets(batch))
-        return entropy + self.distance_weight * self.supernet.codebooks.distance, entropy
+        return entropy + self.distance_weight * self.codebooks.distance, entropy
 
     def kept(self) -> PackedFM:
         """Return the packed model of the architecture that is selected now."""
@@ -173,7 +177,8 @@ class SearchedModel(PackedTrainable):
         fields = [
             replace(field, quantizer=quantizer) for field, quantizer in zip(model.fields, quantizers, strict=True)
         ]
-        return pack_model(self.supernet.store(replace(model, fields=tuple(fields)), selected), self.origin)
+        self.codebooks.selected = selected
+        return pack_model(self.supernet.store(replace(model, fields=tuple(fields))), self.origin)
 
     def figures(self) -> dict[str, Any]:
         """Return τ, and the selected architecture with its bytes."""
@@ -215,7 +220,9 @@ def begin_search(start: SearchStart, valid: Rows, options: SearchOptions, tuning
     split = checkpoint.schema.split
     latents = LatentStart(split(checkpoint.embeddings), split(start.counts), moving)
     codebooks = CandidateCodebooks(start.models, space.columns, latents)
-    supernet = Supernet(start.models[0], codebooks, columns=space.columns, sparse=sparse)
+    raw = [column for column in range(len(checkpoint.schema)) if column not in space.columns]
+    layers = [codebooks, *([RawRows(start.models[0], raw, sparse=sparse)] if raw else [])]
+    supernet = QuantizedModule(start.models[0], sparse=sparse, layers=layers)
     architecture = Architecture(space, options.scope, tuning.seed)
     module = torch.nn.ModuleDict({"supernet": supernet, "architecture": architecture}).to(tuning.device)
     optimizers = [
@@ -229,6 +236,7 @@ def begin_search(start: SearchStart, valid: Rows, options: SearchOptions, tuning
         like=start.models[0],
         origin=space.origin,
         supernet=supernet,
+        codebooks=codebooks,
         architecture=architecture,
         descent=WeightDescent(architecture.weights, options.alpha_lr),
         inputs=InputsOf(Tiers.none(checkpoint.schema), checkpoint.numeric, tuning.device),

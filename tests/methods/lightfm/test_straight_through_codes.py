@@ -8,7 +8,7 @@ from fmcompress.artifact import unpack_model
 from fmcompress.errors import UsageError
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.options import MovingOptions
-from fmcompress.finetune.quantized_module import QuantizedModule
+from fmcompress.finetune.quantized_module import QuantizedModule, embedding_layers
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.methods.lightfm.code_assignment import LatentStart
 from fmcompress.methods.lightfm.straight_through import distance_weights
@@ -31,12 +31,9 @@ def moving(shape, *, seed=0, **options):
     embeddings = [e.astype(np.float32) for e in embeddings]
     counts = [rng.integers(0, 50, len(e)) for e in embeddings]
     settings = MovingOptions(**{"candidates": 64, **options})
-    module = QuantizedModule(
-        model,
-        sparse=False,
-        coded=lambda m, columns: StraightThroughCodes(m, columns, LatentStart(embeddings, counts, settings)),
-    )
-    return model, module, embeddings, counts
+    start = LatentStart(embeddings, counts, settings)
+    layers = embedding_layers(model, lambda m, columns: StraightThroughCodes(m, columns, start), sparse=False)
+    return model, QuantizedModule(model, sparse=False, layers=layers), embeddings, counts
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.4])

@@ -10,14 +10,16 @@ import fmcompress as fc
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import count_categories, open_rows
 from fmcompress.finetune.inputs import Inputs
+from fmcompress.finetune.layers import RawRows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
+from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.lightfm.code_assignment import LatentStart
+from fmcompress.methods.xlightfm.candidate_codebooks import CandidateCodebooks
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 from fmcompress.methods.xlightfm.search import SearchedModel, SearchStart, search
 from fmcompress.methods.xlightfm.search_space import lay_out
-from fmcompress.methods.xlightfm.supernet import CandidateCodebooks, Supernet
 from fmcompress.quantization import sensitivity
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.training import run_state as run_state_module
@@ -109,7 +111,9 @@ def test_a_cold_mixture_predicts_as_the_stored_architecture(start):
     begun = start(10_000)
     latents = LatentStart(SCHEMA.split(CHECKPOINT.embeddings), SCHEMA.split(begun.counts), MovingOptions(candidates=64))
     codes = CandidateCodebooks(begun.models, begun.space.columns, latents)
-    net = Supernet(begun.models[0], codes, columns=begun.space.columns, sparse=False)
+    raw = [column for column in range(len(SCHEMA)) if column not in begun.space.columns]
+    layers = [codes, *([RawRows(begun.models[0], raw, sparse=False)] if raw else [])]
+    net = QuantizedModule(begun.models[0], sparse=False, layers=layers)
     selected = np.array([[3, 0], [1, 2], [3, 3]])
     codes.mixture = torch.nn.functional.one_hot(torch.from_numpy(selected), 4).float()
     ids = random_ids(SCHEMA, 300)
@@ -117,7 +121,8 @@ def test_a_cold_mixture_predicts_as_the_stored_architecture(start):
     quantizers = begun.space.quantizers(selected)
     assert quantizers[2].raw  # 20 categories, 32 codewords
     fields = [replace(f, quantizer=q) for f, q in zip(begun.models[0].fields, quantizers, strict=True)]
-    stored = net.store(replace(begun.models[0], fields=tuple(fields)), selected)
+    codes.selected = selected
+    stored = net.store(replace(begun.models[0], fields=tuple(fields)))
     np.testing.assert_allclose(logits.detach(), plain_logits(stored, ids), rtol=1e-4, atol=1e-5)
 
 
