@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from safetensors.numpy import save
 
 from fmcompress.artifact import bitpack
 from fmcompress.baselines.integers import INT4, Integers
@@ -140,8 +141,6 @@ class StoredFM:
     @property
     def file_bytes(self) -> int:
         """Size of a safetensors file of all that is stored."""
-        from safetensors.numpy import save
-
         tables = {"linear": self.linear, "embeddings": self.embeddings}
         arrays = {f"{name}.{part}": array for name, table in tables.items() for part, array in table.arrays().items()}
         return len(save(arrays | {"bias": np.array([self.bias], dtype=np.float32)}))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from fmcompress.backbones.trainer import TrainedFM, TrainOptions, train
+from fmcompress.backbones.trainer import TrainOptions, train
 from fmcompress.data.rows import TuningData, count_categories
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.predictors import Model
@@ -134,6 +134,7 @@ class Task:
     budgets: tuple[int, ...]
     options: BaselineOptions
     progress: Progress
+    _trained: dict[int, FMCheckpoint] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         if self.source.schema.numeric or self.source.link != "sigmoid":
@@ -152,16 +153,11 @@ class Task:
         for dim in self.options.dims:
             if dim < self.source.dim:
                 if dim not in self._trained:
-                    self._trained[dim] = self._train(dim).checkpoint
+                    self._trained[dim] = self._train(dim)
                 yield self._trained[dim]
 
-    @cached_property
-    def _trained(self) -> dict[int, FMCheckpoint]:
-        """The smaller factorization machines so far, by their embedding sizes."""
-        return {}
-
-    def _train(self, dim: int) -> TrainedFM:
+    def _train(self, dim: int) -> FMCheckpoint:
         """Train in all ways, and return what is best on validation data."""
         rows, valid = self.data.rows, self.data.valid
         trained = [train(rows, valid, how, progress=self.progress) for how in self.options.trainings(dim)]
-        return max(trained, key=lambda found: found.scores.selection)
+        return max(trained, key=lambda found: found.scores.selection).checkpoint

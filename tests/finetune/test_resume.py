@@ -17,7 +17,7 @@ from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import TunedModel, begin_tuning
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.lightfm import code_assignment
-from fmcompress.progress import Progress, format_duration
+from fmcompress.progress import Progress
 from fmcompress.training import loop as training
 from fmcompress.training import run_state as run_state_module
 from fmcompress.training import trainable
@@ -288,8 +288,3 @@ def test_the_lines_of_progress(job):
     assert told.lines[-1].endswith(bytes_)
     best = f"best AUC {number}, LogLoss {number}"
     assert re.fullmatch(rf"loss {number}, {best}, {bytes_}, at most 1 min left", told.bars[-1])
-
-
-def test_durations():
-    texts = {0.1: "1 min", 60: "1 min", 61: "2 min", 3599: "1 h 00 min", 7500: "2 h 05 min"}
-    assert {seconds: format_duration(seconds) for seconds in texts} == texts
