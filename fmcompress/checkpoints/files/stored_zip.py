@@ -20,7 +20,7 @@ from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.types import UInt8Array
 
-MAX_DIRECTORY_BYTES = 2**22
+_MAX_DIRECTORY_BYTES = 2**22
 """Of the list of entries; each takes some 70 bytes there, and ten times that in memory."""
 
 _CHUNK_BYTES = 2**20
@@ -35,7 +35,7 @@ class _Directory(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         left = os.fstat(self.fileno()).st_size - self.tell()
         wanted = left if size is None or size < 0 else min(size, left)
-        if wanted > MAX_DIRECTORY_BYTES:
+        if wanted > _MAX_DIRECTORY_BYTES:
             raise ValueError("its list of entries is too long")
         return super().read(wanted)
 

@@ -28,7 +28,7 @@ from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
 
 MAGIC = b"PK\x03\x04"
-MAX_PICKLE_BYTES = 2**25
+_MAX_PICKLE_BYTES = 2**25
 _MAX_NUMBERS_PER_BYTE = 4
 """Several tensors may have the same bytes: with this, each byte of a file of float32 is in 16 tensors at most."""
 
@@ -55,7 +55,7 @@ class TorchFile:
         try:
             folder = _only_folder(opened.names)
             _check_byte_order(opened, f"{folder}byteorder")
-            pickle = opened.read(f"{folder}data.pkl", at_most=MAX_PICKLE_BYTES).tobytes()
+            pickle = opened.read(f"{folder}data.pkl", at_most=_MAX_PICKLE_BYTES).tobytes()
             with damaged("its pickle cannot be read"):
                 root = unpickle(pickle, calls=CALLS, persistent=lambda identifier: _storage(opened, folder, identifier))
             return cls(root, opened)

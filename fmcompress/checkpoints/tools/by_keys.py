@@ -34,7 +34,7 @@ def parse_keys(text: str) -> dict[str, str]:
     """Return the keys that ``v=KEY,w=KEY,b=KEY,ignore=KEY`` names; ``ignore`` may stand several times.
 
     Raises:
-        UsageError: a part is none of these, stands twice, or is empty.
+        UsageError: a part is none of these, stands twice, or is empty; or there is no ``v``.
     """
     keys: dict[str, str] = {}
     for part in text.split(","):
@@ -46,15 +46,10 @@ def parse_keys(text: str) -> dict[str, str]:
         if name in keys and name != "ignore":
             raise UsageError(f"two keys are named {name!r}", hint=_HINT)
         keys[name] = f"{keys[name]},{key}" if name in keys else key
-    return checked_keys(keys)
+    return _checked_keys(keys)
 
 
-def checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
-    """Return keys that make sense.
-
-    Raises:
-        UsageError: there is no ``v``, or a part that does not exist.
-    """
+def _checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
     for name in keys:
         if name not in _PARTS:
             raise UsageError(f"{name!r} is no part of a model, expected {', '.join(_PARTS)}", hint=_HINT)
@@ -75,7 +70,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         UsageError: the keys make no sense.
         CheckpointError: a key is missing, shapes disagree or can be read in two ways, or there are other weights.
     """
-    keys, schema = checked_keys(given.keys or {}), given.fields
+    keys, schema = _checked_keys(given.keys or {}), given.fields
     if schema is None:
         raise CheckpointError(
             "it is not said which fields it has", hint="pass --fields name:size,name:size,… with --map"
