@@ -78,7 +78,8 @@ def encode_origin(origin: Origin, *, regression: bool) -> dict[str, Any]:
         "budget": origin.budget_bytes,
         "method": origin.method,
         "seed": origin.seed,
-        "source": [_writable(part) for part in origin.source],
+        # With ? in place of what UTF-8 cannot say: a file name may hold any bytes.
+        "source": [word.encode(errors="replace").decode() for word in origin.source],
         "libraries": _encode_libraries(origin.libraries),
         "quality": _encode_quality(origin.quality, regression=regression),
     }
@@ -94,7 +95,7 @@ def decode_origin(found: Mapping[str, Any], *, regression: bool) -> Origin:
         budget_bytes=whole(found["budget"]),
         method=text(found["method"]),
         seed=whole(found["seed"]),
-        source=tuple(text(part) for part in found["source"]),
+        source=tuple(text(word) for word in found["source"]),
         libraries=_decode_libraries(found["libraries"]),
         quality=_decode_quality(found["quality"], regression=regression),
     )
@@ -114,8 +115,14 @@ def _decode_libraries(found: Any) -> dict[str, str]:
 
 
 def _encode_quality(quality: Mapping[str, Quality], *, regression: bool) -> Any:
-    """Return the rows, then the scores of each model in its order; an object where rows or models are odd."""
-    scores = {name: _encode_scores(found, regression=regression) for name, found in quality.items()}
+    """Return the rows, then the scores of each model in its order; an object where rows or models are odd.
+
+    Scores are the RMSE of a regression, AUC and LogLoss of anything else; None, JSON's null, for what is not there.
+    """
+    scores = {
+        name: [_rmse(found.rmse)] if regression else [_score(found.auc), _score(found.logloss)]
+        for name, found in quality.items()
+    }
     rows = {found.rows for found in quality.values()}
     if len(rows) == 1 and scores.keys() <= set(MEASURED):
         return [*rows, *map(scores.get, MEASURED)]
@@ -127,11 +134,6 @@ def _decode_quality(found: Any, *, regression: bool) -> dict[str, Quality]:
         rows, *each = found
         found = {name: [rows, *scores] for name, scores in zip(MEASURED, each, strict=True) if scores is not None}
     return {name: _decode_scores(whole(rows), scores, regression=regression) for name, (rows, *scores) in found.items()}
-
-
-def _encode_scores(quality: Quality, *, regression: bool) -> list[float | None]:
-    """Return the RMSE of a regression, AUC and LogLoss of anything else; None, JSON's null, for what is not there."""
-    return [_rmse(quality.rmse)] if regression else [_score(quality.auc), _score(quality.logloss)]
 
 
 def _decode_scores(rows: int, scores: list[Any], *, regression: bool) -> Quality:
@@ -155,11 +157,6 @@ def _rmse(value: float) -> float | None:
     if not math.isfinite(value):
         return None
     return float(f"{min(round(value, _RMSE_DECIMALS), _MAX_RMSE):.6g}")
-
-
-def _writable(name: str) -> str:
-    """Return a text with ``?`` in place of what UTF-8 cannot say: a file name may hold any bytes."""
-    return name.encode(errors="replace").decode()
 
 
 def whole(value: Any) -> int:

@@ -11,7 +11,7 @@ category at most.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -20,7 +20,7 @@ import numpy as np
 from fmcompress.artifact.header import tier_bits
 from fmcompress.artifact.layout import FieldLayout, TierLayout
 from fmcompress.serve.memory import words_of_tiers
-from fmcompress.types import Int32Array, Int64Array, UInt8Array, UInt64Array
+from fmcompress.types import BoolArray, Int32Array, Int64Array, UInt8Array, UInt64Array
 
 _CODES_PER_WINDOW = 5
 
@@ -109,18 +109,20 @@ class CodeReader:
 
 
 class TierRanks:
-    """Finds tiers and places of categories of fields with several tiers."""
+    """Finds the tiers of categories and their places in them; in a row the other tiers of a field are missing."""
 
-    def __init__(self, words: UInt64Array, fields: Mapping[int, FieldLayout]) -> None:
+    def __init__(self, words: UInt64Array, fields: Sequence[FieldLayout]) -> None:
         """Count the categories of each tier before each word.
 
         Args:
             words: the codes of all fields, uint64 (words,), see ``as_words``.
-            fields: the fields with several tiers, by their columns.
+            fields: of each column of ids, some of them with several tiers.
         """
-        self.columns = list(fields)
+        self.columns = [column for column, field in enumerate(fields) if field.tier_bytes]
+        tier_ends = np.cumsum([len(field.tiers) for field in fields])
+        self._firsts, self._columns = np.concatenate(([0], tier_ends[:-1])), int(tier_ends[-1])
         self._words = words
-        layouts = list(fields.values())
+        layouts = [fields[column] for column in self.columns]
         self._start_bits = np.array([8 * field.tier_start for field in layouts], dtype=np.uint64)
         self._widths = np.array([tier_bits(field.sizes) for field in layouts], dtype=np.uint64)
         self._lanes = np.array([_LANES[int(width)] for width in self._widths], dtype=np.uint64)
@@ -136,6 +138,24 @@ class TierRanks:
             - (self._start_bits >> np.uint64(6)).view(np.int64) * self._tiers
         )
         self._counts = np.concatenate(list(counts.values()))
+
+    def split(self, ids: Int64Array, missing: BoolArray | None) -> tuple[Int64Array, BoolArray]:
+        """Return ids in the tiers, int64, and where they are missing, bool (rows, tiers of all fields) each.
+
+        Args:
+            ids: in the fields, 0 where one is missing, int64 (rows, ids).
+            missing: where they are, bool (rows, ids); None where none is.
+        """
+        tiers, places = self.find(ids[:, self.columns])
+        ids = ids.copy()
+        ids[:, self.columns] = places
+        at = self._firsts + np.arange(len(ids))[:, None] * self._columns
+        at[:, self.columns] += tiers
+        found = np.zeros((len(ids), self._columns), dtype=np.int64)
+        found.reshape(-1)[at] = ids
+        absent = np.ones(found.shape, dtype=np.bool_)
+        absent.reshape(-1)[at] = False if missing is None else missing
+        return found, absent
 
     def find(self, ids: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Return tier of categories, and their places in them, int64 (rows, fields) each.

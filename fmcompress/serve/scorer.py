@@ -12,18 +12,16 @@ add to both sums, see ``NumericWeights``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from fmcompress.artifact.layout import FieldLayout, field_layouts
+from fmcompress.artifact.layout import field_layouts
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import DataError
 from fmcompress.serve.bit_streams import TierRanks, as_words
 from fmcompress.serve.field_groups import Sums, groups_of
-from fmcompress.types import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
+from fmcompress.types import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
 
 _CHUNK_ROWS = 2048
 _LARGEST_VALUE = float(np.finfo(np.float32).max)
@@ -44,7 +42,7 @@ class Scorer:
         words = as_words(model.codes)
         own = list(field_layouts(model.header))
         layouts = [own[table] for table in model.schema.tables]
-        self._tiers = _TierSplit(words, layouts) if any(field.tier_bytes for field in layouts) else None
+        self._tiers = TierRanks(words, layouts) if any(field.tier_bytes for field in layouts) else None
         self._groups = groups_of(model, words, [tier for field in layouts for tier in field.tiers])
 
     def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> Float32Array:
@@ -144,31 +142,3 @@ def _signed(ids: AnyArray) -> Int64Array:
     if ids.dtype == np.uint64:
         ids = np.minimum(ids, np.uint64(2**63 - 1))
     return ids.astype(np.int64)
-
-
-class _TierSplit:
-    """Splits fields into their tiers: in a row, a field's category is in one of them, and missing in the others."""
-
-    def __init__(self, words: UInt64Array, fields: Sequence[FieldLayout]) -> None:
-        self._ranks = TierRanks(words, {column: field for column, field in enumerate(fields) if field.tier_bytes})
-        ends = np.cumsum([len(field.tiers) for field in fields])
-        self._firsts = np.concatenate(([0], ends[:-1]))
-        self._tiers = int(ends[-1])
-
-    def split(self, ids: Int64Array, missing: BoolArray | None) -> tuple[Int64Array, BoolArray]:
-        """Return ids in the tiers, int64, and where they are missing, bool (rows, tiers) each.
-
-        Args:
-            ids: in the fields, 0 where one is missing, int64 (rows, ids).
-            missing: where they are, bool (rows, ids); None where none is.
-        """
-        tiers, places = self._ranks.find(ids[:, self._ranks.columns])
-        ids = ids.copy()
-        ids[:, self._ranks.columns] = places
-        at = self._firsts + np.arange(len(ids))[:, None] * self._tiers
-        at[:, self._ranks.columns] += tiers
-        found = np.zeros((len(ids), self._tiers), dtype=np.int64)
-        found.reshape(-1)[at] = ids
-        absent = np.ones(found.shape, dtype=np.bool_)
-        absent.reshape(-1)[at] = False if missing is None else missing
-        return found, absent

@@ -1,10 +1,13 @@
-"""Small Parquet files for the tests of the data."""
+"""Small Parquet files, and one of libFM's own, for the tests of the data."""
+
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fmcompress.fm.schema import Schema
 
+GENUINE = Path(__file__).parents[1] / "checkpoints" / "genuine" / "libfm" / "test.libfm"
 AB = Schema.of([("a", 10), ("b", 4)])
 
 

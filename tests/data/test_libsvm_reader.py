@@ -1,35 +1,16 @@
 """Lines of libFM and libsvm text come out as rows of the fields, or with an error that says which line."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.datasets import load_svmlight_file
 
-from fmcompress.data.libsvm_text import chunks_of, parse_lines
 from fmcompress.data.options import DataOptions
-from fmcompress.data.rows import open_rows, open_training_rows
-from fmcompress.data.shuffle import shuffled
+from fmcompress.data.rows import open_rows
 from fmcompress.errors import DataError
 from fmcompress.fm.field_specs import parse_fields
-from tests.data.rows import AB, collected, write
+from tests.data.rows import AB, GENUINE, collected
 
-GENUINE = Path(__file__).parents[1] / "checkpoints" / "genuine" / "libfm" / "test.libfm"
 TOY = parse_fields("user:7,item:5,cat:11")
-
-
-@pytest.fixture
-def text(tmp_path):
-    """Return a function that writes lines as a file, and returns its path."""
-
-    def written(lines, name="x.libfm"):
-        path = tmp_path / name
-        path.write_bytes(lines.encode() if isinstance(lines, str) else lines)
-        return path
-
-    return written
 
 
 def test_libfms_own_data(text):
@@ -121,80 +102,6 @@ def test_shared_tables_have_no_place_in_text():
         open_rows(GENUINE, parse_fields("item:5,clicked=item"))
 
 
-def lines_of(pairs):
-    return b"".join(b"%d %s\n" % (label, b" ".join(b"%d:%d" % pair for pair in row)) for label, row in pairs)
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    rows=st.lists(
-        st.tuples(st.integers(0, 1), st.lists(st.tuples(st.integers(0, 99), st.integers(1, 9)), max_size=5)),
-        max_size=30,
-    ),
-    empty=st.lists(st.tuples(st.integers(0, 30), st.sampled_from([b"", b" \r", b"# 1 2:3", b"\t#"])), max_size=5),
-    ends=st.booleans(),
-)
-def test_lines_are_those_of_a_plain_reader(tmp_path_factory, rows, empty, ends):
-    """Whatever lines are empty, rows and their lines are counted right before they are parsed, and after."""
-    lines = lines_of(rows).split(b"\n")[:-1]
-    for place, line in empty:
-        lines.insert(place, line)
-    path = tmp_path_factory.mktemp("lines") / "x"
-    path.write_bytes(b"\n".join(lines) + (b"\n" if ends else b""))
-    counted = list(chunks_of(path, start=0))
-    found = parse_lines(path.read_bytes(), "x", 1)
-    assert sum(chunk.rows for chunk in counted) == len(found) == len(rows)
-    assert found.labels.tolist() == [label for label, _ in rows]
-    pairs = [(row, *pair) for row, (_, own) in enumerate(rows) for pair in own]
-    assert list(zip(found.rows, found.indices, found.values, strict=True)) == pairs
-    assert all(not lines[number - 1].strip().startswith(b"#") for number in found.numbers)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.text("01 :.\n#-xe", max_size=40).map(str.encode))
-def test_anything_is_lines_or_an_error(tmp_path_factory, text):
-    path = tmp_path_factory.mktemp("lines") / "x"
-    path.write_bytes(text)
-    counted = sum(chunk.rows for chunk in chunks_of(path, start=0))
-    try:
-        found = parse_lines(text, "x", 1)
-    except DataError:
-        return
-    comments = sum(line.partition(b"#")[2].count(b":") for line in text.split(b"\n"))
-    assert len(found) == counted
-    assert len(found.rows) == len(found.values) == text.count(b":") - comments
-
-
-@pytest.fixture
-def many(tmp_path, monkeypatch):
-    """A folder of two files in small chunks; row n has label n % 2 and category n of one field."""
-    monkeypatch.setattr("fmcompress.data.libsvm_text._CHUNK_BYTES", 100)
-    (tmp_path / "data").mkdir()
-    for name, first, last in (("a.libfm", 0, 700), ("b.svm", 700, 1000)):
-        lines = "".join(f"{n % 2} {n}:1\n" + ("\n# more\n" if n % 10 == 0 else "") for n in range(first, last))
-        (tmp_path / "data" / name).write_text(lines)
-    (tmp_path / "data" / "README.txt").write_text("what these are")
-    return tmp_path / "data"
-
-
-def test_chunks_come_in_order_or_shuffled(many):
-    rows = open_rows(many, parse_fields("n:1000"))
-    assert rows.rows == 1000
-    assert [Path(file).name for file in rows.files] == ["a.libfm", "b.svm"]
-    ids, labels = collected(rows.batches())
-    assert [n for (n,) in ids] == list(range(1000))
-    assert labels == [n % 2 for n in range(1000)]
-    drawn = np.concatenate([batch.ids[:, 0] for batch in shuffled(rows, 64, seed=0)])
-    assert sorted(drawn) == list(range(1000)) != drawn.tolist()
-
-
-def test_held_out_rows_part_the_rows(many):
-    most, held_out = open_training_rows(many, None, schema=parse_fields("n:1000"))
-    assert [n for (n,) in collected(held_out.batches())[0]] == list(range(19, 1000, 20))
-    assert (most.rows, held_out.rows) == (950, 50)
-    assert len(collected(most.batches())[0]) == 950
-
-
 def test_lines_are_counted_over_chunks(many):
     path = many / "b.svm"
     path.write_text(path.read_text() + "1 x\n")
@@ -208,30 +115,6 @@ def test_a_file_that_changes(many):
     (many / "b.svm").write_text("1 0:1\n")
     with pytest.raises(DataError, match=r"b\.svm: has changed while it was read"):
         collected(rows.batches())
-
-
-def test_content_tells_text_from_parquet(tmp_path, text):
-    parquet = write(tmp_path / "x.libfm", label=[1], a=[1], b=[0])
-    assert collected(open_rows(parquet, AB).batches())[0] == [[1, 0]]
-    path = text("1 1:1\n", name="x.parquet")
-    assert collected(open_rows(path, AB).batches())[0] == [[1, -1]]
-    with pytest.raises(DataError, match=r"x\.parquet is text and x\.libfm is not, expected files of one kind"):
-        open_rows(f"{tmp_path}/x.*", AB)
-
-
-def test_binary_files_of_the_tools(text):
-    path = text(b"\x02\0\0\0\x04\0\0\0" + bytes(range(200)))
-    with pytest.raises(DataError, match=r"x\.libfm: not a readable Parquet file") as error:
-        open_rows(path, AB)
-    assert "binary files of libFM and xLearn are not read" in error.value.hint
-
-
-def test_text_without_rows_and_without_fields(text):
-    with pytest.raises(DataError, match="holds no rows"):
-        open_rows(text("# nothing\n\n"), AB)
-    with pytest.raises(DataError, match="does not say which fields") as error:
-        open_training_rows(GENUINE, None)
-    assert "--fields" in error.value.hint
 
 
 def test_a_line_without_end(text, monkeypatch):

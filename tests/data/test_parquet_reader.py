@@ -7,9 +7,8 @@ import pytest
 
 from fmcompress.data.options import DataOptions
 from fmcompress.data.parquet_reader import infer_schema, open_parquet
-from fmcompress.data.rows import count_categories, open_rows, open_training_rows
+from fmcompress.data.rows import open_rows
 from fmcompress.errors import DataError
-from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
 from tests.data.rows import AB, collected, write
 
@@ -146,33 +145,6 @@ def test_column_names_twice(tmp_path):
         open_rows(tmp_path / "x.parquet", AB)
 
 
-def test_held_out_rows_part_the_rows(tmp_path):
-    sizes = Schema.of([("a", 1000), ("b", 1)])
-    (tmp_path / "d").mkdir()
-    for number in range(5):  # files shorter than 20 rows count together
-        write(tmp_path / "d" / f"{number}.parquet", row_group_size=7, label=[0] * 19,
-              a=list(range(19 * number, 19 * number + 19)), b=[0] * 19)  # fmt: skip
-    most, held_out = open_training_rows(tmp_path / "d", None, schema=sizes)
-    kept, chosen = ([a for a, _ in collected(rows.batches())[0]] for rows in (most, held_out))
-    assert (len(kept), len(chosen)) == (most.rows, held_out.rows)
-    assert chosen == [19, 39, 59, 79]
-    assert sorted(kept + chosen) == list(range(95))
-
-
-def test_too_few_rows_to_hold_out(tmp_path):
-    path = write(tmp_path / "x.parquet", label=[1] * 19, a=[1] * 19, b=[1] * 19)
-    with pytest.raises(DataError, match="its 19 rows are too few") as error:
-        open_training_rows(path, None)
-    assert "--valid" in error.value.hint
-
-
-def test_schema_is_inferred_from_both_parts(tmp_path):
-    train = write(tmp_path / "t.parquet", label=[1, 0], a=[3, None], b=[0, 1], __index_level_0__=[1000, 2000])
-    valid = write(tmp_path / "v.parquet", b=[7, -1], label=[1, 0], a=[1, 2], more=["x", "y"])
-    rows, held_out = open_training_rows(train, valid)
-    assert rows.schema == held_out.schema == Schema.of([("a", 4), ("b", 8)])
-
-
 def test_schema_of_no_use(tmp_path):
     with pytest.raises(DataError, match="column 'a' holds no id"):
         infer_schema(write(tmp_path / "x.parquet", label=[1], a=pa.array([None], pa.int32())))
@@ -184,15 +156,6 @@ def test_schema_of_no_use(tmp_path):
         infer_schema(write(tmp_path / "x.parquet", label=[1], a=[2**31 - 2]))
     assert "--fields" in error.value.hint
     assert infer_schema(write(tmp_path / "x.parquet", label=[1], a=[5_000_000])).categories == 5_000_001
-
-
-def test_counts_are_numpys(tmp_path):
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(-1, 10, 1000), rng.integers(-1, 4, 1000)
-    path = write(tmp_path / "x.parquet", row_group_size=300, label=[0] * 1000, a=a, b=b)
-    expected = np.concatenate([np.bincount(a[a >= 0], minlength=10), np.bincount(b[b >= 0], minlength=4)])
-    np.testing.assert_array_equal(count_categories(open_rows(path, AB)), expected)
-    assert count_categories(open_rows(path, AB)).dtype == np.int64
 
 
 @pytest.mark.parametrize("keep", [0, 3, 100, -1])

@@ -14,11 +14,11 @@ from tests.models import EVERY_SHAPE, TIERED_SHAPES, packed
 
 def assert_codes_read(model):
     expected = unpack_model(model).fields
-    for parts, field in zip(tier_layouts(model.header), expected, strict=True):
+    for tier, field in zip(tier_layouts(model.header), expected, strict=True):
         codes = np.concatenate([field.codes, field.linear_codes.reshape(len(field.codes), -1)], axis=1)
-        ids = np.arange(parts.cardinality, dtype=np.uint64)[:, None]
+        ids = np.arange(tier.cardinality, dtype=np.uint64)[:, None]
         if codes.shape[1]:
-            found = CodeReader(as_words(model.codes), [parts]).read(ids)
+            found = CodeReader(as_words(model.codes), [tier]).read(ids)
             np.testing.assert_array_equal(found[:, :, 0].T, codes)
 
 
@@ -50,7 +50,7 @@ def test_words_have_room_to_read_beyond_the_end():
 def assert_tiers_found(model):
     layouts = list(field_layouts(model.header))
     tiered = {column: field for column, field in enumerate(layouts) if field.tier_bytes}
-    ranks = TierRanks(as_words(model.codes), tiered)
+    ranks = TierRanks(as_words(model.codes), layouts)
     assert ranks.columns == list(tiered)
     assert ranks._counts.nbytes == sum(map(directory_bytes, layouts))
     of = {column: own for column, own in enumerate(model.schema.split(model.tiers.of)) if column in tiered}
