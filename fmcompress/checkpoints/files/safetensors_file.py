@@ -63,6 +63,7 @@ class _SafeTensor:
     shape: tuple[int, ...]
 
     def read(self) -> AnyArray:
+        """Return its values, of its shape and the dtype that the file says."""
         if self.code not in _TYPES:
             raise CheckpointError(f"it holds a tensor of type {self.code}, expected one of {', '.join(_TYPES)}")
         with damaged("a tensor cannot be read"):

@@ -104,6 +104,7 @@ class _Module:
                     yield self.key(key), value
 
     def arrays(self) -> Iterator[tuple[str, AnyArray]]:
+        """Yield numpy attributes by key, of any shape and dtype."""
         for key, value in self.stub.attributes.items():
             if isinstance(value, NumpyArray) and isinstance(key, str):
                 yield self.key(key), value.values
