@@ -60,8 +60,8 @@ def train(
     schema = parse_fields(fields) if fields else None
     rows, held_out = open_training_rows(data, valid, schema=schema, options=DataOptions(label, first_index=first_index))
 
-    from fmcompress.backbones.trainer import TrainOptions
-    from fmcompress.backbones.trainer import train as train_fm
+    from fmcompress.backbones.vanilla_fm import TrainOptions
+    from fmcompress.backbones.vanilla_fm import train as train_fm
     from fmcompress.training.device import resolve_device
 
     options = TrainOptions(dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device))

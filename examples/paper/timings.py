@@ -12,7 +12,7 @@ import torch
 from runs import Run, Workplace, first_seed
 
 import fmcompress as fc
-from fmcompress.backbones.trainer import TrainOptions, begin_training
+from fmcompress.backbones.vanilla_fm import TrainOptions, begin_training
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import count_categories, open_training_rows
 from fmcompress.data.shuffle import shuffled

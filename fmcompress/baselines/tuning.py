@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding, pad
 
-from fmcompress.backbones.fm_module import RowNumbers, logits_and_norms
+from fmcompress.backbones.vanilla_fm import RowNumbers, logits_and_norms
 from fmcompress.baselines.integers import INT8, Integers, as_float16, best_steps, fake_float16, fake_quantized
 from fmcompress.baselines.stored import IntegerRows, KeptRows, StoredFM
 from fmcompress.baselines.task import BaselinePoint, Task, Trial

@@ -135,12 +135,6 @@ class _Training(Generic[Kept]):
         return (self.state.epoch - 1) * self.steps_per_epoch + self.state.done
 
     @property
-    def last_step(self) -> int | None:
-        """How many steps the epoch in progress has, where not all."""
-        steps = self.schedule.steps
-        return None if steps is None else steps - (self.state.epoch - 1) * self.steps_per_epoch
-
-    @property
     def over(self) -> bool:
         return self.state.drops > _LR_DROPS
 
@@ -152,13 +146,14 @@ class _Training(Generic[Kept]):
         """Go through the data once, or through what is left of them."""
         state, progress = self.state, self.progress
         line_every = max(_LINE_EVERY, -(-self.steps_per_epoch // _LINES_PER_EPOCH))
+        last_step = None if self.schedule.steps is None else self.schedule.steps - self.steps_done + state.done
         if not state.done:
             self.trainable.begin_epoch(state.epoch, self.schedule.epochs)
         progress.start(self.epoch_title, self.steps_per_epoch)
         progress.advance(state.done)
         figures = ""
         batches = shuffled(self.rows, self.schedule.batch_size, seed=self.schedule.seed * 1_000_003 + state.epoch)
-        for batch in islice(batches, state.done, self.last_step):
+        for batch in islice(batches, state.done, last_step):
             state.loss.add(self.trainable.step(batch))
             state.done += 1
             if state.done % _SHOW_EVERY == 1:  # reading the loss waits for a GPU

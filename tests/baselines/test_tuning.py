@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmcompress.backbones.fm_module import RowNumbers
+from fmcompress.backbones.vanilla_fm import RowNumbers
 from fmcompress.baselines.integers import INT4, INT8
 from fmcompress.baselines.smaller import integer_module, pruned_module
 from fmcompress.baselines.task import BaselineOptions, Task, Trial

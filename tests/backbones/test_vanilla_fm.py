@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fmcompress.backbones.fm_module import RowNumbers, VanillaFM
+from fmcompress.backbones.vanilla_fm import RowNumbers, VanillaFM
 from fmcompress.fm.scorer import FMScorer
 from tests import kinds
 from tests.models import random_checkpoint, random_ids, sigmoid
