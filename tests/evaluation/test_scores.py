@@ -8,11 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
+from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import open_rows
-from fmcompress.evaluation.scores import Scores, score_rows, scores_of
+from fmcompress.evaluation.scores import Scores, score_data, score_rows, scores_of
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
+from tests.notes import Notes
 
 
 def pairwise_auc(predictions, labels):
@@ -80,3 +82,15 @@ def test_rows_are_streamed_to_the_same_scores(files, model):
     assert isinstance(found, Scores)
     assert found.rows == 4000
     assert 0.55 < found.auc < 1
+
+
+def test_ids_that_are_out_of_range_are_noted_under_the_models_name(files, tmp_path):
+    table = pq.read_table(files.test)
+    users = pa.array([10**6, *table["user"].to_pylist()[1:]])
+    pq.write_table(table.set_column(table.column_names.index("user"), "user", users), tmp_path / "rows.parquet")
+    model, notes = fc.load(files.ptq), Notes()
+    found = score_data(model, "small", tmp_path / "rows.parquet", DataOptions(oov="zero"), progress=notes)
+    assert found.rows == table.num_rows
+    assert notes.lines == ["small: 1 ids out of range or unknown contribute nothing"]
+    with pytest.raises(fc.DataError):
+        score_data(model, "small", tmp_path / "rows.parquet", DataOptions())
