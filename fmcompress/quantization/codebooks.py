@@ -107,7 +107,8 @@ def quantize_field(
     Args:
         field: embeddings, linear weights, and what errors in them cost.
         quantizer: how to store them.
-        subspaces: each one's codebook and codes, see ``quantize_subspace``; none for raw embeddings.
+        subspaces: of each one codebook, float32 (K, size of the subspace), and codes, uint16 (cardinality,); none for
+            raw embeddings.
         seed: of k-means.
     """
     tables = tuple(table for table, _ in subspaces) or (field.embeddings,)

@@ -52,7 +52,7 @@ class FieldWeights:
         return int(self.embeddings.shape[1])
 
     def take(self, categories: Int64Array) -> FieldWeights:
-        """Return the weights of some categories."""
+        """Return the weights of some categories, int64 (n,)."""
         return replace(
             self,
             embeddings=self.embeddings[categories],
@@ -124,7 +124,7 @@ class Subspace:
 
 
 def whitened_subspaces(hessian: Float64Array, subspaces: int) -> list[Subspace]:
-    """Return the subspaces of a field with this H_f; errors in different ones are taken as uncorrelated."""
+    """Return the subspaces of a field by its H_f, float64 (dim, dim); their errors are taken as uncorrelated."""
     scale = float(np.trace(hessian)) / len(hessian)
     return [
         Subspace(start, end, _cholesky(hessian[start:end, start:end] / scale), scale)

@@ -53,7 +53,7 @@ def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensiti
 
     Args:
         checkpoint: the factorization machine.
-        counts: how often each category was seen; None takes all categories of a field as equally frequent.
+        counts: how often each category was seen, int64 (categories,); None takes all of a field as equally frequent.
     """
     schema, dim = checkpoint.schema, checkpoint.dim
     frequencies = shares(schema, counts)
@@ -84,7 +84,7 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
     Args:
         checkpoint: the factorization machine.
         rows: training data.
-        counts: how often each category occurs in them.
+        counts: how often each category is in them, int64 (categories,).
         seed: of the draw.
     """
     from fmcompress.data.shuffle import shuffled
@@ -115,9 +115,9 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
 
 
 def shares(schema: Schema, counts: Int64Array | None) -> Float64Array:
-    """Return the share of rows of each category; one more row each, so that a rare one is worth something.
+    """Return the share of rows of each category, float64 (categories,); one more row each, for the sake of rare ones.
 
-    They add up to 1 in each table, or to the number of fields that share it.
+    They add up to 1 in each table, or to the number of fields that share it; ``counts`` are int64 (categories,).
     """
     frequencies = np.ones(schema.categories)
     if counts is not None:

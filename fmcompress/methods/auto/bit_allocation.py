@@ -157,7 +157,7 @@ def _refined(
         held_out.substitute(chosen)
         blend = _blended(held_out.measured(), priced.expected, share)
         found = allocate(_by_field(priced.checkpoint, blend), allowed)
-        if found is None or _same(found, chosen):
+        if found is None or found == chosen:
             break
         loss = _loss(held_out, found)
         if loss >= least:
@@ -190,15 +190,6 @@ def _rises(by_tier: ByTier, chosen: Sequence[FieldCandidate]) -> tuple[float, ..
         for ways, field in zip(by_tier, chosen, strict=True)
         for candidates, stored in zip(ways[field.split], field.tiers, strict=True)
     )
-
-
-def _same(one: Sequence[FieldCandidate], other: Sequence[FieldCandidate]) -> bool:
-    """Return whether two allocations store all fields in the same way; rises may differ."""
-
-    def ways(chosen: Sequence[FieldCandidate]) -> list[tuple[int, list[tuple[object, str]]]]:
-        return [(field.split, [(tier.quantizer, tier.metric) for tier in field.tiers]) for field in chosen]
-
-    return ways(one) == ways(other)
 
 
 def _expected(weights: Sequence[FieldWeights], splits: list[list[UInt8Array]], seed: int, progress: Progress) -> ByTier:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -102,7 +102,7 @@ def map_tiers(function: Callable[..., T], *by_tier: list[list[list[Any]]]) -> li
 
 @dataclass(frozen=True)
 class TierCandidate:
-    """A way to store a tier.
+    """A way to store a tier; the same one, whatever its error is estimated to be.
 
     Attributes:
         quantizer: how it is stored.
@@ -113,13 +113,13 @@ class TierCandidate:
 
     quantizer: Quantizer
     payload_bytes: int
-    error: float
+    error: float = field(compare=False)
     metric: Metric = "fm"
 
 
 @dataclass(frozen=True)
 class FieldCandidate:
-    """A way to store a field.
+    """A way to store a field; the same one, whatever its error is estimated to be.
 
     Attributes:
         split: number of the way in which the field is split into tiers.
@@ -131,7 +131,7 @@ class FieldCandidate:
     split: int
     tiers: tuple[TierCandidate, ...]
     payload_bytes: int
-    error: float
+    error: float = field(compare=False)
 
 
 def expected_candidates(

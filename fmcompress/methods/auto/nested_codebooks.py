@@ -99,7 +99,13 @@ def nested_codebooks(
 
 
 def nested_linear_codebooks(field: FieldWeights, members: Int64Array, *, seed: int) -> NestedCodebooks:
-    """Return codebooks of the linear weights, as of one subspace; arguments are those of ``nested_codebooks``."""
+    """Return codebooks of the linear weights, as of one subspace.
+
+    Args:
+        field: its weights.
+        members: the categories of the tier that are in the rows, int64 (n,).
+        seed: of k-means.
+    """
     sizes = codebook_sizes(field.cardinality, LARGEST_LINEAR_CODEBOOK)
     trained = _training_sample(field.cardinality, seed)
     points = np.ascontiguousarray(field.linear[:, None])

@@ -46,6 +46,9 @@ class CodeAssignment(nn.Module):
 
     Attributes:
         layout: where the codebooks lie in the table.
+        codes: row of the table of each category, then that of missing values, int32 (categories + 1, subspaces).
+        neighbours: rows nearest to each row of the table, itself first, int64 (rows, candidates).
+        temperatures: T of each row's codebook, float32 (rows,).
         ends: last category + 1 of each field, int64 (fields,).
         units: root mean square of a coordinate of v_i − q_i at the start, float32 (fields + 1, subspaces).
     """
@@ -98,7 +101,7 @@ class CodeAssignment(nn.Module):
         return nearest_rows(self.table.detach(), self.layout.starts, self.layout.lengths, self._candidates)
 
     def current(self, categories: Tensor) -> Tensor:
-        """Return the codewords that categories are assigned to so far, without a gradient, (n, subspaces, width)."""
+        """Return the codewords that categories are assigned to so far, no gradient, float32 (n, subspaces, width)."""
         return self.table.detach()[self.codes[categories]]
 
     def forward(self, latents: Tensor, categories: Tensor) -> Tensor:

@@ -57,7 +57,8 @@ class StraightThroughCodes(EmbeddingLayer):
         assignment: codebooks and codes.
         latents: v_i − q_i of each category, padded, float32 (categories + 1, subspaces · width); the last row is 0,
             for missing values. Gradients, those of v_i, are sparse.
-        distance: the distance loss of the last batch, a scalar.
+        distance: the distance loss of the last batch, a float32 scalar.
+        weights: w_i of the distance loss, float32 (categories + 1,).
     """
 
     weights: Tensor

@@ -1,4 +1,11 @@
-"""Fields whose codebooks are searched: every candidate has codebooks of its own, and they are mixed (Eq. 9 to 11)."""
+"""Fields whose codebooks are searched: every candidate has codebooks of its own, and they are mixed.
+
+The logit of the search (Eq. 10) is that of a factorization machine that has, in each subspace of an embedding,
+
+    q = Σ_k p_k q^(k)
+
+with p the draw of the codebook's candidates (Eq. 11), and q^(k) the codeword that the k-th of them assigns.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +33,8 @@ class CandidateCodebooks(EmbeddingLayer):
             missing values. Gradients are sparse.
         mixture: what each candidate counts for, float32 (fields, subspaces, candidates), set before each batch.
         selected: number of the candidate of each codebook, int64 (fields, subspaces), set before fields are stored.
-        distance: the distance loss of the last batch, a scalar.
+        distance: the distance loss of the last batch, a float32 scalar.
+        weights: w_i of the distance loss, float32 (categories + 1,).
     """
 
     weights: Tensor

@@ -1,4 +1,13 @@
-"""What the search has learnt: weights α of candidates, drawn from by Gumbel-softmax, held within the memory limit."""
+"""What the search has learnt: weights α of candidates, drawn from by Gumbel-softmax, held within the memory limit.
+
+For each codebook the weights of its candidates, their draw with noise G_i = −log(−log U_i), and the limit are
+
+    ‖α‖ = 1                                                              (9)
+    p_i = exp((log α_i + G_i) / τ) / Σ_j exp((log α_j + G_j) / τ)        (11)
+    α_i = min(α_i, α_i,last)   for i ≥ S_last, where over the budget     (14)
+
+with the temperature τ = max(0.001, 1 − 0.0003 · step), and S_last the candidate that was selected before the step.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +72,7 @@ class Architecture(nn.Module):
         Where it is over the budget, α_i = min(α_i, α_i,last) for each candidate i ≥ S_last (Eq. 14).
 
         Args:
-            before: the weights before the last step.
+            before: the weights before the last step, float32 (searched fields, subspaces or 1, candidates).
         """
         self.weights.clamp_(min=_LEAST_WEIGHT)
         if not self.space.fits(self.selected()):
@@ -73,11 +82,11 @@ class Architecture(nn.Module):
         self.weights.div_(self.weights.norm(dim=2, keepdim=True))
 
     def get_extra_state(self) -> Tensor:
-        """Return the state of the noise: part of ``state_dict``."""
+        """Return the state of the noise, uint8 (bytes,): part of ``state_dict``."""
         return self._generator.get_state()
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take up what ``get_extra_state`` returned."""
+        """Take up what ``get_extra_state`` returned, uint8 (bytes,)."""
         self._generator.set_state(state.cpu())
 
 

@@ -1,9 +1,11 @@
 """xLightFM's search for the sizes of codebooks (section 3.4.2 and Algorithm 1 of the paper).
 
-Each step has two halves. On a batch of validation rows the architecture's weights α descend the gradient of the loss
-with the numbers as they are (first-order DARTS: Eq. 12 with ξ = 0); where the architecture so selected is over the
-memory limit, Eq. 14 takes back what larger candidates have gained. On a batch of training rows the numbers descend
-the gradient of the loss with α as it is (Eq. 13).
+Each step has two halves, with θ the numbers, codebooks and latents, and F_α the loss with its distance loss:
+
+    α ← α − η ∇_α L_valid(θ, α)      on a batch of validation rows       (12, first-order DARTS: ξ = 0)
+    θ ← θ − η ∇_θ F_α(θ)             on a batch of training rows         (13)
+
+Where the architecture that α selects is over the memory limit, Eq. 14 takes back what larger candidates have gained.
 """
 
 from __future__ import annotations
@@ -139,7 +141,7 @@ class SearchedModel(PackedTrainable):
     steps: int = 0
 
     def step(self, batch: Batch) -> Tensor:
-        """Move the architecture on a batch of validation rows, then the numbers on ``batch``."""
+        """Move α on a batch of validation rows, then the numbers on ``batch``; return its loss, a float32 scalar."""
         self._move_architecture(next(self.valid_batches))
         self.codebooks.mixture = self.architecture.sample(temperature(self.steps)).detach()
         entropy = super().step(batch)
@@ -165,7 +167,7 @@ class SearchedModel(PackedTrainable):
         return cast("Tensor", self.supernet(self.inputs(batch)))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return F_α (Eq. 13) with the last draw of the architecture, and of it the loss against the targets."""
+        """Return F_α (Eq. 13) with the last draw of α, and of it the loss against the targets, float32 scalars."""
         entropy = self.loss_of(self._logits(batch), self.targets(batch))
         return entropy + self.distance_weight * self.codebooks.distance, entropy
 
