@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fmcompress.reporting.curve import Curve, CurvePanel, CurvePoint
 from fmcompress.reporting.document import NOTHING
-from fmcompress.reporting.report_data import FIELD_PARTS, PARTS, FieldReport, ReportData
-from fmcompress.reporting.sections import shown_parts
+from fmcompress.reporting.report_data import FieldReport, ReportData
 from fmcompress.text import shortened
 
 _STEPS = (1, 2, 5)
@@ -98,39 +97,6 @@ def short_name(name: str) -> str:
 def percent(share: float) -> str:
     """Return a share as a length in SVG."""
     return f"{round(100 * share, 3):g}%"
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a bar: its kind, for its colour; the place of its figure in the report's JSON; its name; its bytes."""
-
-    kind: str
-    key: str
-    name: str
-    bytes: int
-
-
-def file_parts(report: ReportData) -> list[Part]:
-    """Return the parts of the file."""
-    return [Part(_kind(name), name, PARTS[name], size) for name, size in shown_parts(report).items()]
-
-
-def _kind(part: str) -> str:
-    return part.removesuffix("_bytes")
-
-
-def field_parts(place: int, field: FieldReport) -> list[Part]:
-    """Return the parts of a field, by its place in the model."""
-    return [
-        Part("numeric" if field.numeric else _kind(part), f"fields.{place}.{part}", PARTS[part], size)
-        for part in FIELD_PARTS
-        if (size := getattr(field, part))
-    ]
-
-
-def source_share(report: ReportData, field: FieldReport) -> float:
-    """Return the share that a field had of the checkpoint in fp32."""
-    return field.source_fp32_bytes / report.source_fp32_bytes
 
 
 @dataclass(frozen=True)
@@ -223,22 +189,19 @@ class CurveChart:
         return f"The checkpoint: {self.panel.source:.5f}. {'; '.join(told)}."
 
 
-def curve_charts(curve: Curve, file_bytes: int) -> list[CurveChart]:
-    """Return a picture for each score; the size of the artifact stands across."""
+def curve_charts(curve: Curve, file_bytes: int) -> Iterator[CurveChart]:
+    """Yield a picture for each score; the size of the artifact stands across."""
     lines = curve.lines()
-    return [_curve_chart(panel, lines, file_bytes) for panel in curve.panels() if lines]
+    for panel in curve.panels() if lines else ():
+        axes = curve_axes(panel, [point for own in lines.values() for point in own], file_bytes)
+        known = {name: [(p, s) for p in own if (s := _known(panel.of(p))) is not None] for name, own in lines.items()}
+        yield CurveChart(panel, *axes, known)
 
 
 def curve_axes(panel: CurvePanel, points: Sequence[CurvePoint], *sizes: int) -> tuple[Axis, Axis]:
     """Return the axes of bytes and of a score on which points stand, the checkpoint's score, and other sizes."""
     scores = [score for point in points if (score := _known(panel.of(point))) is not None]
     return log_axis([*(point.file_bytes or 1 for point in points), *sizes]), linear_axis([*scores, panel.source])
-
-
-def _curve_chart(panel: CurvePanel, lines: Mapping[str, Sequence[CurvePoint]], file_bytes: int) -> CurveChart:
-    sizes, scores = curve_axes(panel, [point for own in lines.values() for point in own], file_bytes)
-    known = {name: [(p, s) for p in own if (s := _known(panel.of(p))) is not None] for name, own in lines.items()}
-    return CurveChart(panel, sizes, scores, known)
 
 
 def shape_of_line(place: int) -> str:

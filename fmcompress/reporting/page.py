@@ -29,41 +29,35 @@ _LONGEST_TITLE = 120
 def to_html(report: ReportData, options: Options) -> str:
     """Return the report as a page of HTML that needs nothing else, with pictures of a curve if there is one."""
     style = _read("page.css")
-    page = environment().from_string(_read("page.html.j2"))
     ranking = sorted(enumerate(report.fields), key=lambda entry: -entry[1].bytes)
-    shown = page.render(
+    template = environment().get_template("page.html.j2")
+    page = template.render(
         title=f"Memory report of {shortened(options.name, _LONGEST_TITLE)}" if options.name else "Memory report",
         digest=b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         style=style,
         version=__version__,
         report=report,
         measured=list(_measured(report)),
-        parts=charts.file_parts(report),
+        ranking=ranking,
         largest=ranking[: sections.TOP],
         left=[field for _, field in ranking[sections.TOP :]],
+        with_tiers=sum(1 + len(field.tiers) for field in report.fields) <= MOST_ROWS,
         spread=charts.spread_chart(report),
         curve=options.curve,
-        curve_charts=charts.curve_charts(options.curve, report.file_bytes) if options.curve else [],
-        ranking=ranking,
-        with_tiers=sum(1 + len(field.tiers) for field in report.fields) <= MOST_ROWS,
     )
-    return shown.strip() + "\n"
+    return page.strip() + "\n"
 
 
 @cache
 def environment() -> Environment:
     """Return what templates are filled in with: texts are escaped, whatever they hold."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
-    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown)
-    for function in (
-        *(charts.field_parts, charts.kind_of_line, charts.percent, charts.shape_of_line, charts.short_name),
-        *(charts.source_share, sections.facts, sections.field_cells, sections.left_out, sections.scores),
-        *(sections.score_text, sections.times_smaller),
-        *(exact, change_of, format, short_size, shortened),
-    ):
-        made.globals[function.__name__] = function
-    made.globals |= {"quality_names": sections.QUALITY_NAMES, "field_head": sections.FIELD_HEAD}
+    made = Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_shown
+    )
+    functions = (exact, change_of, format, short_size, shortened, charts.percent, charts.short_name)
+    made.globals |= {"charts": charts, "sections": sections} | {each.__name__: each for each in functions}
     made.filters["shortened"] = shortened
     return made
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fmcompress.reporting.curve import NUMBERS, PROBABILITIES, Curve
 from fmcompress.reporting.document import NOTHING, Block, Paragraph, Table, facts_table
@@ -40,6 +40,28 @@ class Options:
     name: str = ""
     top: int | None = TOP
     curve: Curve | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the file, or of a field.
+
+    Attributes:
+        kind: what it is, for its colour: ``codes``, ``numeric``, …
+        key: place of its figure in the report's JSON.
+        name: what it is called.
+        bytes: its size.
+    """
+
+    kind: str
+    key: str
+    name: str
+    bytes: int
+
+    @classmethod
+    def of(cls, figure: str, where: str, size: int) -> Part:
+        """Return the part that a figure is of, such as ``codes_bytes``."""
+        return cls(figure.removesuffix("_bytes"), where + figure, PARTS[figure], size)
 
 
 def blocks(report: ReportData, *, top: int | None = None, longest: int | None = None) -> list[Block]:
@@ -108,15 +130,20 @@ def rises(report: ReportData) -> str:
     return ", ".join(found)
 
 
-def shown_parts(report: ReportData) -> dict[str, int]:
-    """Return the bytes of the parts of the file, by their figures; those that few models have only if it has."""
-    return {name: size for name, size in report.parts.items() if size or name not in _OPTIONAL}
+def file_parts(report: ReportData) -> list[Part]:
+    """Return the parts of the file; those that few models have only if it has."""
+    return [Part.of(name, "", size) for name, size in report.parts.items() if size or name not in _OPTIONAL]
+
+
+def field_parts(place: int, field: FieldReport) -> list[Part]:
+    """Return the parts of a field, by its place in the model."""
+    parts = [Part.of(name, f"fields.{place}.", getattr(field, name)) for name in FIELD_PARTS if getattr(field, name)]
+    return [replace(part, kind="numeric") for part in parts] if field.numeric else parts
 
 
 def parts_table(report: ReportData) -> Table:
     """Return the table of the parts of the file."""
-    parts = shown_parts(report).items()
-    rows = [(PARTS[name], f"{size:,}", f"{size / report.file_bytes:.1%}") for name, size in parts]
+    rows = [(part.name, f"{part.bytes:,}", f"{part.bytes / report.file_bytes:.1%}") for part in file_parts(report)]
     return Table(("part", "bytes", "share"), [*rows, ("total", f"{report.file_bytes:,}", "100.0%")])
 
 
