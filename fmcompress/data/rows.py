@@ -20,6 +20,7 @@ from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.types import Int64Array
 
 _BATCH_ROWS = 65_536
+_USUAL = DataOptions()
 
 
 class Reader(Protocol):
@@ -89,7 +90,7 @@ class Rows:
 def open_rows(
     path: str | Path,
     schema: Schema,
-    options: DataOptions | None = None,
+    options: DataOptions = _USUAL,
     *,
     labels: Labels | None = "binary",
     vocabulary: Vocabulary | None = None,
@@ -109,7 +110,6 @@ def open_rows(
         DataError: the files cannot be used.
     """
     reader: Reader
-    options = options or DataOptions()
     if _all_text(path):
         from fmcompress.data.libsvm_reader import open_libsvm
 
@@ -126,7 +126,7 @@ def open_training_rows(
     valid: str | Path | None,
     *,
     schema: Schema | None = None,
-    options: DataOptions | None = None,
+    options: DataOptions = _USUAL,
     labels: Labels = "binary",
     vocabulary: Vocabulary | None = None,
 ) -> tuple[Rows, Rows]:
@@ -143,7 +143,6 @@ def open_training_rows(
     Raises:
         DataError: the files cannot be used.
     """
-    options = options or DataOptions()
     if schema is None:
         schema = _fields_of(train, valid, options.label)
     rows = partial(open_rows, schema=schema, options=options, labels=labels, vocabulary=vocabulary)
@@ -190,10 +189,7 @@ class TuningData:
 
 
 def open_tuning_data(
-    checkpoint: FMCheckpoint,
-    train: str | Path | None,
-    valid: str | Path | None,
-    options: DataOptions | None = None,
+    checkpoint: FMCheckpoint, train: str | Path | None, valid: str | Path | None, options: DataOptions
 ) -> TuningData | None:
     """Open the data to tune on; without validation data every 20th training row is held out.
 
@@ -201,20 +197,15 @@ def open_tuning_data(
         UsageError: there is validation data but no training data.
         DataError: the files cannot be used.
     """
-    options = options or DataOptions()
     if train is None:
         if valid is not None:
             raise UsageError("validation data without training data", hint="give the training data with --train")
         return None
-    rows, held_out = open_training_rows(
-        train,
-        valid,
-        schema=checkpoint.schema,
-        options=options,
-        labels=labels_for(checkpoint.link_function),
-        vocabulary=checkpoint.vocabulary,
+    labels, vocabulary = labels_for(checkpoint.link_function), checkpoint.vocabulary
+    rows = open_training_rows(
+        train, valid, schema=checkpoint.schema, options=options, labels=labels, vocabulary=vocabulary
     )
-    return TuningData(rows, held_out, options)
+    return TuningData(*rows, options)
 
 
 def count_categories(rows: Rows) -> Int64Array:

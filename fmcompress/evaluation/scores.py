@@ -79,7 +79,7 @@ def open_rows_for(
     else:
         vocabulary.check(model.schema)
     labels = labels_for(parse_link(model.link)) if labelled else None
-    return open_rows(data, model.schema, options, labels=labels, vocabulary=vocabulary)
+    return open_rows(data, model.schema, options or DataOptions(), labels=labels, vocabulary=vocabulary)
 
 
 def score_rows(model: Model, rows: Rows) -> Scores:

@@ -103,14 +103,11 @@ class Schema:
             object.__setattr__(self, "order", tuple(names))
         elif sorted(self.order) != sorted(names):
             raise UsageError("the order of the fields names other fields")
-        elif any(own != sorted(own) for own in self._places):
-            raise UsageError("the order of the fields is not that in which they are listed")
-
-    @property
-    def _places(self) -> list[list[int]]:
-        """Places in ``order`` of the fields of each kind."""
         places = {name: place for place, name in enumerate(self.order)}
-        return [[places[field.name] for field in kind] for kind in (self.fields, self.shared, self.numeric)]
+        for kind in (self.fields, self.shared, self.numeric):
+            own_places = [places[field.name] for field in kind]
+            if own_places != sorted(own_places):
+                raise UsageError("the order of the fields is not that in which they are listed")
 
     @classmethod
     def of(cls, sizes: Iterable[tuple[str, int]]) -> Schema:
@@ -251,16 +248,10 @@ def _check_names(names: Iterable[str]) -> None:
     for name in names:
         if not name:
             raise UsageError("a field has an empty name")
-        if not _is_unicode(name):
-            raise UsageError(f"field name {name!r} is not valid Unicode")
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:  # half of a surrogate pair: it cannot be written to any file
+            raise UsageError(f"field name {name!r} is not valid Unicode") from error
         if name in seen:
             raise UsageError(f"two fields are named {name!r}")
         seen.add(name)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair: it cannot be written to any file
-        return False
-    return True
