@@ -28,7 +28,6 @@ from fmcompress.artifact.metadata import (
 )
 from fmcompress.artifact.origin import LONGEST, Origin, decode_origin, text, whole
 from fmcompress.errors import ArtifactError, UsageError
-from fmcompress.fm.links import Link
 from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
 from fmcompress.fm.schema import Field, Schema
 from fmcompress.fm.tiers import by_field
@@ -75,11 +74,6 @@ class Header:
     def link(self) -> str:
         """From logit to prediction."""
         return self.frame.link
-
-    @property
-    def link_function(self) -> Link:
-        """The link, ready to be used."""
-        return self.frame.link_function
 
     @cached_property
     def tensors(self) -> tuple[StoredTensor, ...]:

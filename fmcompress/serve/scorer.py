@@ -35,7 +35,7 @@ class Scorer:
         self._schema = model.schema
         self._dim = model.header.dim
         self._bias = model.bias
-        self._link = model.header.link_function
+        self._link = model.header.frame.link_function
         self._numeric = model.numeric
         self._cardinalities = model.schema.id_cardinalities
         self._pads = model.schema.pads if (model.schema.pads >= 0).any() else None
