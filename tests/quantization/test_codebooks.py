@@ -1,4 +1,4 @@
-"""Codebooks and codes: whitening, expected loss, k-means."""
+"""Codebooks and codes: expected loss, k-means."""
 
 import numpy as np
 import pytest
@@ -6,22 +6,7 @@ import pytest
 from fmcompress.fm.quantized_fm import QuantizedField
 from fmcompress.fm.quantizer import Quantizer, parse_quantizer, subspace_bounds
 from fmcompress.quantization.codebooks import expected_rise
-from fmcompress.quantization.field_weights import whitened_subspaces
 from tests.field_weights import quantized_field, random_field
-
-
-@pytest.mark.parametrize(("dim", "subspaces"), [(8, 1), (8, 4), (7, 3), (5, 5), (1, 1)])
-def test_distances_between_whitened_points_are_what_errors_cost(dim, subspaces):
-    field = random_field(20, dim)
-    for space, (start, end) in zip(
-        whitened_subspaces(field.hessian, subspaces), subspace_bounds(dim, subspaces), strict=True
-    ):
-        shift = field.embeddings[1:, start:end] - field.embeddings[:-1, start:end]
-        cost = np.einsum("nl,lm,nm->n", shift, field.hessian[start:end, start:end], shift)
-        points = space.whiten(field.embeddings)
-        distances = ((points[1:] - points[:-1]).astype(np.float64) ** 2).sum(axis=1)
-        np.testing.assert_allclose(space.scale * distances, cost, rtol=1e-4)
-        np.testing.assert_allclose(space.codewords(points), field.embeddings[:, start:end], rtol=1e-4, atol=1e-5)
 
 
 def test_the_expected_rise_is_that_of_its_equation():

@@ -13,7 +13,6 @@ from fmcompress.pipeline import make_plan, quantize
 from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.sensitivity import from_moments
 from fmcompress.serve.compressed_fm import load
-from tests.field_weights import random_field
 from tests.models import origin, pack_model, quantized, random_checkpoint
 
 CHECKPOINT = random_checkpoint((300, 64, 65, 5), dim=7)
@@ -96,14 +95,6 @@ def test_its_codebooks_are_nearest_in_plain_distance():
                 chosen = np.take_along_axis(apart, field.codes[:, d, None].astype(int), axis=1)[:, 0]
                 np.testing.assert_allclose(chosen, apart.min(axis=1), rtol=1e-3, atol=1e-6)
     assert errors["euclidean"] < errors["fm"]
-
-
-def test_the_plain_metric_weighs_all_alike():
-    field = random_field(50, 4)
-    found = field.in_metric("euclidean")
-    np.testing.assert_array_equal(found.hessian, np.eye(4))
-    np.testing.assert_allclose(found.frequencies, 1 / 50)
-    np.testing.assert_array_equal(found.embeddings, field.embeddings)
 
 
 @pytest.mark.parametrize(
