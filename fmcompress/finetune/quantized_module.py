@@ -17,13 +17,7 @@ from fmcompress.fm.quantized_fm import QuantizedFM
 class QuantizedModule(nn.Module):
     """The logit of a quantized factorization machine, differentiable in all numbers that it stores."""
 
-    def __init__(
-        self,
-        model: QuantizedFM,
-        *,
-        sparse: bool,
-        layers: Sequence[EmbeddingLayer] | None = None,
-    ) -> None:
+    def __init__(self, model: QuantizedFM, *, sparse: bool, layers: Sequence[EmbeddingLayer] | None = None) -> None:
         """Take over the numbers of ``model``.
 
         Args:
