@@ -17,8 +17,6 @@ from fmcompress.serve.compressed_fm import load
 
 if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov
-    from fmcompress.evaluation.predictors import Model
-    from fmcompress.evaluation.scores import Scores
     from fmcompress.fm.schema import Schema
     from fmcompress.fm.vocabulary import Vocabulary
 
@@ -91,34 +89,25 @@ def check(
     )
     paths = [artifacts] if isinstance(artifacts, str | Path) else list(artifacts)
     _check_given(paths, limits, baseline, data)
-    told: dict[str, Any] = {"fields": fields, "link": link, "keys": keys, "vocabulary": vocabulary}
-    told |= {"instance_norm": instance_norm, "dataset": dataset}
-    options = DataOptions(label, match, oov, first_index)
-    score = partial(_score, data=data, options=options, vocabulary=vocabulary, progress=progress)
-    compared = None
+    score, compared = None, None
+    if data is not None:
+        from fmcompress.evaluation.scores import score_data
+
+        options = DataOptions(label, match, oov, first_index)
+        score = partial(score_data, data=data, options=options, vocabulary=vocabulary, progress=progress)
     if baseline is not None:
+        from fmcompress.checkpoints.model_files import load_model
+
+        told: dict[str, Any] = {"fields": fields, "link": link, "keys": keys, "vocabulary": vocabulary}
+        told |= {"instance_norm": instance_norm, "dataset": dataset}
         scored = any(limit.gate.scores and limit.gate.compares for limit in limits)
-        loader = partial(_load, **told)
-        compared = measure(baseline, loader, score if scored else None)
-    scored = any(limit.gate.scores for limit in limits)
-    measured = [measure(path, load, score if scored else None) for path in paths]
+        compared = measure(baseline, partial(load_model, **told), score if scored else None)
+    measured = [measure(path, load, score) for path in paths]
     return Verdict(
         tuple(judge(limit, artifact, compared) for artifact in measured for limit in limits),
         tuple(artifact.model for artifact in measured),
         compared.model if compared else None,
     )
-
-
-def _load(path: str | Path, **given: Any) -> Model:
-    from fmcompress.checkpoints.model_files import load_model
-
-    return load_model(path, **given)
-
-
-def _score(model: Model, name: str, **given: Any) -> Scores:
-    from fmcompress.evaluation.scores import score_data
-
-    return score_data(model, name, **given)
 
 
 def _check_given(

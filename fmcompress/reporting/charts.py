@@ -45,7 +45,7 @@ class Axis:
 
     def at(self, number: float) -> float:
         """Return where a number stands, from 0 to 1."""
-        low, high, number = (_log(x) if self.log else x for x in (self.low, self.high, number))
+        low, high, number = (math.log10(x) if self.log else x for x in (self.low, self.high, number))
         return (number - low) / (high - low)
 
     def down(self, number: float, height: float) -> float:
@@ -61,7 +61,7 @@ class Axis:
 
 def log_axis(numbers: Sequence[float]) -> Axis:
     """Return an axis on which positive numbers stand with a little room around them."""
-    low, high = _log(min(numbers)), _log(max(numbers))
+    low, high = math.log10(min(numbers)), math.log10(max(numbers))
     room = max(_MARGIN * (high - low), _LEAST_ROOM)
     low, high = low - room, high + room
     decades = high - low
@@ -69,7 +69,7 @@ def log_axis(numbers: Sequence[float]) -> Axis:
     factors = (1, 2, 5) if decades <= _FEW_DECADES else (1,)
     powers = range(math.floor(low), math.ceil(high) + 1)
     ticks = [factor * 10.0**power for power in powers if power % every == 0 for factor in factors]
-    return Axis(10**low, 10**high, tuple(tick for tick in ticks if low <= _log(tick) <= high), log=True)
+    return Axis(10**low, 10**high, tuple(tick for tick in ticks if low <= math.log10(tick) <= high), log=True)
 
 
 def linear_axis(numbers: Sequence[float]) -> Axis:
@@ -83,10 +83,6 @@ def linear_axis(numbers: Sequence[float]) -> Axis:
     step = max(step * power for step in _STEPS if step * power <= widest * (1 + 1e-9))
     first, last = math.ceil(low / step), math.floor(high / step)
     return Axis(low, high, tuple(number * step for number in range(first, last + 1)))
-
-
-def _log(number: float) -> float:
-    return math.log10(number)
 
 
 def short_name(name: str) -> str:

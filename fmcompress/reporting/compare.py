@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +61,9 @@ def compare(
         DataError: the rows cannot be used.
         UsageError: the vocabulary is not one of the models' fields.
     """
-    models = _load(old), _load(new)
-    names = _name(old, "old"), _name(new, "new")
+    models = [each if isinstance(each, CompressedFM) else load(each) for each in (old, new)]
+    given = (("old", old), ("new", new))
+    names = [name if isinstance(each, CompressedFM) else str(each) for name, each in given]
     scored: list[Scores | None] = [None, None]
     if data is not None:
         from fmcompress.evaluation.scores import score_data
@@ -83,15 +84,7 @@ def compare(
     )
 
 
-def _load(artifact: str | Path | CompressedFM) -> CompressedFM:
-    return artifact if isinstance(artifact, CompressedFM) else load(artifact)
-
-
-def _name(artifact: str | Path | CompressedFM, otherwise: str) -> str:
-    return otherwise if isinstance(artifact, CompressedFM) else str(artifact)
-
-
-def _identical(models: tuple[CompressedFM, CompressedFM]) -> bool:
+def _identical(models: Sequence[CompressedFM]) -> bool:
     """Return whether what is no field's is the same: with the fields' contents that makes the same bytes."""
     old, new = ((encode(model.header, UNSEALED), model.bias) for model in models)
     return old == new
@@ -121,7 +114,7 @@ def _setting(value: Any) -> str:
     return ", ".join(value) if isinstance(value, tuple) else str(value)
 
 
-def _fields(models: tuple[CompressedFM, CompressedFM], old: ReportData, new: ReportData) -> Iterator[FieldChange]:
+def _fields(models: Sequence[CompressedFM], old: ReportData, new: ReportData) -> Iterator[FieldChange]:
     before, now = ({field.name: field for field in each.fields} for each in (old, new))
     stored = [stored_pieces(model) for model in models]
     for name in [*now, *(name for name in before if name not in now)]:

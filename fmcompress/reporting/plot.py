@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,21 +74,14 @@ def save_plot(curve: Curve, path: str | Path, *, force: bool = False) -> None:
 
 def drawn(curve: Curve, kind: str) -> bytes:
     """Return the picture as the bytes of a file; ``kind`` is .svg, .png or .pdf."""
-    memory = io.BytesIO()
-    with _own_settings():
-        _figure(curve).savefig(memory, format=kind.removeprefix("."), metadata=_KINDS[kind])
-    return memory.getvalue()
-
-
-@contextmanager
-def _own_settings() -> Iterator[None]:
-    """Draw with matplotlib's defaults, whatever its user has set."""
     import matplotlib
 
+    memory = io.BytesIO()
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()
+        matplotlib.rcdefaults()  # whatever its user has set
         matplotlib.rcParams.update(_SETTINGS)
-        yield
+        _figure(curve).savefig(memory, format=kind.removeprefix("."), metadata=_KINDS[kind])
+    return memory.getvalue()
 
 
 def _figure(curve: Curve) -> Figure:
