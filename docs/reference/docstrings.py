@@ -30,8 +30,8 @@ def first_line(docstring: str | None) -> str:
 def _items(body: str) -> str:
     """Return the entries of a section as a list; lines that are further in belong to the entry before."""
     entries = re.split(r"\n(?=\S)", inspect.cleandoc(body))
-    named = (re.fullmatch(r"(\w+): (.*)", _joined(entry), re.DOTALL) for entry in entries)
-    return "\n".join(f"- `{found[1]}`: {_prose(found[2])}" for found in named if found)
+    named = (re.fullmatch(r"(\w+(?:, \w+)*): (.*)", _joined(entry), re.DOTALL) for entry in entries)
+    return "\n".join(f"- `{found[1].replace(', ', '`, `')}`: {_prose(found[2])}" for found in named if found)
 
 
 def _joined(entry: str) -> str:

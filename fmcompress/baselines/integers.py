@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from fmcompress.fm.schema import Schema
-from fmcompress.types import Float16Array, Float32Array, Int64Array
+from fmcompress.types import Float16Array, Float32Array, Float64Array, Int64Array
 
 _FACTORS = np.geomspace(1, 0.02, 80)
 _LEAST_WEIGHT = 1e-6
@@ -82,7 +81,7 @@ def _best_of_field(values: Float32Array, weights: Float32Array, integers: Intege
     return found
 
 
-def as_float16(steps: npt.NDArray[np.floating]) -> Float16Array:
+def as_float16(steps: Float32Array | Float64Array) -> Float16Array:
     """Return steps as they are stored, float16 in their own shape."""
     stored: Float16Array = np.clip(steps, LEAST_STEP, float(np.finfo(np.float16).max)).astype(np.float16)
     return stored

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import UsageError
-from fmcompress.gates.gate import Limit, parse_limits
-from fmcompress.gates.judging import judge, measure
+from fmcompress.gates.gate import GATES, Limit, parse_limits
+from fmcompress.gates.judging import Measured, judge, measure
 from fmcompress.progress import SILENT, Progress
 from fmcompress.reporting.verdict import Verdict
 from fmcompress.serve.compressed_fm import load
 
 if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov
+    from fmcompress.evaluation.predictors import Model
+    from fmcompress.evaluation.scores import Scores
     from fmcompress.fm.schema import Schema
     from fmcompress.fm.vocabulary import Vocabulary
 
@@ -61,48 +63,48 @@ def check(
         max_logloss_rise: how far the LogLoss may be above the baseline's: nats, or ``1%``.
         max_rmse: RMSE of a regression at most.
         max_rmse_rise: how far the RMSE may be above the baseline's, or ``1%``.
-        label: column of the labels.
-        match: columns belong to fields by ``name`` or by ``order``.
-        oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
-        first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
-        fields: what the baseline's checkpoint does not tell, as all that follow: see ``load_checkpoint``.
-        link: from logit to prediction.
-        keys: names of the weights of a model of your own.
-        vocabulary: tokens of the categories, for the data too.
-        instance_norm: whether an xLearn model was trained with instance-wise normalisation.
-        dataset: the file that tells the fields.
+        label, match, oov, first_index: how the data are read, as for ``evaluate``.
+        fields, link, keys, instance_norm, dataset: what the baseline's checkpoint does not tell; see ``load_checkpoint``.
+        vocabulary: tokens of the categories, of the baseline and of the data.
         progress: told of ids that are out of range.
 
     Raises:
         UsageError: a limit makes no sense, there is none, one has not what it needs, or nothing needs what is given.
     """
-    limits = parse_limits(
-        {
-            "max-size": max_size,
-            "max-growth": max_growth,
-            "min-auc": min_auc,
-            "max-auc-drop": max_auc_drop,
-            "max-logloss-rise": max_logloss_rise,
-            "max-rmse": max_rmse,
-            "max-rmse-rise": max_rmse_rise,
-        }
-    )
+    given = (max_size, max_growth, min_auc, max_auc_drop, max_logloss_rise, max_rmse, max_rmse_rise)
+    limits = parse_limits({gate.name: limit for gate, limit in zip(GATES, given, strict=True)})
     paths = [artifacts] if isinstance(artifacts, str | Path) else list(artifacts)
     _check_given(paths, limits, baseline, data)
-    score, compared = None, None
-    if data is not None:
-        from fmcompress.evaluation.scores import score_data
+    told = {"fields": fields, "link": link, "keys": keys, "instance_norm": instance_norm, "dataset": dataset}
+    score = _scorer(data, DataOptions(label, match, oov, first_index), vocabulary, progress)
+    compared = _measure_baseline(baseline, limits, score, vocabulary=vocabulary, **told)
+    return _verdict(limits, [measure(path, load, score) for path in paths], compared)
 
-        options = DataOptions(label, match, oov, first_index)
-        score = partial(score_data, data=data, options=options, vocabulary=vocabulary, progress=progress)
-    if baseline is not None:
-        from fmcompress.checkpoints.model_files import load_model
 
-        told: dict[str, Any] = {"fields": fields, "link": link, "keys": keys, "vocabulary": vocabulary}
-        told |= {"instance_norm": instance_norm, "dataset": dataset}
-        scored = any(limit.gate.scores and limit.gate.compares for limit in limits)
-        compared = measure(baseline, partial(load_model, **told), score if scored else None)
-    measured = [measure(path, load, score) for path in paths]
+def _scorer(
+    data: str | Path | None, options: DataOptions, vocabulary: Vocabulary | None, progress: Progress
+) -> Callable[[Model, str], Scores] | None:
+    """Return what scores a model of a name on the data; None where there are none."""
+    if data is None:
+        return None
+    from fmcompress.evaluation.scores import score_data
+
+    return partial(score_data, data=data, options=options, vocabulary=vocabulary, progress=progress)
+
+
+def _measure_baseline(
+    baseline: str | Path | None, limits: Sequence[Limit], score: Callable[[Model, str], Scores] | None, **told: Any
+) -> Measured | None:
+    """Measure what artifacts are compared with, and score it where a limit compares scores."""
+    if baseline is None:
+        return None
+    from fmcompress.checkpoints.model_files import load_model
+
+    scored = any(limit.gate.scores and limit.gate.compares for limit in limits)
+    return measure(baseline, partial(load_model, **told), score if scored else None)
+
+
+def _verdict(limits: Sequence[Limit], measured: Sequence[Measured], compared: Measured | None) -> Verdict:
     return Verdict(
         tuple(judge(limit, artifact, compared) for artifact in measured for limit in limits),
         tuple(artifact.model for artifact in measured),
