@@ -31,10 +31,7 @@ EXAMPLES = {
         "fmcompress train train.parquet -o fm.pt",
         "fmcompress train train.parquet --valid valid.parquet -o fm.pt --dim 16",
     ),
-    "inspect": (
-        "fmcompress inspect fm.pt",
-        "fmcompress inspect model.pt --fields user:6040,item:3706 --format json",
-    ),
+    "inspect": ("fmcompress inspect fm.pt", "fmcompress inspect model.pt --fields user:6040,item:3706 --format json"),
     "quantize": (
         "fmcompress quantize fm.pt --budget 10MB",
         "fmcompress quantize fm.pt --budget 10MB --dry-run",
@@ -61,10 +58,7 @@ EXAMPLES = {
         "    --baseline fm.pt --max-auc-drop 0.001",
     ),
     "score": ("fmcompress score artifact.safetensors rows.parquet -o scores.parquet",),
-    "demo": (
-        "fmcompress demo",
-        "fmcompress demo --folder demo",
-    ),
+    "demo": ("fmcompress demo", "fmcompress demo --folder demo"),
     "doctor": ("fmcompress doctor",),
 }
 

@@ -171,10 +171,7 @@ def tensors_of(
 
 
 def artifact_bytes(
-    frame: Frame,
-    origin: Origin,
-    quantizers: Sequence[Quantizer],
-    tier_sizes: Sequence[Sequence[int]] | None = None,
+    frame: Frame, origin: Origin, quantizers: Sequence[Quantizer], tier_sizes: Sequence[Sequence[int]] | None = None
 ) -> int:
     """Return the exact size of an artifact.
 
@@ -193,10 +190,7 @@ def artifact_bytes(
 
 
 def header_bytes(
-    frame: Frame,
-    origin: Origin,
-    quantizers: Sequence[Quantizer],
-    tier_sizes: Sequence[Sequence[int]] | None = None,
+    frame: Frame, origin: Origin, quantizers: Sequence[Quantizer], tier_sizes: Sequence[Sequence[int]] | None = None
 ) -> int:
     """Return the bytes that the header takes, whatever the figures in it; arguments are those of ``artifact_bytes``."""
     sizes = tier_sizes or [(field.cardinality,) for field in frame.schema.fields]

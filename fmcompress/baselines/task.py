@@ -139,8 +139,7 @@ class Task:
     def __post_init__(self) -> None:
         if self.source.schema.numeric or self.source.link != "sigmoid":
             raise UsageError(
-                "baselines are made for categorical fields and sigmoid links alone",
-                hint="sweep without --baselines",
+                "baselines are made for categorical fields and sigmoid links alone", hint="sweep without --baselines"
             )
 
     @cached_property

@@ -39,8 +39,7 @@ def damaged(what: str) -> Iterator[None]:
     except _DAMAGE as error:
         reason = "".join(sign if sign.isprintable() else " " for sign in str(error) or type(error).__name__)
         raise CheckpointError(
-            f"{what} ({_shortened(reason)})",
-            hint="the file is damaged or was cut short: copy or save it again",
+            f"{what} ({_shortened(reason)})", hint="the file is damaged or was cut short: copy or save it again"
         ) from error
 
 

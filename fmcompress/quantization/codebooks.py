@@ -72,13 +72,7 @@ def fit_codebooks(
     if rises is not None:
         fields = [replace(field, error=rise) for field, rise in zip(fields, rises, strict=True)]
     return QuantizedFM(
-        checkpoint.schema,
-        checkpoint.dim,
-        checkpoint.link,
-        checkpoint.bias,
-        tuple(fields),
-        tiers,
-        checkpoint.numeric,
+        checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, tuple(fields), tiers, checkpoint.numeric
     )
 
 

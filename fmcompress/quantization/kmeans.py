@@ -38,12 +38,7 @@ def train_centroids(
     if start is not None:
         first = np.concatenate([start, first])
     kmeans = faiss.Kmeans(
-        points.shape[1],
-        k,
-        niter=iterations,
-        seed=seed,
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(points),
+        points.shape[1], k, niter=iterations, seed=seed, min_points_per_centroid=1, max_points_per_centroid=len(points)
     )
     kmeans.train(np.ascontiguousarray(points), weights=weights, init_centroids=np.ascontiguousarray(first))
     centroids: Float32Array = kmeans.centroids
@@ -80,7 +75,6 @@ def _faiss() -> Any:
         import faiss
     except ImportError as error:
         raise DependencyError(
-            "faiss is not installed",
-            hint="pip install 'fmcompress[cpu]' (or 'fmcompress[gpu]' for faiss on CUDA)",
+            "faiss is not installed", hint="pip install 'fmcompress[cpu]' (or 'fmcompress[gpu]' for faiss on CUDA)"
         ) from error
     return faiss

@@ -11,14 +11,7 @@ from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import same_pieces, stored_pieces
 from fmcompress.data.options import DataOptions
 from fmcompress.progress import SILENT, Progress
-from fmcompress.reporting.comparison import (
-    Change,
-    ComparedArtifact,
-    Comparison,
-    FieldChange,
-    PartChange,
-    SettingChange,
-)
+from fmcompress.reporting.comparison import Change, ComparedArtifact, Comparison, FieldChange, PartChange, SettingChange
 from fmcompress.reporting.report import report
 from fmcompress.reporting.report_data import PARTS, FieldReport, ReportData
 from fmcompress.serve.compressed_fm import CompressedFM, load

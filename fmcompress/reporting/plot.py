@@ -19,11 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Metadata of each kind of file: none of them tells the time, so that the same curve is the same bytes.
-_KINDS: dict[str, dict[str, Any]] = {
-    ".svg": {"Date": None},
-    ".png": {},
-    ".pdf": {"CreationDate": None},
-}
+_KINDS: dict[str, dict[str, Any]] = {".svg": {"Date": None}, ".png": {}, ".pdf": {"CreationDate": None}}
 
 _SETTINGS: Any = {"svg.hashsalt": "fmcompress", "font.size": 10.0, "savefig.dpi": 160.0, "axes.grid": True,
                              "grid.alpha": 0.4}  # fmt: skip

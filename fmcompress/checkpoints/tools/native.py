@@ -52,8 +52,7 @@ def check_saveable(path: Path, *, force: bool = False) -> None:
     """
     if path.suffix not in _WRITERS:
         raise OutputError(
-            f"{path} has suffix {path.suffix!r}, expected {' or '.join(_WRITERS)}",
-            hint="name it fm.pt, for instance",
+            f"{path} has suffix {path.suffix!r}, expected {' or '.join(_WRITERS)}", hint="name it fm.pt, for instance"
         )
     check_writable(path, force=force)
 

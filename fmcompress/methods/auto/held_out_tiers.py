@@ -11,12 +11,7 @@ import numpy as np
 
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.fm.schema import MISSING
-from fmcompress.methods.auto.candidates import (
-    TierCandidates,
-    WeightsCandidate,
-    codebook_candidates,
-    thinned_embeddings,
-)
+from fmcompress.methods.auto.candidates import TierCandidates, WeightsCandidate, codebook_candidates, thinned_embeddings
 from fmcompress.methods.auto.nested_codebooks import NestedCodebooks, nested_codebooks, nested_linear_codebooks
 from fmcompress.methods.auto.rate_distortion import candidate_subspaces
 from fmcompress.quantization.field_weights import FieldWeights, Metric
