@@ -1,7 +1,5 @@
 """Commands: their help has headings, and configuration sets what the command line leaves open."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping

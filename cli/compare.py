@@ -1,7 +1,5 @@
 """``fmcompress compare``: what changed between two artifacts."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Configuration: what files and environment variables say for options that the command line leaves open."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

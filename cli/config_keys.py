@@ -1,7 +1,5 @@
 """What configuration can set: the options of a command, their types and their choices."""
 
-from __future__ import annotations
-
 import inspect
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How the command line ends: one line for an error, with what is wrong with a command line, and an exit code."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """``fmcompress inspect``: what a checkpoint holds."""
 
-from __future__ import annotations
-
 from fmcompress.errors import CheckpointError
 
 from .options import CheckpointArgument, CheckpointGroup, FormatOption, with_groups

@@ -1,7 +1,5 @@
 """The command ``fmcompress``: its commands and the options before them."""
 
-from __future__ import annotations
-
 import sys
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """``fmcompress report``: where the bytes of an artifact are."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated, Literal

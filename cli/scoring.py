@@ -1,7 +1,5 @@
 """``fmcompress evaluate`` and ``fmcompress score``: what models predict for rows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """``fmcompress sweep``: the size-quality curve."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated

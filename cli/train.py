@@ -1,7 +1,5 @@
 """``fmcompress train``: a vanilla factorization machine, the yardstick."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -13,8 +13,6 @@
 Each message says what was found and what was expected; ``hint`` says what to try.
 """
 
-from __future__ import annotations
-
 
 class FMCompressError(Exception):
     """Base of all errors that are not a bug of ours: one line, and a hint where there is one."""

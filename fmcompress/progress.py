@@ -1,7 +1,5 @@
 """How the library tells what it is doing: it never prints, it calls one of these."""
 
-from __future__ import annotations
-
 import math
 
 

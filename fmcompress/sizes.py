@@ -1,7 +1,5 @@
 """Sizes in bytes: reading ``10MB`` and writing it, in one place."""
 
-from __future__ import annotations
-
 import re
 from decimal import Decimal
 

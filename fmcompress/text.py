@@ -1,7 +1,5 @@
 """Text for people: whatever it holds, it shows as one line."""
 
-from __future__ import annotations
-
 import re
 
 _COMMANDS = re.compile(r"^(\s*):(?=:)|(#)#(?=\w*\[)")

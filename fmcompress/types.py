@@ -1,7 +1,5 @@
 """Arrays by the dtype of their numbers; shapes stand in docstrings."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

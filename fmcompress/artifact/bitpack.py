@@ -9,8 +9,6 @@ Two rows of the widths (3, 2), codes a = (a2 a1 a0), b = (b1 b0) in bits, then c
 Row r starts at bit r · width, width being the sum of the widths; the last byte is filled up with zeros.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from fmcompress.types import UInt8Array, UInt16Array

@@ -4,8 +4,6 @@ The safetensors library writes the metadata in random order; an artifact must ha
 same input, so its header is written here, in canonical order. Files are ordinary safetensors files.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

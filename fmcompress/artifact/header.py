@@ -4,8 +4,6 @@ Errors, scores and the budget are known last; the header is filled up with space
 that bytes can be counted beforehand. ``docs/format.md`` is the specification.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

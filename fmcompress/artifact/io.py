@@ -1,7 +1,5 @@
 """Writing and reading artifacts: sealed by a SHA-256, checked before use, mapped rather than read."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -4,8 +4,6 @@ Tables of numbers are stored in fp16, or in int8 with a scale; weights of numeri
 whole one from -127 to 127, and stands for itself times the scale, an fp16 number.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where an artifact comes from, and how that is written in its metadata."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

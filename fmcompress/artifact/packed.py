@@ -1,7 +1,5 @@
 """A compressed factorization machine, packed: what an artifact holds, in memory or mapped from a file."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The vanilla factorization machine and its training: the yardstick of every compressed one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

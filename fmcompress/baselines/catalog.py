@@ -1,7 +1,5 @@
 """The table of baselines, and running them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial

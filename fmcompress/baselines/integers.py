@@ -4,8 +4,6 @@ Arrays are rounded as a file holds them; tensors in a way that training sees thr
 (LSQ, Esser et al., ICLR 2020).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

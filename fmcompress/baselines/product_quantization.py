@@ -1,7 +1,5 @@
 """Product quantization as in the papers: equal codebooks, untuned and tuned, and searched ones."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

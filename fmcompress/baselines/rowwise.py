@@ -1,7 +1,5 @@
 """Row-wise 4-bit embeddings without tuning (Guan et al. 2019), as FBGEMM and PyTorch make and store them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Smaller factorization machines: of smaller embeddings, in integers, or with rows pruned, and tuned as such."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 

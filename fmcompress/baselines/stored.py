@@ -3,8 +3,6 @@
 Each form of a table holds what a file would hold, and decodes it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """What baselines are asked for: the task, how to train and tune, and the points that they give."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property

@@ -3,8 +3,6 @@
 Tables are trained in float32, and looked up as they will be stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A file that may be a checkpoint: what the dialects look at."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from pathlib import Path
 

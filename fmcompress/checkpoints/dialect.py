@@ -3,8 +3,6 @@
 A new one is a module in ``tools`` with the two functions ``recognises`` and ``read``, and its row of ``load.DIALECTS``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a checkpoint holds: which tool wrote it, its fields and sizes, and what it does not tell."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fmcompress.fm.checkpoint import FMCheckpoint

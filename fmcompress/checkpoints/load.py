@@ -1,7 +1,5 @@
 """Reads a checkpoint of any tool that the table of dialects knows."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Files that hold a model: checkpoints and artifacts, told apart by their content."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

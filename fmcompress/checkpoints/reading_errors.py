@@ -1,7 +1,5 @@
 """What goes wrong when a file is read, in one line: damage that makes Python raise, and text of files in messages."""
 
-from __future__ import annotations
-
 import struct
 import zipfile
 from collections.abc import Collection, Iterator

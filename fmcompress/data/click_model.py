@@ -1,7 +1,5 @@
 """Click data drawn from a factorization machine: for demonstrations, benchmarks and tests."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Files of data: found by a path, a folder or a glob, and told apart by their content."""
 
-from __future__ import annotations
-
 import glob
 from pathlib import Path
 from typing import Literal

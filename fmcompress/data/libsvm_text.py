@@ -3,8 +3,6 @@
 Not scikit-learn's reader: it is four times slower, wants indices in order, and does not say which line is wrong.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How rows are read: what those who open data choose."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Parquet files: read a row group at a time, their columns matched to the fields of a schema."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence

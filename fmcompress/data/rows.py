@@ -1,7 +1,5 @@
 """Rows of data, whatever files hold them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial

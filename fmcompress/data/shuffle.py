@@ -1,7 +1,5 @@
 """Rows in random order, through a buffer of bounded size."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

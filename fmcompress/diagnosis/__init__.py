@@ -1,7 +1,5 @@
 """What fmcompress finds on this machine, and what stands in its way: nothing of it leaves the machine."""
 
-from __future__ import annotations
-
 from fmcompress.diagnosis.machine import Finding as Finding
 from fmcompress.diagnosis.machine import Status as Status
 from fmcompress.diagnosis.machine import home_as_tilde as home_as_tilde

@@ -1,7 +1,5 @@
 """What is found, and how it stands: Python, threads, memory and disks."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

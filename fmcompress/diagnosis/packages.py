@@ -3,8 +3,6 @@
 They are imported in a process of its own: one that breaks, or ends its process, does no harm here.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What scores rows with a model of any kind, and predictions streamed into a Parquet file."""
 
-from __future__ import annotations
-
 from functools import singledispatch
 from pathlib import Path
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """How well a model predicts: AUC, LogLoss, calibration; RMSE of a regression."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a model in training is given of a batch: ids of its parts, and what numeric fields add."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ With q_i the decoded embedding, the logit is the bias, plus Σ over layers of th
 vectors‖². A layer's vectors are its fields' Σ q_i, its scalars their −½ Σ ‖q_i‖², or Σ w_i.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Looking rows of tables up, and summing them, with gradients that are summed in a fixed order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

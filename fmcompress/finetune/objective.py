@@ -1,7 +1,5 @@
 """What tuning minimises: targets of a batch, and the loss of logits against them, by the link of the model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How a compressed factorization machine is tuned."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -1,7 +1,5 @@
 """A quantized factorization machine as a torch module: bias, linear weights, raw rows, codebooks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import cast

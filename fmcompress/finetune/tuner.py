@@ -1,7 +1,5 @@
 """Tuning: codebooks, raw rows, linear part and bias are trained end to end, with codes that change or stand still."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

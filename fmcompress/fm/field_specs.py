@@ -1,7 +1,5 @@
 """Fields as text, the way users write and tools ask for them: ``user:6040,clicked=user,price:numeric``."""
 
-from __future__ import annotations
-
 from fmcompress.errors import UsageError
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 

@@ -1,7 +1,5 @@
 """Links: from the logit of a row to the prediction, and what a wrong prediction costs."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A quantized factorization machine in working form: codebooks and codes as plain arrays, not packed yet."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """How one field is stored: its quantizer, and the exact bytes that it takes."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Predictions of a factorization machine that is not compressed."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch.nn.functional import embedding_bag

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fmcompress.fm.vocabulary import Vocabulary
 
 
-def check(
+def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     artifacts: str | Path | Sequence[str | Path],
     *,
     max_size: str | int | None = None,
@@ -64,7 +64,7 @@ def check(
         max_rmse: RMSE of a regression at most.
         max_rmse_rise: how far the RMSE may be above the baseline's, or ``1%``.
         label, match, oov, first_index: how the data are read, as for ``evaluate``.
-        fields, link, keys, instance_norm, dataset: what the baseline's checkpoint does not tell; see ``load_checkpoint``.
+        fields, link, keys, instance_norm, dataset: what its checkpoint does not tell; see ``load_checkpoint``.
         vocabulary: tokens of the categories, of the baseline and of the data.
         progress: told of ids that are out of range.
 

@@ -1,7 +1,5 @@
 """The gates that there are: what each looks at, and which limits it takes."""
 
-from __future__ import annotations
-
 import math
 import re
 import sys

@@ -1,7 +1,5 @@
 """What becomes of codes in tuning, as options say: they move with each step, are assigned anew, or stand still."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from fmcompress.data.rows import Rows

@@ -1,7 +1,5 @@
 """The table of methods."""
 
-from __future__ import annotations
-
 from fmcompress.errors import UsageError
 from fmcompress.methods.auto.method import Auto
 from fmcompress.methods.base import Method, QuantizationMethod

@@ -1,7 +1,5 @@
 """Codebooks and codes of all fields, for the quantizers that were chosen."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Weighted k-means: the only door to faiss."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

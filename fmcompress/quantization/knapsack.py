@@ -1,7 +1,5 @@
 """Candidates by bytes and error: those that no other one beats, and the best of each group within a budget."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator, Sequence

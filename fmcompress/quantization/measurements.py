@@ -1,7 +1,5 @@
 """What is measured of a checkpoint before anything is planned: counts of its categories, and what errors cost."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -4,8 +4,6 @@ faiss and BLAS split such small problems among threads badly, and the split chan
 result. So each of them keeps to one thread, and the result does not depend on the number of cores.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

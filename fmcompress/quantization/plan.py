@@ -1,7 +1,5 @@
 """The plan: how each field is stored under a budget, known to the byte before any codebook is made."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from fmcompress.fm.quantizer import Quantizer

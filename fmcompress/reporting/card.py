@@ -1,7 +1,5 @@
 """A model card: the README of a compressed model, with a block of metadata as model hubs read it."""
 
-from __future__ import annotations
-
 import json
 import math
 import shlex

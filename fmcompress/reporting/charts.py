@@ -1,7 +1,5 @@
 """What pictures show, as numbers: axes, and where on them bars, dots and curves stand."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

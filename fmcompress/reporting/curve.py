@@ -1,7 +1,5 @@
 """The size-quality curve of a checkpoint: as data, as text, Markdown and JSON, and read from its JSON again."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Mapping

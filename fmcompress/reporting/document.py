@@ -1,7 +1,5 @@
 """What results are made of when people or machines read them: tables and paragraphs, JSON, commands of GitHub."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Scores of several models side by side, as data, text, JSON and Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 

@@ -1,7 +1,5 @@
 """The formats of a memory report, by name. A new one is a function in a module of its own, and a row here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import asdict
 

@@ -1,7 +1,5 @@
 """What a checkpoint holds, as text, JSON and Markdown."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 from fmcompress.checkpoints.inspection import InspectedField, Inspection

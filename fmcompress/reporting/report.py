@@ -1,7 +1,5 @@
 """The memory report of an artifact as users have it: it shows itself in every format."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain

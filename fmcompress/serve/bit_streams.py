@@ -9,8 +9,6 @@ beside it; those before the category in its word are counted by bit tricks. So a
 category at most.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate

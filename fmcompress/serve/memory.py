@@ -1,7 +1,5 @@
 """What a scorer keeps in memory, counted from the header alone."""
 
-from __future__ import annotations
-
 from fmcompress.artifact.header import Header, tier_bits
 from fmcompress.artifact.layout import FieldLayout, TierLayout, field_layouts
 from fmcompress.fm.quantizer import HALF

@@ -10,8 +10,6 @@ per number of subspaces sums the codewords of all fields and the last column alo
 add to both sums, see ``NumericWeights``.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 import torch

@@ -1,7 +1,5 @@
 """Which device training runs on."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from fmcompress.errors import UsageError

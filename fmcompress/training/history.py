@@ -1,7 +1,5 @@
 """The history of a run: a file of JSON lines, one per event, that plots and pipelines can read."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -5,8 +5,6 @@ where validation stands still the best model is taken up again with a smaller on
 ends.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from dataclasses import dataclass, field

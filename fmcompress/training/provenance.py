@@ -1,7 +1,5 @@
 """Where an artifact comes from: what it says of itself, and what decides whether a run can be gone on with."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict

@@ -4,8 +4,6 @@ A run has phases, such as a search and the tuning of what it found. The state ho
 that are done, and what the one in progress goes on from; a resumed run skips the former and goes on in the latter.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

@@ -1,7 +1,5 @@
 """What is trained: a model with its optimizers, and how it is taken up again after a break."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """How far training is, saved so that it can be broken off and taken up again."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, field, replace
 from typing import Generic
 

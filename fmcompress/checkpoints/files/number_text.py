@@ -1,7 +1,5 @@
 """Numbers in text files, one row on each line: ``numpy.loadtxt`` by blocks, with an error that names the line."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice

@@ -5,8 +5,6 @@ each page's own header is read. Arrow is not asked, because it ends the process 
 for Thrift, in which Parquet describes itself, because this much of its compact protocol is shorter than a dependency.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO

@@ -1,7 +1,5 @@
 """A plain pickle, as ``pickle.dump`` writes it, and the weights in the object that it describes."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from functools import cached_property

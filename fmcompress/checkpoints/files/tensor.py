@@ -1,7 +1,5 @@
 """A tensor of a file, known by its shape and read when it is wanted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol

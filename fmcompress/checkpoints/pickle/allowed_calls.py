@@ -3,8 +3,6 @@
 Each row of ``CALLS`` takes the arguments of the real function and checks all of them.
 """
 
-from __future__ import annotations
-
 from fmcompress.checkpoints.pickle import arrays
 from fmcompress.checkpoints.pickle.stubs import Name, Stub, checked_key
 from fmcompress.checkpoints.pickle.unpickle import Call, refusal

@@ -4,8 +4,6 @@ Each takes the arguments of the real function and checks all of them. Those of n
 they trust the sizes, the types and the bytes that they are given.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import sys

@@ -6,8 +6,6 @@ Left out on purpose: INST and OBJ (old ways to call), EXT* (a registry of the ru
 more than 255 bytes, and buffers out of band.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import struct

@@ -1,7 +1,5 @@
 """What the objects of a pickle become: nothing here does anything."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -10,8 +10,6 @@ Kept in place of ``pickle.Unpickler``, which calls whatever its ``find_class`` r
 and takes the memory that a file claims.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

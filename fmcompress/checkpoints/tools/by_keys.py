@@ -8,8 +8,6 @@ A row is a category or, of a numeric field, its only one; rows stand in the orde
 in it names a table of each field. All other weights make another model, unless ``ignore`` says that they are no part.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase

@@ -12,8 +12,6 @@ SparseFeat(name, vocabulary_size, embedding_dim, …, embedding_name, group_name
 DenseFeat(name, dimension, dtype)
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

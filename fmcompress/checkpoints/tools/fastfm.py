@@ -8,8 +8,6 @@ Whatever solver has trained a classifier, it predicts by probit. What MCMC has t
 while it draws samples, and keeps but the last one.
 """
 
-from __future__ import annotations
-
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat
 from fmcompress.checkpoints.files.pickle_file import float32_array, number

@@ -1,7 +1,5 @@
 """Models that keep a table of its own for each field, under the field's name."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

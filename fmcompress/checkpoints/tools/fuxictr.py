@@ -12,8 +12,6 @@ feature_vocab.json   {"user": {"__PAD__": 0, "alice": 1, …, "__OOV__": 8}, …
 A row of zeros is PAD. Features that share embeddings have linear weights of their own.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

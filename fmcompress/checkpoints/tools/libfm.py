@@ -11,8 +11,6 @@ The file tells neither fields nor task. Classification predicts by sigmoid when 
 ALS; regression clips predictions to the range of the training labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -7,8 +7,6 @@ sample       (w0, its variance, w, its variance, V, its variance, …): float64 
 What Gibbs sampling has trained cannot be read: it is the average over many factorization machines.
 """
 
-from __future__ import annotations
-
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, from_flat
 from fmcompress.checkpoints.files.pickle_file import float32_array, number

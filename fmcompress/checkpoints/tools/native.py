@@ -13,8 +13,6 @@ In place of a cardinality a field has [cardinality, PAD], "=" and the name of th
 "numeric", or "linear" where it enters the linear term alone.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

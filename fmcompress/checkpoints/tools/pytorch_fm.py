@@ -8,8 +8,6 @@ A whole model also has the first row of each field, as numpy arrays ``embedding.
 ``linear.offsets``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

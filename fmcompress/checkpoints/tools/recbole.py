@@ -19,8 +19,6 @@ field2id_token   name -> array of text, the tokens by id; ``[PAD]`` has 0
 The rows of data, which may be many, come after these and are not read. As in RecBole, an unknown token is an error.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -11,8 +11,6 @@ A type of 1 is dense, a type of 0 sparse. A dense matrix is stored by columns, a
 that is transposed by rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple

@@ -11,8 +11,6 @@ Each stage names the columns that it takes and makes. A column that another kind
 model takes it; stages that it does not depend on, such as one that indexes the labels, do not matter.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping

@@ -19,8 +19,6 @@ f32 (rows, A, K')                   embeddings, in the same way
 Neither form tells the fields, or whether instance-wise normalisation was on; the text does not tell the loss.
 """
 
-from __future__ import annotations
-
 import re
 import struct
 from collections.abc import Iterator

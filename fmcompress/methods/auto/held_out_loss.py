@@ -12,8 +12,6 @@ One field's rise takes all others as they are. What coarse fields do to each oth
 fields as they are to be stored in place of their own embeddings, until the allocation stays the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial

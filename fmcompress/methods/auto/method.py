@@ -6,8 +6,6 @@ axes of the pooled covariance coordinates are uncorrelated and differ in size: t
 the last few or one.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar

@@ -4,8 +4,6 @@ Where candidates are measured on rows, each of their codebooks is needed, but ju
 just good enough to choose by.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

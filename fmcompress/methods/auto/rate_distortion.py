@@ -6,8 +6,6 @@ the measured sizes the logarithm of the distortion is taken as linear in the log
 quantizers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Codes that are assigned anew between epochs, on a sample of the training rows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Codebooks of some fields, and the codewords that their categories are assigned to so far."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """LightFM: one number of subspaces and codewords for all fields (section 3.3 of the paper)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar

@@ -21,8 +21,6 @@ near its codeword, so its nearest codewords are among them, and all others have 
 codewords as candidates it is the full form.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

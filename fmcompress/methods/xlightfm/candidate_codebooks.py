@@ -7,8 +7,6 @@ The logit of the search (Eq. 10) is that of a factorization machine that has, in
 with p the draw of the codebook's candidates (Eq. 11), and q^(k) the codeword that the k-th of them assigns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast

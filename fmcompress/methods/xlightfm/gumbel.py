@@ -9,8 +9,6 @@ For each codebook the weights of its candidates, their draw with noise G_i = −
 with the temperature τ = max(0.001, 1 − 0.0003 · step), and S_last the candidate that was selected before the step.
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch

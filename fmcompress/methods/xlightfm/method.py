@@ -1,7 +1,5 @@
 """xLightFM: numbers of codewords are searched under the memory limit, on data (section 3.4 of the paper)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """What xLightFM's search chooses from, and how it searches."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

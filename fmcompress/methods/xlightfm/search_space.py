@@ -4,8 +4,6 @@ A codebook with as many codewords as its field has categories is those categorie
 all codebooks are so large is stored raw.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 
