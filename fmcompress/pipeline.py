@@ -172,13 +172,23 @@ def pack(job: Job, plan: Plan, quantized: QuantizedFM) -> PackedFM:
 
 def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
     """Return the model tuned end to end, with its quality on validation data in its header."""
+    from fmcompress.methods.code_updates import code_update
+
     if job.data is None:
         return model
     source = score_rows(job.checkpoint, job.data.valid)
     untuned = score_rows(model, job.data.valid)
     job.progress.note(f"FM: validation {source}")
     job.progress.note(f"quantized: validation {untuned}")
-    found = job.method.finetune(job, measured, model, untuned)
+    codes = code_update(
+        job.tuning,
+        measured.checkpoint,
+        model.tiers,
+        rows=job.data.rows,
+        counts=measured.counts,
+        sensitivity=measured.sensitivity,
+    )
+    found = job.method.finetune(job, measured, model, untuned, codes)
     _write_end(job, found)
     quality = {"source": source, "untuned": untuned, "artifact": found.scores}
     return _with_quality(found.model, model.header.origin, quality)

@@ -63,7 +63,7 @@ class OwnMethod(QuantizationMethod[Measurements]):
         self.steps.append("search")
         return replace(plan, quantizers=QUANTIZERS) if job.data else plan
 
-    def finetune(self, job, measured, model, start):
+    def finetune(self, job, measured, model, start, codes):
         self.steps.append("finetune")
         job.run_state.write("epoch", {"auc": start.auc})
         return Fit(replace(model, bias=model.bias + 0.5), start, 3, 2)
@@ -140,7 +140,7 @@ def opened(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
     for name, rows in {"train": DATA.rows, "valid": DATA.valid}.items():
         write_rows(next(rows.batches()), CHECKPOINT.schema, folder / f"{name}.parquet")
-    return open_tuning_data(CHECKPOINT, folder / "train.parquet", folder / "valid.parquet")
+    return open_tuning_data(CHECKPOINT, folder / "train.parquet", folder / "valid.parquet", DataOptions())
 
 
 def test_a_job_says_how_it_is_tuned(opened):

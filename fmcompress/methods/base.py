@@ -20,6 +20,7 @@ from fmcompress.training.run_state import RunState
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.scores import Scores
+    from fmcompress.finetune.tuner import CodeUpdate
     from fmcompress.training.loop import Fit
 
 _LARGEST_SEED = 2**31 - 1
@@ -110,7 +111,9 @@ class QuantizationMethod(ABC, Generic[Measured]):
         """Return the plan with the sizes that a search has found; most methods have planned them."""
         return plan
 
-    def finetune(self, job: Job, measured: Measured, model: PackedFM, start: Scores) -> Fit[PackedFM]:
+    def finetune(
+        self, job: Job, measured: Measured, model: PackedFM, start: Scores, codes: CodeUpdate
+    ) -> Fit[PackedFM]:
         """Return the model tuned on the job's data.
 
         Args:
@@ -118,20 +121,12 @@ class QuantizationMethod(ABC, Generic[Measured]):
             measured: of its checkpoint.
             model: the model to start from.
             start: its scores on validation data.
+            codes: what becomes of codes.
         """
         from fmcompress.finetune.tuner import tune
-        from fmcompress.methods.code_updates import code_update
 
         if job.data is None:
             raise UsageError("there are no rows to tune on", hint="--train gives them")
-        codes = code_update(
-            job.tuning,
-            measured.checkpoint,
-            model.tiers,
-            rows=job.data.rows,
-            counts=measured.counts,
-            sensitivity=measured.sensitivity,
-        )
         return tune(
             model,
             job.data.rows,
