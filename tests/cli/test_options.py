@@ -2,7 +2,7 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, get_args
 
 import pytest
 import typer
@@ -72,3 +72,10 @@ def test_options_stand_under_the_panel_of_their_group_unless_they_name_another()
     options = inspect.signature(paint).parameters.values()
     panels = {one.name: one.annotation.__metadata__[0].rich_help_panel for one in options}
     assert panels == {"wall": None, "dry": None, "colour": "Painting", "coats": "Amount", "last": None}
+
+
+def test_the_command_line_offers_every_method():
+    from fmcompress.methods.registry import METHODS
+    from fmcompress_cli.method_options import MethodName
+
+    assert get_args(MethodName) == tuple(method.name for method in METHODS)
