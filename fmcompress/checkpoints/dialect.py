@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
-from fmcompress.checkpoints.files.tensor import Tensor
+from fmcompress.checkpoints.files.tensor import FileTensor
 from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -51,8 +51,8 @@ class Dialect:
 
 
 def claim(
-    weights: Mapping[str, Tensor], needed: Collection[str], optional: Collection[str] = ()
-) -> Mapping[str, Tensor]:
+    weights: Mapping[str, FileTensor], needed: Collection[str], optional: Collection[str] = ()
+) -> Mapping[str, FileTensor]:
     """Return ``weights`` when they are what a factorization machine needs, and nothing else.
 
     Raises:

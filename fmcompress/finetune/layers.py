@@ -112,7 +112,7 @@ class RawRows(EmbeddingLayer):
         }
 
 
-class CodebookLayout:
+class CodebookTable:
     """Where the codebooks of some fields, coded in the same number of subspaces, lie in one table.
 
     The table holds all codewords, subspace by subspace and in each field by field, filled up with zeros to
@@ -198,7 +198,7 @@ class FixedCodes(EmbeddingLayer):
     def __init__(self, model: QuantizedFM, columns: list[int]) -> None:
         """Take over codebooks and codes of the fields in these columns."""
         super().__init__()
-        self._layout = CodebookLayout(model, columns)
+        self._layout = CodebookTable(model, columns)
         self.table = nn.Parameter(torch.from_numpy(self._layout.join(model.fields)))
         self._lookup = Lookup(self._layout.rows_of(model.fields), null=self._layout.null, persistent=True)
 

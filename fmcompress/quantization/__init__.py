@@ -1,1 +1,1 @@
-"""Quantization: sensitivity, menu, allocation, codebooks."""
+"""Quantization: sensitivity, the knapsack, k-means, codebooks."""

@@ -75,7 +75,8 @@ def test_options_stand_under_the_panel_of_their_group_unless_they_name_another()
 
 
 def test_the_command_line_offers_every_method():
-    from fmcompress.methods.registry import METHODS
     from fmcompress_cli.method_options import MethodName
+
+    from fmcompress.methods.registry import METHODS
 
     assert get_args(MethodName) == tuple(method.name for method in METHODS)

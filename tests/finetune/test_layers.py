@@ -5,14 +5,14 @@ import pytest
 import torch
 
 from fmcompress.finetune.inputs import Inputs
-from fmcompress.finetune.layers import CodebookLayout, by_subspaces, logits_of
+from fmcompress.finetune.layers import CodebookTable, by_subspaces, logits_of
 from tests.models import SHAPES, quantized
 
 CODED = [name for name in SHAPES if name not in ("no codes at all", "many raw rows", "widest codes")]
 
 
 def layouts(model):
-    return [CodebookLayout(model, columns) for subspaces, columns in by_subspaces(model.fields).items() if subspaces]
+    return [CodebookTable(model, columns) for subspaces, columns in by_subspaces(model.fields).items() if subspaces]
 
 
 @pytest.mark.parametrize("shape", CODED)

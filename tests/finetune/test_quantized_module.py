@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fmcompress.finetune.inputs import Inputs
-from fmcompress.finetune.layers import CodebookLayout, by_subspaces
+from fmcompress.finetune.layers import CodebookTable, by_subspaces
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
@@ -120,7 +120,7 @@ def test_columns_that_fill_up_narrow_subspaces_stay_zero():
     model = quantized(*SHAPES["uneven subspaces"])
     module = train_a_little(model)
     for group, columns in zip(module.layers, by_subspaces(model.fields).values(), strict=True):
-        books = CodebookLayout(model, columns)
+        books = CodebookTable(model, columns)
         start = 0
         for (first, last), count in zip(
             subspace_bounds(model.dim, books.subspaces), books.lengths.sum(axis=1), strict=True

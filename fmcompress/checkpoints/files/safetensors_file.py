@@ -55,7 +55,7 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, AnyArray], texts: Ma
 
 @dataclass(frozen=True)
 class _SafeTensor:
-    """A tensor of an open safetensors file; see ``tensor.Tensor``."""
+    """A tensor of an open safetensors file; see ``tensor.FileTensor``."""
 
     file: BinaryIO
     start: int

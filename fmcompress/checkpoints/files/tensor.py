@@ -11,7 +11,7 @@ from fmcompress.errors import CheckpointError
 from fmcompress.types import AnyArray, Float32Array
 
 
-class Tensor(Protocol):
+class FileTensor(Protocol):
     """A tensor of a file."""
 
     @property
@@ -38,13 +38,13 @@ class Weights:
         others: further keys at the top of the file, for messages.
     """
 
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, FileTensor]
     arrays: Mapping[str, AnyArray] = field(default_factory=dict)
     class_name: str | None = None
     others: tuple[str, ...] = ()
 
 
-def read_float32(weights: Mapping[str, Tensor], key: str) -> Float32Array:
+def read_float32(weights: Mapping[str, FileTensor], key: str) -> Float32Array:
     """Return a tensor of any float type as float32, in its own shape.
 
     Raises:
@@ -56,7 +56,7 @@ def read_float32(weights: Mapping[str, Tensor], key: str) -> Float32Array:
     return as_float32(values)
 
 
-def read_shape(weights: Mapping[str, Tensor], key: str, expected: tuple[int, ...]) -> Float32Array:
+def read_shape(weights: Mapping[str, FileTensor], key: str, expected: tuple[int, ...]) -> Float32Array:
     """Return a tensor as float32, of the expected shape.
 
     Raises:
@@ -67,7 +67,7 @@ def read_shape(weights: Mapping[str, Tensor], key: str, expected: tuple[int, ...
     return read_float32(weights, key)
 
 
-def read_number(weights: Mapping[str, Tensor], key: str) -> float:
+def read_number(weights: Mapping[str, FileTensor], key: str) -> float:
     """Return the number of a tensor of shape (1,).
 
     Raises:

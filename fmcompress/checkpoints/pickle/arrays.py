@@ -157,7 +157,7 @@ class Storage:
 
 @dataclass(frozen=True, eq=False)
 class StridedTensor(Unique):
-    """A view of a storage; see ``tensor.Tensor``."""
+    """A view of a storage; see ``tensor.FileTensor``."""
 
     storage: Storage
     offset: int

@@ -16,7 +16,7 @@ import numpy as np
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, from_flat, rows_of
-from fmcompress.checkpoints.files.tensor import Tensor, read_float32
+from fmcompress.checkpoints.files.tensor import FileTensor, read_float32
 from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -109,7 +109,7 @@ def _tables(part: str, key: str, schema: Schema) -> list[_Table]:
     return tables
 
 
-def _check_keys(weights: Mapping[str, Tensor], claimed: Collection[str], ignored: str) -> None:
+def _check_keys(weights: Mapping[str, FileTensor], claimed: Collection[str], ignored: str) -> None:
     """Check that all keys are there, and that no weight is left over."""
     for key in claimed:
         if key not in weights:
@@ -125,7 +125,7 @@ def _check_keys(weights: Mapping[str, Tensor], claimed: Collection[str], ignored
             )
 
 
-def _embeddings(tables: Sequence[_Table], weights: Mapping[str, Tensor]) -> Float32Array:
+def _embeddings(tables: Sequence[_Table], weights: Mapping[str, FileTensor]) -> Float32Array:
     """Return V, float32 (rows, dim)."""
     shapes = {table.key: (weights[table.key].shape, table.rows) for table in tables if table.key and not table.numeric}
     turned, dim = _orientation(shapes)
@@ -176,7 +176,7 @@ def _orientation(shapes: Mapping[str, tuple[tuple[int, ...], int]]) -> tuple[boo
     return ways[0]
 
 
-def _vector(tables: Sequence[_Table], weights: Mapping[str, Tensor]) -> Float32Array:
+def _vector(tables: Sequence[_Table], weights: Mapping[str, FileTensor]) -> Float32Array:
     """Return linear weights or a bias, float32 (rows,)."""
     parts = []
     for table in tables:

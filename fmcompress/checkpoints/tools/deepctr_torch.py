@@ -21,7 +21,7 @@ import numpy as np
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, claim
 from fmcompress.checkpoints.files.state_dict import submodule
-from fmcompress.checkpoints.files.tensor import Tensor, read_number, read_shape
+from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, read_tables
@@ -93,7 +93,7 @@ def _link(model: Stub, class_name: str) -> str:
     return _LINKS[task]
 
 
-def _numbers(weights: Mapping[str, Tensor]) -> int:
+def _numbers(weights: Mapping[str, FileTensor]) -> int:
     """Return the number of dense values."""
     if _DENSE not in weights:
         return 0
@@ -111,7 +111,7 @@ def _check_complete(fields: NamedFields, tables: set[str]) -> None:
         )
 
 
-def _numeric(fields: NamedFields, own: list[AnyField], weights: Mapping[str, Tensor], dim: int) -> NumericWeights:
+def _numeric(fields: NamedFields, own: list[AnyField], weights: Mapping[str, FileTensor], dim: int) -> NumericWeights:
     dense = {field.name: row for row, field in enumerate(field for field in own if isinstance(field, NumericField))}
     if not dense:
         return NumericWeights.none(dim)

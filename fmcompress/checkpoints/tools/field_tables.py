@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fmcompress.checkpoints.files.tensor import Tensor, read_shape
+from fmcompress.checkpoints.files.tensor import FileTensor, read_shape
 from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
@@ -120,7 +120,7 @@ def _agreed(given: AnyField, own: AnyField, names: Mapping[str, str]) -> AnyFiel
 
 
 def read_tables(
-    fields: NamedFields, weights: Mapping[str, Tensor], linear: str, embeddings: str
+    fields: NamedFields, weights: Mapping[str, FileTensor], linear: str, embeddings: str
 ) -> tuple[Float32Array, Float32Array]:
     """Return w, float32 (categories,), and V, float32 (categories, dim), of all fields with tables.
 
@@ -145,14 +145,14 @@ def read_tables(
     return w[:, 0], v
 
 
-def _check_growth(numbers: int, weights: Mapping[str, Tensor]) -> None:
+def _check_growth(numbers: int, weights: Mapping[str, FileTensor]) -> None:
     """Check that a model is not much larger than its file, where tables may be missing."""
     stored = sum(math.prod(tensor.shape) for tensor in weights.values())
     if numbers > _MAX_GROWTH * stored:
         raise CheckpointError(f"its fields would have {numbers:,} weights, but it has {stored:,} only")
 
 
-def _common_dim(tables: Mapping[str, Tensor]) -> int:
+def _common_dim(tables: Mapping[str, FileTensor]) -> int:
     if not tables:
         raise CheckpointError("it has no embeddings: it is a linear model")
     first = next(iter(tables))

@@ -23,7 +23,7 @@ import numpy as np
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, claim
-from fmcompress.checkpoints.files.tensor import Tensor, read_number, read_shape
+from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, padded, read_tables
 from fmcompress.errors import CheckpointError
@@ -92,7 +92,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     )
 
 
-def _check_tables(weights: Mapping[str, Tensor]) -> None:
+def _check_tables(weights: Mapping[str, FileTensor]) -> None:
     for key, tensor in weights.items():
         if len(tensor.shape) != (1 if key == _BIAS else 2):
             raise CheckpointError(
@@ -100,12 +100,12 @@ def _check_tables(weights: Mapping[str, Tensor]) -> None:
             )
 
 
-def _is_numeric(name: str, weights: Mapping[str, Tensor]) -> bool:
+def _is_numeric(name: str, weights: Mapping[str, FileTensor]) -> bool:
     # A feature with categories has two rows at least: PAD and the unknown.
     return weights[_LINEAR.format(name)].shape == (1, 1)
 
 
-def _suggestion(names: list[str], weights: Mapping[str, Tensor]) -> str:
+def _suggestion(names: list[str], weights: Mapping[str, FileTensor]) -> str:
     """Return the fields as they are to be given, if no feature is a sequence."""
     sizes = {name: weights[_LINEAR.format(name)].shape[0] for name in names}
     parts = [f"{name}:{'numeric' if _is_numeric(name, weights) else sizes[name]}" for name in names]
@@ -174,7 +174,7 @@ def _chosen(features: Mapping[str, _Feature], names: list[str]) -> dict[str, _Fe
     return {name: feature for name, feature in features.items() if name in chosen}
 
 
-def _fields(features: Mapping[str, _Feature], weights: Mapping[str, Tensor]) -> list[AnyField]:
+def _fields(features: Mapping[str, _Feature], weights: Mapping[str, FileTensor]) -> list[AnyField]:
     fields: list[AnyField] = []
     tables: dict[str, str] = {}
     for name, feature in features.items():
@@ -196,11 +196,11 @@ def _fields(features: Mapping[str, _Feature], weights: Mapping[str, Tensor]) -> 
     return fields
 
 
-def _same(pattern: str, name: str, other: str, weights: Mapping[str, Tensor]) -> bool:
+def _same(pattern: str, name: str, other: str, weights: Mapping[str, FileTensor]) -> bool:
     return np.array_equal(weights[pattern.format(name)].read(), weights[pattern.format(other)].read())
 
 
-def _numeric(fields: NamedFields, weights: Mapping[str, Tensor], dim: int) -> NumericWeights:
+def _numeric(fields: NamedFields, weights: Mapping[str, FileTensor], dim: int) -> NumericWeights:
     own = [fields.own[name] for name in fields.schema.numeric_names]
     if not own:
         return NumericWeights.none(dim)

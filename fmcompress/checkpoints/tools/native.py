@@ -24,7 +24,7 @@ import numpy as np
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
 from fmcompress.checkpoints.files.safetensors_file import write_safetensors
-from fmcompress.checkpoints.files.tensor import Tensor
+from fmcompress.checkpoints.files.tensor import FileTensor
 from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError, OutputError, UsageError
 from fmcompress.files import check_writable, replacing
@@ -213,7 +213,7 @@ def _fields(pairs: list[tuple[object, object]]) -> Schema:
         raise CheckpointError(f"its description makes no sense: {error}") from error
 
 
-def _values(weights: Mapping[str, Tensor], key: str) -> AnyArray:
+def _values(weights: Mapping[str, FileTensor], key: str) -> AnyArray:
     values = weights[key].read()
     if values.dtype != _dtype(key):
         raise CheckpointError(f"{key!r} has type {values.dtype}, expected {_dtype(key)}")

@@ -28,7 +28,7 @@ import numpy as np
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
 from fmcompress.checkpoints.files.pickle_file import PickleFile
-from fmcompress.checkpoints.files.tensor import Tensor, read_number, read_shape
+from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.pickle.arrays import NumpyArray
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
@@ -96,14 +96,14 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     )
 
 
-def _matrix(key: str, weights: Mapping[str, Tensor]) -> tuple[int, int]:
+def _matrix(key: str, weights: Mapping[str, FileTensor]) -> tuple[int, int]:
     shape = weights[key].shape
     if len(shape) != 2:
         raise CheckpointError(f"{key!r} has shape {shape}, expected (rows, dim)")
     return shape[0], shape[1]
 
 
-def _numeric(numbers: int, dim: int, weights: Mapping[str, Tensor]) -> NumericWeights:
+def _numeric(numbers: int, dim: int, weights: Mapping[str, FileTensor]) -> NumericWeights:
     if not numbers:
         return NumericWeights.none(dim)
     rows = _ROWS_OF_NUMBER * numbers

@@ -23,10 +23,10 @@ from fmcompress.checkpoints.files.tensor import as_float32
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named
 from fmcompress.checkpoints.tools.spark_stages import (
-    Part,
+    FeatureColumn,
     SavedStage,
+    feature_columns,
     is_saved_by_spark,
-    parts_of_features,
     read_row,
     read_stage,
 )
@@ -66,7 +66,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
             f"it is no factorization machine of Spark: it holds {classes}, expected one of {', '.join(_LINKS)}",
             hint="give its folder bestModel" if (file.path / "bestModel").is_dir() else None,
         )
-    parts = parts_of_features(stages[:-1], model.text("featuresCol"))
+    parts = feature_columns(stages[:-1], model.text("featuresCol"))
     weights = _read_weights(model)
     if parts is not None:
         return _from_parts(parts, weights, given, _LINKS[model.class_name])
@@ -93,7 +93,7 @@ class _Weights(NamedTuple):
     embeddings: Float32Array
 
 
-def _from_parts(parts: tuple[Part, ...], weights: _Weights, given: Given, link: str) -> FMCheckpoint:
+def _from_parts(parts: tuple[FeatureColumn, ...], weights: _Weights, given: Given, link: str) -> FMCheckpoint:
     columns = sum(part.width for part in parts)
     if columns != len(weights.linear):
         raise CheckpointError(
@@ -115,13 +115,13 @@ def _from_parts(parts: tuple[Part, ...], weights: _Weights, given: Given, link: 
     )
 
 
-def _field(part: Part) -> AnyField:
+def _field(part: FeatureColumn) -> AnyField:
     if part.categories is None:
         return NumericField(part.name)
     return Field(part.name, part.categories, pad=part.width if part.width < part.categories else None)
 
 
-def _rows(parts: tuple[Part, ...]) -> dict[str, Int64Array]:
+def _rows(parts: tuple[FeatureColumn, ...]) -> dict[str, Int64Array]:
     """Return the columns of the features that each field has, -1 for a category without one."""
     rows = {}
     start = 0
@@ -141,7 +141,7 @@ def _taken(weights: Float32Array, rows: Int64Array) -> Float32Array:
     return taken
 
 
-def _vocabulary(parts: tuple[Part, ...], fields: NamedFields) -> Vocabulary | None:
+def _vocabulary(parts: tuple[FeatureColumn, ...], fields: NamedFields) -> Vocabulary | None:
     tokens = {part.name: part.vocabulary for part in parts}
     found = {name: known for name in fields.schema.names if (known := tokens[fields.own[name]]) is not None}
     return Vocabulary(found) if found else None

@@ -135,7 +135,7 @@ def _parts(path: Path, folder: str, suffix: str) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Part:
+class FeatureColumn:
     """A column of the data in the features: a number as it is, or a field with categories as zeros and a one.
 
     Attributes:
@@ -162,7 +162,7 @@ class _Column:
         refused: what makes it, if that cannot be read.
     """
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[FeatureColumn, ...] = ()
     indexed: bool = False
     refused: str = ""
 
@@ -170,7 +170,7 @@ class _Column:
 _Columns = dict[str, _Column]
 
 
-def parts_of_features(stages: Iterable[SavedStage], features: str) -> tuple[Part, ...] | None:
+def feature_columns(stages: Iterable[SavedStage], features: str) -> tuple[FeatureColumn, ...] | None:
     """Return what the features of a model consist of, in order; None where no stage makes them.
 
     Args:
@@ -215,7 +215,7 @@ def _indexed(name: str, tokens: list[str], keeps: bool) -> _Column:
     invalid = len(tokens) if keeps else None
     vocabulary = FieldVocabulary(tuple(tokens), np.arange(len(tokens), dtype=np.int32), invalid, invalid)
     categories = len(tokens) + keeps
-    return _Column((Part(name, categories, categories, vocabulary),), indexed=True)
+    return _Column((FeatureColumn(name, categories, categories, vocabulary),), indexed=True)
 
 
 def _encode(stage: SavedStage, columns: _Columns) -> None:
@@ -230,20 +230,20 @@ def _encode(stage: SavedStage, columns: _Columns) -> None:
 
 def _one_hot(source: str, column: _Column | None, size: int, width: int) -> _Column:
     if column is None:
-        return _Column((Part(source, width, max(size, width)),))
+        return _Column((FeatureColumn(source, width, max(size, width)),))
     if not column.indexed:
         return _Column(refused=column.refused or f"a OneHotEncoder of column {listed([source])}, which is a vector")
     (tokens,) = column.parts
     if tokens.width > size:
         raise ValueError(f"it has {size} for column {listed([source])}, which has {tokens.width}")
-    return _Column((Part(tokens.name, width, max(size, width), tokens.vocabulary),))
+    return _Column((FeatureColumn(tokens.name, width, max(size, width), tokens.vocabulary),))
 
 
 def _assemble(stage: SavedStage, columns: _Columns) -> None:
-    parts: list[Part] = []
+    parts: list[FeatureColumn] = []
     refused = ""
     for name in stage.texts("inputCols"):
-        column = columns.get(name, _Column((Part(name),)))
+        column = columns.get(name, _Column((FeatureColumn(name),)))
         if column.indexed:
             own = listed([column.parts[0].name])
             refused = f"the number that a StringIndexer gives column {own}, not as one-hot"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fmcompress.finetune.layers import CodebookLayout, Fields, numpy_of
+from fmcompress.finetune.layers import CodebookTable, Fields, numpy_of
 from fmcompress.finetune.lookup import sum_of_rows
 from fmcompress.finetune.options import MovingOptions
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
@@ -60,7 +60,7 @@ class CodeAssignment(nn.Module):
     def __init__(self, model: QuantizedFM, columns: list[int], start: LatentStart) -> None:
         """Start from codebooks and codes of the fields in these columns, coded in the same number of subspaces."""
         super().__init__()
-        self.layout = CodebookLayout(model, columns)
+        self.layout = CodebookTable(model, columns)
         self._candidates = start.options.candidates
         self._steps = 0
         self.table = nn.Parameter(torch.from_numpy(self.layout.join(model.fields)))
@@ -138,7 +138,7 @@ class CodeAssignment(nn.Module):
         return self.layout.store(fields, numpy_of(self.table), rows)
 
 
-def sums_over_fields(vectors: Tensor, uses: Tensor, layout: CodebookLayout) -> tuple[Tensor, Tensor]:
+def sums_over_fields(vectors: Tensor, uses: Tensor, layout: CodebookTable) -> tuple[Tensor, Tensor]:
     """Return Σ q_i, (rows, dim), and −½ Σ ‖q_i‖², (rows,), of rows.
 
     Args:

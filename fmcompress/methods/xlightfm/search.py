@@ -157,7 +157,7 @@ class SearchedModel(PackedTrainable):
         entropy = self.loss_of(self._logits(batch), labels)
         self.supernet.train()
         # The derivative of the Gumbel-softmax has a factor 1/τ. Without it the draws, colder and colder, would add more
-        # and more noise to what the weights have learnt; so the weights settle as they get cold.
+        # and more noise to what the weights have learnt; so the weights come to rest as they get cold.
         weights.grad = temperature(self.steps) * torch.autograd.grad(entropy, [weights])[0]
         before = weights.detach().clone()
         self.descent.step()
