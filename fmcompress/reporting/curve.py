@@ -3,9 +3,9 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from fmcompress.artifact import Quality
 from fmcompress.errors import UsageError
@@ -20,10 +20,10 @@ NUMBERS = {"rmse": "RMSE"}
 
 _SCORES = ("auc", "logloss", "rmse")
 _NOTHING = "-"
-_DECLARED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "str": (lambda value: isinstance(value, str), "text"),
-    "int": (lambda value: type(value) is int and 0 < value < 2**63, "positive whole number"),
-    "float": (lambda value: type(value) in (int, float) and math.isfinite(value), "number"),
+_DECLARED: dict[type, tuple[Callable[[Any], bool], str]] = {
+    str: (lambda value: isinstance(value, str), "text"),
+    int: (lambda value: type(value) is int and 0 < value < 2**63, "positive whole number"),
+    float: (lambda value: type(value) in (int, float) and math.isfinite(value), "number"),
 }
 """What values of a declared type must be in JSON, and what that is called."""
 
@@ -254,17 +254,17 @@ def _parsed(found: Any) -> Curve:
 
 def _declared(kind: type[Data], found: Any) -> Data:
     """Return plain data as a dataclass, whose annotations say what each value must be."""
-    values = {
-        field.name: _value(found, field.name, str(field.type)) for field in fields(kind) if field.name != "quality"
-    }
+    declared = get_type_hints(kind)
+    values = {name: _value(found, name, declared[name]) for name in declared if name != "quality"}
     return kind(**values, quality=_quality(found))
 
 
-def _value(found: Any, key: str, declared: str) -> Any:
+def _value(found: Any, key: str, declared: Any) -> Any:
     value = found[key]
-    if value is None and declared.endswith("| None"):
+    kind, *others = get_args(declared) or (declared,)
+    if value is None and others:
         return None
-    is_one, what = _DECLARED[declared.split(maxsplit=1)[0]]
+    is_one, what = _DECLARED[kind]
     if not is_one(value):
         raise ValueError(f"{key} is no {what}")
     return value
@@ -273,8 +273,8 @@ def _value(found: Any, key: str, declared: str) -> Any:
 def _quality(found: Any) -> Quality | None:
     if found["rows"] is None:
         return None
-    scores = [_value(found, name, "float | None") for name in _SCORES]
-    return Quality(_value(found, "rows", "int"), *(math.nan if score is None else float(score) for score in scores))
+    scores = [_value(found, name, float | None) for name in _SCORES]
+    return Quality(_value(found, "rows", int), *(math.nan if score is None else float(score) for score in scores))
 
 
 def _score(name: str) -> Callable[[CurvePoint], float | None]:
