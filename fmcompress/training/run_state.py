@@ -22,7 +22,7 @@ from fmcompress.training.history import History, open_history
 
 Fingerprint = Mapping[str, str | int | float | None]
 
-_MAGIC = b"fmcompress state 2\n"
+_MAGIC = b"fmcompress state 3\n"
 _SAVE_EVERY_S = 300.0
 _AFRESH = "start afresh without --resume"
 # What reading raises where the bytes, sealed though they are, hold something else than we write.

@@ -134,7 +134,7 @@ class Evil:
 
 
 def sealed(content):
-    return b"fmcompress state 2\n" + hashlib.sha256(content).digest() + content
+    return b"fmcompress state 3\n" + hashlib.sha256(content).digest() + content
 
 
 def broken_states(path):
