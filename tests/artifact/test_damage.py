@@ -327,6 +327,7 @@ def test_checking_tiers_and_int8_takes_little_memory(path):
     assert peak < 8_000_000
 
 
+@pytest.mark.slow
 def test_a_header_of_many_wide_quantizers_is_no_bomb(path):
     lines = [line(9, f"256x{k % 4096 + 1}", "raw", f"f{k}") for k in range(1000)]
     tracemalloc.start()

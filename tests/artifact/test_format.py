@@ -47,6 +47,7 @@ def test_a_reader_of_the_specification_reads_the_same_model(tmp_path, shape):
     assert_read_alike(packed(*EVERY_SHAPE[shape], seed=3), tmp_path / "a")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(dim=st.integers(1, 8), seed=st.integers(0, 99), data=st.data())
 def test_a_reader_of_the_specification_reads_any_tiers_and_quantizers(tmp_path_factory, dim, seed, data):

@@ -51,6 +51,7 @@ def test_any_model_goes_there_and_back(tmp_path_factory, model, carried, scored,
     assert path.stat().st_size == packed.file_bytes == found.file_bytes == counted
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(model=mixed_models(), carried=st.booleans(), seed=st.integers(0, 99))
 def test_a_reader_of_the_specification_predicts_alike(tmp_path_factory, model, carried, seed):

@@ -155,6 +155,7 @@ def test_fields_without_error_and_errors_without_a_number():
         assert all(0 <= float(circle["cy"]) <= 300 for circle, _ in page.named("circle"))
 
 
+@pytest.mark.slow
 def test_nothing_in_a_header_becomes_markup():
     plain = packed(2, *["3 raw raw"] * len(HOSTILE), method="m", source=("tool", "fm", "sha"))
     names = [each for name in HOSTILE for each in (name, f'"{name}', f"'>{name}")]
@@ -176,6 +177,7 @@ def test_long_names_are_cut_short_and_told_in_a_title():
     assert len(names) > 1
 
 
+@pytest.mark.slow
 def test_a_thousand_fields():
     found = wide()
     html = found.to_html()

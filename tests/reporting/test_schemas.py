@@ -72,6 +72,7 @@ def test_documents_keep_to_their_schemas(kind, text):
     assert problems(found, schema(kind)) == []
 
 
+@pytest.mark.slow
 def test_scores_of_compared_artifacts(files):
     found = compare(files.ptq, files.tuned, data=files.test)
     assert problems(json.loads(found.to_json()), schema("compare")) == []

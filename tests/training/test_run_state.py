@@ -142,7 +142,7 @@ def broken_states(path):
     yield from (whole[:size] for size in (0, 5, 19, 40, 51, 100, len(whole) - 1))
     for place in range(0, len(whole), 97):
         yield whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
-    yield from (whole + b"\0", b"PK\x03\x04 something else", whole.replace(b"state 2", b"state 3"))
+    yield from (whole + b"\0", b"PK\x03\x04 something else", whole.replace(b"state 3", b"state 2"))
     yield from (sealed(content) for content in (b"", b"nothing", pickle.dumps(Evil(), protocol=2)))
 
 

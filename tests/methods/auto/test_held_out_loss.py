@@ -105,6 +105,7 @@ def test_after_substitution_the_loss_is_that_of_the_chosen_candidates(batch, spl
         assert ways[0][0].rise(stored.tiers[0]) == pytest.approx(0, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_plans_on_held_out_rows_fit_any_budget_and_are_the_same_again(batch):
     sensitivity = from_moments(CHECKPOINT, COUNTS)
     priced = price_candidates(CHECKPOINT, COUNTS, sensitivity, batch, seed=0)
