@@ -49,9 +49,13 @@ def nearest(points: Float32Array, centroids: Float32Array) -> tuple[Float32Array
     return np.maximum(distances[:, 0], 0), numbers[:, 0]
 
 
-def use_one_thread() -> None:
-    """Keep faiss, where it is called from this thread, to this thread."""
-    _faiss().omp_set_num_threads(1)
+def load() -> None:
+    """Load faiss with the libraries that it brings.
+
+    Raises:
+        DependencyError: faiss is not installed.
+    """
+    _faiss()
 
 
 def version() -> str:

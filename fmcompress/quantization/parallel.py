@@ -28,21 +28,22 @@ def side_by_side(works: Sequence[Callable[[], Result]], *, title: str, progress:
         title: what they do together, for progress.
         progress: told of each work that is done.
     """
-
-    def single_threaded(work: Callable[[], Result]) -> Result:
-        kmeans.use_one_thread()
-        return work()
-
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, _cores()))
+    kmeans.load()  # now, or limits would not reach the libraries that it brings
+    # OpenMP keeps a number for each thread, and torch and faiss bring one OpenMP each: so each thread is limited.
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, _cores()), initializer=threadpool_limits, initargs=(1,))
     progress.start(title, len(works))
     try:
         with threadpool_limits(1):
-            for result in pool.map(single_threaded, works):
+            for result in pool.map(_call, works):
                 progress.advance()
                 yield result
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     progress.finish()
+
+
+def _call(work: Callable[[], Result]) -> Result:
+    return work()
 
 
 def _cores() -> int:
