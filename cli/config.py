@@ -12,6 +12,8 @@ from .config_keys import ASKED_FOR, Key, keys_of
 from .options import CONFIG_VARIABLE
 
 _PREFIX = "FMCOMPRESS_"
+# What the library itself heeds: no option, and no mistake.
+_OF_LIBRARY = ("FMCOMPRESS_NATIVE", "FMCOMPRESS_ISA")
 _FILE = "fmcompress.toml"
 _PROJECT_FILE = "pyproject.toml"
 
@@ -102,7 +104,8 @@ def configure(
         UsageError: a file cannot be read, or a key, a table, a variable or a value makes no sense.
     """
     named = {name: value for name, value in environment.items() if name.startswith(_PREFIX) and value}
-    named.pop(CONFIG_VARIABLE, None)
+    for variable in (CONFIG_VARIABLE, *_OF_LIBRARY):
+        named.pop(variable, None)
     found = (_read(file) if file else _nearest(start)) if use_file else None
     if found is None and not named:
         return Configuration()

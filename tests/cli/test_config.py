@@ -49,6 +49,10 @@ def test_a_table_for_one_command_and_keys_for_all(folder):
     assert values("report") == {}
 
 
+def test_what_the_library_heeds_is_no_option(folder):
+    assert values("quantize", env={"FMCOMPRESS_NATIVE": "0", "FMCOMPRESS_ISA": "avx2"}) == {}
+
+
 def test_the_environment_wins_over_the_file(folder):
     (folder / "fmcompress.toml").write_text('label = "a"\n[quantize]\nlabel = "b"\nepochs = 1\nlr = 0.1\n')
     assert values("quantize", env={"FMCOMPRESS_LABEL": "c"})["label"] == "c"
