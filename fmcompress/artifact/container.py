@@ -120,8 +120,11 @@ def decode_header(data: memoryview, file_bytes: int) -> tuple[str, tuple[StoredT
     return metadata, tuple(tensor for tensor, _ in tensors), LENGTH_BYTES + length
 
 
-def _tensor(name: str, entry: dict[str, Any], file_bytes: int) -> tuple[StoredTensor, Any]:
+def _tensor(name: str, entry: dict[str, Any], file_bytes: int) -> tuple[StoredTensor, list[int]]:
     (size,) = entry["shape"]
     if entry["dtype"] not in _DTYPE_BYTES or type(size) is not int or not 0 <= size <= file_bytes:
         raise ValueError(name)
-    return StoredTensor(name, entry["dtype"], size), entry["data_offsets"]
+    start, end = entry["data_offsets"]
+    if type(start) is not int or type(end) is not int:
+        raise ValueError(name)
+    return StoredTensor(name, entry["dtype"], size), [start, end]

@@ -24,7 +24,7 @@ from fmcompress.artifact.metadata import (
     encode_entry,
     encode_table_less,
 )
-from fmcompress.artifact.origin import LONGEST, Origin, decode_origin, text, whole
+from fmcompress.artifact.origin import LONGEST, Origin, decode_origin, listed, text, whole
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
 from fmcompress.fm.schema import Field, Schema
@@ -132,7 +132,7 @@ def _header(found: Mapping[str, Any], vocabulary_bytes: int) -> Header:
     dim, link = whole(found["dim"]), text(found["link"])
     if not 1 <= dim <= _MAX_DIM:
         raise ValueError(f"dim {dim}")
-    entries = [decode_entry(*entry) for entry in found["fields"]]
+    entries = [decode_entry(*listed(entry)) for entry in listed(found["fields"])]
     tiers = [tier for _, tiers in entries for tier in tiers]
     if any(len(tier.quantizer.codewords) > dim for tier in tiers):
         raise ValueError("more subspaces than coordinates")

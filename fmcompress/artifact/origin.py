@@ -93,7 +93,7 @@ def decode_origin(found: Mapping[str, Any], *, regression: bool) -> Origin:
         budget_bytes=whole(found["budget"]),
         method=text(found["method"]),
         seed=whole(found["seed"]),
-        source=tuple(text(word) for word in found["source"]),
+        source=tuple(text(word) for word in listed(found["source"])),
         libraries=_decode_libraries(found["libraries"]),
         quality=_decode_quality(found["quality"], regression=regression),
     )
@@ -168,6 +168,13 @@ def text(value: Any) -> str:
     """Return a value of metadata that must be a text; ValueError where it is none."""
     if not isinstance(value, str):
         raise ValueError("a text was expected")
+    return value
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a value of metadata that must be a list; ValueError where it is none: texts and objects have items too."""
+    if not isinstance(value, list):
+        raise ValueError("a list was expected")
     return value
 
 

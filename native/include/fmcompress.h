@@ -57,7 +57,8 @@ enum {
     FMC_UNSEALED = 2
 };
 
-/* Opens an artifact, after checking every byte of it; `*model` is NULL where that fails. */
+/* Opens an artifact, after checking every byte of it; `*model` is NULL where that fails. A vocabulary is covered by the
+ * SHA-256, but not unpacked or kept: rows are scored by ids. */
 FMC_API fmc_status fmc_open(const char *path, unsigned flags, fmc_model **model, char *message);
 
 /* The same of the bytes of an artifact. */
@@ -84,7 +85,7 @@ FMC_API fmc_status fmc_open_pieces(const fmc_pieces *pieces, fmc_model **model, 
 FMC_API void fmc_close(fmc_model *model);
 
 /* What a row is made of: the ids of the categorical fields, in this order, and the values of the numeric fields, in that.
- * Names are UTF-8 and live as long as the model. A field that does not exist has the name NULL, and 0 categories. */
+ * Names are UTF-8 and live as long as the model; one with U+0000 in it ends there. A field that does not exist has the name NULL, and 0 categories. */
 FMC_API size_t fmc_id_count(const fmc_model *model);
 FMC_API const char *fmc_id_name(const fmc_model *model, size_t id);
 FMC_API int64_t fmc_cardinality(const fmc_model *model, size_t id);

@@ -264,6 +264,11 @@ HOSTILE = {
     "a token's id out of range of the shared table": carrying(c=FieldVocabulary.of({"x": 9})),
     "an id of unknown tokens out of range": carrying(b=FieldVocabulary.of({}, oov=2)),
     "an id of missing values out of range": carrying(b=FieldVocabulary.of({}, missing=2)),
+    "a field that is an object": craft_kinds(fields=kinds_with(4, {"age": 0, "lin": 0})),
+    "a source that is a text": craft(metadata={"source": "abc"}),
+    "a source that is an object": craft(metadata={"source": {"abc": 1}}),
+    "an offset with a decimal point": craft(layout=lambda h: {**h, "bias": {**h["bias"], "data_offsets": [0.0, 4.0]}}),
+    "an offset of false": craft(layout=lambda h: {**h, "bias": {**h["bias"], "data_offsets": [False, 4]}}),
     "a vocabulary before the codes": craft(
         layout=lambda h: {key: h[key] for key in ("__metadata__", "bias", "values", "vocabulary", "codes")},
         vocabulary=Vocabulary().encode(),

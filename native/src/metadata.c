@@ -1,0 +1,57 @@
+#include "metadata.h"
+
+#include "origin.h"
+#include "status.h"
+
+#include <string.h>
+
+enum { SCHEMA_VERSION = 1 };
+
+static fmc_status unusable(const char *what, char *message)
+{
+    return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its metadata cannot be used (%s)", what);
+}
+
+static fmc_status read_version(fmc_json metadata, char *message)
+{
+    int64_t version;
+    if (!fmc_json_whole(fmc_json_member(metadata, "schema_version"), &version))
+        return fmc_fail(FMC_NO_ARTIFACT, message, "is no fmcompress artifact: its metadata has no schema version");
+    if (version > SCHEMA_VERSION)
+        return fmc_fail(FMC_NO_ARTIFACT, message, "has schema version %lld, this fmcompress reads version %d",
+                        (long long)version, SCHEMA_VERSION);
+    return version == SCHEMA_VERSION ? FMC_OK : unusable("schema version", message);
+}
+
+static bool read_sha256(fmc_json value, char *found)
+{
+    return fmc_json_ascii(value, found, FMC_SHA256_BYTES) && strspn(found, "0123456789abcdef") == FMC_SHA256_BYTES - 1;
+}
+
+static bool read_link(fmc_json value, fmc_metadata *found)
+{
+    if (value == NULL)
+        strcpy(found->link_text, "sigmoid");
+    else if (!fmc_json_ascii(value, found->link_text, sizeof found->link_text))
+        return false;
+    return fmc_parse_link(found->link_text, &found->link, &found->low, &found->high);
+}
+
+fmc_status fmc_read_metadata(const uint8_t *text, size_t size, fmc_metadata *found, char *message)
+{
+    fmc_status status = fmc_json_check(text, size);
+    if (status == FMC_NO_MEMORY) return fmc_fail(status, message, "cannot be opened: no memory is left");
+    fmc_json metadata = status == FMC_OK ? fmc_json_root(text) : NULL;
+    FMC_TRY(read_version(metadata, message));
+    if (!read_sha256(fmc_json_member(metadata, "sha256"), found->sha256)) return unusable("SHA-256", message);
+    int64_t dim;
+    if (!fmc_json_whole(fmc_json_member(metadata, "dim"), &dim) || dim < 1 || dim > FMC_MAX_DIM)
+        return unusable("dim", message);
+    found->dim = (uint32_t)dim;
+    if (!read_link(fmc_json_member(metadata, "link"), found)) return unusable("link", message);
+    found->fields = fmc_json_member(metadata, "fields");
+    if (!fmc_json_is_list(found->fields)) return unusable("fields", message);
+    if (!fmc_check_origin(metadata, found->link == FMC_IDENTITY || found->link == FMC_CLIP))
+        return unusable("where it comes from", message);
+    return FMC_OK;
+}
