@@ -1,10 +1,99 @@
-/* What scoring prepares when a model is opened. */
+/* What scoring prepares when a model is opened: of each tier what its rows are put together from, and how it is looked up. */
 #ifndef FMC_PLAN_H
 #define FMC_PLAN_H
 
 #include "model.h"
 
+enum {
+    FMC_LANES = 8, /* coordinates of the shortest vector */
+    FMC_BLOCK = 512, /* coordinates that are summed in one go: more are taken block by block, so that sums have a place on the stack */
+    FMC_CODES = 4 /* codes that one 64-bit load holds, wherever in a byte they begin: 12 bits each at most */
+};
+
+/* Some codes of a row, looked up together. */
+typedef struct {
+    uint64_t shift[FMC_CODES]; /* bits before it, from the first code's on */
+    uint64_t mask[FMC_CODES];
+    uint64_t bytes[FMC_CODES]; /* of a codeword; below 2³² */
+    uint64_t table[FMC_CODES]; /* address of the codebook */
+    uint64_t bit; /* bits of the row before the first code */
+} __attribute__((aligned(32))) fmc_group;
+
+typedef enum {
+    FMC_SMALL, /* rows lie whole, are whole vectors long, and few: w − ½‖q‖² is known of each */
+    FMC_WHOLE, /* the same, but many */
+    FMC_SHORT, /* codewords are vectors, and one load holds the codes of a row, that of its linear weight among them */
+    FMC_CODED, /* codewords are vectors */
+    FMC_PARTS /* rows are put together first */
+} fmc_way;
+
+/* Where a category's embedding and linear weight are. Without codes `codes` is an empty place, and 0 bits long. */
+typedef struct {
+    fmc_way way;
+    bool int8;
+    uint32_t subspaces;
+    const uint8_t *rows; /* where there are no codes: the first row */
+    uint64_t stride; /* bytes from row to row; 0 where all share one */
+    const uint8_t *codes, *codes_last, *codes_end; /* codes_last: the last address from which 8 bytes can be read */
+    uint64_t row_bits;
+    const fmc_group *groups; /* of the embedding's codes; NULL where there are none */
+    const uint8_t *linear;
+    uint64_t linear_stride; /* bytes from one category's linear weight to the next; 0 where it has a code, or all share one */
+    uint64_t linear_bit, linear_mask, linear_bytes; /* its code in a row, and bytes from one of the codebook to the next */
+    float linear_scale;
+    const float *scalars; /* w − ½‖q‖² of each category; NULL where that is not known */
+    const float *scales; /* of each coordinate, for int8; filled up to whole vectors */
+} fmc_tier_plan;
+
+typedef struct {
+    const fmc_field *field;
+    /* Categories of each tier before each 64-bit word of the stream of tiers, (words, tiers); NULL for one tier. */
+    const uint32_t *before;
+    fmc_tier_plan tiers[FMC_MAX_TIERS];
+} fmc_field_plan;
+
+/* An id of a row. */
+typedef struct {
+    uint32_t id;
+    int64_t cardinality, pad;
+    const fmc_field_plan *field;
+    fmc_tier_plan tier; /* the only one; of no use where there are several */
+} fmc_step;
+
+/* Ids that are looked up in the same way, one after the other in `steps`. */
+typedef struct {
+    uint32_t first, last;
+    fmc_way way; /* FMC_PARTS stands for all that is not usual: parts, several tiers, several blocks */
+    bool int8;
+} fmc_run;
+
+/* What is fetched ahead for an id: the byte `bits` · place / 8 from a place on. */
+typedef struct {
+    uint32_t id;
+    uint64_t cardinality;
+    const uint8_t *from;
+    uint64_t bits;
+} fmc_fetch;
+
+struct fmc_plan {
+    const fmc_step *steps; /* id_count */
+    const fmc_run *runs;
+    uint32_t run_count;
+    const fmc_fetch *fetches;
+    uint32_t fetch_count;
+    const uint32_t *tiered; /* steps with several tiers that are fetched ahead */
+    uint32_t tiered_count;
+    const double *norms; /* ‖v‖² of each numeric field, block by block */
+};
+
 /* Prepares a model for scoring: everything in it is in place and checked. */
 fmc_status fmc_make_plan(fmc_model *model, char *message);
+
+/* A bit for each category of a word of a stream of tiers that is in a tier, at the lowest bit of its place. */
+static inline uint64_t fmc_matching(uint64_t word, uint64_t tier, uint32_t tier_bits)
+{
+    uint64_t lanes = tier_bits == 1 ? ~UINT64_C(0) : UINT64_C(0x5555555555555555), same = ~(word ^ (tier * lanes));
+    return same & (same >> (tier_bits - 1)) & lanes;
+}
 
 #endif

@@ -1,0 +1,42 @@
+/* Plain C: compilers make of the vectors what the machine has. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+#include "bits.h"
+#include "plan.h"
+
+typedef float floats8 __attribute__((vector_size(32)));
+
+static inline floats8 half8(const uint8_t *at)
+{
+    typedef uint32_t bits8 __attribute__((vector_size(32)));
+    bits8 half, scaled, sign;
+    for (int i = 0; i < 8; i++) half[i] = fmc_load16(at + 2 * i);
+    scaled = (half & 0x7FFF) << 13;
+    sign = (half & 0x8000) << 16;
+    /* As fmc_half, for all 8 at once. */
+    bits8 small = (bits8)(scaled < (1U << 23));
+    bits8 lifted = scaled + (112U << 23) + (small & (1U << 23));
+    floats8 number = (floats8)lifted - (floats8)(small & (113U << 23));
+    return (floats8)((bits8)number | sign);
+}
+
+static inline floats8 int8x8(const uint8_t *at)
+{
+    floats8 numbers;
+    for (int i = 0; i < 8; i++) numbers[i] = (float)(int8_t)at[i];
+    return numbers;
+}
+
+static inline floats8 fma8(floats8 a, floats8 b, floats8 c) { return a * b + c; }
+
+static inline float fmc_half1(const uint8_t *at) { return fmc_half(fmc_load16(at)); }
+
+/* Addresses of the codewords that the codes in some bits name. */
+static inline void codewords(const uint8_t **at, const fmc_group *group, uint64_t bits)
+{
+    for (int i = 0; i < FMC_CODES; i++)
+        at[i] = (const uint8_t *)(uintptr_t)(group->table[i] + ((bits >> group->shift[i]) & group->mask[i]) * group->bytes[i]);
+}
+
+#define FMC_SCORE fmc_score_portable
+#include "score_template.h"
