@@ -11,13 +11,13 @@ static uint32_t filled_up(uint32_t count, uint32_t to) { return (count + to - 1)
 
 static bool plan_codes(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *plan)
 {
-    fmc_group *groups = fmc_allocate(model, filled_up(tier->subspaces, FMC_CODES) / FMC_CODES, sizeof *groups);
+    fmc_group *groups = fmc_allocate(model, filled_up(tier->subspaces, FMC_TOGETHER) / FMC_TOGETHER, sizeof *groups);
     if (groups == NULL) return false;
     uint64_t bit = 0;
     bool vectors = model->dim <= FMC_BLOCK;
     for (uint32_t d = 0; d < tier->subspaces; d++) {
-        fmc_group *group = &groups[d / FMC_CODES];
-        uint32_t at = d % FMC_CODES;
+        fmc_group *group = &groups[d / FMC_TOGETHER];
+        uint32_t at = d % FMC_TOGETHER;
         if (at == 0) group->bit = bit;
         group->shift[at] = bit - group->bit;
         group->mask[at] = (UINT64_C(1) << tier->widths[d]) - 1;
@@ -27,7 +27,7 @@ static bool plan_codes(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *pl
         bit += tier->widths[d];
     }
     plan->groups = groups;
-    bool one_load = tier->subspaces <= FMC_CODES && tier->row_bits <= LOAD_BITS && !tier->linear_raw;
+    bool one_load = tier->subspaces <= FMC_TOGETHER && tier->row_bits <= LOAD_BITS && !tier->linear_raw;
     plan->way = !vectors ? FMC_PARTS : one_load ? FMC_SHORT : FMC_CODED;
     return true;
 }

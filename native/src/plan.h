@@ -7,15 +7,15 @@
 enum {
     FMC_LANES = 8, /* coordinates of the shortest vector */
     FMC_BLOCK = 512, /* coordinates that are summed in one go: more are taken block by block, so that sums have a place on the stack */
-    FMC_CODES = 4 /* codes that one 64-bit load holds, wherever in a byte they begin: 12 bits each at most */
+    FMC_TOGETHER = 4 /* codes that one 64-bit load holds, wherever in a byte they begin: 12 bits each at most */
 };
 
 /* Some codes of a row, looked up together. */
 typedef struct {
-    uint64_t shift[FMC_CODES]; /* bits before it, from the first code's on */
-    uint64_t mask[FMC_CODES];
-    uint64_t bytes[FMC_CODES]; /* of a codeword; below 2³² */
-    uint64_t table[FMC_CODES]; /* address of the codebook */
+    uint64_t shift[FMC_TOGETHER]; /* bits before it, from the first code's on */
+    uint64_t mask[FMC_TOGETHER];
+    uint64_t bytes[FMC_TOGETHER]; /* of a codeword; below 2³² */
+    uint64_t table[FMC_TOGETHER]; /* address of the codebook */
     uint64_t bit; /* bits of the row before the first code */
 } __attribute__((aligned(32))) fmc_group;
 

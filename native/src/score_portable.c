@@ -34,7 +34,7 @@ static inline float fmc_half1(const uint8_t *at) { return fmc_half(fmc_load16(at
 /* Addresses of the codewords that the codes in some bits name. */
 static inline void codewords(const uint8_t **at, const fmc_group *group, uint64_t bits)
 {
-    for (int i = 0; i < FMC_CODES; i++)
+    for (int i = 0; i < FMC_TOGETHER; i++)
         at[i] = (const uint8_t *)(uintptr_t)(group->table[i] + ((bits >> group->shift[i]) & group->mask[i]) * group->bytes[i]);
 }
 

@@ -37,7 +37,7 @@ typedef floats16 floats16_at __attribute__((aligned(4), may_alias));
 
 /* Embeddings as addresses of vectors of 8 numbers, field after field. */
 typedef struct {
-    const uint8_t *half[MOST_VECTORS + FMC_CODES], *int8[MOST_VECTORS + FMC_CODES];
+    const uint8_t *half[MOST_VECTORS + FMC_TOGETHER], *int8[MOST_VECTORS + FMC_TOGETHER];
     const float *scales[MOST_FIELDS]; /* of those in int8 */
     uint32_t half_count, int8_count;
     uint8_t parts[MOST_VECTORS * LANES * 2] __attribute__((aligned(64)));
@@ -127,11 +127,11 @@ static void put_together(const row_state *state, uint8_t *to, const fmc_tier_pla
         memcpy(to, plan->rows + place * plan->stride + start, stop - start);
         return;
     }
-    for (uint32_t d = 0; d < plan->subspaces && at < stop; d += FMC_CODES) {
-        const fmc_group *group = &plan->groups[d / FMC_CODES];
-        const uint8_t *words[FMC_CODES];
+    for (uint32_t d = 0; d < plan->subspaces && at < stop; d += FMC_TOGETHER) {
+        const fmc_group *group = &plan->groups[d / FMC_TOGETHER];
+        const uint8_t *words[FMC_TOGETHER];
         codewords(words, group, code_bits(plan, place, group->bit));
-        for (uint32_t i = 0; i < FMC_CODES && d + i < plan->subspaces; i++) {
+        for (uint32_t i = 0; i < FMC_TOGETHER && d + i < plan->subspaces; i++) {
             uint64_t bytes = group->bytes[i], next = at + bytes;
             if (at >= start && next <= stop) {
                 copy_bytes(to + (at - start), words[i], bytes);
@@ -225,7 +225,7 @@ INLINE void add_row(registers *own, const uint8_t *at, const float *scales, uint
 /* Adds the categories of a run; false where an id is out of range. */
 INLINE bool add_run(row_state *state, const fmc_run *run, fmc_way way, bool int8, uint32_t vectors, bool wide)
 {
-    const uint8_t *at[FMC_BLOCK / LANES + FMC_CODES];
+    const uint8_t *at[FMC_BLOCK / LANES + FMC_TOGETHER];
     const fmc_step *step = state->batch->model->plan->steps + run->first, *last = state->batch->model->plan->steps + run->last;
     registers own;
     load_sums(&own, state, vectors);
@@ -249,8 +249,8 @@ INLINE bool add_run(row_state *state, const fmc_run *run, fmc_way way, bool int8
             codewords(at, plan->groups, bits);
             linear += number_at(plan->linear + ((bits >> plan->linear_bit) & plan->linear_mask) * (int8 ? 1 : 2), plan->linear_scale, int8);
         } else {
-            for (uint32_t d = 0; d < vectors; d += FMC_CODES)
-                codewords(at + d, plan->groups + d / FMC_CODES, code_bits(plan, place, plan->groups[d / FMC_CODES].bit));
+            for (uint32_t d = 0; d < vectors; d += FMC_TOGETHER)
+                codewords(at + d, plan->groups + d / FMC_TOGETHER, code_bits(plan, place, plan->groups[d / FMC_TOGETHER].bit));
             linear += linear_weight(plan, place, int8);
         }
         add_vectors(&own, at, plan->scales, vectors, int8);
@@ -282,8 +282,8 @@ INLINE void find_embedding(row_state *state, const fmc_tier_plan *plan, uint64_t
     uint32_t vectors = state->vectors, vector_bytes = plan->int8 ? LANES : 2 * LANES;
     const uint8_t **at = plan->int8 ? found->int8 + found->int8_count * vectors : found->half + found->half_count * vectors;
     if (plan->way == FMC_CODED || plan->way == FMC_SHORT) {
-        for (uint32_t d = 0; d < vectors; d += FMC_CODES)
-            codewords(at + d, plan->groups + d / FMC_CODES, code_bits(plan, place, plan->groups[d / FMC_CODES].bit));
+        for (uint32_t d = 0; d < vectors; d += FMC_TOGETHER)
+            codewords(at + d, plan->groups + d / FMC_TOGETHER, code_bits(plan, place, plan->groups[d / FMC_TOGETHER].bit));
     } else {
         const uint8_t *row = plan->rows + place * plan->stride;
         if (plan->way == FMC_PARTS) {
