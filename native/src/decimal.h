@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /* Bytes that the text of a double has room in. */
-enum { FMC_DECIMAL_BYTES = 40 };
+enum { FMC_DECIMAL_BYTES = 48 };
 
 /* Returns the double nearest to a decimal number, which ends where it can go on no further: sign, digits, point and
  * digits, exponent. Infinite where it is too large. */

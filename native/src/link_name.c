@@ -20,7 +20,7 @@ bool fmc_parse_link(const char *text, fmc_link_kind *link, double *low, double *
     *high = fmc_decimal((const uint8_t *)colon + 1);
     if (!isfinite(*low) || !isfinite(*high) || !(*low < *high)) return false;
     /* What was no number is not written as it was, either. */
-    char lower[FMC_DECIMAL_BYTES], upper[FMC_DECIMAL_BYTES], again[FMC_LINK_BYTES + 8];
+    char lower[FMC_DECIMAL_BYTES], upper[FMC_DECIMAL_BYTES], again[2 * FMC_DECIMAL_BYTES + 8];
     fmc_write_decimal(*low, lower);
     fmc_write_decimal(*high, upper);
     snprintf(again, sizeof again, "clip:%s:%s", lower, upper);
