@@ -13,6 +13,7 @@ from .compare import compare
 from .demo import demo
 from .doctor import doctor
 from .exits import EXIT_USAGE, exit_code_of
+from .export import export
 from .inspect import inspect
 from .options import GlobalOptions, with_groups
 from .quantize import quantize
@@ -56,6 +57,10 @@ EXAMPLES = {
         "    --baseline fm.pt --max-auc-drop 0.001",
     ),
     "score": ("fmcompress score artifact.safetensors rows.parquet -o scores.parquet",),
+    "export": (
+        "fmcompress export artifact.safetensors -o model.onnx",
+        "fmcompress export artifact.safetensors --tokens -o model.onnx",
+    ),
     "demo": ("fmcompress demo", "fmcompress demo --folder demo"),
     "doctor": ("fmcompress doctor",),
 }
@@ -70,7 +75,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, inspect, quantize, sweep, report, compare, evaluate, check, score, demo):
+for command in (train, inspect, quantize, sweep, report, compare, evaluate, check, score, export, demo):
     app.command(cls=ConfiguredCommand, epilog="\n".join(EXAMPLES[command.__name__]))(command)
 app.command(cls=Command, epilog="\n".join(EXAMPLES["doctor"]))(doctor)  # it must not stumble over configuration
 

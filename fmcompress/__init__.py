@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fmcompress.errors import StateError as StateError
     from fmcompress.errors import UsageError as UsageError
     from fmcompress.evaluation.scores import Scores as Scores
+    from fmcompress.export.onnx_file import export_onnx as export_onnx
     from fmcompress.finetune.options import MovingOptions as MovingOptions
     from fmcompress.finetune.options import ReassignOptions as ReassignOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
@@ -68,6 +69,7 @@ _NAMES = {
         "UsageError"
     ),
     "evaluation.scores": "Scores",
+    "export.onnx_file": "export_onnx",
     "finetune.options": "MovingOptions ReassignOptions TuneOptions",
     "fm.field_specs": "parse_fields",
     "fm.field_vocabulary": "FieldVocabulary",

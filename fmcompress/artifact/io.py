@@ -42,13 +42,17 @@ def save(model: PackedFM, path: str | Path, *, force: bool = False) -> None:
     Raises:
         OutputError: the file exists, its folder does not, or the disk is full.
     """
-    payload = _payload(model)
-    digest = hashlib.sha256(_header_bytes(model.header, UNSEALED))
-    for tensor in payload:
-        digest.update(tensor)
     with replacing(Path(path), force=force) as file:
-        file.write(_header_bytes(model.header, digest.hexdigest()))
-        file.writelines(payload)
+        file.write(_header_bytes(model.header, seal_of(model)))
+        file.writelines(_payload(model))
+
+
+def seal_of(model: PackedFM) -> str:
+    """Return the SHA-256 that the artifact of a model carries, in hex."""
+    digest = hashlib.sha256(_header_bytes(model.header, UNSEALED))
+    for tensor in _payload(model):
+        digest.update(tensor)
+    return digest.hexdigest()
 
 
 def read_artifact(path: str | Path) -> PackedFM:

@@ -15,7 +15,19 @@ from tests.conftest import BUDGET, FIELDS, console_script
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = ("train", "inspect", "quantize", "sweep", "report", "compare", "evaluate", "check", "score", "demo")
+COMMANDS = (
+    "train",
+    "inspect",
+    "quantize",
+    "sweep",
+    "report",
+    "compare",
+    "evaluate",
+    "check",
+    "score",
+    "export",
+    "demo",
+)
 HEAVY = ("torch", "faiss", "pyarrow", "sklearn", "scipy", "numpy")
 
 
