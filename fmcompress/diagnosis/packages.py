@@ -53,6 +53,9 @@ PACKAGES = (
     Package("jinja2", "jinja2", "report --format html"),
 )
 
+EXTRAS = {"matplotlib": ("sweep --plot", "plot"), "onnx": ("export", "onnx")}
+"""Packages that one command needs, and the extra that brings them."""
+
 
 @dataclass(frozen=True)
 class Probed:
@@ -70,9 +73,10 @@ def package_findings() -> Iterator[Finding]:
     for package in PACKAGES:
         yield package_finding(package, _version(package.name), least.get(package.name), probed.errors)
     yield faiss_finding(_faiss_wheels(), probed.errors)
-    missing = Finding("matplotlib", "not installed: sweep --plot needs it", "warning", "pip install 'fmcompress[plot]'")
-    matplotlib = _version("matplotlib")
-    yield Finding("matplotlib", matplotlib) if matplotlib else missing
+    for name, (needs, extra) in EXTRAS.items():
+        missing = Finding(name, f"not installed: {needs} needs it", "warning", f"pip install 'fmcompress[{extra}]'")
+        version = _version(name)
+        yield Finding(name, version) if version else missing
     if probed.torch:
         yield gpu(probed.torch)
     yield openmp(probed.openmp)
