@@ -39,8 +39,9 @@ SETTINGS = {
 }
 """Variables of the environment, by how commands begin."""
 
-OF_THEIR_OWN = ("docs/quickstart.md", "docs/checkpoints.md", "docs/configuration.md")
-"""Pages whose commands are run by tests of their own: below, in test_checkpoints.py and test_configuration.py."""
+OF_THEIR_OWN = ("docs/quickstart.md", "docs/checkpoints.md", "docs/configuration.md", "docs/serving.md")
+"""Pages whose commands are run by tests of their own: below, in test_checkpoints.py, test_configuration.py, and
+tests/examples/test_serving_languages.py."""
 
 
 def is_run(shown):

@@ -18,9 +18,11 @@ BUILT = shutil.ignore_patterns("__pycache__", "libfmcompress.*", "build")
 
 def run(*argv, cwd, **env):
     """Run Python, with a compiler that nothing in the environment names, and return the finished process."""
-    clean = {name: value for name, value in os.environ.items() if name not in ("CC", "CFLAGS", "FMCOMPRESS_NATIVE")}
+    clean = {name: value for name, value in os.environ.items() if name not in ("CC", "FMCOMPRESS_NATIVE")}
+    quick = {"CFLAGS": "-O0"}  # what the core is compiled with where it is to be fast takes 20 seconds
     argv = [sys.executable, *map(str, argv)]
-    return subprocess.run(argv, cwd=cwd, env={**clean, **env}, capture_output=True, encoding="utf-8", check=False)
+    env = {**clean, **quick, **env}
+    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, encoding="utf-8", check=False)
 
 
 def build(source, into, kind="wheel", **env):
