@@ -43,8 +43,12 @@ def save(model: PackedFM, path: str | Path, *, force: bool = False) -> None:
         OutputError: the file exists, its folder does not, or the disk is full.
     """
     with replacing(Path(path), force=force) as file:
-        file.write(_header_bytes(model.header, seal_of(model)))
-        file.writelines(_payload(model))
+        file.writelines(_pieces(model))
+
+
+def sealed_bytes(model: PackedFM) -> bytes:
+    """Return the bytes of the artifact of a model."""
+    return b"".join(_pieces(model))
 
 
 def seal_of(model: PackedFM) -> str:
@@ -180,6 +184,10 @@ def _unpacked(stream: UInt8Array, rows: int, widths: tuple[int, ...]) -> Iterato
     """Yield the codes of a stream, not too many at a time."""
     for start in range(0, rows, _CHUNK_ROWS):  # a multiple of 8 rows begins where a byte does
         yield unpack(stream[start * sum(widths) // 8 :], min(_CHUNK_ROWS, rows - start), widths)
+
+
+def _pieces(model: PackedFM) -> list[bytes | memoryview]:
+    return [_header_bytes(model.header, seal_of(model)), *_payload(model)]
 
 
 def _header_bytes(header: Header, sha256: str) -> bytes:

@@ -9,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fmcompress as fc
+from docs.golden.models import GOLDEN
 from fmcompress.errors import DependencyError, OutputError, UsageError
 from fmcompress.export import onnx_file
 from fmcompress.export.columns import WRONG_ID
 from fmcompress.export.onnx_file import onnx_model
 from fmcompress.export.scoring import WRONG_VALUE
 from tests import kinds
+from tests.docs.test_golden import golden
 from tests.export.runtime import Runtime, assert_scored_alike, onnx
 from tests.mixed import LINKS, mixed_models, packed_mixed, random_rows
 from tests.models import EVERY_SHAPE, origin, pack_model, packed, random_ids
@@ -59,6 +61,13 @@ def test_artifacts_from_elsewhere_are_scored_alike(path):
         rows = {name: kept[name] for name in ("ids", "values") if name in kept}
         found = Runtime(onnx_model(fc.load(path))).predict(**rows)
         np.testing.assert_allclose(found, kept["predictions"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_vectors_are_scored_alike(name):
+    expected = golden(name)
+    found = Runtime(onnx_model(GOLDEN[name].packed(name))).predict(expected["ids"], expected["values"])
+    np.testing.assert_allclose(found, expected["predictions"], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Golden vectors: small artifacts of every kind with rows and predictions, for whoever writes a reader."""

@@ -1,0 +1,222 @@
+"""The models of the golden vectors, each with what a reader may get wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from docs.golden.drawn import Drawn
+from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
+from fmcompress.artifact.layout import decode_half, decode_int8, encode_half, encode_int8
+from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
+from fmcompress.fm.quantizer import INT8, parse_quantizer
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.tiers import Tiers
+from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.types import Float32Array
+
+
+@dataclass(frozen=True)
+class Table:
+    """A field with a table of its own.
+
+    Attributes:
+        name: its name.
+        tiers: categories, quantizer of the embeddings and quantizer of the linear weights of each tier, between bars.
+        pad: id of PAD.
+    """
+
+    name: str
+    tiers: str
+    pad: int | None = None
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A model of the golden vectors.
+
+    Attributes:
+        describes: what it is there for.
+        dim: embedding size.
+        fields: the fields.
+        link: from logit to prediction.
+        scale: what all numbers of its tables are multiplied by.
+        vocabulary: of its fields.
+    """
+
+    describes: str
+    dim: int
+    fields: tuple[Table | SharedField | NumericField, ...]
+    link: str = "sigmoid"
+    scale: float = 1.0
+    vocabulary: Mapping[str, FieldVocabulary] = field(default_factory=dict)
+
+    def packed(self, name: str) -> PackedFM:
+        """Return the model as an artifact holds it; its numbers are drawn by its name."""
+        drawn = Drawn(name)
+        tables = [own for own in self.fields if isinstance(own, Table)]
+        tiers = [[tier.split() for tier in own.tiers.split("|")] for own in tables]
+        sizes = {own.name: [int(tier[0]) for tier in split] for own, split in zip(tables, tiers, strict=True)}
+        schema = Schema.in_order(
+            Field(own.name, sum(sizes[own.name]), own.pad) if isinstance(own, Table) else own for own in self.fields
+        )
+        parts = tuple(self._part(drawn, *tier) for split in tiers for tier in split)
+        of = [drawn.shuffled(np.repeat(np.arange(len(own)), own)) for own in sizes.values()]
+        split = Tiers(schema, np.concatenate(of).astype(np.uint8))
+        numeric = _numeric(drawn, schema, self.dim)
+        bias = float(drawn.numbers(1)[0])
+        model = QuantizedFM(schema, self.dim, self.link, bias, parts, split, numeric)
+        packed = pack_model(model, Origin(budget_bytes=0, method="golden", seed=0))
+        return with_vocabulary(packed, Vocabulary(self.vocabulary)) if self.vocabulary else packed
+
+    def _part(self, drawn: Drawn, size: str, embedding: str, linear: str) -> QuantizedField:
+        quantizer, cardinality = parse_quantizer(embedding, linear), int(size)
+
+        def table(*shape: int) -> Float32Array:
+            numbers = drawn.numbers(*shape) * np.float32(self.scale)
+            if quantizer.value_bytes == INT8:
+                return decode_int8(*encode_int8(numbers))
+            return decode_half(encode_half(numbers))
+
+        codes = np.array([drawn.whole(k, cardinality) for k in quantizer.codewords], dtype=np.uint16)
+        of_linear = drawn.whole(max(1, quantizer.linear_codewords), 0 if quantizer.linear_raw else cardinality)
+        return QuantizedField(
+            quantizer,
+            tuple(table(*shape) for shape in quantizer.table_shapes(cardinality, self.dim)),
+            codes.reshape(len(quantizer.codewords), cardinality).T,
+            table(quantizer.linear_values(cardinality)),
+            of_linear.astype(np.uint16),
+            error=1e-4,
+        )
+
+
+def _numeric(drawn: Drawn, schema: Schema, dim: int) -> NumericWeights:
+    embeddings = drawn.numbers(len(schema.numeric), dim)
+    embeddings[[own.linear_only for own in schema.numeric]] = 0
+    return NumericWeights(drawn.numbers(len(schema.numeric)), embeddings)
+
+
+def _tables(*tiers: str) -> tuple[Table, ...]:
+    return tuple(Table(f"f{number}", own) for number, own in enumerate(tiers))
+
+
+def _of_every_kind() -> tuple[Table | SharedField | NumericField, ...]:
+    return (
+        NumericField("price"),
+        SharedField("seen", "item"),
+        Table("user", "11 2x4 4 | 5 raw:8 raw", pad=3),
+        NumericField("age", linear_only=True),
+        Table("item", "9 raw raw"),
+        SharedField("friend", "user"),
+        NumericField("distance"),
+    )
+
+
+def _numbers(of: str, ids: Sequence[int]) -> dict[str, int]:
+    return {f"{of}{number}": number for number in ids}
+
+
+_VOCABULARY = {
+    "user": FieldVocabulary.of({**_numbers("u", range(12)), "größe": 12, "🛒": 12, "": 15}, oov=0, missing=3),
+    "item": FieldVocabulary.of(_numbers("i", [8, 0, 4])),
+    "seen": FieldVocabulary.of({"a longer token, with a\nline": 2}, missing=1),
+}
+
+GOLDEN = {
+    "raw": Golden(
+        "raw embeddings and linear weights in fp16, also of one category", 3, _tables("9 raw raw", "1 raw raw")
+    ),
+    "raw-int8": Golden(
+        "raw tables in int8, each with its scale", 4, _tables("21 raw:8 raw", "5 raw:8 3", "6 raw:8 shared")
+    ),
+    "shared": Golden(
+        "one embedding for all categories, in fp16 and int8, with linear weights of each kind",
+        5,
+        _tables(
+            "7 shared raw", "9 shared shared", "12 shared 4", "6 shared:8 raw", "3 shared:8 shared", "8 shared:8 2"
+        ),
+    ),
+    "codes": Golden(
+        "equal powers of two, rows of many widths", 8, _tables("40 4x16 4", "33 2x64 raw", "20 8x2 16", "9 1x8 shared")
+    ),
+    "codes-int8": Golden("the same with codebooks in int8", 8, _tables("40 4x16:8 4", "33 2x64:8 raw", "20 8x2:8 16")),
+    "unequal-codes": Golden(
+        "a digit for each subspace, b…, with codes of 0 to 7 bits", 6, _tables("50 b705 8", "21 b0123 2", "9 b10:8 raw")
+    ),
+    "no-powers-of-two": Golden(
+        "codebooks of any size: 3, 5, 17, 100", 6, _tables("40 3x7 5", "33 100,3 3", "25 17,1,5 raw", "9 1x3 9")
+    ),
+    "one-codeword": Golden(
+        "codebooks of one codeword, whose codes take no bits", 4, _tables("9 2x1 raw", "8 4x1 4", "7 1,3 shared")
+    ),
+    "uneven-subspaces": Golden(
+        "D does not divide l: the first subspaces are one larger",
+        7,
+        _tables("25 2x4 2", "25 3x4 4", "25 4x4 raw", "25 5x2:8 2", "25 7x2 2"),
+    ),
+    "wide-rows": Golden(
+        "rows of more than 64 bits", 32, _tables("40 32x16 16", "21 16x8 4", "30 b123456789a:8 raw"), scale=0.25
+    ),
+    "widest-codes": Golden("codes of 12 bits", 2, _tables("50 2x4096 4096"), scale=0.5),
+    "one-dimension": Golden("l = 1", 1, _tables("9 1x4 2", "5 raw 2", "6 shared raw")),
+    "two-tiers": Golden(
+        "a bit for each category tells its tier; 150 of them",
+        4,
+        _tables("100 2x8 4 | 50 raw:8 raw", "1 raw raw | 30 shared 2"),
+    ),
+    "three-tiers": Golden("two bits for each category", 4, _tables("30 4x4:8 4 | 40 raw raw | 70 1x16 2", "9 raw raw")),
+    "four-tiers": Golden(
+        "four tiers, some of one category, some without codes",
+        3,
+        _tables("60 3x2 raw | 1 raw raw | 12 raw:8 3 | 1 shared shared"),
+    ),
+    "every-kind": Golden(
+        "PAD, shared tables, numeric fields, linear ones, in an order of their own", 4, _of_every_kind()
+    ),
+    "pad": Golden(
+        "PAD contributes nothing, though its row is not zero; it is PAD of the field that shares the table too",
+        2,
+        (Table("a", "5 raw raw", 4), SharedField("b", "a"), Table("c", "3 2x2 2", 0)),
+    ),
+    "numeric": Golden(
+        "numeric fields beside one category; values of some size",
+        3,
+        (NumericField("n0"), NumericField("n1"), Table("c", "2 raw raw"), NumericField("n2", linear_only=True)),
+        link="identity",
+    ),
+    "sigmoid": Golden("sigmoid, of logits far from 0", 4, _tables("30 raw raw", "30 raw raw"), scale=8),
+    "probit": Golden("probit", 4, _tables("30 raw raw", "30 raw raw"), link="probit", scale=2),
+    "identity": Golden("the logit itself", 4, _tables("30 raw raw", "30 raw raw"), link="identity", scale=8),
+    "clip": Golden(
+        "a clip of limits that are no whole numbers",
+        4,
+        _tables("30 raw raw", "30 raw raw"),
+        link="clip:-0.75:1.5",
+        scale=2,
+    ),
+    "vocabulary": Golden(
+        "tokens of three fields; several with one id, an empty one, one with a line feed",
+        4,
+        _of_every_kind(),
+        vocabulary=_VOCABULARY,
+    ),
+    "names": Golden(
+        "names of any Unicode, quoted as JSON inside JSON",
+        2,
+        (Table("größe", "4 raw raw"), Table('a "quoted" \\ name\n', "3 raw raw"), Table("🛒", "2 shared raw")),
+    ),
+    "subnormal": Golden(
+        "numbers of fp16 below 2⁻¹⁴, and a scale of 0",
+        2,
+        _tables("30 raw raw", "9 raw:8 raw"),
+        link="identity",
+        scale=2**-14,
+    ),
+    "zero-scale": Golden("a table in int8 of zeros: its scale is 0", 2, _tables("9 raw:8 raw", "4 raw raw"), scale=0.0),
+    "odd-start": Golden("tensors that begin at an odd byte", 2, (Table("f", "5 1x4 2"), Table("gh", "4 raw raw"))),
+}
+"""By the names of their files."""

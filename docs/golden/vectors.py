@@ -1,0 +1,84 @@
+"""Rows for the models, and what they come to by the formula in double precision."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from docs.golden.drawn import Drawn
+from fmcompress.artifact import PackedFM
+from fmcompress.types import Float64Array, Int64Array
+from tests import format_reader
+
+_MOST_ROWS = 150
+_FEWEST_ROWS = 12
+_DIGITS = 8
+
+
+def vectors(name: str, describes: str, model: PackedFM, data: bytes) -> str:
+    """Return the rows of a model and their predictions as JSON, a row on each line.
+
+    Args:
+        name: of the model.
+        describes: what it is there for.
+        model: the model.
+        data: its artifact.
+    """
+    ids, values = _ids(name, model), _values(name, model)
+    reader = format_reader.read(data)
+    known = np.where(np.isnan(values), 0, values)
+    logits = [reader.logit(*row) for row in zip(ids.tolist(), known, strict=True)]
+    found: dict[str, Any] = {"describes": describes, "id_names": list(model.schema.id_names)}
+    found["value_names"] = list(model.schema.numeric_names)
+    found["link"] = model.link
+    if model.vocabulary is not None:
+        fields = sorted(model.vocabulary.fields.items())
+        found["vocabulary"] = {
+            field: {"oov": own.oov, "missing": own.missing, "tokens": dict(own.known)} for field, own in fields
+        }
+    found["ids"] = ids.tolist()
+    found["values"] = [[None if np.isnan(value) else value for value in row] for row in values.tolist()]
+    found["logits"] = [_rounded(logit) for logit in logits]
+    found["predictions"] = [_rounded(reader.predicted(logit)) for logit in logits]
+    return _as_text(found)
+
+
+def _ids(name: str, model: PackedFM) -> Int64Array:
+    """Return rows that look up each category, as far as there are not too many; then some where ids are missing."""
+    sizes = model.schema.id_cardinalities
+    count = min(max(int(sizes.max()), _FEWEST_ROWS), _MOST_ROWS)
+    every = np.arange(count)[:, None] + np.arange(len(sizes))
+    some = Drawn(f"{name}, rows").whole(2**31, _FEWEST_ROWS, len(sizes))
+    ids = np.concatenate([every, some]) % sizes
+    ids[count] = sizes - 1
+    missing = Drawn(f"{name}, missing").whole(4, *ids.shape) == 0
+    missing[:count] = False
+    missing[-1] = True
+    pads = np.where(model.schema.pads >= 0, model.schema.pads, -1)
+    padded = Drawn(f"{name}, PAD").whole(2, *ids.shape) == 0
+    return np.where(missing, np.where(padded, pads, -1), ids)
+
+
+def _values(name: str, model: PackedFM) -> Float64Array:
+    """Return values for the same rows, exact in fp32, some of them missing."""
+    shape = len(_ids(name, model)), len(model.schema.numeric)
+    values = (Drawn(f"{name}, values").whole(2001, *shape) - 1000) / 64.0
+    values[Drawn(f"{name}, no values").whole(6, *shape) == 0] = np.nan
+    return values
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.{_DIGITS}g}")
+
+
+def _as_text(found: dict[str, Any]) -> str:
+    lines = []
+    for key, value in found.items():
+        if key in ("ids", "values"):
+            rows = ",\n  ".join(json.dumps(row) for row in value)
+            lines.append(f"{json.dumps(key)}: [\n  {rows}\n ]")
+        else:
+            lines.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
+    return "{\n " + ",\n ".join(lines) + "\n}\n"
