@@ -12,7 +12,7 @@ from tests.docs.pages import PAGES, blocks, name_of
 
 pytestmark = pytest.mark.slow
 
-GIVEN = {"README.md": {"ids": np.zeros((3, 8), dtype=np.int64)}}
+GIVEN = {page: {"ids": np.zeros((3, 8), dtype=np.int64)} for page in ("README.md", "docs/serving.md")}
 """What a page says in a comment that it is."""
 
 PLACES = {"docs/quickstart.md": "demo_folder"}
