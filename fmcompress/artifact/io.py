@@ -1,4 +1,4 @@
-"""Writing and reading artifacts: sealed by a SHA-256, checked before use, mapped rather than read."""
+"""Writing and reading artifacts: sealed by a SHA-256, checked before use, in memory of their own or mapped."""
 
 import hashlib
 from collections.abc import Iterator
@@ -59,30 +59,37 @@ def seal_of(model: PackedFM) -> str:
     return digest.hexdigest()
 
 
-def read_artifact(path: str | Path) -> PackedFM:
-    """Map an artifact into memory, after checking every byte of it.
+def read_artifact(path: str | Path, *, map: bool = False) -> PackedFM:
+    """Read an artifact into memory, or map it, after checking every byte of it.
 
     Args:
         path: file that ``save`` wrote.
+        map: whether the model uses the file where it lies; see ``fmcompress.load``.
 
     Raises:
         ArtifactError: the file is missing, no artifact, damaged, cut short, or of a newer schema version.
     """
     path = Path(path)
     try:
-        return _read(_map(path))
+        return _read(_bytes(path, mapped=map))
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}", hint=error.hint) from error
 
 
-def _map(path: Path) -> UInt8Array:
+def _bytes(path: Path, *, mapped: bool) -> UInt8Array:
+    """Return the bytes of a file, which cannot be written to."""
     try:
         if not path.is_file():  # opening a pipe would wait for ever
             raise ArtifactError("is not a file" if path.exists() else "no such file")
-        return np.memmap(path, dtype=np.uint8, mode="r")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is empty"
-        raise ArtifactError(f"cannot be read: {reason}") from error
+        if path.stat().st_size == 0:
+            raise ArtifactError("cannot be read: it is empty")
+        if mapped:
+            return np.memmap(path, dtype=np.uint8, mode="r")
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise ArtifactError(f"cannot be read: {error.strerror or error}") from error
+    data.flags.writeable = False
+    return data
 
 
 def _read(data: UInt8Array) -> PackedFM:

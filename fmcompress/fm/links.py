@@ -11,6 +11,7 @@ from fmcompress.types import Float32Array, Float64Array
 LINKS = ("sigmoid", "probit", "identity", "clip")
 """Names of the links; a clip is written with its range, ``clip:1:5``."""
 
+_SQRT_HALF = math.sqrt(0.5)
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 _LARGEST_LOGIT = 30.0
 _BEYOND_CLIP = 0.01
@@ -44,9 +45,12 @@ class Link:
         """Return the predictions of logits (rows,), float32 (rows,)."""
         if self.regression:
             return np.asarray(np.clip(logits, self.low, self.high), dtype=np.float32)
-        from scipy.special import expit, ndtr
-
-        return np.asarray((expit if self.name == "sigmoid" else ndtr)(logits), dtype=np.float32)
+        z = np.asarray(logits, dtype=np.float64)
+        if self.name == "sigmoid":
+            small = np.exp(-np.abs(z))
+            return np.asarray(np.where(z < 0, small, 1) / (1 + small), dtype=np.float32)
+        # One by one, but without scipy, which takes longer to import than a model to open.
+        return np.fromiter((0.5 * math.erfc(x) for x in (z * -_SQRT_HALF).tolist()), np.float32, z.size)
 
     def losses(self, logits: Float64Array, targets: Float64Array) -> Float64Array:
         """Return the loss of each row, float64 (rows,): cross entropy in nats, or half the squared error."""

@@ -61,13 +61,19 @@ class CompressedFM(PackedFM):
         return Scorer(self)
 
 
-def load(path: str | Path) -> CompressedFM:
-    """Map an artifact into memory, after checking every byte of it.
+def load(path: str | Path, *, map: bool = False) -> CompressedFM:
+    """Read an artifact into memory, after checking every byte of it.
+
+    Nothing that happens to the file afterwards reaches the model. A mapped model uses the file where it lies: processes
+    share its pages, and those that no row needs are not kept. The file may be renamed, deleted, or replaced by another
+    one that is renamed to it, as ``save`` does; but it must not be written to or cut, which would change predictions,
+    or end the process with a bus error.
 
     Args:
         path: file that ``save`` wrote.
+        map: whether the file is mapped, and used where it lies.
 
     Raises:
         ArtifactError: the file is missing, no artifact, damaged, cut short, or of a newer schema version.
     """
-    return CompressedFM.of(read_artifact(path))
+    return CompressedFM.of(read_artifact(path, map=map))

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
-from torch.nn.functional import embedding_bag
 
 from fmcompress.artifact.layout import TableLayout, TierLayout, read_table
 from fmcompress.artifact.packed import PackedFM
@@ -19,6 +17,9 @@ from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.serve.bit_streams import CodeReader
 from fmcompress.serve.memory import folds_linear, stays_packed
 from fmcompress.types import BoolArray, Float32Array, Int64Array, UInt64Array
+
+_FEW_BAGS = 128
+"""So few bags are summed with one look-up of all their rows; of more, a row of each at a time stays in the cache."""
 
 
 class Group(Protocol):
@@ -85,7 +86,7 @@ def groups_of(model: PackedFM, words: UInt64Array, tiers: Sequence[TierLayout]) 
 
 
 class _Bags:
-    """Tables of vectors with −½‖vector‖² in one more column, summed by ``embedding_bag``."""
+    """Tables of vectors with −½‖vector‖² beside each, summed up for bags of rows."""
 
     def __init__(self, tables: Sequence[Float32Array], extra: Sequence[Float32Array]) -> None:
         """Join tables into one, with a row of zeros for missing values at its end.
@@ -97,16 +98,30 @@ class _Bags:
         width = max(table.shape[1] for table in tables)
         self.starts = np.cumsum([0] + [len(table) for table in tables])
         self.null = int(self.starts[-1])
-        joined = np.zeros((self.null + 1, width + 1), dtype=np.float32)
+        self._table = np.zeros((self.null + 1, width), dtype=np.float32)
+        self._scalars = np.zeros(self.null + 1, dtype=np.float32)
         for start, table, more in zip(self.starts, tables, extra, strict=False):
-            joined[start : start + len(table), : table.shape[1]] = table
-            joined[start : start + len(table), -1] = more - 0.5 * np.einsum("kl,kl->k", table, table)
-        self._table = torch.from_numpy(joined)
+            self._table[start : start + len(table), : table.shape[1]] = table
+            self._scalars[start : start + len(table)] = more - 0.5 * np.einsum("kl,kl->k", table, table)
 
-    def sum(self, rows: Int64Array) -> Float32Array:
-        """Return the sums over the last axis of ``rows``, int64 (…, rows of a bag): float32 (…, columns + 1)."""
-        bags = embedding_bag(torch.from_numpy(rows.reshape(-1, rows.shape[-1])), self._table, mode="sum")
-        return bags.numpy().reshape(*rows.shape[:-1], -1)
+    def sum(self, rows: Int64Array) -> tuple[Float32Array, Float32Array]:
+        """Return the sums over the last axis, float32 (bags, columns), and those of the scalars, float32 (bags,).
+
+        Args:
+            rows: int64 (bags, rows of a bag).
+        """
+        if len(rows) < _FEW_BAGS:
+            return self._table.take(rows, axis=0).sum(axis=1), self._scalars.take(rows).sum(axis=1)
+        vectors = np.zeros((len(rows), self._table.shape[1]), dtype=np.float32)
+        scalars = np.zeros(len(rows), dtype=np.float32)
+        found, more = np.empty_like(vectors), np.empty_like(scalars)
+        for column in np.ascontiguousarray(rows.T):
+            # Rows are known to be in range: with "clip" numpy writes them where they belong, without a copy between.
+            np.take(self._table, column, axis=0, out=found, mode="clip")
+            np.take(self._scalars, column, out=more, mode="clip")
+            vectors += found
+            scalars += more
+        return vectors, scalars
 
 
 class _PlainFields:
@@ -125,9 +140,9 @@ class _PlainFields:
         rows = ids[:, self._columns] * self._steps + self._starts
         if missing is not None:
             rows[missing[:, self._columns]] = self._bags.null
-        bags = self._bags.sum(rows)
-        sums.vectors += bags[:, :-1]
-        sums.scalars += bags[:, -1]
+        vectors, scalars = self._bags.sum(rows)
+        sums.vectors += vectors
+        sums.scalars += scalars
 
 
 class _MappedTier:
@@ -176,11 +191,11 @@ class _CodedFields:
         codes += self._starts
         if absent is not None:
             codes[:, absent] = self._bags.null
-        bags = self._bags.sum(codes)
-        sums.scalars += bags[:, :, -1].sum(axis=0)
+        vectors, scalars = self._bags.sum(codes.reshape(-1, codes.shape[-1]))
+        sums.scalars += scalars.reshape(len(codes), -1).sum(axis=0)
         start = 0
-        for d, size in enumerate(self._sizes):
-            sums.vectors[:, start : start + size] += bags[d, :, :size]
+        for part, size in zip(vectors.reshape(*codes.shape[:2], -1), self._sizes, strict=True):
+            sums.vectors[:, start : start + size] += part[:, :size]
             start += size
 
 

@@ -5,14 +5,13 @@ With q_i the decoded embedding of category i, the logit of a row is
     w_0 + Σ_i (w_i − ½‖q_i‖²) + ½‖Σ_i q_i‖²
 
 and both sums run over codewords as well as over embeddings: ½‖q_i‖² is the sum of the halves of its
-codewords' squared norms. So each codebook gets one more column, −½‖codeword‖², and one ``embedding_bag``
-per number of subspaces sums the codewords of all fields and the last column along with them. Numeric fields
-add to both sums, see ``NumericWeights``.
+codewords' squared norms. So −½‖codeword‖² stands beside each codeword, and both are summed over all fields that have
+the same number of subspaces. Numeric fields add to both sums, see ``NumericWeights``. This is the way of numpy alone,
+for where there is no native core.
 """
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from fmcompress.artifact.layout import field_layouts
 from fmcompress.artifact.packed import PackedFM
@@ -66,8 +65,6 @@ class Scorer:
         for start in range(0, len(rows), _CHUNK_ROWS):
             chunk = slice(start, start + _CHUNK_ROWS)
             logits[chunk] = self._logits(_signed(rows[chunk]), None if numbers is None else numbers[chunk], start)
-        if self._link.name == "sigmoid":
-            return torch.sigmoid(torch.from_numpy(logits)).numpy()
         return self._link.predict(logits)
 
     def _values(self, values: npt.ArrayLike | None, rows: int) -> AnyArray | None:

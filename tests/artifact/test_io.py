@@ -1,7 +1,9 @@
-"""Artifacts on disk: the same model after reading, the same bytes at every writing, mapped and not read."""
+"""Artifacts on disk: the same model after reading, the same bytes at every writing, in memory or mapped."""
 
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -78,29 +80,59 @@ def test_the_same_model_gives_the_same_bytes(path, tmp_path, shape):
     assert path.read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
 
 
-def test_values_and_codes_are_views_of_the_mapped_file(path):
+def test_values_and_codes_are_views_of_the_file_or_of_one_copy_of_it(path):
     packed(*SHAPES["mixed"]).save(path)
-    model = load(path)
-    for array in (model.values, model.codes):
-        assert isinstance(base_of(array), np.memmap)
+    mapped, read = load(path, map=True), load(path)
+    assert isinstance(base_of(mapped.values), np.memmap)
+    assert base_of(read.values) is base_of(read.codes)
+    for array in (mapped.values, mapped.codes, read.values, read.codes):
         assert not array.flags.writeable
-    assert not model.values.flags.owndata
+        assert not array.flags.owndata
 
 
-def test_loading_takes_little_memory_of_its_own(path):
+@pytest.mark.parametrize("mapped", [False, True])
+def test_loading_takes_little_memory_beside_the_file(path, mapped):
     packed(16, "200000 raw raw", "70000 8x3 raw | 30000 raw:8 raw").save(path)
     tracemalloc.start()
-    model = load(path)
+    model = load(path, map=mapped)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert model.file_bytes > 7_500_000
-    assert peak < 2_500_000
+    assert peak < 2_500_000 + (0 if mapped else model.file_bytes)
 
 
-def test_a_model_outlives_the_file_that_takes_its_place(path):
+OVERWRITTEN = """
+import os, sys
+import numpy as np
+import fmcompress
+
+path, act = sys.argv[1:]
+ids = np.arange(50)[:, None] % fmcompress.load(path).schema.cardinalities
+expected = fmcompress.load(path).predict(ids)
+model = fmcompress.load(path)
+if act == "cut":
+    os.truncate(path, 100)
+else:
+    with open(path, "r+b") as file:
+        file.write(b"x" * os.path.getsize(path))
+assert (model.predict(ids) == expected).all()
+assert model.save(path + ".again") is None
+assert (fmcompress.load(path + ".again").predict(ids) == expected).all()
+"""
+
+
+@pytest.mark.parametrize("act", ["cut", "overwritten"])
+def test_what_happens_to_the_file_does_not_reach_the_model(path, act):
+    packed(16, "20000 raw raw", "7000 8x3 raw | 3000 raw:8 raw", "40 2x16 shared").save(path)
+    done = subprocess.run([sys.executable, "-c", OVERWRITTEN, path, act], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_model_outlives_the_file_that_takes_its_place(path, mapped):
     old, new = packed(*SHAPES["many raw rows"], seed=1), packed(*SHAPES["many raw rows"], seed=2)
     old.save(path)
-    model = load(path)
+    model = load(path, map=mapped)
     new.save(path, force=True)
     ids = random_ids(old.schema, 50)
     np.testing.assert_array_equal(model.predict(ids), old.predict(ids))
@@ -112,7 +144,7 @@ def test_a_model_outlives_the_file_that_takes_its_place(path):
 def test_a_mapped_model_can_take_the_place_of_its_own_file(path):
     packed(*SHAPES["mixed"]).save(path)
     before = path.read_bytes()
-    load(path).save(path, force=True)
+    load(path, map=True).save(path, force=True)
     assert path.read_bytes() == before
 
 
