@@ -19,8 +19,8 @@ from fmcompress.files import check_writable, replacing
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
 
-_LARGEST_BYTES = 2**31 - 2**20
-"""Protocol buffers end at 2 GiB; what is not numbers takes some kilobytes."""
+_LARGEST_BYTES = 2 * 10**9
+"""Protocol buffers end at 2 GiB; what is not in the artifact takes a twentieth at most."""
 
 
 def export_onnx(model: PackedFM, path: str | Path, *, tokens: bool = False, force: bool = False) -> int:
@@ -58,7 +58,7 @@ def onnx_model(model: PackedFM, *, tokens: bool = False) -> Any:
         0 if vocabulary is None else key_bytes(vocabulary)
     )
     if stored > _LARGEST_BYTES:
-        raise UsageError(f"the model has {stored:,} bytes, one file of ONNX has less than {2**31:,}")
+        raise UsageError(f"the model has {stored:,} bytes, one file of ONNX holds {_LARGEST_BYTES:,}")
     graph = Graph()
     schema = model.schema
     if vocabulary is None:
