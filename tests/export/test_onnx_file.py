@@ -70,6 +70,20 @@ def test_golden_vectors_are_scored_alike(name):
     np.testing.assert_allclose(found, expected["predictions"], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "name", ["raw", "raw-int8", "shared", "codes", "unequal-codes", "uneven-subspaces", "numeric", "clip"]
+)
+def test_another_runtime_scores_alike(name):
+    """The evaluator of the package onnx itself, which takes numbers from small tables only."""
+    from onnx.reference import ReferenceEvaluator
+
+    expected = golden(name)
+    rows = {"ids": expected["ids"], "values": expected["values"].astype(np.float32)}
+    evaluator = ReferenceEvaluator(onnx_model(GOLDEN[name].packed(name)))
+    (found,) = evaluator.run(None, {name: rows[name] for name in evaluator.input_names})
+    np.testing.assert_allclose(found, expected["predictions"], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("link", kinds.LINKS)
 def test_a_quantized_checkpoint_is_scored_alike(link):
