@@ -10,10 +10,10 @@ NATIVE := $(VENV)/.native
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,dev]'
+	FMCOMPRESS_NATIVE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,dev]'
 	touch $(STAMP)
 
-# The native core, in the source tree. Where there is a C compiler, it has to compile.
+# The native core, in the source tree, which installing has left out. Where there is a C compiler, it has to compile.
 $(NATIVE): $(STAMP) $(wildcard native/src/*.[ch] native/include/*.h)
 	if command -v $${CC:-cc} >/dev/null; then export FMCOMPRESS_NATIVE=$${FMCOMPRESS_NATIVE-1}; fi; \
 		$(BIN)/python setup.py -q build_native --inplace
