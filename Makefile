@@ -34,8 +34,8 @@ test-quick: $(NATIVE)
 
 # What is asserted of numbers that training, k-means, tuning and scoring come to, under other arithmetic than this machine's.
 PORTABLE := $(addprefix tests/, artifact/test_elsewhere.py backbones baselines cli/test_commands.py cli/test_methods.py \
-	cli/test_sweep.py docs/test_commands.py evaluation examples/test_release.py finetune gates methods quantization \
-	real/test_every_tool.py serve sweeping test_api.py test_kinds.py)
+	cli/test_sweep.py docs/test_commands.py docs/test_golden.py evaluation examples/test_release.py export \
+	finetune gates methods quantization real/test_every_tool.py serve sweeping test_api.py test_kinds.py)
 
 test-portable: $(NATIVE)
 	$(BIN)/python -m tests.portable $(PORTABLE)

@@ -41,6 +41,7 @@ CASES = {
     "dry run": Case("quantize fm.pt --budget 6KB --dry-run", FINE, "would have"),
     "sweep": Case("sweep fm.pt --budgets 6KB", FINE, "auto"),
     "score": Case("score good.safetensors test.parquet -o scores.parquet", FINE, "500 predictions"),
+    "export": Case("export good.safetensors -o made.onnx", FINE, "made.onnx has"),
     "evaluate": Case("evaluate good.safetensors --data test.parquet", FINE, "AUC"),
     "train": Case("train test.parquet -o made.pt --epochs 1 --l2 0 --dim 2 --valid test.parquet", FINE, "validation"),
     "limits kept": Case("check good.safetensors --max-size 6KB", FINE, "pass"),
