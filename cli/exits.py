@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from fmcompress.errors import BudgetError, FMCompressError
+from fmcompress.errors import BudgetError, FMCompressError, missing_packages_named
 from fmcompress.text import printable
 
 from .config_keys import keys_of
@@ -69,7 +69,8 @@ def exit_code_of(command: Callable[[], object], *, debug: bool) -> int:
     """
     _prepare()
     try:
-        found = command()
+        with missing_packages_named():
+            found = command()
         code = found if isinstance(found, int) else 0
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fmcompress.errors import missing_packages_named
 from fmcompress.version import __version__
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ __all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 -- the names are the
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fmcompress' has no attribute {name!r}")
-    return getattr(import_module(f"fmcompress.{_HOMES[name]}"), name)
+    with missing_packages_named():
+        return getattr(import_module(f"fmcompress.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

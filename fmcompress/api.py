@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fmcompress import pipeline
 from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import open_tuning_data
+from fmcompress.errors import missing_packages_named
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.methods.base import Method
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fmcompress.fm.vocabulary import Vocabulary
 
 
+@missing_packages_named()
 def quantize(
     checkpoint: FMCheckpoint,
     budget: str | int | None = None,
@@ -89,6 +91,7 @@ def _path(name: str | Path | None) -> Path | None:
     return None if name is None else Path(name)
 
 
+@missing_packages_named()
 def evaluate(
     model: Model,
     data: str | Path,

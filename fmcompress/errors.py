@@ -13,6 +13,18 @@
 Each message says what was found and what was expected; ``hint`` says what to try.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_ALL = "pip install 'fmcompress[cpu]' (or 'fmcompress[gpu]' for faiss on CUDA)"
+_INSTALL = {
+    **dict.fromkeys(("faiss", "jinja2", "pyarrow", "safetensors", "scipy", "sklearn"), _ALL),
+    **dict.fromkeys(("threadpoolctl", "tomli", "torch", "typer"), _ALL),
+    "matplotlib": "pip install 'fmcompress[plot]'",
+    "onnx": "pip install 'fmcompress[onnx]'",
+}
+"""What installs modules that loading and scoring do without."""
+
 
 class FMCompressError(Exception):
     """Base of all errors that are not a bug of ours: one line, and a hint where there is one."""
@@ -60,3 +72,18 @@ class BudgetError(FMCompressError):
 
 class DependencyError(FMCompressError):
     """An optional package is missing."""
+
+
+@contextmanager
+def missing_packages_named() -> Iterator[None]:
+    """Say of a package that is not installed which extra brings it: around a block, or a function as its decorator.
+
+    Raises:
+        DependencyError: the block imports a module of an extra that is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in _INSTALL:
+            raise
+        raise DependencyError(f"{error.name} is not installed", hint=_INSTALL[error.name]) from error

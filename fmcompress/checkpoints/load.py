@@ -22,7 +22,7 @@ from fmcompress.checkpoints.tools import (
     spark,
     xlearn,
 )
-from fmcompress.errors import CheckpointError
+from fmcompress.errors import CheckpointError, missing_packages_named
 from fmcompress.fm.checkpoint import FMCheckpoint, Source, state_of
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
@@ -45,6 +45,7 @@ _BY_KEYS = Dialect("own model", by_keys.recognises, by_keys.read)
 """The only one where the caller names the keys: a file of any tool can be read so."""
 
 
+@missing_packages_named()
 def load_checkpoint(
     path: str | Path,
     *,

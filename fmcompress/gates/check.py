@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmcompress.data.options import DataOptions
-from fmcompress.errors import UsageError
+from fmcompress.errors import UsageError, missing_packages_named
 from fmcompress.gates.gate import GATES, Limit, parse_limits
 from fmcompress.gates.judging import Measured, judge, measure
 from fmcompress.progress import SILENT, Progress
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fmcompress.fm.vocabulary import Vocabulary
 
 
+@missing_packages_named()
 def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     artifacts: str | Path | Sequence[str | Path],
     *,

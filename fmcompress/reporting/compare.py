@@ -10,6 +10,7 @@ from fmcompress.artifact.header import encode
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import same_pieces, stored_pieces
 from fmcompress.data.options import DataOptions
+from fmcompress.errors import missing_packages_named
 from fmcompress.progress import SILENT, Progress
 from fmcompress.reporting.comparison import Change, ComparedArtifact, Comparison, FieldChange, PartChange, SettingChange
 from fmcompress.reporting.report import report
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _SETTINGS = ("dim", "link", "method", "seed", "budget_bytes", "source", "libraries")
 
 
+@missing_packages_named()
 def compare(
     old: str | Path | CompressedFM,
     new: str | Path | CompressedFM,

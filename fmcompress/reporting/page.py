@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from fmcompress.errors import missing_packages_named
 from fmcompress.reporting import charts, sections
 from fmcompress.reporting.report_data import ReportData
 from fmcompress.reporting.sections import Options, score_text
@@ -49,6 +50,7 @@ def to_html(report: ReportData, options: Options) -> str:
 
 
 @cache
+@missing_packages_named()
 def environment() -> Environment:
     """Return what templates are filled in with: texts are escaped, whatever they hold."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined

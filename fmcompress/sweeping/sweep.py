@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fmcompress import pipeline
 from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import open_tuning_data
-from fmcompress.errors import UsageError
+from fmcompress.errors import UsageError, missing_packages_named
 from fmcompress.evaluation.scores import open_rows_for
 from fmcompress.files import check_apart, check_writable
 from fmcompress.finetune.options import TuneOptions
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _RATIO = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*x", re.IGNORECASE | re.ASCII)
 
 
+@missing_packages_named()
 def sweep(
     checkpoint: FMCheckpoint,
     budgets: Sequence[str | int] | str,

@@ -26,7 +26,7 @@ from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
 from fmcompress.checkpoints.files.safetensors_file import write_safetensors
 from fmcompress.checkpoints.files.tensor import FileTensor
 from fmcompress.checkpoints.reading_errors import damaged
-from fmcompress.errors import CheckpointError, OutputError, UsageError
+from fmcompress.errors import CheckpointError, OutputError, UsageError, missing_packages_named
 from fmcompress.files import check_writable, replacing
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -55,6 +55,7 @@ def check_saveable(path: Path, *, force: bool = False) -> None:
     check_writable(path, force=force)
 
 
+@missing_packages_named()
 def save_checkpoint(ckpt: FMCheckpoint, path: str | Path, *, force: bool = False) -> None:
     """Write a checkpoint that ``load_checkpoint`` reads back bit by bit, but for ``source``.
 
