@@ -20,7 +20,8 @@ SURFACE = {
     "DependencyError", "FMCheckpoint", "FMCompressError", "Field", "FieldVocabulary", "LightFM", "MovingOptions",
     "NumericField", "NumericWeights", "OutputError", "ReassignOptions", "Report", "Schema", "Scores",
     "SearchOptions", "SharedField", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "Verdict",
-    "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate", "load", "load_checkpoint",
+    "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate", "export_onnx", "load",
+    "load_checkpoint",
     "parse_fields", "quantize", "read_vocabulary", "report", "save_checkpoint", "sweep",
 }  # fmt: skip
 
