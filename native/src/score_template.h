@@ -260,6 +260,10 @@ INLINE bool add_run(row_state *state, const fmc_run *run, fmc_way way, bool int8
     return true;
 }
 
+/* One copy of the code for each usual number of vectors; only one where compiling takes long, as it does with sanitizers. */
+#if defined(FMC_FEW_COPIES)
+#define FMC_WITH_VECTORS(CALL) return CALL(state->vectors);
+#else
 #define FMC_WITH_VECTORS(CALL)          \
     switch (state->vectors) {           \
     case 1: return CALL(1);             \
@@ -268,6 +272,7 @@ INLINE bool add_run(row_state *state, const fmc_run *run, fmc_way way, bool int8
     case 8: return CALL(8);             \
     default: return CALL(state->vectors); \
     }
+#endif
 
 INLINE bool add_usual(row_state *state, const fmc_run *run, fmc_way way, bool int8, bool wide)
 {

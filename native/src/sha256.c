@@ -1,5 +1,6 @@
 #include "sha256.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
@@ -144,7 +145,15 @@ static int has_instructions(void)
 
 void fmc_sha256_blocks(uint32_t *state, const uint8_t *bytes, size_t blocks)
 {
-    (has_instructions() ? native_blocks : fmc_sha256_portable)(state, bytes, blocks);
+    /* Asked once: a virtual machine may take microseconds to answer. */
+    enum { UNKNOWN, PORTABLE, NATIVE };
+    static atomic_int known = UNKNOWN;
+    int found = atomic_load_explicit(&known, memory_order_relaxed);
+    if (found == UNKNOWN) {
+        found = has_instructions() ? NATIVE : PORTABLE;
+        atomic_store_explicit(&known, found, memory_order_relaxed);
+    }
+    (found == NATIVE ? native_blocks : fmc_sha256_portable)(state, bytes, blocks);
 }
 
 void fmc_sha256_start(fmc_sha256_state *hash)

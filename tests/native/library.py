@@ -36,12 +36,17 @@ class Pieces(ctypes.Structure):
     )
 
 
+def compiler():
+    """Return the C compiler; skip where there is none."""
+    found = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
+    if found is None or shutil.which("make") is None:
+        pytest.skip("the native core is not built: no C compiler, or no make")
+    return found
+
+
 def made(target, **variables):
     """Return what the Makefile makes of a target, in the folder of the variable ``BUILD``; skip without a compiler."""
-    compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
-    if compiler is None or shutil.which("make") is None:
-        pytest.skip("the native core is not built: no C compiler, or no make")
-    variables = {"CC": compiler, **variables}
+    variables = {"CC": compiler(), **variables}
     (NATIVE / "build").mkdir(exist_ok=True)
     with open(NATIVE / "build" / "lock", "w") as lock:  # tests in several processes build it once
         fcntl.flock(lock, fcntl.LOCK_EX)
