@@ -20,7 +20,11 @@ void fmc_apply_link(const fmc_model *model, float *logits, size_t rows)
         for (size_t row = 0; row < rows; row++) logits[row] = (float)(0.5 * erfc(-(double)logits[row] * 0.70710678118654752440));
         break;
     case FMC_CLIP:
-        for (size_t row = 0; row < rows; row++) logits[row] = (float)fmin(fmax(logits[row], model->low), model->high);
+        /* A logit that is no number stays none: no limit is a prediction. */
+        for (size_t row = 0; row < rows; row++) {
+            double logit = logits[row];
+            logits[row] = (float)(logit < model->low ? model->low : logit > model->high ? model->high : logit);
+        }
         break;
     case FMC_IDENTITY: break;
     }

@@ -107,7 +107,9 @@ static bool plan_tier(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *pla
     plan->rows = tier->tables[0].numbers;
     plan->stride = shared ? 0 : model->dim * (tier->int8 ? 1U : 2U);
     plan->way = model->dim % FMC_LANES == 0 && model->dim <= FMC_BLOCK ? FMC_WHOLE : FMC_PARTS;
-    return plan->way == FMC_PARTS || tier->categories > FEW_ROWS || plan_scalars(model, tier, plan);
+    /* Categories that take no byte of the file get none here: a file may have any number of them. */
+    bool stored = plan->stride != 0 || tier->linear_raw || tier->row_bits != 0;
+    return plan->way == FMC_PARTS || tier->categories > FEW_ROWS || !stored || plan_scalars(model, tier, plan);
 }
 
 /* Counts the categories of each tier before each word of the stream. */

@@ -62,6 +62,22 @@ def made(target, **variables):
     return NATIVE / target
 
 
+def built(source, sanitizers, folder):
+    """Return a program of this folder, linked with the library in it; both are built with sanitizers."""
+    build = f"build/{sanitizers.replace(',', '-')}"
+    archive = made(f"{build}/libfmcompress.a", SANITIZE=sanitizers, CFLAGS="-O1", BUILD=build)
+    program = folder / "program"
+    subprocess.run(
+        [
+            *(compiler(), "-std=gnu11", "-g", "-O1", f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all"),
+            *(f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'src'}", Path(__file__).with_name(source), archive),
+            *("-o", program, "-pthread", "-lm"),
+        ],
+        check=True,
+    )
+    return program
+
+
 def library():
     """Return the library, with all that is inside visible."""
     folder = "build/visible"

@@ -21,7 +21,7 @@ from tests import format_reader
 from tests.artifact.crafted import craft, craft_kinds, craft_tiered, small_artifacts
 from tests.artifact.test_damage import HOSTILE
 
-from .library import NATIVE, NO_ARTIFACT, OK, compiler, made
+from .library import NO_ARTIFACT, OK, built
 from .mutations import bases, mutations, parts_of
 from .test_opening import NOT_UNPACKED
 
@@ -31,7 +31,7 @@ ISAS = ("portable", "avx2", "avx512") if os.uname().machine == "x86_64" else ("p
 ROWS = 6
 VALUES = (0, 1, -2.5, math.nan, 0.125, 3)
 MUTATIONS = 10_000
-CHECKED = 5
+CHECKED = 8
 """Of so many one is held against Python, which takes longer."""
 
 MODERATE = 1e4
@@ -60,15 +60,7 @@ class Found:
 def driven(tmp_path_factory):
     """Return a function that lets the driver loose on files."""
     folder = tmp_path_factory.mktemp("driver")
-    sanitized = {"SANITIZE": "address,undefined", "CFLAGS": "-O1", "BUILD": "build/sanitized"}
-    archive = made("build/sanitized/libfmcompress.a", **sanitized)
-    driver = folder / "driver"
-    subprocess.run(
-        [compiler(), "-std=gnu11", "-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
-         f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'src'}", __file__.replace("test_hostile.py", "hostile_driver.c"),
-         archive, "-o", driver, "-pthread", "-lm"],
-        check=True,
-    )  # fmt: skip
+    driver = built("hostile_driver.c", "address,undefined", folder)
 
     def drive(files):
         stream = b"".join(struct.pack("<I", len(data)) + data for data in files)

@@ -331,6 +331,13 @@ def test_a_large_field_of_one_shared_vector_costs_nothing(native):
         assert model.ask("fmc_resident_bytes") < 100_000
 
 
+def test_many_fields_of_one_shared_vector_take_little(native):
+    lines = [[f"f{number}", "cat", 4096, "shared", "shared", 0] for number in range(2000)]
+    data = craft(metadata={"dim": 8, "fields": lines}, values=b"\0\0" * 9 * len(lines), codes=b"")
+    with Model.of_bytes(native, data) as model:
+        assert model.ask("fmc_resident_bytes") < 30 * len(data)
+
+
 def peak():
     """Return the most bytes that this process has had so far."""
     import resource
