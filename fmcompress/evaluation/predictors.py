@@ -44,9 +44,9 @@ def _(model: FMCheckpoint) -> Predictor:
 
 @predictor.register
 def _(model: PackedFM) -> Predictor:
-    from fmcompress.serve.scorer import Scorer
+    from fmcompress.serve.scorer import open_scorer
 
-    return Scorer(model)
+    return open_scorer(model)
 
 
 @predictor.register

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -36,7 +36,7 @@ class CompressedFM(PackedFM):
         """Return a packed model that predicts; the arrays are shared."""
         return cls(**{name: getattr(packed, name) for name in cls.__dataclass_fields__})
 
-    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None) -> Float32Array:
+    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None, *, threads: int = 1) -> Float32Array:
         """Return the predictions of rows, float32 (rows,): probabilities, or numbers where the link is a regression's.
 
         Args:
@@ -44,11 +44,14 @@ class CompressedFM(PackedFM):
                 ``schema.id_names`` (rows, ids).
             values: of the numeric fields, NaN where one is missing; numbers (rows, numeric fields). None where there
                 are no such fields.
+            threads: among how many threads of the native core the rows are split; few rows take fewer, and numpy, which
+                scores where the core is not built, takes one. Python's other threads run, and may score, meanwhile.
 
         Raises:
             DataError: a shape is another, an id is out of range, a value is infinite.
+            UsageError: there are fewer threads than one.
         """
-        return self._scorer.predict(ids, values)
+        return self._scorer.predict(ids, values, threads=threads)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the artifact; see ``fmcompress.artifact.save``."""
@@ -56,9 +59,13 @@ class CompressedFM(PackedFM):
 
     @cached_property
     def _scorer(self) -> Scorer:
-        from fmcompress.serve.scorer import Scorer
+        from fmcompress.serve.scorer import open_scorer
 
-        return Scorer(self)
+        return open_scorer(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of: its scorer is opened anew."""
+        return {name: value for name, value in vars(self).items() if name != "_scorer"}
 
 
 def load(path: str | Path, *, map: bool = False) -> CompressedFM:

@@ -16,7 +16,7 @@ from fmcompress.evaluation.predictors import predictor, write_predictions
 from fmcompress.evaluation.scores import open_rows_for
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.scorer import FMScorer
-from fmcompress.serve.scorer import Scorer
+from fmcompress.serve.scorer import open_scorer
 from tests.models import SHAPES, packed, random_ids
 
 MODEL = packed(*SHAPES["mixed"])
@@ -26,7 +26,7 @@ LIBFM = Path(__file__).parents[1] / "checkpoints" / "genuine" / "libfm"
 def test_each_kind_of_model_has_its_predictor(files):
     packed_alone = PackedFM(MODEL.header, MODEL.bias, MODEL.values, MODEL.codes, MODEL.numeric)
     assert predictor(MODEL) is MODEL
-    assert type(predictor(packed_alone)) is Scorer
+    assert type(predictor(packed_alone)) is type(open_scorer(packed_alone))
     assert type(predictor(load_checkpoint(files.fm))) is FMScorer
     ids = random_ids(MODEL.schema, 20)
     np.testing.assert_array_equal(predictor(packed_alone).predict(ids), MODEL.predict(ids))

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from fmcompress.errors import DataError
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.serve import scorer as scorer_module
+from fmcompress.serve import numpy_scorer
 from tests.mixed import LINKS, mixed, mixed_models, packed_mixed, plain_predictions, random_rows
 from tests.models import EVERY_SHAPE, origin, pack_model
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def assert_scores(model, ids, values):
@@ -64,7 +66,7 @@ def test_chunks_join_without_a_seam(monkeypatch):
     model = packed_mixed(4, "9 2x4 4 | 20 raw raw", pads=(3,), shared=(0,), numeric=(False, True))
     ids, values = random_rows(model.schema, 101)
     whole = model.predict(ids, values)
-    monkeypatch.setattr(scorer_module, "_CHUNK_ROWS", 10)
+    monkeypatch.setattr(numpy_scorer, "_CHUNK_ROWS", 10)
     np.testing.assert_allclose(model.predict(ids, values), whole, rtol=0, atol=1e-6)
 
 
@@ -132,7 +134,7 @@ def test_an_id_out_of_range_of_a_shared_table_is_named():
 
 
 def test_a_wrong_value_is_named_by_its_row_and_not_by_that_of_its_chunk(monkeypatch):
-    monkeypatch.setattr(scorer_module, "_CHUNK_ROWS", 8)
+    monkeypatch.setattr(numpy_scorer, "_CHUNK_ROWS", 8)
     model = packed_mixed(4, "9 2x4 4", numeric=(False,))
     values = np.zeros((21, 1))
     values[19] = np.inf

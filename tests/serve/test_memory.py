@@ -9,7 +9,7 @@ import torch
 from fmcompress.artifact import unpack_model
 from fmcompress.artifact.layout import field_layouts
 from fmcompress.serve.memory import directory_bytes, resident_bytes
-from fmcompress.serve.scorer import Scorer
+from fmcompress.serve.numpy_scorer import NumpyScorer
 from tests.mixed import packed_mixed
 from tests.models import EVERY_SHAPE, packed, plain_logits, random_ids, sigmoid
 
@@ -36,7 +36,7 @@ def _held(found):
 @pytest.mark.parametrize("shape", EVERY_SHAPE)
 def test_resident_bytes_are_those_that_a_scorer_holds(shape):
     model = packed(*EVERY_SHAPE[shape])
-    scorer = Scorer(model)
+    scorer = NumpyScorer(model)
     counted = resident_bytes(model.header)
     held = held_bytes(scorer) + model.codes.nbytes
     # Each group adds one row of zeros for missing values, and the bias is held as a plain number.
@@ -52,9 +52,9 @@ def test_scoring_keeps_codes_packed_and_large_raw_tables_as_they_are():
 def test_tiers_take_little_memory():
     """No number per category: a directory of half a byte beside two bits of tiers, and ten of codes."""
     model = packed(8, " | ".join(["100000 2x32 shared"] * 4))
-    Scorer(model)  # what is set up once and for all
+    NumpyScorer(model)  # what is set up once and for all
     tracemalloc.start()
-    scorer = Scorer(model)
+    scorer = NumpyScorer(model)
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert resident_bytes(model.header) < 1.5 * model.file_bytes
@@ -65,7 +65,7 @@ def test_tiers_take_little_memory():
 def test_a_large_raw_table_in_int8_is_held_once_and_as_it_is():
     model = packed(16, "100000 raw:8 shared")
     tracemalloc.start()
-    scorer = Scorer(model)
+    scorer = NumpyScorer(model)
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 1.1 * model.file_bytes
@@ -87,5 +87,5 @@ def test_what_fields_share_is_held_once(shape):
     tables = range(len(fields))
     model = packed_mixed(dim, *fields, shared=[*tables, *tables], numeric=(False, True))
     counted = resident_bytes(model.header)
-    held = held_bytes(Scorer(model)) + model.codes.nbytes + held_bytes(list(vars(model.numeric).values()))
+    held = held_bytes(NumpyScorer(model)) + model.codes.nbytes + held_bytes(list(vars(model.numeric).values()))
     assert counted - 4 <= held <= counted + 4 * (model.header.dim + 2) * len(model.header.quantizers)

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from fmcompress.artifact import unpack_model
 from fmcompress.errors import DataError
-from fmcompress.serve import scorer as scorer_module
-from fmcompress.serve.scorer import Scorer
+from fmcompress.serve import numpy_scorer
+from fmcompress.serve.numpy_scorer import NumpyScorer
 from tests.models import EVERY_SHAPE, SHAPES, origin, pack_model, packed, plain_logits, quantized, random_ids, sigmoid
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def assert_scores(model, ids):
@@ -58,7 +60,7 @@ def test_chunks_join_without_a_seam(monkeypatch, shape):
     model = packed(*EVERY_SHAPE[shape])
     ids = random_ids(model.schema, 101)
     whole = model.predict(ids)
-    monkeypatch.setattr(scorer_module, "_CHUNK_ROWS", 10)
+    monkeypatch.setattr(numpy_scorer, "_CHUNK_ROWS", 10)
     np.testing.assert_allclose(model.predict(ids), whole, rtol=0, atol=1e-7)
 
 
@@ -120,7 +122,7 @@ def test_what_is_no_array_of_ids_is_refused(ids):
 @pytest.mark.parametrize("wrong", [5, -2, 2**31, -(2**63), 2**63 - 1])
 @pytest.mark.parametrize("row", [0, 9, 20])
 def test_an_id_out_of_range_is_named(monkeypatch, wrong, row):
-    monkeypatch.setattr(scorer_module, "_CHUNK_ROWS", 8)
+    monkeypatch.setattr(numpy_scorer, "_CHUNK_ROWS", 8)
     ids = np.zeros((21, 2), dtype=np.int64)
     ids[row, 1] = wrong
     with pytest.raises(DataError, match=f"row {row}, field 'f1': id {wrong} is out of range, expected 0 to 4"):
@@ -143,4 +145,4 @@ def test_ids_out_of_range_are_named_in_fields_and_not_in_tiers():
 
 
 def test_models_without_tiers_need_no_ranks():
-    assert Scorer(packed(*SHAPES["mixed"]))._tiers is None
+    assert NumpyScorer(packed(*SHAPES["mixed"]))._tiers is None
