@@ -116,16 +116,18 @@ def compile_into(folder, version, platform):
         architectures = ["-arch", "x86_64", "-arch", "arm64"]
     flags = [*COMPILE, *architectures, *shlex.split(os.environ.get("CFLAGS", ""))]
     flags += [f'-DFMC_VERSION="{version}"', f"-I{HEADER.parent}"]
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(os.cpu_count()) as pool:
         # What takes longest is last by name, score_portable.c: it comes first.
         sources = sorted(SOURCES.glob("*.c"), reverse=True)
         objects = list(pool.map(partial(compile_one, compiler, flags, temporary), sources))
         library = os.path.join(temporary, LIBRARY)
         link = [*LINK, *architectures, *shlex.split(os.environ.get("LDFLAGS", ""))]
         run([*compiler, *link, *objects, "-o", library, "-lm", "-lpthread"])
+        folder.mkdir(parents=True, exist_ok=True)
         # A process that has the old one open keeps it.
-        os.replace(library, folder / LIBRARY)
+        new = folder / f"{LIBRARY}.new"
+        shutil.copy(library, new)
+        new.replace(folder / LIBRARY)
     shutil.copyfile(HEADER, folder / HEADER.name)
 
 
