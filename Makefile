@@ -25,7 +25,9 @@ demo: $(NATIVE)
 	$(BIN)/fmcompress demo
 
 # Two processes, one thread each: what the smallest machines have. A file's tests stay together, and share what they set up.
+# What scores rows is tested without the native core first.
 test: $(NATIVE)
+	FMCOMPRESS_NATIVE=0 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/serve tests/evaluation tests/test_kinds.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Under a minute: all that is not marked slow.

@@ -17,12 +17,28 @@ def test_the_report(fmcompress):
     shown = json.loads(fmcompress("doctor", "--format", "json", env={"FMCOMPRESS_SEED": "3"}).stdout)
     found = [(finding["name"], finding["text"]) for finding in shown["findings"]]
     names = {name for name, _ in found}
-    assert {"python", "numpy", "torch", "faiss", "GPU", "threads", "memory", "temporary folder", "OpenMP"} <= names
+    assert {
+        "python",
+        "native core",
+        "numpy",
+        "torch",
+        "faiss",
+        "GPU",
+        "threads",
+        "memory",
+        "temporary folder",
+        "OpenMP",
+    } <= names
     assert re.match(r"faiss-\w+ \d", dict(found)["faiss"])
     assert "--device auto takes " in dict(found)["GPU"]
     assert ("configuration", "budget = 10MB, from [quantize] of fmcompress.toml, for quantize") in found
     assert any(text.startswith("seed = 3, from FMCOMPRESS_SEED, for train, quantize") for _, text in found)
     assert shown["status"] in ("ok", "warning")
+
+
+def test_without_the_native_core_it_says_so(fmcompress):
+    shown = fmcompress("doctor", env={"FMCOMPRESS_NATIVE": "0"}).stdout
+    assert re.search(r"\nwarning  native core +not in use: FMCOMPRESS_NATIVE=0 .*\n +unset FMCOMPRESS_NATIVE\n", shown)
 
 
 def test_all_that_is_broken_is_reported_at_once(fmcompress):

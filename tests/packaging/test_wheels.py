@@ -18,11 +18,12 @@ PREDICT = """
 import json, sys
 import numpy as np
 import fmcompress as fc
+from fmcompress.serve.native_library import status
 found = []
 for name in sys.argv[1:]:
     rows = np.load(name + ".npz")
     found += fc.load(name).predict(**rows).tolist()
-print(json.dumps({"where": fc.__file__, "predictions": found}))
+print(json.dumps({"where": fc.__file__, "without": status().reason, "predictions": found}))
 """
 MIXED = packed_mixed(6, "9 2x4 4", "5 raw raw", pads=[0, 1], shared=(0,), numeric=(False, True))
 
@@ -85,7 +86,9 @@ def predicted(tmp_path_factory):
         np.savez(folder / f"{name}.npz", ids=ids, values=values)
 
     def of(wheel, **env):
-        installed = install(wheel, folder / wheel.stem.split("-")[-1])
+        installed = folder / wheel.stem.split("-")[-1]
+        if not installed.exists():
+            install(wheel, installed)
         done = run("-c", PREDICT, *models, cwd=folder, PYTHONPATH=str(installed), **env)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
@@ -97,4 +100,10 @@ def predicted(tmp_path_factory):
 
 def test_both_wheels_predict_the_same(native_wheel, portable_wheel, predicted):
     with_core, without = predicted(native_wheel), predicted(portable_wheel)
+    assert with_core["without"] is None
+    assert without["without"].startswith("it has not been built")
     np.testing.assert_allclose(with_core["predictions"], without["predictions"], rtol=0, atol=1e-6)
+
+
+def test_the_core_is_switched_off_by_the_environment(native_wheel, predicted):
+    assert predicted(native_wheel, FMCOMPRESS_NATIVE="0")["without"] == "FMCOMPRESS_NATIVE=0 leaves it out"
