@@ -18,6 +18,7 @@ TOKENS_OPSET = 3
 """Of ai.onnx.ml, whose LabelEncoder turns strings into integers."""
 
 _IR_VERSION = 8
+_NAMED = ("Gather", "Slice")
 _TOKENS_DOMAIN = "ai.onnx.ml"
 
 
@@ -61,10 +62,11 @@ class Graph:
 
     def node(self, kind: str, *inputs: str, output: str = "", name: str = "", **attributes: Any) -> str:
         """Add a node and return the name of its output."""
-        output = output or f"t{len(self._nodes)}"
+        output = output or _short_name(len(self._nodes))
         domain = _TOKENS_DOMAIN if kind == "LabelEncoder" else None
-        # onnxruntime 1.18 refuses graphs in which it joins slices without names.
-        made = self._onnx.helper.make_node(kind, inputs, [output], name=name or output, domain=domain, **attributes)
+        # Names take room; but onnxruntime 1.18 refuses graphs in which it joins slices without names.
+        name = name or (output if kind in _NAMED else "")
+        made = self._onnx.helper.make_node(kind, inputs, [output], name=name or None, domain=domain, **attributes)
         self._nodes.append(made)
         return output
 
@@ -74,7 +76,7 @@ class Graph:
 
     def turned(self, value: str) -> str:
         """Return a matrix with rows and columns exchanged."""
-        return self.node("Transpose", value, perm=[1, 0])
+        return self.node("Transpose", value)
 
     def reshape(self, value: str, *shape: int) -> str:
         """Return a value in another shape; one of the sizes may be -1."""
@@ -123,6 +125,12 @@ class Graph:
         if dtype is np.str_:
             return int(self._onnx.TensorProto.STRING)
         return int(self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def _short_name(number: int) -> str:
+    """Return a name in capitals: A to Z, AA, AB and so on; inputs, outputs and tables have small letters."""
+    first, last = divmod(number, 26)
+    return (_short_name(first - 1) if first else "") + chr(ord("A") + last)
 
 
 def onnx_package() -> Any:

@@ -21,8 +21,11 @@ from fmcompress.export.words import WORD_BITS, as_words, divided, taken
 from fmcompress.types import AnyArray, Int32Array, UInt64Array
 
 _MAX_WORDS = 64
-_DIRECTORY_SHARE = 0.04
-"""Of the bytes of values and codes: counts may take that much, unless blocks become too large to be counted in."""
+_SHARES = 0.01, 0.04
+"""Of the bytes of values and codes: what counts may take in small artifacts, where nodes weigh more, and in others."""
+
+_NODES_BYTES, _COLUMN_BYTES, _ALL_SHARE = 8_000, 350, 0.09
+"""What nodes and the constants of a column take about, and which share they and the counts should keep to together."""
 
 _COUNT_BYTES = 4
 _LANES = {1: 2**64 - 1, 2: 0x5555555555555555}
@@ -77,7 +80,10 @@ def ranks(graph: Graph, model: PackedFM, fields: Sequence[FieldLayout], ids: str
 def _words_of_block(model: PackedFM, fields: Sequence[FieldLayout]) -> int:
     """Return the fewest words of a block with which the counts stay small beside the artifact."""
     own = {field.tier_start: field for field in fields}.values()
-    most_bytes = _DIRECTORY_SHARE * (model.values.nbytes + model.codes.nbytes)
+    stored = model.values.nbytes + model.codes.nbytes
+    least, most = (share * stored for share in _SHARES)
+    rest = _NODES_BYTES + _COLUMN_BYTES * len(model.schema.id_names)
+    most_bytes = min(max(_ALL_SHARE * stored - rest, least), most)
     words = 1
     while words < _MAX_WORDS:
         counts = sum(len(field.sizes) * _blocks(field, words) for field in own)
@@ -156,15 +162,13 @@ def _matching(graph: Graph, words: str, tier: str, within: str, widths: AnyArray
 
 def _before(graph: Graph, within: str, widths: AnyArray, words_of_block: int) -> str:
     """Return masks of the lowest bits of the categories before a bit of a block, uint64 (words, fields, batch)."""
-    masks = np.array(
-        [[((1 << bits) - 1) & _LANES[w] for bits in range(WORD_BITS + 1)] for w in sorted(_LANES)], np.uint64
-    )
+    used, kinds = np.unique(widths, return_inverse=True)
+    masks = np.array([[((1 << bits) - 1) & _LANES[int(w)] for bits in range(WORD_BITS + 1)] for w in used], np.uint64)
     begins = np.arange(words_of_block, dtype=np.int64)[:, None, None] * WORD_BITS
     bits = graph.node("Sub", within, graph.constant(begins))
     bits = graph.node("Min", graph.node("Max", bits, graph.constant(np.int64(0))), graph.constant(np.int64(WORD_BITS)))
-    kinds = (widths - 1) * (WORD_BITS + 1)
-    if kinds.any():
-        bits = graph.node("Add", bits, graph.constant(kinds))
+    if len(used) > 1:
+        bits = graph.node("Add", bits, graph.constant(kinds.reshape(widths.shape) * (WORD_BITS + 1)))
     return taken(graph, graph.constant(masks.reshape(-1)), bits, words_of_block, len(widths))
 
 

@@ -28,7 +28,7 @@ def taken(graph: Graph, table: str, places: str, *shape: int) -> str:
 
     GatherElements copies numbers, Gather blocks of memory, which takes several times as long for blocks of one number.
     """
-    found = graph.node("GatherElements", table, graph.reshape(places, -1), axis=0)
+    found = graph.node("GatherElements", table, graph.reshape(places, -1))
     return graph.reshape(found, *shape, -1)
 
 

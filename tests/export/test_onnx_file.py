@@ -113,6 +113,20 @@ def test_the_file_is_at_most_a_tenth_larger(what):
     assert assert_scored_alike(model, random_ids(model.schema, 200)) <= 1.05 * model.file_bytes
 
 
+MIDDLING = {
+    "codes": (16, "30000 4x64 8", "5000 2x16 4"),
+    "tiers": (8, "14000 4x64:8 8 | 40000 2x16:8 4", "3000 raw:8 raw | 50000 1x16 4 | 90000 shared shared"),
+    "many fields": (8, *["300 raw:8 raw | 4000 2x64:8 8"] * 20, *["99 raw raw"] * 10),
+}
+
+
+@pytest.mark.parametrize("what", MIDDLING)
+def test_so_it_is_from_some_100_kilobytes_on(what):
+    model = packed(*MIDDLING[what])
+    assert 80_000 < model.file_bytes < 250_000
+    assert onnx_model(model).ByteSize() <= 1.1 * model.file_bytes
+
+
 def test_small_files_are_larger_by_some_kilobytes():
     for shape in EVERY_SHAPE.values():
         model = packed(*shape)

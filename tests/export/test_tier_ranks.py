@@ -18,7 +18,7 @@ FIELDS = (
 @pytest.mark.parametrize("share", [1.0, 0.02, 0.005, 0.0])
 @pytest.mark.parametrize("fields", [FIELDS, FIELDS[:1], FIELDS[1:2], FIELDS[2:]])
 def test_every_category_is_found(share, fields, monkeypatch):
-    monkeypatch.setattr(tier_ranks, "_DIRECTORY_SHARE", share)
+    monkeypatch.setattr(tier_ranks, "_SHARES", (share, share))
     model = packed(2, *fields)
     rows = int(max(model.schema.cardinalities))
     ids = np.arange(rows)[:, None] % model.schema.cardinalities
