@@ -1,6 +1,7 @@
 """Artifacts changed in some places, with a SHA-256 that is right again: what nobody but an attacker writes."""
 
 import hashlib
+import itertools
 import json
 import random
 from dataclasses import dataclass, field
@@ -395,10 +396,14 @@ LAST = (edit_metadata,)
 
 
 def mutations(sources, count):
-    """Yield the name of a change, or of several, and the bytes of a file; the same ones each time."""
+    """Yield the name of a change, or of several, and the bytes of a file: none twice, and the same ones each time."""
     rng = random.Random(14)
+    seen = {source.sealed() for source in sources.values()}
+    known = len(seen)
     names = list(sources)
-    for number in range(count):
+    for number in itertools.count():
+        if len(seen) == known + count:
+            return
         parts = copied(sources[names[number % len(names)]])
         changes = [rng.choice(CHANGES) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
         changes.sort(key=lambda change: change in LAST)
@@ -407,6 +412,7 @@ def mutations(sources, count):
                 change(rng, parts)
             data = parts.sealed()
         except (TypeError, KeyError, IndexError, AttributeError, ValueError):
-            # The change before has left nothing for this one to be made to.
-            data = sources[names[number % len(names)]].sealed()
-        yield "+".join(change.__name__ for change in changes), data
+            continue  # what one change has left is nothing that the next one can be made to
+        if data not in seen:
+            seen.add(data)
+            yield "+".join(change.__name__ for change in changes), data

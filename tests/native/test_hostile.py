@@ -31,7 +31,7 @@ ISAS = ("portable", "avx2", "avx512") if os.uname().machine == "x86_64" else ("p
 ROWS = 6
 VALUES = (0, 1, -2.5, math.nan, 0.125, 3)
 MUTATIONS = 10_000
-CHECKED = 8
+CHECKED = 3
 """Of so many one is held against Python, which takes longer."""
 
 MODERATE = 1e4
