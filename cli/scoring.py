@@ -49,6 +49,13 @@ def score(
     ],
     given: CheckpointGroup,
     reading: RowsGroup,
+    keep: Annotated[
+        str,
+        typer.Option(metavar="COLUMN,…", help="Columns of DATA to write before prediction, such as keys."),
+    ] = "",
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Threads that score. Default: one for each core.")
+    ] = None,
     force: ForceOption = False,
 ) -> None:
     """Write the prediction for each row of DATA.
@@ -56,15 +63,17 @@ def score(
     Predictions have the order of the rows. Labels are not needed.
     """
     from fmcompress.checkpoints.model_files import load_model
-    from fmcompress.evaluation.predictors import write_predictions
+    from fmcompress.evaluation.predictors import check_kept, write_predictions
     from fmcompress.evaluation.scores import open_rows_for
     from fmcompress.files import check_apart, check_writable
 
     check_writable(output, force=force)
+    kept = keep.split(",") if keep else []
+    check_kept(kept)
     arguments = given.given()
     loaded = load_model(model, **arguments)
-    rows = open_rows_for(loaded, data, reading.options(), labelled=False, vocabulary=arguments["vocabulary"])
+    rows = open_rows_for(loaded, data, reading.options(), labelled=False, vocabulary=arguments["vocabulary"], keep=kept)
     check_apart(output, [model, *given.files, *rows.files])
-    write_predictions(loaded, rows, output, force=force, progress=progress_of(context))
+    write_predictions(loaded, rows, output, threads=threads, force=force, progress=progress_of(context))
     unknown = f"; {rows.out_of_range:,} ids were out of range or unknown" if rows.out_of_range else ""
     print(f"{output} has {rows.rows:,} predictions{unknown}")

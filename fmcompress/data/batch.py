@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fmcompress.errors import DataError
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Split = Literal["all", "most", "held-out"]
 """All rows; or all but every 20th, ``most``; or just every 20th, ``held-out``."""
@@ -27,11 +30,13 @@ class Batch:
             ``Schema.id_names``. An id that a field has for PAD is ``MISSING`` too.
         labels: 0 or 1, or for a regression any numbers, float32 (rows,); NaN where no labels were asked for.
         values: of the numeric fields, 0 where one is missing, float32 (rows, numeric fields).
+        kept: columns that are carried along as they are, of Arrow; None where none were asked for.
     """
 
     ids: Int32Array
     labels: Float32Array
     values: Float32Array = None  # type: ignore[assignment]
+    kept: pa.RecordBatch | None = None
 
     def __post_init__(self) -> None:
         if self.values is None:
@@ -42,7 +47,10 @@ class Batch:
 
     def take(self, rows: Int64Array | BoolArray | slice) -> Batch:
         """Return the rows at these positions, int64 (n,), or where it is so, bool (rows,)."""
-        return Batch(self.ids[rows], self.labels[rows], self.values[rows])
+        kept = self.kept
+        if kept is not None:
+            kept = kept[rows] if isinstance(rows, slice) else kept.take(np.arange(len(self))[rows])
+        return Batch(self.ids[rows], self.labels[rows], self.values[rows], kept)
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:

@@ -19,6 +19,8 @@ from fmcompress.types import BoolArray, Float32Array, Float64Array, Int32Array, 
 _UNKNOWN = MISSING - 1
 _LARGEST_ID = 2**63 - 1
 _SHOWN_CHARACTERS = 60
+# The rows of a block stay in the cache while their columns are put side by side.
+_BLOCK_ROWS = 1024
 
 
 def ids_of(
@@ -37,24 +39,34 @@ def ids_of(
     Raises:
         DataError: an id is out of range or a token unknown, unless ``oov="zero"``; text is not UTF-8.
     """
-    found = np.empty((len(columns[0]), len(columns)), dtype=np.int32)
-    skipped = 0
+    checked, skipped = [], 0
     sizes = schema.id_cardinalities.tolist()
-    for number, (name, size, column) in enumerate(zip(schema.id_names, sizes, columns, strict=True)):
+    for name, size, column in zip(schema.id_names, sizes, columns, strict=True):
         try:
             ids = tokens[name].of(column) if has_tokens(column.type) else integers(column)
         except UnicodeDecodeError as error:
             raise DataError(f"{file}: field {name!r} has text that is not UTF-8") from error
-        wrong = (ids < MISSING) | (ids >= size)
-        if wrong.any():
+        if ids.min(initial=0) < MISSING or ids.max(initial=0) >= size:
+            wrong = (ids < MISSING) | (ids >= size)
             if oov == "error":
                 raise id_error(file, first_row, name, column, wrong, size - 1)
             skipped += int(wrong.sum())
             ids = np.where(wrong, MISSING, ids)
-        found[:, number] = ids
+        checked.append(ids)
+    found = _row_by_row(checked)
     if (schema.pads >= 0).any():
         found[found == schema.pads] = MISSING
     return found, skipped
+
+
+def _row_by_row(columns: Sequence[Int32Array | Int64Array]) -> Int32Array:
+    """Return columns of ids, (rows,) each, side by side, int32 (rows, columns)."""
+    found = np.empty((len(columns[0]), len(columns)), dtype=np.int32)
+    for start in range(0, len(found), _BLOCK_ROWS):
+        block = slice(start, start + _BLOCK_ROWS)
+        for number, ids in enumerate(columns):
+            found[block, number] = ids[block]
+    return found
 
 
 class TokenIds:
@@ -89,8 +101,11 @@ class TokenIds:
         return self._last[2]
 
 
-def integers(column: pa.Array) -> Int64Array:
-    """Return ids, int64 (rows,), null as missing; ids of uint64 beyond int64 become its largest number."""
+def integers(column: pa.Array) -> Int32Array | Int64Array:
+    """Return ids, int32 or int64 (rows,), null as missing; ids of uint64 beyond int64 become its largest number."""
+    if column.type == pa.int32() and column.null_count == 0:
+        narrow: Int32Array = column.to_numpy()
+        return narrow
     if column.type == pa.uint64():
         column = pc.min_element_wise(column, pa.scalar(_LARGEST_ID, pa.uint64()), skip_nulls=False)
     values: Int64Array = pc.fill_null(column.cast(pa.int64()), MISSING).to_numpy(zero_copy_only=False)

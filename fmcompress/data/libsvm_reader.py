@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from fmcompress.data.options import DataOptions, Labels
 from fmcompress.errors import DataError
 from fmcompress.fm.schema import MISSING, Field, NumericField, Schema
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def open_libsvm(path: str | Path, schema: Schema, options: DataOptions, labels: Labels | None) -> LibsvmReader:
@@ -60,6 +64,7 @@ class LibsvmReader:
     starts: list[int]
     rows: int
     skipped: int = 0
+    kept: pa.Schema | None = None
 
     def read(self, chunk: int) -> Iterator[Batch]:
         """Yield the rows of a chunk, as one batch.

@@ -144,6 +144,22 @@ def match_columns(
     return [*(of[name] for name in (*schema.id_names, *schema.numeric_names)), *([label] if labelled else [])]
 
 
+def kept_columns(file: str, found: pa.Schema, keep: Sequence[str]) -> pa.Schema:
+    """Return names and types of the columns that are carried along, of any type.
+
+    Args:
+        file: name of the file, for messages.
+        found: columns of the file.
+        keep: their names.
+
+    Raises:
+        DataError: a column is missing or there twice.
+    """
+    for name in keep:
+        _check(file, name, found, lambda _: True, "any", what="column to keep", missing=None)
+    return pa.schema([pa.field(name, found.field(name).type) for name in keep])
+
+
 def candidates(found: pa.Schema, label: str) -> list[str]:
     """Return the columns that can be fields: all but the label and an index that pandas wrote."""
     return [name for name in found.names if name != label and not _PANDAS_INDEX.fullmatch(name)]

@@ -18,6 +18,7 @@ from fmcompress.data.parquet_files import (
     candidates,
     check_integer,
     check_label,
+    kept_columns,
     match_columns,
     open_file,
     row_groups,
@@ -32,7 +33,12 @@ _MANY_PER_ROW = 100
 
 
 def open_parquet(
-    path: str | Path, schema: Schema, options: DataOptions, labels: Labels | None, vocabulary: Vocabulary
+    path: str | Path,
+    schema: Schema,
+    options: DataOptions,
+    labels: Labels | None,
+    vocabulary: Vocabulary,
+    keep: Sequence[str] = (),
 ) -> ParquetReader:
     """Open Parquet files and check their columns; rows are read later, row group by row group.
 
@@ -42,11 +48,13 @@ def open_parquet(
         options: the column of the labels, and how columns and ids are read.
         labels: what labels are; None where they are not wanted.
         vocabulary: tokens of the fields that may have columns of strings.
+        keep: columns that are carried along.
 
     Raises:
         DataError: no such file, no Parquet, a column is missing or of the wrong type.
     """
     files: list[str] = []
+    kept: pa.Schema | None = None
     columns: list[str] = []
     groups: list[RowGroup] = []
     rows = 0
@@ -57,14 +65,18 @@ def open_parquet(
         if files and matched != columns:
             raise DataError(f"{file}: its columns differ from those of {files[0]}")
         columns = matched
+        own = kept_columns(file, found, keep)
+        if kept is not None and own != kept:
+            raise DataError(f"{file}: the columns to keep are of other types than in {files[0]}")
+        kept = own
         files.append(file)
         tokens = [column for column in columns if has_tokens(found.field(column).type)]
         groups += row_groups(file, open_file(opened, tokens) if tokens else fragment, start=rows)
         rows += fragment.count_rows()
-    owned = {name: vocabulary.of(name, schema) for name in schema.id_names}
-    tokens_of = {name: TokenIds(own) for name, own in owned.items() if own is not None}
+    vocabularies = {name: vocabulary.of(name, schema) for name in schema.id_names}
+    tokens_of = {name: TokenIds(own) for name, own in vocabularies.items() if own is not None}
     starts = [group.start for group in groups]
-    return ParquetReader(schema, columns, labels, options.oov, tokens_of, groups, files, starts, rows)
+    return ParquetReader(schema, columns, labels, options.oov, tokens_of, groups, files, starts, rows, kept)
 
 
 @dataclass
@@ -80,6 +92,7 @@ class ParquetReader:
     files: list[str]
     starts: list[int]
     rows: int
+    kept: pa.Schema | None = None
     skipped: int = 0
 
     def read(self, chunk: int) -> Iterator[Batch]:
@@ -90,7 +103,8 @@ class ParquetReader:
                 none, a broken file.
         """
         group = self.groups[chunk]
-        for done, table in group.read(self.columns):
+        kept = [] if self.kept is None else self.kept.names
+        for done, table in group.read(list(dict.fromkeys([*self.columns, *kept]))):
             yield self._batch(table, group.file, group.first_row + done)
 
     def _batch(self, table: pa.RecordBatch, file: str, first_row: int) -> Batch:
@@ -101,8 +115,17 @@ class ParquetReader:
         for number, name in enumerate(self.schema.numeric_names):
             values[:, number] = values_of(table.column(categorical + number), file, first_row, name)
         if self.labels is None:
-            return Batch(ids, np.full(len(ids), np.nan, dtype=np.float32), values)
-        return Batch(ids, labels_of(table.columns[-1], self.labels, file, first_row), values)
+            labels = np.full(len(ids), np.nan, dtype=np.float32)
+        else:
+            labels = labels_of(table.column(len(self.columns) - 1), self.labels, file, first_row)
+        return Batch(ids, labels, values, self._kept(table))
+
+    def _kept(self, table: pa.RecordBatch) -> pa.RecordBatch | None:
+        """Return the columns that are carried along, as the file has them: tokens may be dictionaries here."""
+        if not self.kept:
+            return None
+        columns = [table.column(field.name).cast(field.type) for field in self.kept]
+        return pa.RecordBatch.from_arrays(columns, schema=self.kept)
 
 
 def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str] | None = None) -> Schema:

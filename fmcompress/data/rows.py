@@ -1,10 +1,12 @@
 """Rows of data, whatever files hold them."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,6 +18,9 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.types import Int64Array
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BATCH_ROWS = 65_536
 _USUAL = DataOptions()
@@ -29,12 +34,14 @@ class Reader(Protocol):
         starts: first row of each chunk, counted from 0 in all files.
         rows: number of rows.
         skipped: ids out of range and unknown tokens that were counted and skipped so far, with ``oov="zero"``.
+        kept: names and types of the columns that are carried along; None where there are none.
     """
 
     files: list[str]
     starts: list[int]
     rows: int
     skipped: int
+    kept: pa.Schema | None
 
     def read(self, chunk: int) -> Iterator[Batch]:
         """Yield the rows of a chunk, after checking them."""
@@ -58,6 +65,11 @@ class Rows:
     def files(self) -> list[str]:
         """The files, in the order of their rows."""
         return self._reader.files
+
+    @property
+    def kept(self) -> pa.Schema | None:
+        """Names and types of the columns that batches carry along; None where there are none."""
+        return self._reader.kept
 
     @property
     def out_of_range(self) -> int:
@@ -93,6 +105,7 @@ def open_rows(
     labels: Labels | None = "binary",
     vocabulary: Vocabulary | None = None,
     split: Split = "all",
+    keep: Sequence[str] = (),
 ) -> Rows:
     """Open rows of Parquet or of libsvm text, which the files' content decides.
 
@@ -103,19 +116,23 @@ def open_rows(
         labels: what labels are; None where they are not wanted.
         vocabulary: tokens of the fields that may have columns of strings.
         split: which of the rows.
+        keep: columns that batches carry along as they are.
 
     Raises:
         DataError: the files cannot be used.
+        UsageError: columns of text are to be kept.
     """
     reader: Reader
     if _all_text(path):
+        if keep:
+            raise UsageError(f"{path} is libsvm text, which has no columns that could be kept")
         from fmcompress.data.libsvm_reader import open_libsvm
 
         reader = open_libsvm(path, schema, options, labels)
     else:
         from fmcompress.data.parquet_reader import open_parquet
 
-        reader = open_parquet(path, schema, options, labels, vocabulary or Vocabulary())
+        reader = open_parquet(path, schema, options, labels, vocabulary or Vocabulary(), tuple(dict.fromkeys(keep)))
     return Rows(schema, split_rows(path, reader.rows, split), reader, split)
 
 

@@ -1,5 +1,8 @@
 """What scores rows with a model of any kind, and predictions streamed into a Parquet file."""
 
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import singledispatch
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,6 +10,7 @@ from typing import Any, Protocol
 from fmcompress.artifact import PackedFM
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
+from fmcompress.errors import UsageError
 from fmcompress.files import replacing
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.progress import SILENT, Progress
@@ -17,15 +21,20 @@ Model = FMCheckpoint | PackedFM
 """What can be scored: both have a schema, a link and perhaps a vocabulary."""
 
 
+PREDICTION = "prediction"
+"""Column of the predictions in a file."""
+
+
 class Predictor(Protocol):
     """A model that scores rows of category ids and of values of numeric fields."""
 
-    def predict(self, ids: Int32Array, values: Float32Array | None = None) -> Float32Array:
+    def predict(self, ids: Int32Array, values: Float32Array | None = None, *, threads: int = 1) -> Float32Array:
         """Return the predictions of rows, float32 (rows,).
 
         Args:
             ids: category ids, -1 where one is missing, int32 (rows, ids).
             values: of the numeric fields, float32 (rows, numeric fields); None where no field is numeric.
+            threads: among how many threads the rows are split, at most.
         """
 
 
@@ -54,35 +63,80 @@ def _(model: CompressedFM) -> Predictor:
     return model  # its scorer is made once, and kept
 
 
-def predictions_of(scorer: Predictor, batch: Batch) -> Float32Array:
+def predictions_of(scorer: Predictor, batch: Batch, *, threads: int = 1) -> Float32Array:
     """Return the predictions for a batch, float32 (rows,)."""
-    return scorer.predict(batch.ids, batch.values) if batch.values.shape[1] else scorer.predict(batch.ids)
+    values = batch.values if batch.values.shape[1] else None
+    return scorer.predict(batch.ids, values, threads=threads)
+
+
+def predicted(model: Model, rows: Rows, *, threads: int | None = None) -> Iterator[tuple[Batch, Float32Array]]:
+    """Yield rows in batches, and their predictions, float32 (rows,); the next batch is read while one is scored.
+
+    Args:
+        model: a compressed factorization machine, or a checkpoint.
+        rows: what to score; streamed.
+        threads: among how many threads the rows of a batch are split; None takes all cores that may be used.
+
+    Raises:
+        DataError: the rows cannot be used.
+    """
+    scorer = predictor(model)
+    threads = usable_cores() if threads is None else threads
+    batches = rows.batches()
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch, predictions_of(scorer, batch, threads=threads)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_predictions(
-    model: Model, rows: Rows, path: Path, *, force: bool = False, progress: Progress = SILENT
+    model: Model,
+    rows: Rows,
+    path: Path,
+    *,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
 ) -> None:
-    """Write the prediction of each row, as a column ``prediction`` of a Parquet file.
+    """Write the columns that rows carry along and, as a column ``prediction``, the prediction of each, into Parquet.
 
     Args:
         model: a compressed factorization machine, or a checkpoint.
         rows: what to score; streamed.
         path: file to write, through a temporary file that takes its place when it is whole.
+        threads: among how many threads the rows are split; None takes all cores that may be used.
         force: whether an existing file is replaced.
         progress: told of each batch.
 
     Raises:
+        UsageError: a column that is carried along has the name of the predictions.
         DataError: the rows cannot be used.
         OutputError: the file cannot be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([pa.field("prediction", pa.float32(), nullable=False)])
-    scorer = predictor(model)
-    with replacing(path, force=force) as file, pq.ParquetWriter(file, schema) as writer:
+    kept = [] if rows.kept is None else list(rows.kept)
+    names = [field.name for field in kept]
+    check_kept(names)
+    schema = pa.schema([*kept, pa.field(PREDICTION, pa.float32(), nullable=False)])
+    # Hardly two predictions are the same: a dictionary of them would cost more time than it saves room.
+    with replacing(path, force=force) as file, pq.ParquetWriter(file, schema, use_dictionary=names) as writer:
         progress.start("scoring", rows.rows)
-        for batch in rows.batches():
-            writer.write_batch(pa.record_batch([pa.array(predictions_of(scorer, batch))], schema=schema))
+        for batch, predictions in predicted(model, rows, threads=threads):
+            columns = [] if batch.kept is None else batch.kept.columns
+            writer.write_batch(pa.RecordBatch.from_arrays([*columns, pa.array(predictions)], schema=schema))
             progress.advance(len(batch))
         progress.finish()
+
+
+def check_kept(names: Sequence[str]) -> None:
+    """Raise UsageError where a column that is carried along has the name of the predictions."""
+    if PREDICTION in names:
+        raise UsageError(f"the column {PREDICTION!r} cannot be kept: the predictions are called so")

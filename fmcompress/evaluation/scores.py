@@ -1,6 +1,7 @@
 """How well a model predicts: AUC, LogLoss, calibration; RMSE of a regression."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions, labels_for
 from fmcompress.data.rows import Rows, open_rows
-from fmcompress.evaluation.predictors import Model, predictions_of, predictor
+from fmcompress.evaluation.predictors import Model, predicted
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.progress import SILENT, Progress
@@ -58,6 +59,7 @@ def open_rows_for(
     *,
     labelled: bool = True,
     vocabulary: Vocabulary | None = None,
+    keep: Sequence[str] = (),
 ) -> Rows:
     """Open rows of the fields, the tokens and the kind of labels that a model takes.
 
@@ -67,9 +69,10 @@ def open_rows_for(
         options: how the rows are read.
         labelled: whether labels are wanted.
         vocabulary: tokens of the categories, in place of the model's.
+        keep: columns that batches carry along as they are.
 
     Raises:
-        UsageError: the vocabulary is not one of the model's fields.
+        UsageError: the vocabulary is not one of the model's fields, or columns of text are to be kept.
         DataError: the files cannot be used.
     """
     if vocabulary is None:
@@ -77,7 +80,8 @@ def open_rows_for(
     else:
         vocabulary.check(model.schema)
     labels = labels_for(parse_link(model.link)) if labelled else None
-    return open_rows(data, model.schema, options or DataOptions(), labels=labels, vocabulary=vocabulary)
+    options = options or DataOptions()
+    return open_rows(data, model.schema, options, labels=labels, vocabulary=vocabulary, keep=keep)
 
 
 def score_rows(model: Model, rows: Rows) -> Scores:
@@ -87,10 +91,9 @@ def score_rows(model: Model, rows: Rows) -> Scores:
         model: a checkpoint or a compressed factorization machine, of the same schema as the rows.
         rows: labelled rows.
     """
-    scorer = predictor(model)
     predictions, labels = [], []
-    for batch in rows.batches():
-        predictions.append(predictions_of(scorer, batch))
+    for batch, found in predicted(model, rows):
+        predictions.append(found)
         labels.append(batch.labels)
     return scores_of(np.concatenate(predictions), np.concatenate(labels), regression=parse_link(model.link).regression)
 

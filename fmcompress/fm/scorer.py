@@ -35,12 +35,13 @@ class FMScorer:
         """
         self._scalars[rows] = _scalars(self._embeddings.numpy()[rows], linear)
 
-    def predict(self, ids: Int32Array, values: Float32Array | None = None) -> Float32Array:
+    def predict(self, ids: Int32Array, values: Float32Array | None = None, *, threads: int = 1) -> Float32Array:
         """Return the predictions of rows, float32 (rows,).
 
         Args:
             ids: checked category ids, -1 where a value is missing, integers (rows, ids).
             values: of the numeric fields, float32 (rows, numeric fields); None where there are none.
+            threads: of no use here: torch has its own number of them.
         """
         logits, _ = self.logits_and_sums(ids, values)
         return self._link.predict(logits)

@@ -161,6 +161,12 @@ CASES = {
         f"quantize fm.pt --budget {BUDGET} --train train.parquet -o train.parquet --force", "input of this job"
     ),
     "output a link to the data": Case("score ptq.safetensors test.parquet -o link.parquet --force", "input of this"),
+    "column to keep missing": Case(
+        "score ptq.safetensors test.parquet -o new --keep user,key", "to keep 'key' is miss"
+    ),
+    "column to keep like predictions": Case(
+        "score ptq.safetensors test.parquet -o new --keep prediction", "'prediction' cannot be kept"
+    ),
     "id out of range while scoring": Case("score ptq.safetensors parts -o old --force", "b.parquet: row 1"),
     "label 2 in training": Case("train label2.parquet --valid valid.parquet -o old.pt --force --l2 0", "label is 2"),
 }
