@@ -26,7 +26,7 @@ def doctor(
         "text"
     ),
 ) -> None:
-    """Look for trouble: native core, packages, GPU, memory, configuration.
+    """Look for trouble: native core, packages, GPU, options.
 
     The report names no files but those in question, and can be pasted into an issue. Nothing is sent anywhere.
     Exit code 1 says that a command cannot work.
