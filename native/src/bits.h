@@ -5,11 +5,29 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "artifacts are little-endian, and are read as they are"
+#endif
+
 static inline uint16_t fmc_load16(const uint8_t *at)
 {
     uint16_t word;
     memcpy(&word, at, sizeof word);
     return word;
+}
+
+static inline uint32_t fmc_load32(const uint8_t *at)
+{
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline float fmc_load_float(const uint8_t *at)
+{
+    float number;
+    memcpy(&number, at, sizeof number);
+    return number;
 }
 
 /* The 64 bits from a byte on; zeros beyond the end of what there is. */

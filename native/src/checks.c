@@ -1,6 +1,6 @@
 #include "checks.h"
 
-#include "bytes.h"
+#include "bits.h"
 #include "status.h"
 
 #include <math.h>
@@ -10,14 +10,14 @@ enum { LOAD_BITS = 57 }; /* of a load of 64 bits, whatever the bit of the first 
 static bool finite_floats(const uint8_t *at, size_t count)
 {
     uint32_t bad = 0;
-    for (size_t place = 0; place < count; place++) bad |= (fmc_load_u32(at + 4 * place) & 0x7F800000) == 0x7F800000;
+    for (size_t place = 0; place < count; place++) bad |= (fmc_load32(at + 4 * place) & 0x7F800000) == 0x7F800000;
     return !bad;
 }
 
 static bool finite_halves(const uint8_t *at, size_t count)
 {
     uint16_t bad = 0;
-    for (size_t place = 0; place < count; place++) bad |= (fmc_load_u16(at + 2 * place) & 0x7C00) == 0x7C00;
+    for (size_t place = 0; place < count; place++) bad |= (fmc_load16(at + 2 * place) & 0x7C00) == 0x7C00;
     return !bad;
 }
 
@@ -42,7 +42,7 @@ static void count_tiers(const fmc_field *field, uint64_t *counts)
     const uint64_t lows = field->tier_bits == 1 ? UINT64_MAX : 0x5555555555555555;
     const uint8_t *end = field->tier_stream + field->tier_bytes;
     for (uint64_t bit = 0; bit < bits; bit += 64) {
-        uint64_t word = fmc_load_up_to(field->tier_stream + bit / 8, end);
+        uint64_t word = fmc_load64(field->tier_stream + bit / 8, end);
         if (bits - bit < 64) word &= ((uint64_t)1 << (bits - bit)) - 1;
         uint64_t upper = field->tier_bits == 1 ? 0 : word >> 1 & lows;
         low += ones(word & lows);
@@ -117,13 +117,9 @@ static bool codes_in_range(const fmc_tier *tier, code_group group)
 {
     const uint8_t *end = tier->codes + tier->code_bytes;
     const uint64_t mask = ((uint64_t)1 << group.bits) - 1;
-    uint64_t bad = 0, bit = group.start, row = 0;
-    /* As long as 8 bytes can be loaded; then up to the end. */
-    uint64_t whole_bits = tier->code_bytes < 8 ? 0 : 8 * (tier->code_bytes - 7);
-    for (; row < tier->categories && bit < whole_bits; row++, bit += tier->row_bits)
-        bad |= carries(fmc_load_u64(tier->codes + bit / 8) >> bit % 8 & mask, group);
-    for (; row < tier->categories; row++, bit += tier->row_bits)
-        bad |= carries(fmc_load_up_to(tier->codes + bit / 8, end) >> bit % 8 & mask, group);
+    uint64_t bad = 0, bit = group.start;
+    for (uint64_t row = 0; row < tier->categories; row++, bit += tier->row_bits)
+        bad |= carries(fmc_load64(tier->codes + bit / 8, end) >> bit % 8 & mask, group);
     return bad == 0;
 }
 

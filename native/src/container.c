@@ -1,6 +1,6 @@
 #include "container.h"
 
-#include "bytes.h"
+#include "bits.h"
 #include "json.h"
 #include "sha256.h"
 #include "status.h"
@@ -103,7 +103,7 @@ static fmc_status take_tensors(fmc_json layout, const uint8_t *bytes, size_t hea
 fmc_status fmc_read_container(const uint8_t *bytes, size_t size, fmc_container *found, char *message)
 {
     *found = (fmc_container){0};
-    uint64_t length = size < LENGTH_BYTES ? 0 : fmc_load_u64(bytes);
+    uint64_t length = size < LENGTH_BYTES ? 0 : fmc_load64(bytes, bytes + LENGTH_BYTES);
     if (length < 2 || length > MAX_HEADER_BYTES || length > size - LENGTH_BYTES)
         return fmc_fail(FMC_NO_ARTIFACT, message, "is not a safetensors file, or is cut short");
     const uint8_t *text = bytes + LENGTH_BYTES;
@@ -125,7 +125,7 @@ fmc_status fmc_read_container(const uint8_t *bytes, size_t size, fmc_container *
 fmc_status fmc_check_seal(const uint8_t *bytes, size_t size, const char *sha256, char *message)
 {
     static const char unsealed[] = "0000000000000000000000000000000000000000000000000000000000000000";
-    size_t head = LENGTH_BYTES + (size_t)fmc_load_u64(bytes);
+    size_t head = LENGTH_BYTES + (size_t)fmc_load64(bytes, bytes + LENGTH_BYTES);
     fmc_sha256_state hash;
     char digest[SEAL_BYTES + 1];
     const uint8_t *from = bytes, *at = bytes, *end = bytes + head;

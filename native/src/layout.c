@@ -1,6 +1,6 @@
 #include "layout.h"
 
-#include "bytes.h"
+#include "bits.h"
 #include "fields.h"
 #include "memory.h"
 #include "names.h"
@@ -139,7 +139,7 @@ static fmc_table place_table(places *to, uint64_t rows, uint32_t columns, bool i
     fmc_table table = {to->value, rows, columns, 1};
     size_t numbers = (size_t)(rows * columns);
     if (int8) {
-        table.scale = fmc_half(fmc_load_u16(to->value));
+        table.scale = fmc_half(fmc_load16(to->value));
         table.numbers = to->code;
         to->value += 2;
         to->code += numbers;
@@ -200,7 +200,7 @@ static void place_numeric(places *to, const fmc_entry *entry)
 {
     fmc_numeric *field = to->numeric++;
     field->name = place_name(to, entry->name);
-    field->linear = fmc_load_f32(to->number);
+    field->linear = fmc_load_float(to->number);
     to->number += sizeof field->linear;
     if (entry->kind == FMC_LINEAR_ONLY) return;
     field->embedding = memcpy(to->embedding, to->number, to->dim * sizeof(float));
@@ -234,7 +234,7 @@ static void take_metadata(fmc_model *model, const fmc_metadata *metadata, const 
     model->high = metadata->high;
     memcpy(model->link_text, metadata->link_text, sizeof model->link_text);
     memcpy(model->sha256, metadata->sha256, sizeof model->sha256);
-    model->bias = fmc_load_f32(tensors[FMC_BIAS].bytes);
+    model->bias = fmc_load_float(tensors[FMC_BIAS].bytes);
     model->values = tensors[FMC_VALUES].bytes;
     model->values_end = model->values + tensors[FMC_VALUES].byte_count;
     model->codes = tensors[FMC_CODES].bytes;
