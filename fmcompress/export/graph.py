@@ -52,7 +52,7 @@ class Graph:
 
     def constant(self, numbers: AnyArray | np.generic | Sequence[int]) -> str:
         """Return the name of a small initializer, of any dtype and shape: the same numbers are kept once."""
-        array = np.asarray(numbers)
+        array = np.asarray(numbers, dtype=None if hasattr(numbers, "dtype") else np.int64)
         key = array.dtype.str, array.shape, array.tobytes()
         if key not in self._constants:
             made = self._onnx.numpy_helper.from_array(array, f"c{len(self._constants)}")
