@@ -1,5 +1,6 @@
 """The map of the rooms is true: none is missing, each exists, and they lie in the order that import-linter holds."""
 
+import fnmatch
 import importlib
 import re
 
@@ -33,6 +34,16 @@ def test_rooms_lie_in_the_order_that_imports_keep_to():
     ]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
     assert rooms_on_the_map()[1:] == [room for layer in layers for room in re.split(r" \| ", layer)]
+
+
+def test_each_file_of_the_native_core_is_on_the_map():
+    named = re.findall(r"`([\w*]+\.[ch])`", PAGE)
+    sources = {path.name for path in (ROOT / "native" / "src").glob("*.[ch]")}
+    for name in named:
+        assert fnmatch.filter(sources, name), name
+    for source in sources:
+        beside = source.replace(".h", ".c")
+        assert any(fnmatch.fnmatch(source, name) or fnmatch.fnmatch(beside, name) for name in named), source
 
 
 def test_rows_are_added_to_tables_that_exist():
