@@ -9,7 +9,7 @@ from pathlib import Path
 import faiss
 import torch
 
-from benchmarks import exporting, quantizing, reading, scoring, starting, tuning
+from benchmarks import exporting, quantizing, reading, score_command, scoring, starting, tuning
 
 _PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
@@ -26,6 +26,7 @@ def main() -> None:
         ("Peak memory of tuning", ("", "peak", "ratio to the FM with Adam's state"), tuning.memory),
         ("Scoring, batch 2048, one thread", ("", "median", "ratio to packed codes"), scoring.run),
         ("An artifact as an ONNX file, one thread", ("", "median", "ratio to the artifact"), exporting.run),
+        ("Scoring a million rows of Parquet, whole processes", ("", "median", "ratio to reading"), score_command.run),
         ("Reading an artifact", ("", "median", "ratio to numpy"), starting.run),
     ]
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, faiss {faiss.__version__}"
