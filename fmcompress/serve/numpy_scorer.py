@@ -46,8 +46,8 @@ class NumpyScorer:
         """Return the predictions of rows, see ``Scorer``.
 
         Args:
-            ids: category ids, integers (rows, ids).
-            values: of the numeric fields, numbers (rows, numeric fields).
+            ids: category ids, integers of any dtype (rows, ids).
+            values: of the numeric fields, numbers of any dtype (rows, numeric fields).
             threads: at least 1, which is what there is, whatever is asked for.
 
         Raises:

@@ -13,7 +13,7 @@ LARGEST_VALUE = float(np.finfo(np.float32).max)
 
 
 def id_rows(ids: npt.ArrayLike, schema: Schema) -> AnyArray:
-    """Return ids as an array of integers of any size (rows, ids).
+    """Return ids as an array, integers of any dtype (rows, ids).
 
     Raises:
         DataError: they are none.
@@ -26,7 +26,7 @@ def id_rows(ids: npt.ArrayLike, schema: Schema) -> AnyArray:
 
 
 def value_rows(values: npt.ArrayLike | None, schema: Schema, rows: int) -> AnyArray | None:
-    """Return values as an array of numbers of any kind (rows, numeric fields); None where there are no such fields.
+    """Return values as an array of any dtype (rows, numeric fields); None where there are no such fields.
 
     Raises:
         DataError: they are none.
@@ -76,7 +76,7 @@ def check_values(values: AnyArray, schema: Schema, first_row: int) -> None:
     """Name the first value that is infinite or too large.
 
     Args:
-        values: numbers, NaN where one is missing, (rows, numeric fields).
+        values: numbers of any dtype, NaN where one is missing (rows, numeric fields).
         schema: the fields.
         first_row: number of the first row.
 
