@@ -1,5 +1,7 @@
-"""What the page on serving says of a new file holds while threads score."""
+"""What the page on serving says of files: of a new one while threads score, and of changes to one that is open."""
 
+import os
+import shutil
 import threading
 
 import numpy as np
@@ -38,3 +40,26 @@ def test_a_model_is_replaced_while_threads_score(workspace):
         thread.join()
     assert len(either) == 2
     assert found == either
+
+
+@pytest.mark.parametrize(
+    ("mapped", "changes"),
+    [(False, ("overwritten", "cut", "replaced", "removed")), (True, ("replaced", "removed"))],
+    ids=["read", "mapped"],
+)
+def test_what_a_file_may_do_to_a_model_that_is_open(mapped, changes, workspace, tmp_path):
+    path, other = tmp_path / "artifact", tmp_path / "other"
+    change = {
+        "overwritten": lambda: path.write_bytes(bytes(path.stat().st_size)),
+        "cut": lambda: os.truncate(path, 10),
+        "replaced": lambda: other.replace(path),
+        "removed": path.unlink,
+    }
+    for what in changes:
+        shutil.copy(workspace / "artifact.safetensors", path)
+        shutil.copy(workspace / "old.safetensors", other)
+        expected, model = fc.load(path), fc.load(path, map=mapped)
+        ids = np.zeros((9, len(model.schema.id_names)), dtype=np.int64)
+        predictions = expected.predict(ids)
+        change[what]()
+        np.testing.assert_array_equal(model.predict(ids), predictions)
