@@ -14,6 +14,11 @@ MESSAGE_BYTES = 512
 OK, UNREADABLE, NO_ARTIFACT, WRONG_DATA, NO_MEMORY, WRONG_CALL = range(6)
 SHARED, UNSEALED = 1, 2
 
+VISIBLE = {"BUILD": "build/visible", "CFLAGS": "-O1 -fvisibility=default"}
+"""Variables of a library whose inside is visible."""
+
+SUFFIX = "dylib" if os.uname().sysname == "Darwin" else "so"
+
 _TEXTS = ("fmc_id_name", "fmc_value_name", "fmc_link", "fmc_sha256", "fmc_version", "fmc_isa")
 _SIZES = ("fmc_id_count", "fmc_value_count", "fmc_dim", "fmc_resident_bytes")
 _OF_A_MODEL = ("fmc_id_count", "fmc_value_count", "fmc_dim", "fmc_resident_bytes", "fmc_link", "fmc_sha256")
@@ -85,9 +90,7 @@ def built(source, sanitizers, folder):
 
 def library():
     """Return the library, with all that is inside visible."""
-    folder = "build/visible"
-    suffix = "dylib" if os.uname().sysname == "Darwin" else "so"
-    path = made(f"{folder}/libfmcompress.{suffix}", BUILD=folder, CFLAGS="-O1 -fvisibility=default")
+    path = made(f"{VISIBLE['BUILD']}/libfmcompress.{SUFFIX}", **VISIBLE)
     found = ctypes.CDLL(os.fspath(path))
     for name in _TEXTS:
         getattr(found, name).restype = ctypes.c_char_p

@@ -16,7 +16,21 @@ from tests.artifact.test_elsewhere import MADE
 from tests.mixed import LINKS, packed_mixed, vocabulary_of
 from tests.models import EVERY_SHAPE, ODD_NAMES, packed
 
-from .library import NO_ARTIFACT, OK, SHARED, UNREADABLE, UNSEALED, WRONG_CALL, Model, Pieces, RefusedError, library
+from .library import (
+    NO_ARTIFACT,
+    OK,
+    SHARED,
+    SUFFIX,
+    UNREADABLE,
+    UNSEALED,
+    VISIBLE,
+    WRONG_CALL,
+    Model,
+    Pieces,
+    RefusedError,
+    library,
+    made,
+)
 
 NOT_UNPACKED = {
     "a vocabulary of noise", "a vocabulary cut short", "a vocabulary with more", "a vocabulary of a huge size",
@@ -350,3 +364,9 @@ def test_the_version_is_that_of_the_package(native):
 
     assert native.fmc_version().decode() == __version__
     assert native.fmc_abi() == 1
+
+
+def test_the_library_is_installed_by_its_makefile(native, tmp_path):
+    made("install", PREFIX=str(tmp_path), **VISIBLE)
+    installed = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert installed == {"include/fmcompress.h", "lib/libfmcompress.a", f"lib/libfmcompress.{SUFFIX}"}
