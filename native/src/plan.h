@@ -20,12 +20,16 @@ typedef struct {
 } __attribute__((aligned(32))) fmc_group;
 
 typedef enum {
-    FMC_SMALL, /* rows lie whole, are whole vectors long, and few: w − ½‖q‖² is known of each */
-    FMC_WHOLE, /* the same, but many */
-    FMC_SHORT, /* codewords are vectors, and one load holds the codes of a row, that of its linear weight among them */
-    FMC_CODED, /* codewords are vectors */
+    FMC_SMALL, /* rows lie whole, are whole vectors long, and w − ½‖q‖² is known of each; they are few */
+    FMC_LARGE, /* the same, but they are fetched ahead */
+    FMC_WHOLE, /* rows lie whole, and are whole vectors long */
+    FMC_SHORT, /* codewords are one vector each, and one load holds a row, the code of its linear weight among them */
+    FMC_CODED, /* codewords are whole vectors */
     FMC_PARTS /* rows are put together first */
 } fmc_way;
+
+/* Tiers by the way in which they are looked up, each once in fp16 and once in int8. */
+enum { FMC_LIST_NORMED, FMC_LIST_PLAIN, FMC_LIST_CODED, FMC_LIST_PARTS, FMC_LISTS = 8 };
 
 /* Where a category's embedding and linear weight are. Without codes `codes` is an empty place, and 0 bits long. */
 typedef struct {
@@ -36,26 +40,37 @@ typedef struct {
     uint64_t stride; /* bytes from row to row; 0 where all share one */
     const uint8_t *codes, *codes_last, *codes_end; /* codes_last: the last address from which 8 bytes can be read */
     uint64_t row_bits;
+    uint32_t chunks; /* vectors of a codeword, where codewords are vectors */
+    uint32_t part_bytes; /* of each codeword, where all are as large and fill whole vectors up; 0 where not */
     const fmc_group *groups; /* of the embedding's codes; NULL where there are none */
     const uint8_t *linear;
     uint64_t linear_stride; /* bytes from one category's linear weight to the next; 0 where it has a code, or all share one */
     uint64_t linear_bit, linear_mask, linear_bytes; /* its code in a row, and bytes from one of the codebook to the next */
     float linear_scale;
-    const float *scalars; /* w − ½‖q‖² of each category; NULL where that is not known */
+    uint32_t list; /* of FMC_LISTS: what is looked up in the same way */
+    const uint8_t *fetch_from[2]; /* what is fetched ahead: the byte `fetch_bits` · place / 8 from there on */
+    uint64_t fetch_bits[2];
+    const uint8_t *scalars; /* w − ½‖q‖², of all categories; NULL where that is not known */
+    uint64_t scalar_stride;
     const float *scales; /* of each coordinate, for int8; filled up to whole vectors */
 } fmc_tier_plan;
 
 typedef struct {
     const fmc_field *field;
-    /* Categories of each tier before each 64-bit word of the stream of tiers, (words, tiers); NULL for one tier. */
-    const uint32_t *before;
+    /* The words of the stream of tiers, 8 bytes each, and behind each how many categories of each tier come before it, 4 bytes each;
+     * NULL for one tier. Beside each other, so that both are in one line of a cache. */
+    const uint8_t *directory;
+    uint64_t lanes; /* see fmc_lanes */
+    uint64_t entry; /* bytes of a word with what is behind it */
     fmc_tier_plan tiers[FMC_MAX_TIERS];
 } fmc_field_plan;
 
 /* An id of a row. */
 typedef struct {
     uint32_t id;
+    bool far; /* so large that it is fetched ahead */
     int64_t cardinality, pad;
+    uint64_t low, span; /* ids from low on, span of them, are categories without a doubt */
     const fmc_field_plan *field;
     fmc_tier_plan tier; /* the only one; of no use where there are several */
 } fmc_step;
@@ -67,32 +82,23 @@ typedef struct {
     bool int8;
 } fmc_run;
 
-/* What is fetched ahead for an id: the byte `bits` · place / 8 from a place on. */
-typedef struct {
-    uint32_t id;
-    uint64_t cardinality;
-    const uint8_t *from;
-    uint64_t bits;
-} fmc_fetch;
-
 struct fmc_plan {
     const fmc_step *steps; /* id_count */
     const fmc_run *runs;
     uint32_t run_count;
-    const fmc_fetch *fetches;
-    uint32_t fetch_count;
-    const uint32_t *tiered; /* steps with several tiers that are fetched ahead */
-    uint32_t tiered_count;
     const double *norms; /* ‖v‖² of each numeric field, block by block */
 };
 
 /* Prepares a model for scoring: everything in it is in place and checked. */
 fmc_status fmc_make_plan(fmc_model *model, char *message);
 
-/* A bit for each category of a word of a stream of tiers that is in a tier, at the lowest bit of its place. */
-static inline uint64_t fmc_matching(uint64_t word, uint64_t tier, uint32_t tier_bits)
+/* The lowest bit of each category's place in a word of a stream of tiers. */
+static inline uint64_t fmc_lanes(uint32_t tier_bits) { return tier_bits == 1 ? ~UINT64_C(0) : UINT64_C(0x5555555555555555); }
+
+/* A bit for each category of a word that is in a tier, at the lowest bit of its place. */
+static inline uint64_t fmc_matching(uint64_t word, uint64_t tier, uint32_t tier_bits, uint64_t lanes)
 {
-    uint64_t lanes = tier_bits == 1 ? ~UINT64_C(0) : UINT64_C(0x5555555555555555), same = ~(word ^ (tier * lanes));
+    uint64_t same = ~(word ^ (tier * lanes));
     return same & (same >> (tier_bits - 1)) & lanes;
 }
 

@@ -10,7 +10,7 @@
  * With q_i the embedding of a row's category in field i, its logit is w_0 + Σ_i w_i + ½ (‖Σ_i q_i‖² − Σ_i ‖q_i‖²).
  * It is computed row by row, with the sums in registers, while the codes of a row further on are fetched. Fields that are looked up
  * in the same way follow each other: so there is hardly a branch, and a processor has the codewords of many fields under way at
- * once, wherever they lie. Fields in an unusual way are written down as addresses first, and added after that.
+ * once, wherever they lie. Fields with several tiers are sorted by them first.
  */
 
 #include "bits.h"
@@ -23,9 +23,9 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum {
-    AHEAD = 2, /* rows between fetching and use */
+    AHEAD = 1, /* rows between fetching and use */
     LANES = FMC_LANES,
-    MOST_VECTORS = 1024, /* of the embeddings that are added at once, whatever they are stored in */
+    MOST_VECTORS = 512, /* of the embeddings that are put together at once */
     MOST_FIELDS = 64,
     ROWS = 128 /* between two applications of the link */
 };
@@ -35,40 +35,57 @@ typedef floats8 floats8_at __attribute__((aligned(4), may_alias));
 typedef floats16 floats16_at __attribute__((aligned(4), may_alias));
 #endif
 
-/* Embeddings as addresses of vectors of 8 numbers, field after field. */
+/* A category, by its tier. */
 typedef struct {
-    const uint8_t *half[MOST_VECTORS + FMC_TOGETHER], *int8[MOST_VECTORS + FMC_TOGETHER];
-    const float *scales[MOST_FIELDS]; /* of those in int8 */
-    uint32_t half_count, int8_count;
-    uint8_t parts[MOST_VECTORS * LANES * 2] __attribute__((aligned(64)));
+    const fmc_tier_plan *tier;
+    uint64_t place;
+} found_category;
+
+/* The categories of a row that are not looked up in a usual way, list by list: so the branches are few, whatever tiers they are in. */
+typedef struct {
+    found_category list[FMC_LISTS][MOST_FIELDS];
+    uint32_t count[FMC_LISTS];
+    uint8_t parts[(MOST_VECTORS + 1) * LANES * 2] __attribute__((aligned(64))); /* with room for codes beyond the last one */
 } found_rows;
+
+/* Embeddings of which it is known where their vectors are. */
+typedef struct {
+    const uint8_t *at[MOST_VECTORS + FMC_BLOCK / LANES + FMC_TOGETHER];
+    const float *scales[MOST_VECTORS];
+    uint32_t count;
+} coded_row;
 
 /* A row, and the sums of a block of its coordinates. */
 typedef struct {
-    float sums[FMC_BLOCK] __attribute__((aligned(64)));
-    floats8 norm; /* Σ ‖q‖² */
-    float linear; /* Σ w */
+    float sums[FMC_BLOCK] __attribute__((aligned(64))); /* where numeric fields need them */
     uint32_t start, end, vectors; /* the block's coordinates, and the vectors that they fill */
     const fmc_batch *batch;
     size_t row;
+    const void *ids, *ids_ahead, *ids_beyond; /* of the row, and of two further on */
     found_rows found;
+    coded_row coded;
 } row_state;
 
-INLINE int64_t id_of(const fmc_batch *batch, size_t row, size_t id, bool wide)
+INLINE const void *ids_of(const fmc_batch *batch, size_t row)
 {
-    size_t at = row * batch->model->id_count + id;
-    return wide ? ((const int64_t *)batch->ids)[at] : ((const int32_t *)batch->ids)[at];
+    return (const uint8_t *)batch->ids + row * batch->model->id_count * (batch->wide ? sizeof(int64_t) : sizeof(int32_t));
+}
+
+INLINE int64_t id_at(const void *ids, uint32_t id, bool wide)
+{
+    return wide ? ((const int64_t *)ids)[id] : ((const int32_t *)ids)[id];
 }
 
 /* Returns the tier of a category, and its place in it. */
 INLINE uint32_t find_tier(const fmc_field_plan *plan, uint64_t id, uint64_t *place)
 {
-    const fmc_field *field = plan->field;
-    uint64_t bit = id * field->tier_bits, word = bit >> 6;
-    uint64_t bits = fmc_load64(field->tier_stream + 8 * word, field->tier_stream + field->tier_bytes);
-    uint64_t tier = (bits >> (bit & 63)) & ((UINT64_C(1) << field->tier_bits) - 1);
-    uint64_t before = fmc_matching(bits, tier, field->tier_bits) & ((UINT64_C(1) << (bit & 63)) - 1);
-    *place = plan->before[word * field->tier_count + tier] + (uint64_t)__builtin_popcountll(before);
+    uint32_t width = plan->field->tier_bits, before;
+    uint64_t bit = id * width, bits;
+    const uint8_t *entry = plan->directory + (bit >> 6) * plan->entry;
+    memcpy(&bits, entry, sizeof bits);
+    uint64_t tier = (bits >> (bit & 63)) & ((UINT64_C(1) << width) - 1);
+    memcpy(&before, entry + sizeof bits + tier * sizeof before, sizeof before);
+    *place = before + (uint64_t)__builtin_popcountll(fmc_matching(bits, tier, width, plan->lanes) & ((UINT64_C(1) << (bit & 63)) - 1));
     return (uint32_t)tier;
 }
 
@@ -85,63 +102,107 @@ INLINE uint64_t code_bits(const fmc_tier_plan *plan, uint64_t place, uint64_t sk
 
 INLINE void fetch(const void *at) { __builtin_prefetch(at); }
 
-/* Fetches what a row will need; an id out of range is left for those who use it. */
-INLINE void fetch_row(const fmc_batch *batch, size_t row, bool wide)
+/* Fetches what a category will need. One that does not exist is taken for the first: it costs nothing. */
+INLINE void fetch_category(const fmc_step *step, const void *ids, bool wide, bool coded, bool raw, bool linear)
+{
+    const fmc_tier_plan *plan = &step->tier;
+    uint64_t place = (uint64_t)id_at(ids, step->id, wide);
+    place = place < (uint64_t)step->cardinality ? place : 0;
+    if (coded) fetch(plan->codes + ((place * plan->row_bits) >> 3));
+    if (raw) {
+        fetch(plan->rows + place * plan->stride);
+        fetch(plan->rows + (place + 1) * plan->stride - 1); /* it may lie in two lines */
+    }
+    if (linear) fetch(plan->linear + place * plan->linear_stride);
+}
+
+/* Fetches what tells the tier of a category. */
+INLINE void fetch_directory(const fmc_step *step, const void *ids, bool wide)
+{
+    uint64_t id = (uint64_t)id_at(ids, step->id, wide);
+    id = id < (uint64_t)step->cardinality ? id : 0;
+    fetch(step->field->directory + ((id * step->field->field->tier_bits) >> 6) * step->field->entry);
+}
+
+/* The same of a field with several tiers, or whose rows are put together. */
+INLINE void fetch_unusual(const fmc_step *step, const void *ids, bool wide)
+{
+    uint64_t place = (uint64_t)id_at(ids, step->id, wide);
+    place = place < (uint64_t)step->cardinality ? place : 0;
+    const fmc_tier_plan *tier = step->field->tiers;
+    if (step->field->directory != NULL) tier += find_tier(step->field, place, &place);
+    for (int i = 0; i < 2; i++) fetch(tier->fetch_from[i] + ((place * tier->fetch_bits[i]) >> 3));
+}
+
+/* Fetches all that a row will need, before the first rows are scored. */
+static void fetch_row(const fmc_batch *batch, size_t row)
 {
     const fmc_plan *plan = batch->model->plan;
-    for (uint32_t i = 0; i < plan->fetch_count; i++) {
-        const fmc_fetch *one = &plan->fetches[i];
-        uint64_t place = (uint64_t)id_of(batch, row, one->id, wide);
-        if (place < one->cardinality) fetch(one->from + ((place * one->bits) >> 3));
-    }
-    for (uint32_t i = 0; i < plan->tiered_count; i++) {
-        const fmc_step *step = &plan->steps[plan->tiered[i]];
-        uint64_t place = (uint64_t)id_of(batch, row, step->id, wide);
-        if (place >= (uint64_t)step->cardinality) continue;
-        const fmc_tier_plan *tier = step->field->tiers + find_tier(step->field, place, &place);
-        if (tier->row_bits != 0) fetch(tier->codes + ((place * tier->row_bits) >> 3));
-        if (tier->stride != 0) fetch(tier->rows + place * tier->stride);
-        if (tier->linear_stride != 0) fetch(tier->linear + place * tier->linear_stride);
-    }
+    const void *ids = ids_of(batch, row);
+    for (uint32_t i = 0; i < batch->model->id_count; i++)
+        if (plan->steps[i].far) fetch_unusual(&plan->steps[i], ids, batch->wide);
 }
 
-/* Copies a few bytes; most codewords are one word long. */
-INLINE void copy_bytes(uint8_t *to, const uint8_t *from, uint64_t bytes)
+/* Notes where the vectors of a category's codewords are. */
+INLINE void find_codewords(const uint8_t **at, const fmc_tier_plan *plan, uint64_t place, uint32_t vectors, uint32_t vector_bytes)
 {
-    switch (bytes) {
-    case 1: *to = *from; break;
-    case 2: memcpy(to, from, 2); break;
-    case 4: memcpy(to, from, 4); break;
-    case 8: memcpy(to, from, 8); break;
-    case 16: memcpy(to, from, 16); break;
-    default: memcpy(to, from, bytes);
-    }
-}
-
-/* Puts the block's coordinates of a row together, filled up with zeros to whole vectors. */
-static void put_together(const row_state *state, uint8_t *to, const fmc_tier_plan *plan, uint64_t place)
-{
-    uint64_t number_bytes = plan->int8 ? 1 : 2, start = state->start * number_bytes, stop = state->end * number_bytes, at = 0;
-    memset(to + (stop - start), 0, state->vectors * LANES * number_bytes - (stop - start));
-    if (plan->groups == NULL) {
-        memcpy(to, plan->rows + place * plan->stride + start, stop - start);
+    if (plan->chunks == 1) {
+        for (uint32_t d = 0; d < vectors; d += FMC_TOGETHER)
+            codewords(at + d, plan->groups + d / FMC_TOGETHER, code_bits(plan, place, plan->groups[d / FMC_TOGETHER].bit));
         return;
     }
+    const uint8_t *words[FMC_TOGETHER];
+    for (uint32_t d = 0; d < plan->subspaces; d += FMC_TOGETHER) {
+        const fmc_group *group = &plan->groups[d / FMC_TOGETHER];
+        codewords(words, group, code_bits(plan, place, group->bit));
+        for (uint32_t i = 0; i < FMC_TOGETHER && d + i < plan->subspaces; i++)
+            for (uint32_t c = 0; c < plan->chunks; c++) *at++ = words[i] + c * vector_bytes;
+    }
+}
+
+/* Copies codewords of the same size, one after the other; `bytes` is a constant. */
+INLINE void copy_codewords(uint8_t *to, const fmc_tier_plan *plan, uint64_t place, uint64_t bytes)
+{
+    const uint8_t *words[FMC_TOGETHER];
+    for (uint32_t d = 0; d < plan->subspaces; d += FMC_TOGETHER) {
+        const fmc_group *group = &plan->groups[d / FMC_TOGETHER];
+        codewords(words, group, code_bits(plan, place, group->bit));
+        /* What is copied for codes beyond the last one is overwritten, or left out. */
+        for (uint32_t i = 0; i < FMC_TOGETHER; i++) memcpy(to + (d + i) * bytes, words[i], bytes);
+    }
+}
+
+/* Copies the block's coordinates of codewords of any size. */
+static void copy_any(const row_state *state, uint8_t *to, const fmc_tier_plan *plan, uint64_t place)
+{
+    uint64_t number_bytes = plan->int8 ? 1 : 2, start = state->start * number_bytes, stop = state->end * number_bytes, at = 0;
     for (uint32_t d = 0; d < plan->subspaces && at < stop; d += FMC_TOGETHER) {
         const fmc_group *group = &plan->groups[d / FMC_TOGETHER];
         const uint8_t *words[FMC_TOGETHER];
         codewords(words, group, code_bits(plan, place, group->bit));
         for (uint32_t i = 0; i < FMC_TOGETHER && d + i < plan->subspaces; i++) {
-            uint64_t bytes = group->bytes[i], next = at + bytes;
-            if (at >= start && next <= stop) {
-                copy_bytes(to + (at - start), words[i], bytes);
-            } else if (next > start && at < stop) {
-                uint64_t from = at < start ? start : at, until = next < stop ? next : stop;
-                memcpy(to + (from - start), words[i] + (from - at), until - from);
-            }
+            uint64_t next = at + group->bytes[i], from = at < start ? start : at, until = next < stop ? next : stop;
+            if (until > from) memcpy(to + (from - start), words[i] + (from - at), until - from);
             at = next;
         }
     }
+}
+
+/* Puts the block's coordinates of a row together, filled up with zeros to whole vectors. */
+INLINE void put_together(const row_state *state, uint8_t *to, const fmc_tier_plan *plan, uint64_t place)
+{
+    switch (plan->part_bytes) {
+    case 2: copy_codewords(to, plan, place, 2); return;
+    case 4: copy_codewords(to, plan, place, 4); return;
+    case 8: copy_codewords(to, plan, place, 8); return;
+    default: break;
+    }
+    uint64_t number_bytes = plan->int8 ? 1 : 2, size = (state->end - state->start) * number_bytes;
+    memset(to + size, 0, state->vectors * LANES * number_bytes - size);
+    if (plan->groups == NULL)
+        memcpy(to, plan->rows + place * plan->stride + state->start * number_bytes, size);
+    else
+        copy_any(state, to, plan, place);
 }
 
 INLINE float number_at(const uint8_t *at, float scale, bool int8) { return int8 ? (float)(int8_t)*at * scale : fmc_half1(at); }
@@ -153,36 +214,58 @@ INLINE float linear_weight(const fmc_tier_plan *plan, uint64_t place, bool int8)
     return number_at(at, plan->linear_scale, int8);
 }
 
-INLINE float total8(floats8 x) { return ((x[0] + x[4]) + (x[1] + x[5])) + ((x[2] + x[6]) + (x[3] + x[7])); }
-
-/* Sums of vectors in registers, where their number is a constant. */
-typedef struct {
-#ifdef FMC_WIDE
-    floats16 wide[FMC_BLOCK / LANES / 2], wide_norm;
-#endif
-    floats8 narrow[FMC_BLOCK / LANES], norm;
-} registers;
-
-INLINE void load_sums(registers *own, const row_state *state, uint32_t vectors)
+/* w − ½‖q‖² */
+INLINE float scalar_at(const fmc_tier_plan *plan, uint64_t place)
 {
-    uint32_t v = 0;
-    own->norm = state->norm;
-#ifdef FMC_WIDE
-    own->wide_norm = (floats16){0};
-    for (; v + 1 < vectors; v += 2) own->wide[v / 2] = *(const floats16_at *)(state->sums + LANES * v);
-#endif
-    for (; v < vectors; v++) own->narrow[v] = *(const floats8_at *)(state->sums + LANES * v);
+    float scalar;
+    memcpy(&scalar, plan->scalars + place * plan->scalar_stride, sizeof scalar);
+    return scalar;
 }
 
-INLINE void store_sums(const registers *own, row_state *state, uint32_t vectors)
+/* The sums of a row, in registers where the number of vectors is a constant. */
+typedef struct {
+    float linear; /* Σ w, and −½ Σ ‖q‖² of those of which it is known */
+#ifdef FMC_WIDE
+    floats16 wide[FMC_BLOCK / LANES / 2], wide_norm[2]; /* two, for each waits for the one before */
+#endif
+    floats8 narrow[FMC_BLOCK / LANES], norm[2];
+} registers;
+
+INLINE void clear(registers *own, uint32_t vectors)
 {
     uint32_t v = 0;
-    state->norm = own->norm;
+    own->norm[0] = own->norm[1] = (floats8){0};
+    own->linear = 0;
 #ifdef FMC_WIDE
-    state->norm += fold16(own->wide_norm);
-    for (; v + 1 < vectors; v += 2) *(floats16_at *)(state->sums + LANES * v) = own->wide[v / 2];
+    own->wide_norm[0] = own->wide_norm[1] = (floats16){0};
+    for (; v + 1 < vectors; v += 2) own->wide[v / 2] = (floats16){0};
 #endif
-    for (; v < vectors; v++) *(floats8_at *)(state->sums + LANES * v) = own->narrow[v];
+    for (; v < vectors; v++) own->narrow[v] = (floats8){0};
+}
+
+INLINE float total8(floats8 x) { return ((x[0] + x[4]) + (x[1] + x[5])) + ((x[2] + x[6]) + (x[3] + x[7])); }
+
+/* Returns Σ w + ½ (‖Σ q‖² − Σ ‖q‖²). */
+INLINE float total(const registers *own, uint32_t vectors)
+{
+    uint32_t v = 0;
+    floats8 pairs = -(own->norm[0] + own->norm[1]);
+#ifdef FMC_WIDE
+    floats16 wide_pairs = -(own->wide_norm[0] + own->wide_norm[1]);
+    for (; v + 1 < vectors; v += 2) wide_pairs = fma16(own->wide[v / 2], own->wide[v / 2], wide_pairs);
+    pairs += fold16(wide_pairs);
+#endif
+    for (; v < vectors; v++) pairs = fma8(own->narrow[v], own->narrow[v], pairs);
+    return own->linear + 0.5F * total8(pairs);
+}
+
+INLINE void store_sums(const registers *own, float *sums, uint32_t vectors)
+{
+    uint32_t v = 0;
+#ifdef FMC_WIDE
+    for (; v + 1 < vectors; v += 2) *(floats16_at *)(sums + LANES * v) = own->wide[v / 2];
+#endif
+    for (; v < vectors; v++) *(floats8_at *)(sums + LANES * v) = own->narrow[v];
 }
 
 /* Adds one embedding. */
@@ -193,13 +276,13 @@ INLINE void add_vectors(registers *own, const uint8_t *const *at, const float *s
     for (; v + 1 < vectors; v += 2) {
         floats16 q = int8 ? int8x16(at[v], at[v + 1]) * *(const floats16_at *)(scales + LANES * v) : half16(at[v], at[v + 1]);
         own->wide[v / 2] += q;
-        own->wide_norm = fma16(q, q, own->wide_norm);
+        own->wide_norm[v / 2 % 2] = fma16(q, q, own->wide_norm[v / 2 % 2]);
     }
 #endif
     for (; v < vectors; v++) {
         floats8 q = int8 ? int8x8(at[v]) * *(const floats8_at *)(scales + LANES * v) : half8(at[v]);
         own->narrow[v] += q;
-        own->norm = fma8(q, q, own->norm);
+        own->norm[v % 2] = fma8(q, q, own->norm[v % 2]);
     }
 }
 
@@ -212,158 +295,172 @@ INLINE void add_row(registers *own, const uint8_t *at, const float *scales, uint
         const uint8_t *from = at + v * bytes;
         floats16 q = int8 ? int8x16(from, from + LANES) * *(const floats16_at *)(scales + LANES * v) : half16(from, from + 2 * LANES);
         own->wide[v / 2] += q;
-        if (!normed) own->wide_norm = fma16(q, q, own->wide_norm);
+        if (!normed) own->wide_norm[v / 2 % 2] = fma16(q, q, own->wide_norm[v / 2 % 2]);
     }
 #endif
     for (; v < vectors; v++) {
         floats8 q = int8 ? int8x8(at + v * bytes) * *(const floats8_at *)(scales + LANES * v) : half8(at + v * bytes);
         own->narrow[v] += q;
-        if (!normed) own->norm = fma8(q, q, own->norm);
+        if (!normed) own->norm[v % 2] = fma8(q, q, own->norm[v % 2]);
     }
 }
 
-/* Adds the categories of a run; false where an id is out of range. */
-INLINE bool add_run(row_state *state, const fmc_run *run, fmc_way way, bool int8, uint32_t vectors, bool wide)
+/* Returns whether a row has a category, and which; `*fine` becomes false where it is out of range. */
+INLINE bool has_category(const fmc_step *step, const void *ids, bool wide, uint64_t *place, bool *fine)
 {
-    const uint8_t *at[FMC_BLOCK / LANES + FMC_TOGETHER];
-    const fmc_step *step = state->batch->model->plan->steps + run->first, *last = state->batch->model->plan->steps + run->last;
-    registers own;
-    load_sums(&own, state, vectors);
-    float linear = 0;
-    for (; step < last; step++) {
-        int64_t category = id_of(state->batch, state->row, step->id, wide);
-        uint64_t place = (uint64_t)category;
-        if (__builtin_expect(place >= (uint64_t)step->cardinality, 0)) {
-            if (category == -1) continue;
-            return false;
-        }
-        if (category == step->pad) continue;
-        const fmc_tier_plan *plan = &step->tier;
-        if (way == FMC_SMALL || way == FMC_WHOLE) {
-            add_row(&own, plan->rows + place * plan->stride, plan->scales, vectors, int8, way == FMC_SMALL);
-            linear += way == FMC_SMALL ? plan->scalars[place] : linear_weight(plan, place, int8);
-            continue;
-        }
-        if (way == FMC_SHORT) {
-            uint64_t bits = code_bits(plan, place, 0);
-            codewords(at, plan->groups, bits);
-            linear += number_at(plan->linear + ((bits >> plan->linear_bit) & plan->linear_mask) * (int8 ? 1 : 2), plan->linear_scale, int8);
-        } else {
-            for (uint32_t d = 0; d < vectors; d += FMC_TOGETHER)
-                codewords(at + d, plan->groups + d / FMC_TOGETHER, code_bits(plan, place, plan->groups[d / FMC_TOGETHER].bit));
-            linear += linear_weight(plan, place, int8);
-        }
-        add_vectors(&own, at, plan->scales, vectors, int8);
-    }
-    store_sums(&own, state, vectors);
-    state->linear += linear;
-    return true;
+    int64_t category = id_at(ids, step->id, wide);
+    *place = (uint64_t)category;
+    if (__builtin_expect(*place - step->low < step->span, 1)) return true;
+    if (category == -1 || category == step->pad) return false;
+    if (*place < (uint64_t)step->cardinality) return true;
+    *fine = false;
+    return false;
 }
 
-/* One copy of the code for each usual number of vectors; only one where compiling takes long, as it does with sanitizers. */
-#if defined(FMC_FEW_COPIES)
-#define FMC_WITH_VECTORS(CALL) return CALL(state->vectors);
-#else
-#define FMC_WITH_VECTORS(CALL)          \
-    switch (state->vectors) {           \
-    case 1: return CALL(1);             \
-    case 2: return CALL(2);             \
-    case 4: return CALL(4);             \
-    case 8: return CALL(8);             \
-    default: return CALL(state->vectors); \
-    }
-#endif
-
-INLINE bool add_usual(row_state *state, const fmc_run *run, fmc_way way, bool int8, bool wide)
-{
-#define FMC_RUN(V) add_run(state, run, way, int8, V, wide)
-    FMC_WITH_VECTORS(FMC_RUN)
-}
-
-/* Notes where the vectors of a category's embedding are. */
-INLINE void find_embedding(row_state *state, const fmc_tier_plan *plan, uint64_t place)
-{
-    found_rows *found = &state->found;
-    uint32_t vectors = state->vectors, vector_bytes = plan->int8 ? LANES : 2 * LANES;
-    const uint8_t **at = plan->int8 ? found->int8 + found->int8_count * vectors : found->half + found->half_count * vectors;
-    if (plan->way == FMC_CODED || plan->way == FMC_SHORT) {
-        for (uint32_t d = 0; d < vectors; d += FMC_TOGETHER)
-            codewords(at + d, plan->groups + d / FMC_TOGETHER, code_bits(plan, place, plan->groups[d / FMC_TOGETHER].bit));
-    } else {
-        const uint8_t *row = plan->rows + place * plan->stride;
-        if (plan->way == FMC_PARTS) {
-            uint8_t *parts = found->parts + (found->half_count + found->int8_count) * vectors * 2 * LANES;
-            put_together(state, parts, plan, place);
-            row = parts;
-        }
-        for (uint32_t v = 0; v < vectors; v++) at[v] = row + v * vector_bytes;
-    }
-    if (plan->int8)
-        found->scales[found->int8_count++] = plan->scales + state->start;
-    else
-        found->half_count++;
-}
-
-/* Notes where some categories are; false where an id is out of range. */
-INLINE bool find_some(row_state *state, uint32_t first, uint32_t last, bool wide)
+/* Adds the categories of a run whose rows lie whole; false where an id is out of range. */
+INLINE bool add_whole_run(const row_state *state, registers *own, const fmc_run *run, bool int8, uint32_t vectors, bool wide)
 {
     const fmc_step *steps = state->batch->model->plan->steps;
-    state->found.half_count = state->found.int8_count = 0;
+    bool fine = true, normed = run->way != FMC_WHOLE, far = run->way != FMC_SMALL;
+    for (const fmc_step *step = steps + run->first; step < steps + run->last; step++) {
+        const fmc_tier_plan *plan = &step->tier;
+        uint64_t place;
+        if (far) fetch_category(step, state->ids_ahead, wide, false, true, !normed);
+        if (!has_category(step, state->ids, wide, &place, &fine)) {
+            if (fine) continue;
+            return false;
+        }
+        add_row(own, plan->rows + place * plan->stride, plan->scales, vectors, int8, normed);
+        own->linear += normed ? scalar_at(plan, place) : linear_weight(plan, place, int8);
+    }
+    return true;
+}
+
+/* Notes where the codewords of a category are, and adds its linear weight. */
+INLINE void note_codewords(coded_row *noted, registers *own, const fmc_tier_plan *plan, uint64_t place, bool one_load, bool int8,
+                           uint32_t vectors)
+{
+    const uint8_t **at = noted->at + noted->count * vectors;
+    if (one_load) {
+        uint64_t bit = place * plan->row_bits, bits;
+        memcpy(&bits, plan->codes + (bit >> 3), sizeof bits);
+        bits >>= bit & 7;
+        codewords(at, plan->groups, bits);
+        own->linear += number_at(plan->linear + ((bits >> plan->linear_bit) & plan->linear_mask) * (int8 ? 1 : 2), plan->linear_scale, int8);
+    } else {
+        find_codewords(at, plan, place, vectors, int8 ? LANES : 2 * LANES);
+        own->linear += linear_weight(plan, place, int8);
+    }
+    if (int8) noted->scales[noted->count] = plan->scales;
+    noted->count++;
+}
+
+INLINE void add_noted(const coded_row *noted, registers *own, bool int8, uint32_t vectors)
+{
+    for (uint32_t i = 0; i < noted->count; i++)
+        add_vectors(own, noted->at + i * vectors, int8 ? noted->scales[i] : NULL, vectors, int8);
+}
+
+/* Adds the categories of a run with codes; false where an id is out of range. Addresses first, then what is there: both are short
+ * chains of operations, of which a processor keeps many under way. */
+INLINE bool add_coded_run(row_state *state, registers *own, const fmc_run *run, bool one_load, bool int8, uint32_t vectors, bool wide)
+{
+    if (one_load && vectors > FMC_TOGETHER) return false; /* there is no such run */
+    const fmc_step *step = state->batch->model->plan->steps + run->first, *last = state->batch->model->plan->steps + run->last;
+    uint32_t most = MOST_VECTORS / vectors;
+    bool fine = true;
+    while (step < last) {
+        const fmc_step *end = (uint32_t)(last - step) < most ? last : step + most;
+        state->coded.count = 0;
+        for (; step < end; step++) {
+            uint64_t place;
+            fetch_category(step, state->ids_ahead, wide, true, false, !one_load);
+            if (has_category(step, state->ids, wide, &place, &fine))
+                note_codewords(&state->coded, own, &step->tier, place, one_load, int8, vectors);
+        }
+        if (!fine) return false;
+        add_noted(&state->coded, own, int8, vectors);
+    }
+    return true;
+}
+
+/* Finds the tiers of some categories; false where an id is out of range. */
+INLINE bool find_some(row_state *state, uint32_t first, uint32_t last, bool wide)
+{
+    found_rows *found = &state->found;
+    const fmc_step *steps = state->batch->model->plan->steps;
+    memset(found->count, 0, sizeof found->count);
+    bool fine = true;
     for (const fmc_step *step = steps + first; step < steps + last; step++) {
-        int64_t category = id_of(state->batch, state->row, step->id, wide);
-        if (category == step->pad || category == -1) continue;
-        uint64_t place = (uint64_t)category;
-        if (place >= (uint64_t)step->cardinality) return false;
+        uint64_t place;
+        if (step->far) {
+            if (step->field->directory != NULL) fetch_directory(step, state->ids_beyond, wide);
+            fetch_unusual(step, state->ids_ahead, wide);
+        }
+        if (!has_category(step, state->ids, wide, &place, &fine)) continue;
         const fmc_tier_plan *tier = step->field->tiers;
-        if (step->field->before != NULL) tier += find_tier(step->field, place, &place);
-        find_embedding(state, tier, place);
-        if (state->start == 0) state->linear += linear_weight(tier, place, tier->int8);
+        if (step->field->directory != NULL) tier += find_tier(step->field, place, &place);
+        found->list[tier->list][found->count[tier->list]++] = (found_category){tier, place};
     }
-    return true;
+    return fine;
 }
 
-/* Adds the embeddings that were noted. */
-INLINE bool add_noted(row_state *state, uint32_t vectors)
+/* Adds the categories of a list. `list` is a constant. */
+INLINE void add_list(row_state *state, registers *own, uint32_t list, uint32_t vectors)
 {
-    const found_rows *found = &state->found;
-    registers own;
-    load_sums(&own, state, vectors);
-    for (uint32_t i = 0; i < found->half_count; i++) add_vectors(&own, found->half + i * vectors, NULL, vectors, false);
-    for (uint32_t i = 0; i < found->int8_count; i++) add_vectors(&own, found->int8 + i * vectors, found->scales[i], vectors, true);
-    store_sums(&own, state, vectors);
-    return true;
+    found_rows *found = &state->found;
+    bool int8 = list % 2 != 0;
+    uint32_t way = list / 2, bytes = vectors * LANES * (int8 ? 1 : 2);
+    const found_category *one = found->list[list], *last = one + found->count[list];
+    if (way == FMC_LIST_CODED) {
+        state->coded.count = 0;
+        for (; one < last; one++) note_codewords(&state->coded, own, one->tier, one->place, false, int8, vectors);
+        add_noted(&state->coded, own, int8, vectors);
+        return;
+    }
+    if (way == FMC_LIST_PARTS)
+        for (uint32_t i = 0; one + i < last; i++) put_together(state, found->parts + i * bytes, one[i].tier, one[i].place);
+    for (uint32_t i = 0; one < last; one++, i++) {
+        const fmc_tier_plan *plan = one->tier;
+        const uint8_t *row = way == FMC_LIST_PARTS ? found->parts + i * bytes : plan->rows + one->place * plan->stride;
+        add_row(own, row, int8 ? plan->scales + state->start : NULL, vectors, int8, way == FMC_LIST_NORMED);
+        if (way == FMC_LIST_NORMED)
+            own->linear += scalar_at(plan, one->place);
+        else if (state->start == 0)
+            own->linear += linear_weight(plan, one->place, int8);
+    }
 }
 
-static bool add_found(row_state *state)
+/* Adds fields that are looked up in an unusual way, some at a time. */
+INLINE bool add_unusual(row_state *state, registers *own, const fmc_run *run, uint32_t vectors, bool wide)
 {
-#define FMC_NOTED(V) add_noted(state, V)
-    FMC_WITH_VECTORS(FMC_NOTED)
-}
-
-static bool add_unusual(row_state *state, const fmc_run *run, bool wide)
-{
-    uint32_t most = MOST_VECTORS / state->vectors < MOST_FIELDS ? MOST_VECTORS / state->vectors : MOST_FIELDS;
+    uint32_t most = MOST_VECTORS / vectors < MOST_FIELDS ? MOST_VECTORS / vectors : MOST_FIELDS;
     for (uint32_t first = run->first; first < run->last; first += most) {
-        uint32_t last = run->last - first < most ? run->last : first + most;
-        if (!find_some(state, first, last, wide)) return false;
-        add_found(state);
+        if (!find_some(state, first, run->last - first < most ? run->last : first + most, wide)) return false;
+        for (uint32_t list = 0; list < FMC_LISTS; list++) add_list(state, own, list, vectors);
     }
     return true;
 }
 
-INLINE bool add_categories(row_state *state, bool wide)
+/* Adds the categories of a row; false where an id is out of range. */
+INLINE bool add_categories(row_state *state, registers *own, uint32_t vectors, bool wide)
 {
     const fmc_plan *plan = state->batch->model->plan;
-    for (uint32_t i = 0; i < plan->run_count; i++) {
-        const fmc_run *run = &plan->runs[i];
-        bool fine = false;
-#define FMC_WAY(WAY) case WAY: fine = run->int8 ? add_usual(state, run, WAY, true, wide) : add_usual(state, run, WAY, false, wide); break;
+    for (const fmc_run *run = plan->runs; run < plan->runs + plan->run_count; run++) {
+        bool fine, int8 = run->int8;
         switch (run->way) {
-            FMC_WAY(FMC_SMALL)
-            FMC_WAY(FMC_WHOLE)
-            FMC_WAY(FMC_SHORT)
-            FMC_WAY(FMC_CODED)
-        case FMC_PARTS: fine = add_unusual(state, run, wide);
+        case FMC_SMALL:
+        case FMC_LARGE:
+        case FMC_WHOLE:
+            fine = int8 ? add_whole_run(state, own, run, true, vectors, wide) : add_whole_run(state, own, run, false, vectors, wide);
+            break;
+        case FMC_SHORT:
+            fine = int8 ? add_coded_run(state, own, run, true, true, vectors, wide) : add_coded_run(state, own, run, true, false, vectors, wide);
+            break;
+        case FMC_CODED:
+            fine = int8 ? add_coded_run(state, own, run, false, true, vectors, wide) : add_coded_run(state, own, run, false, false, vectors, wide);
+            break;
+        default: fine = add_unusual(state, own, run, vectors, wide);
         }
         if (!fine) return false;
     }
@@ -401,52 +498,52 @@ static bool values_are_fine(const double *values, size_t count)
     return fine;
 }
 
-/* Adds a block of coordinates to the logit, and all that has none where it is the first one; false where an id is wrong. */
-INLINE bool score_block(row_state *state, bool wide, float *logit)
+/* Adds a block of coordinates to the logit of a row, and all that has none where it is the first one; false where an id or a value is
+ * wrong. `vectors` is a constant where it is usual. */
+INLINE bool score_block(row_state *state, uint32_t vectors, bool wide, float *logit)
 {
-    const fmc_model *model = state->batch->model;
-    floats8 zero = {0}, norm;
-    for (uint32_t v = 0; v < state->vectors; v++) *(floats8_at *)(state->sums + LANES * v) = zero;
-    state->norm = zero;
-    state->linear = 0;
-    if (!add_categories(state, wide)) return false;
-    norm = -state->norm;
-    for (uint32_t v = 0; v < state->vectors; v++) {
-        floats8 x = *(const floats8_at *)(state->sums + LANES * v);
-        norm = fma8(x, x, norm);
+    const fmc_batch *batch = state->batch;
+    size_t numeric = batch->model->numeric_count;
+    registers own;
+    clear(&own, vectors);
+    if (!add_categories(state, &own, vectors, wide)) return false;
+    *logit += total(&own, vectors);
+    if (numeric != 0) {
+        const double *values = batch->values + state->row * numeric;
+        if (!values_are_fine(values, numeric)) return false;
+        store_sums(&own, state->sums, vectors);
+        *logit += (float)numeric_part(state, batch->model, values);
     }
-    *logit += state->linear + 0.5F * total8(norm);
-    if (model->numeric_count != 0)
-        *logit += (float)numeric_part(state, model, state->batch->values + state->row * model->numeric_count);
     return true;
 }
 
-/* Writes the logit of a row; false where an id or a value is wrong. */
-INLINE bool score_row(row_state *state, bool wide)
+/* Scores a row in blocks of coordinates. */
+static bool score_blocks(row_state *state, float *logit)
 {
-    const fmc_batch *batch = state->batch;
-    uint32_t dim = batch->model->dim;
-    size_t numeric = batch->model->numeric_count;
-    if (numeric != 0 && !values_are_fine(batch->values + state->row * numeric, numeric)) return false;
-    float logit = batch->model->bias;
+    uint32_t dim = state->batch->model->dim;
     for (uint32_t start = 0; start < dim; start += FMC_BLOCK) {
         state->start = start;
         state->end = start + FMC_BLOCK < dim ? start + FMC_BLOCK : dim;
         state->vectors = (state->end - start + LANES - 1) / LANES;
-        if (!score_block(state, wide, &logit)) return false;
+        if (!score_block(state, state->vectors, state->batch->wide, logit)) return false;
     }
-    batch->predictions[state->row] = logit;
     return true;
 }
 
-INLINE fmc_status score_all(row_state *state, size_t first, size_t last, bool wide, char *message)
+/* Scores rows. `vectors` is 0 where it is no usual number. */
+INLINE fmc_status score_all(row_state *state, size_t first, size_t last, uint32_t vectors, bool wide, char *message)
 {
     const fmc_batch *batch = state->batch;
-    for (size_t row = first; row < first + AHEAD && row < last; row++) fetch_row(batch, row, wide);
+    for (size_t row = first; row < first + AHEAD && row < last; row++) fetch_row(batch, row);
     for (size_t row = first; row < last; row++) {
-        if (row + AHEAD < last) fetch_row(batch, row + AHEAD, wide);
+        float logit = batch->model->bias;
         state->row = row;
-        if (!score_row(state, wide)) return fmc_wrong_row(batch, row, row + 1, message);
+        state->ids = ids_of(batch, row);
+        state->ids_ahead = ids_of(batch, row + AHEAD < last ? row + AHEAD : row);
+        state->ids_beyond = ids_of(batch, row + 2 * AHEAD < last ? row + 2 * AHEAD : row);
+        if (!(vectors != 0 ? score_block(state, vectors, wide, &logit) : score_blocks(state, &logit)))
+            return fmc_wrong_row(batch, row, row + 1, message);
+        batch->predictions[row] = logit;
         if ((row + 1 - first) % ROWS == 0) fmc_apply_link(batch->model, batch->predictions + row + 1 - ROWS, ROWS);
     }
     size_t rest = (last - first) % ROWS;
@@ -454,10 +551,25 @@ INLINE fmc_status score_all(row_state *state, size_t first, size_t last, bool wi
     return FMC_OK;
 }
 
+/* One copy of the code for each usual number of vectors; only one where compiling takes long, as it does with sanitizers. */
 fmc_status FMC_SCORE(const fmc_batch *batch, size_t first, size_t last, char *message)
 {
+#define FMC_VECTORS(V)                                                                                           \
+    case V:                                                                                                      \
+        return batch->wide ? score_all(&state, first, last, V, true, message) : score_all(&state, first, last, V, false, message);
     row_state state;
     state.batch = batch;
-    if (batch->wide) return score_all(&state, first, last, true, message);
-    return score_all(&state, first, last, false, message);
+    state.start = 0;
+    state.end = batch->model->dim;
+    state.vectors = (state.end + LANES - 1) / LANES;
+    switch (state.vectors) {
+#if !defined(FMC_FEW_COPIES)
+        FMC_VECTORS(1)
+        FMC_VECTORS(2)
+        FMC_VECTORS(4)
+        FMC_VECTORS(8)
+#endif
+    default: return score_all(&state, first, last, 0, false, message);
+    }
+#undef FMC_VECTORS
 }
