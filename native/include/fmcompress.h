@@ -50,7 +50,7 @@ typedef struct fmc_model fmc_model;
  * to the bytes that were given, reaches the model. */
 enum {
     /* Map the file (fmc_open), or use the bytes where they are (fmc_open_memory): processes share one copy, and opening
-     * costs no memory. The file must not be cut or written to while the model is open; replacing it by another one with
+     * costs little memory. The file must not be cut or written to while the model is open; replacing it by another one with
      * rename() is safe. */
     FMC_SHARED = 1,
     /* Leave out the SHA-256, for bytes that are known to be whole. All that scoring relies on is checked nevertheless. */
@@ -100,7 +100,7 @@ FMC_API size_t fmc_dim(const fmc_model *model);
 FMC_API const char *fmc_link(const fmc_model *model);
 /* The SHA-256 that the artifact carries, 64 hex digits: tells one release from another. */
 FMC_API const char *fmc_sha256(const fmc_model *model);
-/* Bytes that the model holds in memory, mapped ones included. */
+/* Bytes that the model holds in memory, mapped ones included: at most 1.2 times the artifact and 4 MiB. */
 FMC_API size_t fmc_resident_bytes(const fmc_model *model);
 
 /* Scores rows.

@@ -319,7 +319,7 @@ def test_memory_is_that_of_the_file_without_its_vocabulary(native, path):
     with_vocabulary(model, vocabulary_of(model.schema, seed=1)).save(path, force=True)
     for flags, file_bytes in ((0, size), (SHARED, path.stat().st_size)):
         with Model.open(native, path, flags) as opened:
-            assert file_bytes <= opened.ask("fmc_resident_bytes") <= 1.1 * file_bytes + 100_000
+            assert file_bytes <= opened.ask("fmc_resident_bytes") <= 1.2 * file_bytes + 2**22
 
 
 @pytest.mark.parametrize(
