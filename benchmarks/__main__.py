@@ -9,7 +9,7 @@ from pathlib import Path
 import faiss
 import torch
 
-from benchmarks import exporting, quantizing, reading, score_command, scoring, starting, tuning
+from benchmarks import exporting, quantizing, reading, score_command, scoring, serving, starting, tuning
 
 _PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
@@ -24,7 +24,12 @@ def main() -> None:
         ("Peak memory of quantization", ("", "peak", "ratio to the embeddings"), quantizing.memory),
         ("Tuning, batch 2048, two threads", ("", "median", "ratio to the FM"), tuning.run),
         ("Peak memory of tuning", ("", "peak", "ratio to the FM with Adam's state"), tuning.memory),
-        ("Scoring, batch 2048, one thread", ("", "median", "ratio to packed codes"), scoring.run),
+        ("Scoring, batch 2048, one thread", ("", "median", "ratio to embedding_bag"), scoring.run),
+        ("Scoring one row at a time", ("", "median", "ratio to embedding_bag"), scoring.one_row),
+        ("One row at a time from C", ("", "median", ""), serving.from_c),
+        ("Scoring a million rows", ("", "median", "ratio to one thread"), scoring.large),
+        ("Memory of a process that scored a million rows", ("", "grown by", "ratio to the file"), serving.memory),
+        ("From start to the first prediction, whole processes", ("", "median", "ratio to numpy"), serving.start),
         ("An artifact as an ONNX file, one thread", ("", "median", "ratio to the artifact"), exporting.run),
         ("Scoring a million rows of Parquet, whole processes", ("", "median", "ratio to reading"), score_command.run),
         ("Reading an artifact", ("", "median", "ratio to numpy"), starting.run),

@@ -3,22 +3,72 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch.nn.functional import embedding, embedding_bag
 
+import fmcompress as fc
 from benchmarks import criteo
 from benchmarks.timing import interleaved, ratio
+from fmcompress.serve.numpy_scorer import NumpyScorer
 
-_BATCH_ROWS = 2048
-_BATCHES = 20
 _ROUNDS = 9
+_RATIO = 20
+
+Score = Callable[[np.ndarray], object]
 
 
 def run() -> list[tuple[str, ...]]:
-    """Return rows of the table: what, microseconds per row, times the time of packed codes."""
+    """Return rows of the table for batches of 2048: what, microseconds a row, times one ``embedding_bag``."""
+    eager, one_bag = _plain()
+    packed, auto = criteo.lightfm(), auto_artifact()
+    works: dict[str, Score] = {
+        "FM as one embedding_bag": one_bag,
+        "eager FM, embedding look-ups": eager,
+        "4 x 1024": packed.predict,
+        f"`auto` at {_RATIO} x": auto.predict,
+        "4 x 1024, ids in int64": lambda ids: packed.predict(ids.astype(np.int64)),
+        "4 x 1024, two threads": partial(packed.predict, threads=2),
+        "4 x 1024, numpy without the native core": NumpyScorer(packed).predict,
+    }
+    return _table(works, [criteo.ids(2048, seed=seed) for seed in range(20)])
+
+
+def one_row() -> list[tuple[str, ...]]:
+    """Return rows of the table for one row at a time: what, microseconds, times one ``embedding_bag``."""
+    eager, one_bag = _plain()
+    packed, auto = criteo.lightfm(), auto_artifact()
+    works: dict[str, Score] = {
+        "FM as one embedding_bag": one_bag,
+        "eager FM, embedding look-ups": eager,
+        "4 x 1024": packed.predict,
+        f"`auto` at {_RATIO} x": auto.predict,
+        "4 x 1024, numpy without the native core": NumpyScorer(packed).predict,
+    }
+    ids = criteo.ids(1000, seed=0)
+    return _table(works, [ids[row : row + 1].copy() for row in range(len(ids))])
+
+
+def large() -> list[tuple[str, ...]]:
+    """Return rows of the table for a million rows: what, microseconds a row, times one thread."""
+    packed = criteo.lightfm()
+    works: dict[str, Score] = {
+        f"{threads} thread{'s' if threads > 1 else ''}": partial(packed.predict, threads=threads) for threads in (1, 2)
+    }
+    return _table(works, [criteo.ids(1_000_000, seed=0)])
+
+
+def auto_artifact() -> fc.CompressedFM:
+    """Return an artifact as ``quantize`` makes it, at a twentieth of the checkpoint's bytes, without data."""
+    checkpoint = criteo.checkpoint()
+    return fc.quantize(checkpoint, 4 * (checkpoint.embeddings.size + checkpoint.linear.size) // _RATIO)
+
+
+def _plain() -> tuple[Score, Score]:
+    """Return the FM in fp32, by look-ups of embeddings and as one ``embedding_bag``; one thread."""
     torch.set_num_threads(1)
     checkpoint = criteo.checkpoint()
     vectors, weights = torch.from_numpy(checkpoint.embeddings), torch.from_numpy(checkpoint.linear[:, None])
@@ -36,19 +86,21 @@ def run() -> list[tuple[str, ...]]:
         bags = embedding_bag(torch.from_numpy(ids) + offsets, joined, mode="sum")
         return torch.sigmoid(bags[:, -1] + 0.5 * (bags[:, :-1] ** 2).sum(dim=1))
 
-    packed = criteo.lightfm().predict
-    batches = [criteo.ids(_BATCH_ROWS, seed=seed) for seed in range(_BATCHES)]
+    return eager, one_bag
 
-    def over_batches(score: Callable[[np.ndarray], object]) -> Callable[[], None]:
+
+def _table(works: dict[str, Score], batches: Sequence[np.ndarray]) -> list[tuple[str, ...]]:
+    def over_batches(score: Score) -> Callable[[], None]:
         return lambda: [score(ids) for ids in batches] and None
 
-    times = interleaved([over_batches(score) for score in (packed, eager, one_bag)], _ROUNDS)
-    names = ("packed codes, 4 x 1024", "eager FM, embedding look-ups", "FM as one embedding_bag")
+    times = interleaved([over_batches(score) for score in works.values()], _ROUNDS)
+    rows = sum(map(len, batches))
     return [
-        (
-            name,
-            f"{statistics.median(found) / _BATCHES / _BATCH_ROWS * 1e6:.2f} µs a row",
-            f"{ratio(found, times[0]):.2f}",
-        )
-        for name, found in zip(names, times, strict=True)
+        (name, f"{statistics.median(found) / rows * 1e6:.2f} µs a row", f"{ratio(found, times[0]):.2f}")
+        for name, found in zip(works, times, strict=True)
     ]
+
+
+if __name__ == "__main__":
+    for row in [*run(), *one_row(), *large()]:
+        print(*row, sep=" | ")

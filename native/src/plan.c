@@ -342,6 +342,7 @@ fmc_status fmc_make_plan(fmc_model *model, char *message)
     for (size_t f = 0; fits && f < model->field_count; f++)
         for (uint32_t t = 0; t < model->fields[f].tier_count; t++) finish_tier(&fields[f].tiers[t]);
     if (!fits || !plan_steps(model, plan, fields)) return fmc_fail(FMC_NO_MEMORY, message, "memory is not enough");
+    plan->score = fmc_best_isa()->score;
     model->plan = plan;
     return FMC_OK;
 }

@@ -3,6 +3,7 @@
 #define FMC_PLAN_H
 
 #include "model.h"
+#include "score.h"
 
 enum {
     FMC_LANES = 8, /* coordinates of the shortest vector */
@@ -83,6 +84,7 @@ typedef struct {
 } fmc_run;
 
 struct fmc_plan {
+    fmc_score *score; /* for the instructions that there were when the model was opened */
     const fmc_step *steps; /* id_count */
     const fmc_run *runs;
     uint32_t run_count;

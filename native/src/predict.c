@@ -1,15 +1,20 @@
 /* Scoring a batch: what is wrong with it, and splitting it over threads. */
+#include "plan.h"
 #include "score.h"
 #include "status.h"
 
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
     MOST_THREADS = 256,
-    LEAST_ROWS = 512 /* of a thread: fewer take less time than starting it */
+    LEAST_ROWS = 512, /* of a thread: fewer take less time than starting it */
+    PIECES = 4, /* for each thread, or more */
+    LEAST_PIECE = 128,
+    MOST_PIECE = 2048
 };
 
 static int64_t id_at(const fmc_batch *batch, size_t row, size_t id)
@@ -40,39 +45,57 @@ fmc_status fmc_wrong_row(const fmc_batch *batch, size_t first, size_t last, char
     return fmc_fail(FMC_WRONG_DATA, message, "the rows changed while they were scored");
 }
 
-/* What one thread does. */
+/* Rows that threads take piece by piece: one that starts late, or shares its core, does less. */
 typedef struct {
     const fmc_batch *batch;
     fmc_score *score;
-    size_t first, last;
+    size_t rows, piece;
+    atomic_size_t next; /* first row that nobody has taken */
+} shared_rows;
+
+/* What one thread does, and those that it starts. */
+typedef struct {
+    shared_rows *rows;
     unsigned threads;
     fmc_status status;
+    size_t wrong; /* where the piece begins that has the wrong row */
     char message[FMC_MESSAGE_BYTES];
 } share;
 
+static void score_pieces(share *own)
+{
+    shared_rows *all = own->rows;
+    own->status = FMC_OK;
+    for (;;) {
+        size_t first = atomic_fetch_add(&all->next, all->piece);
+        if (first >= all->rows) return;
+        size_t last = all->rows - first < all->piece ? all->rows : first + all->piece;
+        own->status = all->score(all->batch, first, last, own->message);
+        if (own->status == FMC_OK) continue;
+        own->wrong = first;
+        atomic_store(&all->next, all->rows); /* pieces before this one have been taken: what is wrong there is still found */
+        return;
+    }
+}
+
 static void *score_share(void *of);
 
-/* Scores the first rows here and the others in a thread of their own, each part split again until there is one for each thread:
- * so nothing is allocated for them. */
+/* Scores here and in other threads, each of which starts half of those that are left: so nothing is allocated for them. */
 static void score_split(share *own)
 {
     if (own->threads <= 1) {
-        own->status = own->score(own->batch, own->first, own->last, own->message);
+        score_pieces(own);
         return;
     }
-    share left = *own, right = *own;
-    right.threads = own->threads / 2;
-    left.threads = own->threads - right.threads;
-    left.last = right.first = own->last - (own->last - own->first) / own->threads * right.threads;
+    share left = {.rows = own->rows, .threads = own->threads - own->threads / 2};
+    share right = {.rows = own->rows, .threads = own->threads / 2};
     pthread_t thread;
-    bool started = pthread_create(&thread, NULL, score_share, &right) == 0;
+    bool started = pthread_create(&thread, NULL, score_share, &right) == 0; /* if none is to be had, the others do it all */
     score_split(&left);
-    if (started)
-        pthread_join(thread, NULL);
-    else
-        score_split(&right); /* no thread is to be had */
-    const share *wrong = left.status != FMC_OK ? &left : &right;
+    if (started) pthread_join(thread, NULL);
+    const share *wrong = right.status != FMC_OK && (left.status == FMC_OK || right.wrong < left.wrong) ? &right : &left;
     own->status = wrong->status;
+    own->wrong = wrong->wrong;
     if (own->status != FMC_OK) memcpy(own->message, wrong->message, sizeof own->message);
 }
 
@@ -94,9 +117,13 @@ static fmc_status predict(const fmc_model *model, const void *ids, bool wide, co
     size_t useful = (rows + LEAST_ROWS - 1) / LEAST_ROWS;
     if (threads > MOST_THREADS) threads = MOST_THREADS;
     if (threads > useful) threads = (unsigned)useful;
-    share all = {.batch = &batch, .score = fmc_best_isa()->score, .last = rows, .threads = threads};
-    score_split(&all);
-    return all.status == FMC_OK ? FMC_OK : fmc_fail(all.status, message, "%s", all.message);
+    if (threads <= 1) return model->plan->score(&batch, 0, rows, message);
+    size_t piece = rows / threads / PIECES;
+    if (piece < LEAST_PIECE) piece = LEAST_PIECE;
+    shared_rows all = {.batch = &batch, .score = model->plan->score, .rows = rows, .piece = piece < MOST_PIECE ? piece : MOST_PIECE};
+    share own = {.rows = &all, .threads = threads};
+    score_split(&own);
+    return own.status == FMC_OK ? FMC_OK : fmc_fail(own.status, message, "%s", own.message);
 }
 
 fmc_status fmc_predict_i64(const fmc_model *model, const int64_t *ids, const double *values, size_t rows, unsigned threads,
