@@ -24,7 +24,7 @@ SOURCES = ROOT / "native" / "src"
 HEADER = ROOT / "native" / "include" / "fmcompress.h"
 MACOS = sys.platform == "darwin"
 LIBRARY = "libfmcompress.dylib" if MACOS else "libfmcompress.so"
-COMPILE = ("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-DNDEBUG")
+COMPILE = ("-std=c11", "-O3", "-fPIC", "-fvisibility=hidden", "-DNDEBUG", "-Wno-psabi")
 LINK = ("-dynamiclib", f"-Wl,-install_name,@rpath/{LIBRARY}") if MACOS else ("-shared", f"-Wl,-soname,{LIBRARY}", "-s")
 
 

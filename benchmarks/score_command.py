@@ -33,7 +33,7 @@ def run() -> list[tuple[str, ...]]:
         commands = {
             "reading the Parquet alone": [sys.executable, "-c", _READ, data],
             "`fmcompress score`": command,
-            "`fmcompress score --keep key`": [*command, "--keep", "key"],
+            "`fmcompress score` that keeps a key": [*command, "--keep", "key"],
         }
         works = [partial(subprocess.run, argv, check=True, capture_output=True) for argv in commands.values()]
         without = {**os.environ, "FMCOMPRESS_NATIVE": "0"}

@@ -3,8 +3,6 @@ typedef int fmc_no_empty_file_avx512;
 
 #if defined(__x86_64__)
 
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 #include <immintrin.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,4 @@
 /* Plain C: compilers make of the vectors what the machine has. */
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 #include "bits.h"
 #include "plan.h"
 
