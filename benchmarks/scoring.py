@@ -23,31 +23,17 @@ Score = Callable[[np.ndarray], object]
 
 def run() -> list[tuple[str, ...]]:
     """Return rows of the table for batches of 2048: what, microseconds a row, times one ``embedding_bag``."""
-    eager, one_bag = _plain()
-    packed, auto = criteo.lightfm(), auto_artifact()
-    works: dict[str, Score] = {
-        "FM as one embedding_bag": one_bag,
-        "eager FM, embedding look-ups": eager,
-        "4 x 1024": packed.predict,
-        f"`auto` at {_RATIO} x": auto.predict,
+    works, packed = _works()
+    works |= {
         "4 x 1024, ids in int64": lambda ids: packed.predict(ids.astype(np.int64)),
         "4 x 1024, two threads": partial(packed.predict, threads=2),
-        "4 x 1024, numpy without the native core": NumpyScorer(packed).predict,
     }
     return _table(works, [criteo.ids(2048, seed=seed) for seed in range(20)])
 
 
 def one_row() -> list[tuple[str, ...]]:
     """Return rows of the table for one row at a time: what, microseconds, times one ``embedding_bag``."""
-    eager, one_bag = _plain()
-    packed, auto = criteo.lightfm(), auto_artifact()
-    works: dict[str, Score] = {
-        "FM as one embedding_bag": one_bag,
-        "eager FM, embedding look-ups": eager,
-        "4 x 1024": packed.predict,
-        f"`auto` at {_RATIO} x": auto.predict,
-        "4 x 1024, numpy without the native core": NumpyScorer(packed).predict,
-    }
+    works, _ = _works()
     ids = criteo.ids(1000, seed=0)
     return _table(works, [ids[row : row + 1].copy() for row in range(len(ids))])
 
@@ -65,6 +51,20 @@ def auto_artifact() -> fc.CompressedFM:
     """Return an artifact as ``quantize`` makes it, at a twentieth of the checkpoint's bytes, without data."""
     checkpoint = criteo.checkpoint()
     return fc.quantize(checkpoint, 4 * (checkpoint.embeddings.size + checkpoint.linear.size) // _RATIO)
+
+
+def _works() -> tuple[dict[str, Score], fc.CompressedFM]:
+    """Return what is compared, and the artifact of 4 x 1024 codewords."""
+    eager, one_bag = _plain()
+    packed, auto = criteo.lightfm(), auto_artifact()
+    works: dict[str, Score] = {
+        "FM as one embedding_bag": one_bag,
+        "eager FM, embedding look-ups": eager,
+        "4 x 1024": packed.predict,
+        f"`auto` at {_RATIO} x": auto.predict,
+        "4 x 1024, numpy without the native core": NumpyScorer(packed).predict,
+    }
+    return works, packed
 
 
 def _plain() -> tuple[Score, Score]:
