@@ -30,6 +30,8 @@ static inline float fmc_load_float(const uint8_t *at)
     return number;
 }
 
+enum { FMC_LOAD_BITS = 57 }; /* of a load of 64 bits, whatever the bit of the first byte that is wanted */
+
 /* The 64 bits from a byte on; zeros beyond the end of what there is. */
 static inline uint64_t fmc_load64(const uint8_t *at, const uint8_t *end)
 {

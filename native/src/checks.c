@@ -5,8 +5,6 @@
 
 #include <math.h>
 
-enum { LOAD_BITS = 57 }; /* of a load of 64 bits, whatever the bit of the first byte that is wanted */
-
 static bool finite_floats(const uint8_t *at, size_t count)
 {
     uint32_t bad = 0;
@@ -96,7 +94,7 @@ static code_group next_group(const fmc_tier *tier, uint32_t *code, uint32_t star
 {
     code_group group = {.start = start};
     uint32_t embedding_codes = tier->raw ? 0 : tier->subspaces;
-    for (; *code < tier->code_count && group.bits + tier->widths[*code] <= LOAD_BITS; ++*code) {
+    for (; *code < tier->code_count && group.bits + tier->widths[*code] <= FMC_LOAD_BITS; ++*code) {
         uint32_t width = tier->widths[*code];
         uint64_t codewords = *code < embedding_codes ? tier->tables[*code].rows : tier->linear.rows;
         if (width == 0) continue;

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* What is smaller stays in the first caches. */
-enum { NEAR_BYTES = 32768, FEW_ROWS = 4096, LOAD_BITS = 57, DECODED_PART = 8 };
+enum { NEAR_BYTES = 32768, FEW_ROWS = 4096, DECODED_PART = 8 };
 
 /* Rows that would have to be put together each time are put together once, as long as they take no more than this, and an eighth of the
  * artifact. */
@@ -43,7 +43,7 @@ static bool plan_codes(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *pl
     plan->chunks = size / FMC_LANES;
     if (model->dim % FMC_LANES == 0 && model->dim <= FMC_BLOCK && model->dim % tier->subspaces == 0)
         plan->part_bytes = (uint32_t)groups[0].bytes[0];
-    bool one_load = tier->subspaces <= FMC_TOGETHER && size == FMC_LANES && tier->row_bits <= LOAD_BITS && !tier->linear_raw &&
+    bool one_load = tier->subspaces <= FMC_TOGETHER && size == FMC_LANES && tier->row_bits <= FMC_LOAD_BITS && !tier->linear_raw &&
                     model->codes_end - tier->codes - (ptrdiff_t)tier->code_bytes >= 8; /* a load may reach beyond its last row */
     plan->way = !vectors ? FMC_PARTS : one_load ? FMC_SHORT : FMC_CODED;
     return true;
@@ -164,8 +164,7 @@ static int by_categories(const void *a, const void *b)
 /* Decodes the first ones, as many as there is room for. */
 static bool decode_some(fmc_model *model, const candidate *candidates, size_t count)
 {
-    uint64_t left = FMC_DECODED_BYTES;
-    if (left != 0) left += (uint64_t)(model->values_end - model->values + (model->codes_end - model->codes)) / DECODED_PART;
+    uint64_t left = FMC_DECODED_BYTES + (uint64_t)(model->values_end - model->values + (model->codes_end - model->codes)) / DECODED_PART;
     for (size_t i = 0; i < count; i++) {
         uint64_t bytes = candidates[i].tier->categories * decoded_stride(model, candidates[i].tier);
         if (bytes > left) return true;
@@ -289,10 +288,10 @@ static fmc_step step_of(uint32_t id, const fmc_field_plan *plan)
 }
 
 /* Ids that are looked up in the same way get the same number. */
-static int kind_of(const fmc_step *step)
+static int kind_of(const fmc_field_plan *plan)
 {
-    if (step->field->directory != NULL || step->tier.way == FMC_PARTS) return 2 * FMC_PARTS;
-    return 2 * (int)step->tier.way + step->tier.int8;
+    const fmc_tier_plan *tier = plan->tiers;
+    return plan->directory != NULL || tier->way == FMC_PARTS ? 2 * FMC_PARTS : 2 * (int)tier->way + tier->int8;
 }
 
 /* Puts the ids in the order of their kinds. */
@@ -306,8 +305,8 @@ static bool plan_steps(fmc_model *model, fmc_plan *plan, const fmc_field_plan *f
     for (int kind = 0; kind < KINDS; kind++) {
         uint32_t first = count;
         for (uint32_t id = 0; id < model->id_count; id++) {
-            fmc_step step = step_of(id, &fields[model->ids[id].field - model->fields]);
-            if (kind_of(&step) == kind) steps[count++] = step;
+            const fmc_field_plan *field = &fields[model->ids[id].field - model->fields];
+            if (kind_of(field) == kind) steps[count++] = step_of(id, field);
         }
         if (count > first) runs[plan->run_count++] = (fmc_run){first, count, (fmc_way)(kind / 2), kind % 2 != 0};
     }

@@ -17,18 +17,12 @@ enum {
     MOST_PIECE = 2048
 };
 
-static int64_t id_at(const fmc_batch *batch, size_t row, size_t id)
-{
-    size_t at = row * batch->model->id_count + id;
-    return batch->wide ? ((const int64_t *)batch->ids)[at] : ((const int32_t *)batch->ids)[at];
-}
-
 fmc_status fmc_wrong_row(const fmc_batch *batch, size_t first, size_t last, char *message)
 {
     const fmc_model *model = batch->model;
     for (size_t row = first; row < last; row++) {
         for (size_t i = 0; i < model->id_count; i++) {
-            int64_t id = id_at(batch, row, i), most = model->ids[i].field->cardinality - 1;
+            int64_t id = fmc_id_at(fmc_ids_of(batch, row), i, batch->wide), most = model->ids[i].field->cardinality - 1;
             if (id < -1 || id > most)
                 return fmc_fail(FMC_WRONG_DATA, message,
                                 "row %zu, field '%s': id %lld is out of range, expected 0 to %lld", row, model->ids[i].name,

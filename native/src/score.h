@@ -13,6 +13,18 @@ typedef struct {
     float *predictions;
 } fmc_batch;
 
+/* The ids of a row. */
+static inline const void *fmc_ids_of(const fmc_batch *batch, size_t row)
+{
+    return (const uint8_t *)batch->ids + row * batch->model->id_count * (batch->wide ? sizeof(int64_t) : sizeof(int32_t));
+}
+
+/* One of them. */
+static inline int64_t fmc_id_at(const void *ids, size_t id, bool wide)
+{
+    return wide ? ((const int64_t *)ids)[id] : ((const int32_t *)ids)[id];
+}
+
 typedef fmc_status fmc_score(const fmc_batch *batch, size_t first, size_t last, char *message);
 
 typedef struct {

@@ -44,13 +44,7 @@ static inline float fmc_half1(const uint8_t *at)
     return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(fmc_load16(at)))), 0);
 }
 
-/* Addresses of the codewords that the codes in some bits name. */
-static inline void codewords(const uint8_t **at, const fmc_group *group, uint64_t bits)
-{
-    for (int i = 0; i < FMC_TOGETHER; i++)
-        at[i] = (const uint8_t *)(uintptr_t)(group->table[i] + ((bits >> group->shift[i]) & group->mask[i]) * group->bytes[i]);
-}
-
+#define FMC_PLAIN_CODEWORDS
 #define FMC_SCORE fmc_score_neon
 #include "score_template.h"
 

@@ -29,12 +29,6 @@ static inline floats8 fma8(floats8 a, floats8 b, floats8 c) { return a * b + c; 
 
 static inline float fmc_half1(const uint8_t *at) { return fmc_half(fmc_load16(at)); }
 
-/* Addresses of the codewords that the codes in some bits name. */
-static inline void codewords(const uint8_t **at, const fmc_group *group, uint64_t bits)
-{
-    for (int i = 0; i < FMC_TOGETHER; i++)
-        at[i] = (const uint8_t *)(uintptr_t)(group->table[i] + ((bits >> group->shift[i]) & group->mask[i]) * group->bytes[i]);
-}
-
+#define FMC_PLAIN_CODEWORDS
 #define FMC_SCORE fmc_score_portable
 #include "score_template.h"

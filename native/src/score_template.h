@@ -4,7 +4,7 @@
  *     half8, int8x8                 8 numbers in fp16 or int8, as floats
  *     fma8                          a · b + c
  *     fmc_half1                     one number in fp16
- *     codewords                     addresses of the codewords that some codes name
+ *     codewords                     addresses of the codewords that some codes name; FMC_PLAIN_CODEWORDS takes the plain way
  *     FMC_WIDE                      where there are vectors of 16 floats: half16, int8x16 (of two addresses), fma16, fold16
  *
  * With q_i the embedding of a row's category in field i, its logit is w_0 + Σ_i w_i + ½ (‖Σ_i q_i‖² − Σ_i ‖q_i‖²).
@@ -33,6 +33,15 @@ enum {
 typedef floats8 floats8_at __attribute__((aligned(4), may_alias));
 #ifdef FMC_WIDE
 typedef floats16 floats16_at __attribute__((aligned(4), may_alias));
+#endif
+
+#ifdef FMC_PLAIN_CODEWORDS
+/* Addresses of the codewords that the codes in some bits name. */
+static inline void codewords(const uint8_t **at, const fmc_group *group, uint64_t bits)
+{
+    for (int i = 0; i < FMC_TOGETHER; i++)
+        at[i] = (const uint8_t *)(uintptr_t)(group->table[i] + ((bits >> group->shift[i]) & group->mask[i]) * group->bytes[i]);
+}
 #endif
 
 /* A category, by its tier. */
@@ -66,16 +75,6 @@ typedef struct {
     coded_row coded;
 } row_state;
 
-INLINE const void *ids_of(const fmc_batch *batch, size_t row)
-{
-    return (const uint8_t *)batch->ids + row * batch->model->id_count * (batch->wide ? sizeof(int64_t) : sizeof(int32_t));
-}
-
-INLINE int64_t id_at(const void *ids, uint32_t id, bool wide)
-{
-    return wide ? ((const int64_t *)ids)[id] : ((const int32_t *)ids)[id];
-}
-
 /* Returns the tier of a category, and its place in it. */
 INLINE uint32_t find_tier(const fmc_field_plan *plan, uint64_t id, uint64_t *place)
 {
@@ -106,7 +105,7 @@ INLINE void fetch(const void *at) { __builtin_prefetch(at); }
 INLINE void fetch_category(const fmc_step *step, const void *ids, bool wide, bool coded, bool raw, bool linear)
 {
     const fmc_tier_plan *plan = &step->tier;
-    uint64_t place = (uint64_t)id_at(ids, step->id, wide);
+    uint64_t place = (uint64_t)fmc_id_at(ids, step->id, wide);
     place = place < (uint64_t)step->cardinality ? place : 0;
     if (coded) fetch(plan->codes + ((place * plan->row_bits) >> 3));
     if (raw) {
@@ -119,7 +118,7 @@ INLINE void fetch_category(const fmc_step *step, const void *ids, bool wide, boo
 /* Fetches what tells the tier of a category. */
 INLINE void fetch_directory(const fmc_step *step, const void *ids, bool wide)
 {
-    uint64_t id = (uint64_t)id_at(ids, step->id, wide);
+    uint64_t id = (uint64_t)fmc_id_at(ids, step->id, wide);
     id = id < (uint64_t)step->cardinality ? id : 0;
     fetch(step->field->directory + ((id * step->field->field->tier_bits) >> 6) * step->field->entry);
 }
@@ -127,7 +126,7 @@ INLINE void fetch_directory(const fmc_step *step, const void *ids, bool wide)
 /* The same of a field with several tiers, or whose rows are put together. */
 INLINE void fetch_unusual(const fmc_step *step, const void *ids, bool wide)
 {
-    uint64_t place = (uint64_t)id_at(ids, step->id, wide);
+    uint64_t place = (uint64_t)fmc_id_at(ids, step->id, wide);
     place = place < (uint64_t)step->cardinality ? place : 0;
     const fmc_tier_plan *tier = step->field->tiers;
     if (step->field->directory != NULL) tier += find_tier(step->field, place, &place);
@@ -138,7 +137,7 @@ INLINE void fetch_unusual(const fmc_step *step, const void *ids, bool wide)
 static void fetch_row(const fmc_batch *batch, size_t row)
 {
     const fmc_plan *plan = batch->model->plan;
-    const void *ids = ids_of(batch, row);
+    const void *ids = fmc_ids_of(batch, row);
     for (uint32_t i = 0; i < batch->model->id_count; i++)
         if (plan->steps[i].far) fetch_unusual(&plan->steps[i], ids, batch->wide);
 }
@@ -308,7 +307,7 @@ INLINE void add_row(registers *own, const uint8_t *at, const float *scales, uint
 /* Returns whether a row has a category, and which; `*fine` becomes false where it is out of range. */
 INLINE bool has_category(const fmc_step *step, const void *ids, bool wide, uint64_t *place, bool *fine)
 {
-    int64_t category = id_at(ids, step->id, wide);
+    int64_t category = fmc_id_at(ids, step->id, wide);
     *place = (uint64_t)category;
     if (__builtin_expect(*place - step->low < step->span, 1)) return true;
     if (category == -1 || category == step->pad) return false;
@@ -538,9 +537,9 @@ INLINE fmc_status score_all(row_state *state, size_t first, size_t last, uint32_
     for (size_t row = first; row < last; row++) {
         float logit = batch->model->bias;
         state->row = row;
-        state->ids = ids_of(batch, row);
-        state->ids_ahead = ids_of(batch, row + AHEAD < last ? row + AHEAD : row);
-        state->ids_beyond = ids_of(batch, row + 2 * AHEAD < last ? row + 2 * AHEAD : row);
+        state->ids = fmc_ids_of(batch, row);
+        state->ids_ahead = fmc_ids_of(batch, row + AHEAD < last ? row + AHEAD : row);
+        state->ids_beyond = fmc_ids_of(batch, row + 2 * AHEAD < last ? row + 2 * AHEAD : row);
         if (!(vectors != 0 ? score_block(state, vectors, wide, &logit) : score_blocks(state, &logit)))
             return fmc_wrong_row(batch, row, row + 1, message);
         batch->predictions[row] = logit;
