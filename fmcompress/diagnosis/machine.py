@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from fmcompress.cores import usable_cores
 from fmcompress.version import __version__
 
 Status = Literal["ok", "warning", "problem"]
@@ -52,8 +53,7 @@ def machine_findings() -> Iterator[Finding]:
     yield Finding("fmcompress", __version__)
     yield Finding("python", f"{platform.python_version()} {platform.python_implementation()}, {sys.executable}")
     yield Finding("platform", platform.platform())
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield threads(usable, cpu_quota(_CGROUP), os.environ.get("OMP_NUM_THREADS"))
+    yield threads(usable_cores(), cpu_quota(_CGROUP), os.environ.get("OMP_NUM_THREADS"))
     yield memory(*memory_bytes(Path("/proc/meminfo"), _CGROUP))
     yield _current_folder()
     yield _temporary_folder()

@@ -1,6 +1,5 @@
 """What scores rows with a model of any kind, and predictions streamed into a Parquet file."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import singledispatch
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fmcompress.artifact import PackedFM
+from fmcompress.cores import usable_cores
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.errors import UsageError
@@ -88,11 +88,6 @@ def predicted(model: Model, rows: Rows, *, threads: int | None = None) -> Iterat
         while (batch := coming.result()) is not None:
             coming = reader.submit(next, batches, None)
             yield batch, predictions_of(scorer, batch, threads=threads)
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def write_predictions(

@@ -4,13 +4,13 @@ faiss and BLAS split such small problems among threads badly, and the split chan
 result. So each of them keeps to one thread, and the result does not depend on the number of cores.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from fmcompress.cores import usable_cores
 from fmcompress.progress import Progress
 from fmcompress.quantization import kmeans
 
@@ -30,7 +30,7 @@ def side_by_side(works: Sequence[Callable[[], Result]], *, title: str, progress:
     """
     kmeans.load()  # now, or limits would not reach the libraries that it brings
     # OpenMP keeps a number for each thread, and torch and faiss bring one OpenMP each: so each thread is limited.
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, _cores()), initializer=threadpool_limits, initargs=(1,))
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, usable_cores()), initializer=threadpool_limits, initargs=(1,))
     progress.start(title, len(works))
     try:
         with threadpool_limits(1):
@@ -44,10 +44,3 @@ def side_by_side(works: Sequence[Callable[[], Result]], *, title: str, progress:
 
 def _call(work: Callable[[], Result]) -> Result:
     return work()
-
-
-def _cores() -> int:
-    """Return the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
