@@ -7,16 +7,18 @@ It is canonical JSON with an entry for each field: name, kind, cardinality, and 
     ["clicked","as","item"]
     ["price","num"]
     ["age","lin"]
+    ["genres","cat:mean",18,"4x16","raw",12e-6]
 
 The first one has PAD 0, the second one two tiers, of 200 and 3506 categories. The third shares the table of the
-second. The fourth is numeric, and so is the last one, which enters the linear term alone.
+second. The fourth is numeric, and so is the fifth one, which enters the linear term alone. The last one may have
+several values in a row, of which the mean is taken.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fmcompress.artifact.container import StoredTensor, canonical_json
@@ -25,6 +27,7 @@ from fmcompress.artifact.origin import Origin, encode_origin, number, text, whol
 from fmcompress.errors import UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link, parse_link
+from fmcompress.fm.pooling import Pooling, parse_pooling
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
@@ -154,7 +157,7 @@ def encode_entry(field: Field, tiers: Sequence[Tier]) -> str:
     several = ",".join(f"[{tier.size},{names}]" for tier, names in zip(tiers, stored, strict=True))
     cardinality = field.cardinality if field.pad is None else f"[{field.cardinality},{field.pad}]"
     return (
-        f'[{canonical_json(field.name)},"{_CATEGORICAL}",{cardinality},'
+        f'[{canonical_json(field.name)},"{_pooled(_CATEGORICAL, field.pooling)}",{cardinality},'
         + (stored[0] if len(tiers) == 1 else f"[{several}]")
         + "]"
     )
@@ -163,9 +166,14 @@ def encode_entry(field: Field, tiers: Sequence[Tier]) -> str:
 def encode_table_less(schema: Schema) -> dict[str, str]:
     """Return the entries of the fields without tables of their own as JSON, by the fields' names."""
     kinds = {linear_only: kind for kind, linear_only in _NUMERIC.items()}
-    entries = [[field.name, _SHARED, field.table] for field in schema.shared]
+    entries = [[field.name, _pooled(_SHARED, field.pooling), field.table] for field in schema.shared]
     entries += [[field.name, kinds[field.linear_only]] for field in schema.numeric]
     return {entry[0]: canonical_json(entry) for entry in entries}
+
+
+def _pooled(kind: str, pooling: Pooling | None) -> str:
+    """Return the kind of a field in which there may be several values."""
+    return kind if pooling is None else f"{kind}:{pooling}"
 
 
 def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField | NumericField, list[Tier]]:
@@ -173,13 +181,16 @@ def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField 
 
     Raises:
         ValueError, TypeError: they make no sense.
-        UsageError: there is no such quantizer.
+        UsageError: there is no such quantizer or pooling.
     """
-    if kind == _CATEGORICAL:
-        return _decode_table(text(name), *rest)
-    if kind == _SHARED:
+    family, colon, pooled = text(kind).partition(":")
+    pooling = parse_pooling(pooled) if colon else None
+    if family == _CATEGORICAL:
+        field, tiers = _decode_table(text(name), *rest)
+        return replace(field, pooling=pooling), tiers
+    if family == _SHARED:
         (table,) = rest
-        return SharedField(text(name), text(table)), []
+        return SharedField(text(name), text(table), pooling), []
     if kind not in _NUMERIC or rest:
         raise ValueError(f"field {name!r}")
     return NumericField(text(name), _NUMERIC[kind]), []

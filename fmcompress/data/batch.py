@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from fmcompress.errors import DataError
+from fmcompress.fm.bags import Bag, concatenate_bags
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
 
 if TYPE_CHECKING:
@@ -27,16 +28,18 @@ class Batch:
 
     Attributes:
         ids: category ids counted from 0, ``MISSING`` where there is none, int32 (rows, ids), in the order of
-            ``Schema.id_names``. An id that a field has for PAD is ``MISSING`` too.
+            ``Schema.id_names``. An id that a field has for PAD is ``MISSING`` too. All of a field in ``bags`` are.
         labels: 0 or 1, or for a regression any numbers, float32 (rows,); NaN where no labels were asked for.
         values: of the numeric fields, 0 where one is missing, float32 (rows, numeric fields).
         kept: columns that are carried along as they are, of Arrow; None where none were asked for.
+        bags: values of the fields that may have several in a row, ``Schema.poolings``, by name.
     """
 
     ids: Int32Array
     labels: Float32Array
     values: Float32Array = None  # type: ignore[assignment]
     kept: pa.RecordBatch | None = None
+    bags: Mapping[str, Bag] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.values is None:
@@ -50,7 +53,8 @@ class Batch:
         kept = self.kept
         if kept is not None:
             kept = kept[rows] if isinstance(rows, slice) else kept.take(np.arange(len(self))[rows])
-        return Batch(self.ids[rows], self.labels[rows], self.values[rows], kept)
+        bags = {name: bag.take(rows) for name, bag in self.bags.items()}
+        return Batch(self.ids[rows], self.labels[rows], self.values[rows], kept, bags)
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
@@ -59,6 +63,7 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
         np.concatenate([batch.ids for batch in batches]),
         np.concatenate([batch.labels for batch in batches]),
         np.concatenate([batch.values for batch in batches]),
+        bags={name: concatenate_bags([batch.bags[name] for batch in batches]) for name in batches[0].bags},
     )
 
 

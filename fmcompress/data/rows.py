@@ -226,12 +226,13 @@ def open_tuning_data(
 def count_categories(rows: Rows) -> Int64Array:
     """Count how often each category is active, int64 (categories,), in one pass.
 
-    Fields that share a table count together: a category may be active in several of them.
+    Fields that share a table count together: a category may be active in several of them. Where a field has several
+    values in a row each of them counts.
     """
     schema = rows.schema
     counts = np.zeros(schema.categories, dtype=np.int64)
     for batch in rows.batches():
-        for column, table in enumerate(schema.tables.tolist()):
-            ids = batch.ids[:, column]
+        for column, (name, table) in enumerate(zip(schema.id_names, schema.tables.tolist(), strict=True)):
+            ids = batch.bags[name].ids if name in batch.bags else batch.ids[:, column]
             counts[schema.rows(table)] += np.bincount(ids[ids >= 0], minlength=schema.fields[table].cardinality)
     return counts

@@ -1,6 +1,6 @@
 """What scores rows with a model of any kind, and predictions streamed into a Parquet file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import singledispatch
 from pathlib import Path
@@ -12,6 +12,7 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.errors import UsageError
 from fmcompress.files import replacing
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.progress import SILENT, Progress
 from fmcompress.serve.compressed_fm import CompressedFM
@@ -28,12 +29,20 @@ PREDICTION = "prediction"
 class Predictor(Protocol):
     """A model that scores rows of category ids and of values of numeric fields."""
 
-    def predict(self, ids: Int32Array, values: Float32Array | None = None, *, threads: int = 1) -> Float32Array:
+    def predict(
+        self,
+        ids: Int32Array,
+        values: Float32Array | None = None,
+        *,
+        bags: Mapping[str, Bag] | None = None,
+        threads: int = 1,
+    ) -> Float32Array:
         """Return the predictions of rows, float32 (rows,).
 
         Args:
             ids: category ids, -1 where one is missing, int32 (rows, ids).
             values: of the numeric fields, float32 (rows, numeric fields); None where no field is numeric.
+            bags: values of the fields that have several in a row, by name; their ids are -1.
             threads: among how many threads the rows are split, at most.
         """
 
@@ -66,7 +75,7 @@ def _(model: CompressedFM) -> Predictor:
 def predictions_of(scorer: Predictor, batch: Batch, *, threads: int = 1) -> Float32Array:
     """Return the predictions for a batch, float32 (rows,)."""
     values = batch.values if batch.values.shape[1] else None
-    return scorer.predict(batch.ids, values, threads=threads)
+    return scorer.predict(batch.ids, values, bags=batch.bags, threads=threads)
 
 
 def predicted(model: Model, rows: Rows, *, threads: int | None = None) -> Iterator[tuple[Batch, Float32Array]]:

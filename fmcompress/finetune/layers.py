@@ -235,15 +235,14 @@ def logits_of(bias: Tensor, linear: Tensor, layers: Sequence[tuple[Tensor, Tenso
 
     Args:
         bias: w_0, a float32 scalar.
-        linear: Σ w_i, float32 (uses · rows,).
-        layers: vectors, float32 (uses · rows, dim), and scalars, float32 (uses · rows,), of each layer.
-        inputs: how rows are stacked, and what numeric fields add.
+        linear: Σ w_i of each row of the inputs' ids, float32 (n,).
+        layers: vectors, float32 (n, dim), and scalars, float32 (n,), of each layer.
+        inputs: how rows are stacked and bags are pooled, and what numeric fields add.
     """
-    vectors = inputs.summed(torch.stack([vectors for vectors, _ in layers]).sum(dim=0))
-    total = bias + inputs.summed(torch.stack([linear, *(scalars for _, scalars in layers)]).sum(dim=0))
-    if inputs.numeric is not None:
-        vectors, total = vectors + inputs.numeric[0], total + inputs.numeric[1]
-    return total + 0.5 * (vectors * vectors).sum(dim=1)
+    vectors = torch.stack([vectors for vectors, _ in layers]).sum(dim=0)
+    norms = torch.stack([scalars for _, scalars in layers]).sum(dim=0)
+    total, scalars = inputs.summed(vectors, norms, linear)
+    return bias + scalars + 0.5 * (total * total).sum(dim=1)
 
 
 def numpy_of(table: Tensor) -> Float32Array:

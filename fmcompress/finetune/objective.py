@@ -45,7 +45,7 @@ class Targets:
         if self._distillation == 0:
             return batch.labels
         share = np.float32(self._distillation)
-        return batch.labels + share * (self._teacher.predict(batch.ids, batch.values) - batch.labels)
+        return batch.labels + share * (self._teacher.predict(batch.ids, batch.values, bags=batch.bags) - batch.labels)
 
 
 def loss_by(link: Link) -> Loss:

@@ -1,6 +1,7 @@
 """Fields as text, the way users write and tools ask for them: ``user:6040,clicked=user,price:numeric``."""
 
 from fmcompress.errors import UsageError
+from fmcompress.fm.pooling import is_pooling, parse_pooling
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 
 _MAX_DIGITS = 20
@@ -12,7 +13,8 @@ def parse_fields(text: str) -> Schema:
     """Return the schema that ``name:size,name:size,…`` describes, in the order of the model's rows.
 
     ``name:numeric`` is a numeric field, ``name:linear`` one that enters the linear term alone, and ``name=other`` a
-    field that shares the table of ``other``.
+    field that shares the table of ``other``. ``name:size:mean`` and ``name=other:mean`` are fields with several values
+    in a row; see ``Pooling`` for what may stand in place of ``mean``.
 
     Raises:
         UsageError: a part is none of these, or the fields make no schema.
@@ -28,19 +30,28 @@ def format_fields(schema: Schema) -> str:
 def _spec(field: Field | SharedField | NumericField) -> str:
     if isinstance(field, NumericField):
         return f"{field.name}:{'linear' if field.linear_only else 'numeric'}"
-    return f"{field.name}={field.table}" if isinstance(field, SharedField) else f"{field.name}:{field.cardinality}"
+    pooling = "" if field.pooling is None else f":{field.pooling}"
+    if isinstance(field, SharedField):
+        return f"{field.name}={field.table}{pooling}"
+    return f"{field.name}:{field.cardinality}{pooling}"
 
 
 def _field(part: str) -> Field | SharedField | NumericField:
     name, colon, size = part.rpartition(":")
     if colon and size in _NUMERIC:
         return NumericField(name, _NUMERIC[size])
+    pooling = None
+    rest = part
+    if colon and is_pooling(size):
+        rest, pooling = name, parse_pooling(size)
+        name, colon, size = rest.rpartition(":")
     if colon and size.isascii() and size.isdecimal() and len(size) <= _MAX_DIGITS:
-        return Field(name, int(size))
-    name, equals, table = part.partition("=")
+        return Field(name, int(size), pooling=pooling)
+    name, equals, table = rest.partition("=")
     if equals and not colon:
-        return SharedField(name, table)
+        return SharedField(name, table, pooling)
     raise UsageError(
         f"field {part!r} is not name:size",
-        hint="write --fields user:6040,movie:3706 and so on; name:numeric for numbers, name=other for a shared table",
+        hint="write --fields user:6040,movie:3706 and so on; name:numeric for numbers, name=other for a shared table, "
+        "name:size:mean for several values in a row",
     )

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from fmcompress.errors import UsageError
+from fmcompress.fm.pooling import Pooling
 from fmcompress.types import AnyArray, Int32Array, Int64Array
 
 MAX_CATEGORIES = 2**31 - 1
@@ -20,17 +21,19 @@ MISSING = -1
 
 @dataclass(frozen=True)
 class Field:
-    """A categorical field with a table of its own: one of its ``cardinality`` categories is active in a row.
+    """A categorical field with a table of its own, of ``cardinality`` categories: one is active in a row, or several.
 
     Attributes:
         name: column of the data that holds the category ids.
         cardinality: number of categories; ids run from 0 to cardinality - 1.
         pad: id that stands for no value, as some tools have it; it contributes nothing, and its row is zeros.
+        pooling: what becomes of several values in a row; None where there is one at most.
     """
 
     name: str
     cardinality: int
     pad: int | None = None
+    pooling: Pooling | None = None
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,12 @@ class SharedField:
     Attributes:
         name: column of the data that holds the category ids.
         table: name of the field whose table it shares.
+        pooling: what becomes of several values in a row; None where there is one at most.
     """
 
     name: str
     table: str
+    pooling: Pooling | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,12 @@ class Schema:
     def id_names(self) -> tuple[str, ...]:
         """Names of all categorical fields, in the order of the ids of a row."""
         return self.names + tuple(field.name for field in self.shared)
+
+    @cached_property
+    def poolings(self) -> dict[str, Pooling]:
+        """Poolings of the fields that may have several values in a row, by name, in the order of ``id_names``."""
+        categorical: tuple[Field | SharedField, ...] = (*self.fields, *self.shared)
+        return {field.name: field.pooling for field in categorical if field.pooling is not None}
 
     @property
     def numeric_names(self) -> tuple[str, ...]:

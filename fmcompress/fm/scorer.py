@@ -1,10 +1,13 @@
 """Predictions of a factorization machine that is not compressed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch.nn.functional import embedding_bag
 
 from fmcompress.errors import DataError
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.types import Float32Array, Int32Array, Int64Array
 
@@ -12,8 +15,8 @@ from fmcompress.types import Float32Array, Int32Array, Int64Array
 class FMScorer:
     """Scores rows with a checkpoint.
 
-    Uses logit = w_0 + Σ_i (w_i − ½‖v_i‖²) + ½‖Σ_i v_i‖², so that one ``embedding_bag`` does the work; numeric fields
-    add to both sums.
+    Uses logit = w_0 + Σ_i (w_i − ½‖v_i‖²) + ½‖Σ_i v_i‖², so that one ``embedding_bag`` does the work; numeric fields,
+    and those with several values in a row, add to both sums.
     """
 
     def __init__(self, checkpoint: FMCheckpoint) -> None:
@@ -23,6 +26,7 @@ class FMScorer:
         self._offsets = checkpoint.schema.id_offsets
         self._numeric = checkpoint.numeric
         self._link = checkpoint.link_function
+        self._linear = checkpoint.linear
         self._embeddings = torch.from_numpy(checkpoint.embeddings)
         self._scalars = _scalars(checkpoint.embeddings, checkpoint.linear)
 
@@ -35,19 +39,29 @@ class FMScorer:
         """
         self._scalars[rows] = _scalars(self._embeddings.numpy()[rows], linear)
 
-    def predict(self, ids: Int32Array, values: Float32Array | None = None, *, threads: int = 1) -> Float32Array:
+    def predict(
+        self,
+        ids: Int32Array,
+        values: Float32Array | None = None,
+        *,
+        bags: Mapping[str, Bag] | None = None,
+        threads: int = 1,
+    ) -> Float32Array:
         """Return the predictions of rows, float32 (rows,).
 
         Args:
             ids: checked category ids, -1 where a value is missing, integers (rows, ids).
             values: of the numeric fields, float32 (rows, numeric fields); None where there are none.
+            bags: values of fields with several in a row, by name; their ids are -1.
             threads: of no use here: torch has its own number of them.
         """
-        logits, _ = self.logits_and_sums(ids, values)
+        logits, _ = self.logits_and_sums(ids, values, bags)
         return self._link.predict(logits)
 
-    def logits_and_sums(self, ids: Int32Array, values: Float32Array | None = None) -> tuple[Float32Array, Float32Array]:
-        """Return logits, float32 (rows,), and the sums S = Σ_i v_i x_i, float32 (rows, dim).
+    def logits_and_sums(
+        self, ids: Int32Array, values: Float32Array | None = None, bags: Mapping[str, Bag] | None = None
+    ) -> tuple[Float32Array, Float32Array]:
+        """Return logits, float32 (rows,), and the sums S = Σ_i v_i x_i, float32 (rows, dim); see ``predict``.
 
         Raises:
             DataError: there are numeric fields, but no values.
@@ -55,15 +69,58 @@ class FMScorer:
         present = ids >= 0
         rows = np.where(present, ids + self._offsets, 0)
         weights = None if present.all() else torch.from_numpy(present.astype(np.float32))
-        bags = embedding_bag(torch.from_numpy(rows), self._embeddings, mode="sum", per_sample_weights=weights)
-        sums = bags.numpy()
+        sums = embedding_bag(torch.from_numpy(rows), self._embeddings, mode="sum", per_sample_weights=weights).numpy()
         scalars = (self._scalars[rows] * present).sum(axis=1, dtype=np.float32)
+        for name, bag in (bags or {}).items():
+            vectors, added = self._pooled(name, bag)
+            sums, scalars = sums + vectors, scalars + added
         logits = self._bias + scalars + 0.5 * np.einsum("rl,rl->r", sums, sums)
         if len(self._numeric):
             if values is None:
                 raise DataError(f"values of {len(self._numeric)} numeric fields are missing")
             logits, sums = logits + self._numeric.added(values, sums), sums + values @ self._numeric.embeddings
         return logits.astype(np.float32), sums
+
+    def others(self, name: str, bag: Bag, sums: Float32Array) -> Float32Array:
+        """Return what the logit changes by with the embedding of each value of a bag, float32 (values, dim).
+
+        It is c_j s_q (S − q), with q what the bag adds to S; where each value counts, c_j (S − c_j v_j).
+
+        Args:
+            name: of the field.
+            bag: its values.
+            sums: S, float32 (rows, dim).
+        """
+        embedding, _ = bag.coefficients(self.schema.poolings[name])
+        if self.schema.poolings[name].each:
+            own = embedding[:, None] * self._embeddings.numpy()[self._rows(name, bag)]
+            rest = sums[bag.rows] - own
+        else:
+            rest = (sums - self._pooled(name, bag)[0])[bag.rows]
+        return np.asarray(embedding[:, None] * rest)
+
+    def _pooled(self, name: str, bag: Bag) -> tuple[Float32Array, Float32Array]:
+        """Return what a bag adds to S, float32 (rows, dim), and to the logits beside ½‖S‖², float32 (rows,)."""
+        rows, pooling = self._rows(name, bag), self.schema.poolings[name]
+        embedding, linear = bag.coefficients(pooling)
+        vectors = embedding_bag(
+            torch.from_numpy(rows),
+            self._embeddings,
+            torch.from_numpy(bag.starts[:-1]),
+            mode="sum",
+            per_sample_weights=torch.from_numpy(embedding),
+        ).numpy()
+        scalars = linear * self._linear[rows]
+        if pooling.each:
+            scalars = scalars + embedding * embedding * (self._scalars[rows] - self._linear[rows])
+        added = np.bincount(bag.rows, scalars, len(bag)).astype(np.float32)
+        if not pooling.each:
+            added -= np.float32(0.5) * np.einsum("rl,rl->r", vectors, vectors)
+        return vectors, added
+
+    def _rows(self, name: str, bag: Bag) -> Int64Array:
+        """Return the rows of the tables of a bag's values, int64 (values,)."""
+        return np.asarray(bag.ids + self._offsets[self.schema.id_names.index(name)])
 
 
 def _scalars(embeddings: Float32Array, linear: Float32Array) -> Float32Array:

@@ -6,7 +6,9 @@ With v_i + δ in place of v_i the logit moves by δ·(S − v_i). To second orde
 
 where p_i is how often category i is active, and for a linear weight by ½ p_i h_f δ², h_f = E[c]. The curvature c of
 the loss is p(1−p) for the sigmoid; see ``links.Link.curvatures`` for the others. So one currency, expected loss per
-row, prices embeddings and linear weights alike.
+row, prices embeddings and linear weights alike. Where a field has several values in a row, c_j s_q (S − q) is in place
+of S − v_i for each of them (see ``FMScorer.others``), c_j s_w in place of 1 for its linear weight, and p_i is how often
+category i is among them.
 """
 
 from __future__ import annotations
@@ -94,37 +96,55 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
     scorer = FMScorer(checkpoint)
     hessians = np.zeros((len(schema), dim, dim))
     curvatures = np.zeros(len(schema))
-    present_rows = np.zeros(len(schema))
+    present_rows, bag_values = np.zeros(len(schema)), np.zeros(len(schema))
     seen = 0
     for batch in shuffled(rows, _BATCH_ROWS, seed=seed):
-        logits, sums = scorer.logits_and_sums(batch.ids, batch.values)
+        logits, sums = scorer.logits_and_sums(batch.ids, batch.values, batch.bags)
         root = np.sqrt(link.curvatures(logits.astype(np.float64))).astype(np.float32)
-        for field, ids in zip(schema.tables.tolist(), batch.ids.T, strict=True):
-            present = ids >= 0
-            vectors = checkpoint.embeddings[schema.rows(field)][ids[present]]
-            others = (sums[present] - vectors) * root[present, None]
+        for name, field, ids in zip(schema.id_names, schema.tables.tolist(), batch.ids.T, strict=True):
+            bag = batch.bags.get(name)
+            if bag is None:
+                present = ids >= 0
+                vectors = checkpoint.embeddings[schema.rows(field)][ids[present]]
+                others, linear = (sums[present] - vectors) * root[present, None], root[present]
+            else:
+                own = root[bag.rows]
+                others = scorer.others(name, bag, sums) * own[:, None]
+                linear = own * bag.coefficients(schema.poolings[name])[1]
+                bag_values[field] += len(bag.ids)
             hessians[field] += others.T @ others
-            curvatures[field] += float((root[present] ** 2).sum(dtype=np.float64))
-            present_rows[field] += int(present.sum())
+            curvatures[field] += float((linear**2).sum(dtype=np.float64))
+            present_rows[field] += len(others)
         seen += len(batch)
         if seen >= _SAMPLE_ROWS:
             break
     present_rows = np.maximum(present_rows, 1)
     hessians /= present_rows[:, None, None]
-    return Sensitivity(shares(schema, counts), _regular(hessians), np.asarray(curvatures / present_rows))
+    frequencies = shares(schema, counts, bag_values / seen)
+    return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures / present_rows))
 
 
-def shares(schema: Schema, counts: Int64Array | None) -> Float64Array:
+def shares(schema: Schema, counts: Int64Array | None, bag_values: Float64Array | None = None) -> Float64Array:
     """Return the share of rows of each category, float64 (categories,); one more row each, for the sake of rare ones.
 
-    They add up to 1 in each table, or to the number of fields that share it; ``counts`` are int64 (categories,).
+    They add up to 1 in each table, or to the number of fields that share it.
+
+    Args:
+        schema: the fields.
+        counts: how often each category was seen, int64 (categories,); None where that is not known.
+        bag_values: values that fields with several of them look up in each table in an average row, float64 (tables,);
+            None takes one for each of them.
     """
+    uses = np.bincount(schema.tables).astype(np.float64)
+    if bag_values is not None and schema.poolings:
+        single = [name not in schema.poolings for name in schema.id_names]
+        uses = np.bincount(schema.tables, single, len(schema)) + bag_values
     frequencies = np.ones(schema.categories)
     if counts is not None:
         frequencies += counts
-    for field, uses in enumerate(np.bincount(schema.tables)):
+    for field, often in enumerate(uses.tolist()):
         rows = schema.rows(field)
-        frequencies[rows] *= uses / frequencies[rows].sum()
+        frequencies[rows] *= often / frequencies[rows].sum()
     return frequencies
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from fmcompress.artifact.io import read_artifact, save
 from fmcompress.artifact.packed import PackedFM
+from fmcompress.fm.bags import Bag
 from fmcompress.types import Float32Array
 
 if TYPE_CHECKING:
@@ -36,7 +38,14 @@ class CompressedFM(PackedFM):
         """Return a packed model that predicts; the arrays are shared."""
         return cls(**{name: getattr(packed, name) for name in cls.__dataclass_fields__})
 
-    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None, *, threads: int = 1) -> Float32Array:
+    def predict(
+        self,
+        ids: npt.ArrayLike,
+        values: npt.ArrayLike | None = None,
+        *,
+        bags: Mapping[str, Bag] | None = None,
+        threads: int = 1,
+    ) -> Float32Array:
         """Return the predictions of rows, float32 (rows,): probabilities, or numbers where the link is a regression's.
 
         Args:
@@ -44,6 +53,7 @@ class CompressedFM(PackedFM):
                 ``schema.id_names`` (rows, ids).
             values: of the numeric fields, NaN where one is missing; numbers (rows, numeric fields). None where there
                 are no such fields.
+            bags: values of the fields with several in a row, by name; their ids are -1.
             threads: among how many threads of the native core the rows are split; few rows take fewer, and numpy, which
                 scores where the core is not built, takes one. Python's other threads run, and may score, meanwhile.
 
@@ -51,7 +61,7 @@ class CompressedFM(PackedFM):
             DataError: a shape is another, an id is out of range, a value is infinite.
             UsageError: there are fewer threads than one.
         """
-        return self._scorer.predict(ids, values, threads=threads)
+        return self._scorer.predict(ids, values, bags=bags, threads=threads)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the artifact; see ``fmcompress.artifact.save``."""

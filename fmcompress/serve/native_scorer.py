@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fmcompress.artifact.layout import encode_numeric
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import DataError, UsageError
+from fmcompress.fm.bags import Bag
 from fmcompress.serve.native_library import NO_MEMORY, OK, Pieces, native_library
 from fmcompress.serve.row_checks import check_ids, check_values, id_rows, signed, value_rows
 from fmcompress.types import AnyArray, Float32Array
@@ -55,12 +57,20 @@ class NativeScorer:
         weakref.finalize(self, library.fmc_close, self._model).atexit = False
         self._predict = {_INT32: library.fmc_predict_i32, _INT64: library.fmc_predict_i64}
 
-    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None, *, threads: int = 1) -> Float32Array:
+    def predict(
+        self,
+        ids: npt.ArrayLike,
+        values: npt.ArrayLike | None = None,
+        *,
+        bags: Mapping[str, Bag] | None = None,
+        threads: int = 1,
+    ) -> Float32Array:
         """Return the predictions of rows, see ``Scorer``; of one row's time these lines are the most.
 
         Args:
             ids: category ids (rows, ids), in place where they are int32 or int64, row by row.
             values: of the numeric fields (rows, numeric fields), in place where they are float64, row by row.
+            bags: values of the fields with several in a row, by name; their ids are -1.
             threads: among how many threads the rows are split, at least 1; few rows take fewer.
 
         Raises:
@@ -81,6 +91,8 @@ class NativeScorer:
         if values is not None or self._value_count:
             given = value_rows(values, self._schema, rows)
             numbers = None if given is None else np.ascontiguousarray(given, dtype=_FLOAT64)
+        if bags:
+            raise UsageError("fields with several values in a row cannot be scored yet")
         if threads < 1:
             raise UsageError(f"threads are {threads}, expected 1 or more")
         predictions = np.empty(rows, _FLOAT32)

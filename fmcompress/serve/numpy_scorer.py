@@ -10,12 +10,15 @@ the same number of subspaces. Numeric fields add to both sums, see ``NumericWeig
 for where there is no native core.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from fmcompress.artifact.layout import field_layouts
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import UsageError
+from fmcompress.fm.bags import Bag
 from fmcompress.serve.bit_streams import TierRanks, as_words
 from fmcompress.serve.field_groups import Sums, groups_of
 from fmcompress.serve.row_checks import check_ids, check_values, id_rows, signed, value_rows
@@ -42,12 +45,20 @@ class NumpyScorer:
         self._tiers = TierRanks(words, layouts) if any(field.tier_bytes for field in layouts) else None
         self._groups = groups_of(model, words, [tier for field in layouts for tier in field.tiers])
 
-    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None, *, threads: int = 1) -> Float32Array:
+    def predict(
+        self,
+        ids: npt.ArrayLike,
+        values: npt.ArrayLike | None = None,
+        *,
+        bags: Mapping[str, Bag] | None = None,
+        threads: int = 1,
+    ) -> Float32Array:
         """Return the predictions of rows, see ``Scorer``.
 
         Args:
             ids: category ids, integers of any dtype (rows, ids).
             values: of the numeric fields, numbers of any dtype (rows, numeric fields).
+            bags: values of the fields with several in a row, by name; their ids are -1.
             threads: at least 1, which is what there is, whatever is asked for.
 
         Raises:
@@ -56,6 +67,8 @@ class NumpyScorer:
         """
         rows = id_rows(ids, self._schema)
         numbers = value_rows(values, self._schema, len(rows))
+        if bags:
+            raise UsageError("fields with several values in a row cannot be scored yet")
         if threads < 1:
             raise UsageError(f"threads are {threads}, expected 1 or more")
         logits = np.empty(len(rows), dtype=np.float32)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy.typing as npt
 
 from fmcompress.artifact.packed import PackedFM
+from fmcompress.fm.bags import Bag
 from fmcompress.serve.native_scorer import NativeScorer, NotNativeError
 from fmcompress.types import Float32Array
 
@@ -14,7 +16,14 @@ from fmcompress.types import Float32Array
 class Scorer(Protocol):
     """Scores rows; any number of threads may use one."""
 
-    def predict(self, ids: npt.ArrayLike, values: npt.ArrayLike | None = None, *, threads: int = 1) -> Float32Array:
+    def predict(
+        self,
+        ids: npt.ArrayLike,
+        values: npt.ArrayLike | None = None,
+        *,
+        bags: Mapping[str, Bag] | None = None,
+        threads: int = 1,
+    ) -> Float32Array:
         """Return the predictions of rows, float32 (rows,): what the link makes of their logits.
 
         Args:
@@ -22,6 +31,7 @@ class Scorer(Protocol):
                 ``Schema.id_names`` (rows, ids).
             values: of the numeric fields, NaN where one is missing; numbers (rows, numeric fields). None where there
                 are no such fields.
+            bags: values of the fields with several in a row, by name; their ids are -1.
             threads: among how many threads the rows are split; numpy has one, whatever is asked for.
 
         Raises:

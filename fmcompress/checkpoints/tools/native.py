@@ -10,7 +10,8 @@ vocabulary           uint8 (bytes,), as ``Vocabulary.encode`` makes them, option
 fmcompress           {"version": 1, "fields": [[name, cardinality], …], "link": "sigmoid"} as text
 
 In place of a cardinality a field has [cardinality, PAD], "=" and the name of the field whose table it shares,
-"numeric", or "linear" where it enters the linear term alone.
+"numeric", or "linear" where it enters the linear term alone. Where it may have several values in a row its pooling
+follows: [name, cardinality, "mean"].
 """
 
 import json
@@ -30,6 +31,7 @@ from fmcompress.errors import CheckpointError, OutputError, UsageError, missing_
 from fmcompress.files import check_writable, replacing
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.pooling import parse_pooling
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.types import AnyArray, UInt8Array
@@ -80,7 +82,7 @@ def save_checkpoint(ckpt: FMCheckpoint, path: str | Path, *, force: bool = False
         arrays |= dict(zip(_NUMERIC, (ckpt.numeric.linear, ckpt.numeric.embeddings), strict=True))
     if ckpt.vocabulary is not None:
         arrays[_VOCABULARY] = np.frombuffer(ckpt.vocabulary.encode(), np.uint8)
-    fields = [[field.name, _kind(field)] for field in ckpt.schema.all_fields]
+    fields = [[field.name, _kind(field), *_pooling(field)] for field in ckpt.schema.all_fields]
     label = json.dumps({"version": VERSION, "fields": fields, "link": ckpt.link}, separators=(",", ":"))
     stored = {key: np.asarray(values, _dtype(key), order="C") for key, values in arrays.items()}
     with replacing(path, force=force) as file:
@@ -100,17 +102,25 @@ def _kind(field: Field | SharedField | NumericField) -> object:
     return field.cardinality if field.pad is None else [field.cardinality, field.pad]
 
 
-def _field(name: object, kind: object) -> Field | SharedField | NumericField:
+def _pooling(field: Field | SharedField | NumericField) -> list[str]:
+    pooling = None if isinstance(field, NumericField) else field.pooling
+    return [] if pooling is None else [str(pooling)]
+
+
+def _field(name: object, kind: object, *pooled: object) -> Field | SharedField | NumericField:
     if not isinstance(name, str):
         raise TypeError("the name of a field is no text")
-    if kind in ("numeric", "linear"):
+    if len(pooled) > 1 or not all(isinstance(text, str) for text in pooled):
+        raise ValueError("a field has a pooling that is no text")
+    pooling = parse_pooling(str(*pooled)) if pooled else None
+    if kind in ("numeric", "linear") and not pooled:
         return NumericField(name, linear_only=kind == "linear")
     if isinstance(kind, str) and kind.startswith("="):
-        return SharedField(name, kind[1:])
+        return SharedField(name, kind[1:], pooling)
     cardinality, pad = kind if isinstance(kind, list) else (kind, None)
     if type(cardinality) is not int or cardinality >= 2**31 or type(pad) not in (int, type(None)):
         raise ValueError("a field is no pair of a name and a size")
-    return Field(name, cardinality, pad)
+    return Field(name, cardinality, pad, pooling)
 
 
 def _write_torch(file: BinaryIO, arrays: Mapping[str, AnyArray], texts: Mapping[str, str]) -> None:
@@ -207,9 +217,9 @@ def _read_label(text: str) -> tuple[Schema, str]:
         return _fields(label["fields"]), label["link"]
 
 
-def _fields(pairs: list[tuple[object, object]]) -> Schema:
+def _fields(entries: list[list[object]]) -> Schema:
     try:
-        return Schema.in_order([_field(name, kind) for name, kind in pairs])
+        return Schema.in_order([_field(*entry) for entry in entries])
     except UsageError as error:
         raise CheckpointError(f"its description makes no sense: {error}") from error
 
