@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fmcompress.data.numbers import floats, integers
 from fmcompress.data.options import Labels, Oov
 from fmcompress.errors import DataError
 from fmcompress.fm.field_vocabulary import FieldVocabulary
@@ -17,7 +17,6 @@ from fmcompress.fm.schema import MISSING, Schema
 from fmcompress.types import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 
 _UNKNOWN = MISSING - 1
-_LARGEST_ID = 2**63 - 1
 _SHOWN_CHARACTERS = 60
 # The rows of a block stay in the cache while their columns are put side by side.
 _BLOCK_ROWS = 1024
@@ -37,13 +36,15 @@ def ids_of(
         first_row: row of the file that they begin with.
 
     Raises:
-        DataError: an id is out of range or a token unknown, unless ``oov="zero"``; text is not UTF-8.
+        DataError: an id is out of range or a token unknown, unless ``oov="zero"``; an id is no whole number; text is
+            not UTF-8.
     """
     checked, skipped = [], 0
     sizes = schema.id_cardinalities.tolist()
     for name, size, column in zip(schema.id_names, sizes, columns, strict=True):
         try:
-            ids = tokens[name].of(column) if has_tokens(column.type) else integers(column)
+            known = name in tokens and (has_tokens(column.type) or pa.types.is_null(column.type))
+            ids = tokens[name].of(column) if known else integers(column, file, first_row, name)
         except UnicodeDecodeError as error:
             raise DataError(f"{file}: field {name!r} has text that is not UTF-8") from error
         if ids.min(initial=0) < MISSING or ids.max(initial=0) >= size:
@@ -101,17 +102,6 @@ class TokenIds:
         return self._last[2]
 
 
-def integers(column: pa.Array) -> Int32Array | Int64Array:
-    """Return ids, int32 or int64 (rows,), null as missing; ids of uint64 beyond int64 become its largest number."""
-    if column.type == pa.int32() and column.null_count == 0:
-        narrow: Int32Array = column.to_numpy()
-        return narrow
-    if column.type == pa.uint64():
-        column = pc.min_element_wise(column, pa.scalar(_LARGEST_ID, pa.uint64()), skip_nulls=False)
-    values: Int64Array = pc.fill_null(column.cast(pa.int64()), MISSING).to_numpy(zero_copy_only=False)
-    return values
-
-
 def id_error(file: str, first_row: int, field: str, column: pa.Array, wrong: BoolArray, largest: int) -> DataError:
     """Return the error for the first id or token of a column that is ``wrong``, bool (rows,)."""
     row = int(np.argmax(wrong))
@@ -137,17 +127,28 @@ def has_tokens(kind: pa.DataType) -> bool:
 
 
 def labels_of(column: pa.Array, kind: Labels, file: str, first_row: int) -> Float32Array:
-    """Return labels, float32 (rows,).
+    """Return labels, float32 (rows,); where they are binary, -1 is 0 too.
+
+    Args:
+        column: numbers, booleans, or text that is one of these.
+        kind: what labels are.
+        file: where they come from, for messages.
+        first_row: row of the file that they begin with.
 
     Raises:
         DataError: one is not of this kind.
     """
-    values = _wide(column)
+    values = plain_labels(floats(column), kind)
     wrong = wrong_labels(values, kind)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise label_error(f"{file}: row {first_row + row}", _shown(column, row), kind)
     return values.astype(np.float32)
+
+
+def plain_labels(values: Float64Array, kind: Labels) -> Float64Array:
+    """Return labels, float64 (rows,), with 0 for the -1 of binary ones."""
+    return np.where(values == -1, 0, values) if kind == "binary" else values
 
 
 def wrong_labels(values: Float64Array, kind: Labels) -> BoolArray:
@@ -168,7 +169,7 @@ def values_of(column: pa.Array, file: str, first_row: int, field: str) -> Float3
     Raises:
         DataError: one is NaN or infinite, or too large for float32.
     """
-    values = _wide(column, null=0.0)
+    values = floats(column, null=0.0)
     wrong = ~finite(values)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -190,11 +191,7 @@ def finite(values: Float64Array) -> BoolArray:
     return np.asarray(np.abs(values) <= np.finfo(np.float32).max)
 
 
-def _wide(column: pa.Array, null: float = math.nan) -> Float64Array:
-    values: Float64Array = pc.fill_null(pc.cast(column, pa.float64(), safe=False), null).to_numpy(zero_copy_only=False)
-    return values
-
-
 def _shown(column: pa.Array, row: int) -> str:
     value: Any = column[row].as_py()
-    return "null" if value is None else str(value)
+    shown = "null" if value is None else repr(value) if isinstance(value, str) else str(value)
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmcompress.data.batch import Batch
-from fmcompress.data.columns import finite, label_error, value_error, wrong_labels
+from fmcompress.data.columns import finite, label_error, plain_labels, value_error, wrong_labels
 from fmcompress.data.data_files import find_files
 from fmcompress.data.libsvm_text import Chunk, Lines, chunks_of, parse_lines
 from fmcompress.data.options import DataOptions, Labels
@@ -151,7 +151,7 @@ class LibsvmReader:
     def _labels_of(self, lines: Lines) -> Float32Array:
         if self.labels is None:
             return np.full(len(lines), np.nan, dtype=np.float32)
-        labels = np.where(lines.labels == -1, 0, lines.labels) if self.labels == "binary" else lines.labels
+        labels = plain_labels(lines.labels, self.labels)
         wrong = wrong_labels(labels, self.labels)
         if wrong.any():
             row = int(np.argmax(wrong))

@@ -12,6 +12,7 @@ import pyarrow.fs
 
 from fmcompress.data.columns import has_tokens
 from fmcompress.data.data_files import kind_of
+from fmcompress.data.numbers import holds_numbers
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import DataError
 from fmcompress.fm.schema import Schema
@@ -137,10 +138,10 @@ def match_columns(
             check_integer(file, of[name], found, missing=_AS_THEY_STAND)
         else:
             expected = "integers (category ids) or strings (tokens)"
-            _check(file, of[name], found, _is_integer_or_token, expected, missing=_AS_THEY_STAND)
+            _check(file, of[name], found, _is_number_or_text, expected, missing=_AS_THEY_STAND)
     for name in schema.numeric_names:
         expected = "numbers: the field is numeric"
-        _check(file, of[name], found, _is_numeric, expected, missing=_AS_THEY_STAND)
+        _check(file, of[name], found, holds_numbers, expected, missing=_AS_THEY_STAND)
     return [*(of[name] for name in (*schema.id_names, *schema.numeric_names)), *([label] if labelled else [])]
 
 
@@ -167,12 +168,12 @@ def candidates(found: pa.Schema, label: str) -> list[str]:
 
 def check_label(file: str, label: str, found: pa.Schema) -> None:
     """Raise DataError where the label column is missing, there twice, or can hold no numbers."""
-    _check(file, label, found, _is_numeric, "numbers", what="label column", missing="name it with --label")
+    _check(file, label, found, _is_number_or_text, "numbers", what="label column", missing="name it with --label")
 
 
 def check_integer(file: str, name: str, found: pa.Schema, *, missing: str | None = None) -> None:
     """Raise DataError where a field's column is missing, which ``missing`` is a hint for, there twice, or of no ids."""
-    _check(file, name, found, pa.types.is_integer, "integers (category ids)", missing=missing, hint=_numbering)
+    _check(file, name, found, holds_numbers, "integers (category ids)", missing=missing, hint=_numbering)
 
 
 def _check(
@@ -201,16 +202,10 @@ def _check(
 
 def _numbering(kind: pa.DataType) -> str:
     """Return what to do with a column that holds no ids."""
-    if pa.types.is_floating(kind):
-        return "cast it to integers, missing values to null"
     return "number its categories from 0 on" + (
         ", or give the model their vocabulary (--vocab FILE)" if has_tokens(kind) else ""
     )
 
 
-def _is_integer_or_token(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or has_tokens(kind))
-
-
-def _is_numeric(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+def _is_number_or_text(kind: pa.DataType) -> bool:
+    return holds_numbers(kind) or has_tokens(kind)

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from fmcompress.data.batch import Batch
-from fmcompress.data.columns import TokenIds, has_tokens, id_error, ids_of, integers, labels_of, values_of
+from fmcompress.data.columns import TokenIds, has_tokens, id_error, ids_of, labels_of, values_of
 from fmcompress.data.data_files import find_files
+from fmcompress.data.numbers import integers
 from fmcompress.data.options import DataOptions, Labels, Oov
 from fmcompress.data.parquet_files import (
     RowGroup,
@@ -137,7 +138,7 @@ def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str]
         names: the columns that are fields; None takes all but the label.
 
     Raises:
-        DataError: no such file, no Parquet, no rows, a column that is not of integers, no id in a column, ids
+        DataError: no such file, no Parquet, no rows, a column that holds no ids, no id in a column, ids
             that are hashes or keys rather than categories.
     """
     largest: dict[str, int] = {}
@@ -170,7 +171,7 @@ def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str]
 
 
 def _largest_id(file: str, first_row: int, name: str, column: pa.Array) -> int:
-    values = integers(column)
+    values = integers(column, file, first_row, name)
     too_large = values >= MAX_CATEGORIES
     if too_large.any():
         raise DataError(str(id_error(file, first_row, name, column, too_large, MAX_CATEGORIES - 1)))

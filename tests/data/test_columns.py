@@ -53,7 +53,10 @@ def test_fields_with_a_vocabulary_take_ids_too(tmp_path):
     path = write(tmp_path / "x.parquet", label=[0, 1, 0], a=[3, None, 9], b=[0, 0, 0])
     assert collected(open_rows(path, AB, vocabulary=LENIENT).batches())[0] == [[3, 0], [-1, 0], [9, 0]]
     write(path, label=[0], a=[1.5], b=[0])
-    with pytest.raises(DataError, match=r"column 'a' is of type double, expected integers .* or strings"):
+    with pytest.raises(DataError, match=r"row 0, field 'a': id is 1\.5, expected a whole number"):
+        collected(open_rows(path, AB, vocabulary=LENIENT).batches())
+    write(path, label=[0], a=[b"x"], b=[0])
+    with pytest.raises(DataError, match=r"column 'a' is of type binary, expected integers .* or strings"):
         open_rows(path, AB, vocabulary=LENIENT)
 
 

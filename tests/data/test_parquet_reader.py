@@ -1,5 +1,8 @@
 """Rows come out of Parquet files as they stand there, or with an error that says where."""
 
+import re
+from decimal import Decimal
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +12,7 @@ from fmcompress.data.options import DataOptions
 from fmcompress.data.parquet_reader import infer_schema, open_parquet
 from fmcompress.data.rows import open_rows
 from fmcompress.errors import DataError
+from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
 from tests.data.rows import AB, collected, write
 
@@ -21,10 +25,83 @@ def test_integers_of_any_width_and_nulls(tmp_path, kind):
     assert collected(open_rows(path, AB).batches()) == ([[9, 0], [-1, 1], [0, 3]], [0, 1, 1])
 
 
-@pytest.mark.parametrize("labels", [[True, False], [1.0, 0.0], pa.array([1, 0], pa.uint64()), np.float16([1, 0])])
+LABELS = [
+    [True, False],
+    [1.0, 0.0],
+    [1, -1],
+    [1.0, -1.0],
+    pa.array([1, 0], pa.uint64()),
+    np.float16([1, 0]),
+    ["1", "0"],
+    ["1.0", "-1"],
+    ["True", " false"],
+    pa.array(["1", "0"], pa.large_string()),
+    pa.array(["1", "0"]).dictionary_encode(),
+    pa.array([1, 0]).dictionary_encode(),
+    [Decimal(1), Decimal(0)],
+    [Decimal("1.00"), Decimal("-1.00")],
+    pa.array([Decimal(1), Decimal(0)], pa.decimal256(50)),
+]
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=str)
 def test_labels_of_any_kind(tmp_path, labels):
     path = write(tmp_path / "x.parquet", label=labels, a=[1, 2], b=[-1, 0])
     assert collected(open_rows(path, AB).batches()) == ([[1, -1], [2, 0]], [1, 0])
+
+
+WHOLE = [
+    pa.array([9, None, 0], pa.float64()),
+    pa.array([9, np.nan, -0.0], pa.float64(), from_pandas=False),
+    pa.array(np.float32([9, np.nan, 0])),
+    pa.array(np.float16([9, -1, 0])),
+    [Decimal(9), None, Decimal(0)],
+    [Decimal("9.000"), None, Decimal("-1.000")],
+    pa.array([Decimal(9), None, Decimal(0)], pa.decimal256(70, 3)),
+    pa.array([9, None, 0]).dictionary_encode(),
+    pa.array([9.0, None, 0.0]).dictionary_encode(),
+]
+
+
+@pytest.mark.parametrize("ids", WHOLE, ids=lambda ids: str(pa.array(ids).type))
+def test_whole_numbers_of_any_type_are_ids(tmp_path, ids):
+    path = write(tmp_path / "x.parquet", label=[0, 1, 1], b=[0, 1, 3], a=ids)
+    assert collected(open_rows(path, AB).batches())[0] in ([[9, 0], [-1, 1], [0, 3]], [[9, 0], [-1, 1], [-1, 3]])
+    assert infer_schema(path) == Schema.of([("b", 4), ("a", 10)])
+
+
+def test_booleans_and_columns_without_a_type_are_ids(tmp_path):
+    path = write(tmp_path / "x.parquet", label=[0, 1, 1], b=[True, False, None], a=pa.nulls(3))
+    assert collected(open_rows(path, AB).batches())[0] == [[-1, 1], [-1, 0], [-1, -1]]
+
+
+@pytest.mark.parametrize(
+    ("ids", "says"),
+    [
+        ([0.0, 1.5], r"id is 1\.5, expected a whole number"),
+        ([0.0, -0.25], r"id is -0\.25"),
+        ([0.0, float("inf")], "id is inf"),
+        ([0.0, float("-inf")], "id is -inf"),
+        ([Decimal("1.0"), Decimal("1.5")], r"id is 1\.5"),
+        (np.float32([0, 2**24]), r"id 16777216 is of type float, which holds whole numbers exactly below 16,777,216"),
+        (np.float16([0, 2048]), "id 2048 is of type halffloat"),
+    ],
+)
+@pytest.mark.parametrize("oov", ["error", "zero"])
+def test_numbers_that_are_no_ids(tmp_path, ids, says, oov):
+    path = write(tmp_path / "x.parquet", label=[0, 1], a=ids, b=[0, 0])
+    with pytest.raises(DataError, match=rf"x\.parquet: row 1, field 'a': {says}"):
+        collected(open_rows(path, AB, DataOptions(oov=oov)).batches())
+
+
+@pytest.mark.parametrize("value", [10.0, -2.0, 1e300, -1e300, float(2**63), Decimal(10**30), Decimal(1000)])
+def test_whole_numbers_out_of_range(tmp_path, value):
+    path = write(tmp_path / "x.parquet", label=[0, 1], a=[type(value)(0), value], b=[0, 0])
+    with pytest.raises(DataError, match=rf"row 1, field 'a': id {re.escape(str(value))}.* is out of range"):
+        collected(open_rows(path, AB).batches())
+    rows = open_rows(path, AB, DataOptions(oov="zero"))
+    assert collected(rows.batches())[0] == [[0, 0], [-1, 0]]
+    assert rows.out_of_range == 1
 
 
 def test_order_matches_columns_as_they_stand(tmp_path):
@@ -98,12 +175,14 @@ def test_ids_beyond_int64(tmp_path, value):
     ("labels", "says"),
     [
         ([1, 2], "row 1: label is 2, expected 0 or 1"),
-        ([0, -1], "row 1: label is -1"),
+        ([0, -2], "row 1: label is -2"),
         ([1, None], "row 1: label is null"),
         ([1.0, 0.5], "row 1: label is 0.5"),
         ([1.0, float("nan")], "row 1: label is nan"),
         ([1, 2**62], f"row 1: label is {2**62}"),
-        (["0", "1"], "is of type string, expected numbers"),
+        (["0", "yes"], "row 1: label is 'yes', expected 0 or 1"),
+        (["0", ""], "row 1: label is ''"),
+        ([Decimal("1.0"), Decimal("0.5")], r"row 1: label is 0\.5"),
         ([b"0", b"1"], "is of type binary"),
     ],
 )
@@ -119,13 +198,12 @@ def test_labels_are_0_and_1(tmp_path, labels, says):
         ({"label": [1], "a": [1]}, {}, "column of field 'b' is missing, found label, a"),
         ({"a": [1], "b": [1]}, {}, "label column 'label' is missing, found a, b"),
         ({"label": [1], "a": ["x"], "b": [1]}, {}, "column 'a' is of type string, expected integers"),
-        ({"label": [1], "a": [1.0], "b": [1]}, {}, "column 'a' is of type double"),
-        ({"label": [1], "a": [True], "b": [1]}, {}, "column 'a' is of type bool"),
+        ({"label": [1], "a": [b"1"], "b": [1]}, {}, "column 'a' is of type binary"),
         ({"label": [1], "a": [[1]], "b": [1]}, {}, "column 'a' is of type list"),
         ({"label": [1], "a": pa.array(["x"]).dictionary_encode(), "b": [1]}, {}, "is of type dictionary"),
         ({"label": [1], "a": [1], "b": [1]}, {"label": "a"}, "'a' holds the labels and is a field too"),
         ({"label": [1], "a": [1], "b": [1], "c": [1]}, {"match": "order"}, "has 3 columns beside the label"),
-        ({"label": [], "a": [], "b": []}, {}, "of type null|holds no rows"),
+        ({"label": [], "a": [], "b": []}, {}, "holds no rows"),
     ],
 )
 def test_columns_are_checked_up_front(tmp_path, columns, options, says):

@@ -1,0 +1,145 @@
+"""Columns of numbers, whatever type they have: integers, floats where pandas wrote them, decimals, booleans, text."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fmcompress.errors import DataError
+from fmcompress.fm.schema import MISSING
+from fmcompress.types import BoolArray, Float64Array, Int32Array, Int64Array
+
+_LARGEST_ID = 2**63 - 1
+# What a float holds beyond this may have been another number before it was rounded.
+_EXACT = {"halffloat": 2**11, "float": 2**24}
+_BEYOND = 2.0**62
+_WORDS = {"true": 1.0, "false": 0.0}
+
+
+def integers(column: pa.Array, file: str, first_row: int, field: str) -> Int32Array | Int64Array:
+    """Return ids, int32 or int64 (rows,), null and NaN as missing; one too large for int64 is a large one.
+
+    Args:
+        column: of a type that ``holds_numbers``.
+        file: where it comes from, for messages.
+        first_row: row of the file that it begins with.
+        field: name of the field.
+
+    Raises:
+        DataError: a number is not whole, or is of a float that cannot hold it exactly.
+    """
+    column = _decoded(column)
+    kind = column.type
+    if kind == pa.int32() and column.null_count == 0:
+        narrow: Int32Array = column.to_numpy()
+        return narrow
+    if pa.types.is_floating(kind):
+        return _whole(column, file, first_row, field)
+    if kind == pa.uint64():
+        column = pc.min_element_wise(column, pa.scalar(_LARGEST_ID, pa.uint64()), skip_nulls=False)
+    try:
+        found = column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        found = _of_decimals(column, file, first_row, field)
+    values: Int64Array = pc.fill_null(found, MISSING).to_numpy(zero_copy_only=False)
+    return values
+
+
+def floats(column: pa.Array, null: float = math.nan) -> Float64Array:
+    """Return numbers as float64 (rows,), with ``null`` for null, and NaN for text that is none.
+
+    Args:
+        column: of numbers or of strings.
+        null: what a null becomes.
+    """
+    column = _decoded(column)
+    if _is_text(column.type):
+        column = _of_text(column)
+    values: Float64Array = pc.fill_null(pc.cast(column, pa.float64(), safe=False), null).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    """Return a column without its dictionary, where it has one."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def holds_numbers(kind: pa.DataType) -> bool:
+    """Return whether a type is one of numbers, a dictionary of them, or one of nulls alone."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    # By its name: is_string_view is not in all versions of pyarrow.
+    return str(kind) in {"string", "large_string", "string_view"}
+
+
+def _whole(column: pa.Array, file: str, first_row: int, field: str) -> Int64Array:
+    """Return the whole numbers of a column of floats, int64 (rows,)."""
+    values = floats(column)
+    missing = np.isnan(values)
+    wrong = ~(missing | ((np.floor(values) == values) & np.isfinite(values)))
+    if wrong.any():
+        raise _fraction(file, first_row, field, column, wrong)
+    exact = _EXACT.get(str(column.type))
+    if exact is not None and (np.abs(values) >= exact).any():
+        row = int(np.argmax(np.abs(values) >= exact))
+        raise DataError(
+            f"{file}: row {first_row + row}, field {field!r}: id {values[row]:.0f} is of type {column.type}, which "
+            f"holds whole numbers exactly below {exact:,} only",
+            hint="write the column as integers, missing values as null",
+        )
+    found: Int64Array = np.where(missing, MISSING, np.clip(values, -_BEYOND, _BEYOND)).astype(np.int64)
+    return found
+
+
+def _of_decimals(column: pa.Array, file: str, first_row: int, field: str) -> pa.Array:
+    """Return the whole numbers of a column whose cast to int64 has failed, one by one, as int64 of Arrow."""
+    numbers: list[Any] = column.to_pylist()
+    wrong = np.array([number is not None and number != number.to_integral_value() for number in numbers])
+    if wrong.any():
+        raise _fraction(file, first_row, field, column, wrong)
+    largest = int(_BEYOND)
+    whole = [None if number is None else max(-largest, min(largest, int(number))) for number in numbers]
+    return pa.array(whole, pa.int64())
+
+
+def _of_text(column: pa.Array) -> pa.Array:
+    """Return the numbers of a column of strings, and NaN where one is none, as float64 of Arrow."""
+    column = pc.utf8_trim_whitespace(column)
+    try:
+        return column.cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        different = column.cast(pa.large_string()).dictionary_encode()
+        numbers = [_number(text) for text in different.dictionary.to_pylist()]
+        return pa.array(numbers, pa.float64()).take(different.indices)
+
+
+def _number(text: str) -> float:
+    """Return the number that a text is, or 1 and 0 for true and false; NaN for any other."""
+    try:
+        return float(text) if "_" not in text else math.nan
+    except ValueError:
+        return _WORDS.get(text.lower(), math.nan)
+
+
+def _fraction(file: str, first_row: int, field: str, column: pa.Array, wrong: BoolArray) -> DataError:
+    """Return the error for the first number of a column that is ``wrong``, bool (rows,)."""
+    row = int(np.argmax(wrong))
+    return DataError(
+        f"{file}: row {first_row + row}, field {field!r}: id is {column[row].as_py()}, expected a whole number, "
+        f"or -1, null or NaN for a missing value",
+        hint=f"a field of numbers is {field}:numeric",
+    )
