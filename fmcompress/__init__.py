@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fmcompress.finetune.options import MovingOptions as MovingOptions
     from fmcompress.finetune.options import ReassignOptions as ReassignOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
+    from fmcompress.fm.bags import Bag as Bag
     from fmcompress.fm.field_specs import parse_fields as parse_fields
     from fmcompress.fm.field_vocabulary import FieldVocabulary as FieldVocabulary
     from fmcompress.fm.numeric_weights import NumericWeights as NumericWeights
@@ -72,6 +73,7 @@ _NAMES = {
     "evaluation.scores": "Scores",
     "export.onnx_file": "export_onnx",
     "finetune.options": "MovingOptions ReassignOptions TuneOptions",
+    "fm.bags": "Bag",
     "fm.field_specs": "parse_fields",
     "fm.field_vocabulary": "FieldVocabulary",
     "fm.numeric_weights": "NumericWeights",

@@ -68,8 +68,8 @@ def batch(ckpt, rows, *, missing=0.1, seed=1):
     return Batch(ids, labels.astype(np.float32), values)
 
 
-def logits(ckpt, ids, values):
-    """Return logits, float64 (rows,), by the sum over all pairs of what is active in a row."""
+def logits(ckpt, ids, values, bags=None):
+    """Return logits, float64 (rows,), by the sum over all pairs of what is active in a row; bags are whole."""
     found = np.empty(len(ids))
     for row, (own_ids, own_values) in enumerate(zip(ids, values, strict=True)):
         linear, vectors = [ckpt.bias], []
@@ -78,12 +78,31 @@ def logits(ckpt, ids, values):
                 place = ckpt.schema.offsets[table] + category
                 linear.append(ckpt.linear[place])
                 vectors.append(ckpt.embeddings[place].astype(np.float64))
+        for name, bag in (bags or {}).items():
+            for weight, vector in pooled(ckpt, name, bag, row):
+                linear.append(weight)
+                vectors.append(vector)
         for value, weight, vector in zip(own_values, ckpt.numeric.linear, ckpt.numeric.embeddings, strict=True):
             linear.append(value * np.float64(weight))
             vectors.append(value * vector.astype(np.float64))
         pairs = sum(a @ b for number, a in enumerate(vectors) for b in vectors[:number])
         found[row] = sum(linear) + pairs
     return found
+
+
+def pooled(ckpt, name, bag, row):
+    """Return linear weights and embeddings, in double, of the terms that the values of a field are in a row."""
+    own = slice(bag.starts[row], bag.starts[row + 1])
+    places = ckpt.schema.id_offsets[ckpt.schema.id_names.index(name)] + bag.ids[own]
+    weights = np.ones(len(places)) if bag.weights is None else bag.weights[own].astype(np.float64)
+    linear = weights * ckpt.linear[places].astype(np.float64)
+    vectors = weights[:, None] * ckpt.embeddings[places].astype(np.float64)
+    pooling = ckpt.schema.poolings[name]
+    if pooling.embedding == "each":
+        return list(zip(linear, vectors, strict=True))
+    scale = {"sum": 1, "mean": 1 / max(len(places), 1), "sqrtn": 1 / max(len(places), 1) ** 0.5}
+    pair = scale[pooling.linear] * linear.sum(), scale[pooling.embedding] * vectors.sum(axis=0)
+    return [pair] if len(places) else []
 
 
 def formula(ckpt, ids, values):

@@ -6,9 +6,11 @@ import numpy as np
 from hypothesis import strategies as st
 
 from fmcompress.artifact import unpack_model, with_vocabulary
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.pooling import parse_pooling
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.tiers import Tiers
@@ -20,7 +22,7 @@ from tests.strategies import fields
 LINKS = ("sigmoid", "probit", "identity", "clip:1:5", "clip:-0.1234567:1e+30")
 
 
-def mixed(dim, *described, pads=(), shared=(), numeric=(), link="sigmoid", seed=0):
+def mixed(dim, *described, pads=(), shared=(), numeric=(), link="sigmoid", seed=0, poolings=None):
     """Return a quantized model with fields of every kind, in random order; ``described`` as in ``tests.models.SHAPES``.
 
     Args:
@@ -31,13 +33,18 @@ def mixed(dim, *described, pads=(), shared=(), numeric=(), link="sigmoid", seed=
         numeric: of fields n0, n1, … whether they are linear only.
         link: from logit to prediction.
         seed: of all random numbers.
+        poolings: of fields that may have several values in a row, by name.
     """
+    pool = {name: parse_pooling(text) for name, text in (poolings or {}).items()}
     plain = quantized(dim, *described, seed=seed)
     rng = np.random.default_rng([seed, 2])
     pads = [*pads, *[None] * (len(plain.schema) - len(pads))]
     kinds_of = [
-        [Field(field.name, field.cardinality, pad) for field, pad in zip(plain.schema.fields, pads, strict=True)],
-        [SharedField(f"s{number}", f"f{table}") for number, table in enumerate(shared)],
+        [
+            Field(field.name, field.cardinality, pad, pool.get(field.name))
+            for field, pad in zip(plain.schema.fields, pads, strict=True)
+        ],
+        [SharedField(f"s{number}", f"f{table}", pool.get(f"s{number}")) for number, table in enumerate(shared)],
         [NumericField(f"n{number}", linear_only) for number, linear_only in enumerate(numeric)],
     ]
     turns = rng.permutation([kind for kind, own in enumerate(kinds_of) for _ in own])
@@ -96,7 +103,38 @@ def random_rows(schema, rows, *, seed=0, missing=0.2):
     return ids, values
 
 
-def plain_predictions(model, ids, values):
+def random_bags(schema, ids, *, seed=0, most=7, weighted=True, missing=0.1):
+    """Return bags of the fields that may have several values in a row, some empty, with ids that are missing.
+
+    Args:
+        schema: the fields.
+        ids: of the same rows, int32 (rows, ids): those of the fields in question become -1, or PAD.
+        seed: of all random numbers.
+        most: values in a row.
+        weighted: whether every second field has weights.
+        missing: how many values are, or are PAD.
+    """
+    rng = np.random.default_rng([seed, 7])
+    bags = {}
+    for number, name in enumerate(schema.poolings):
+        column = schema.id_names.index(name)
+        ids[:, column] = np.where(rng.random(len(ids)) < 0.5, -1, schema.pads[column])
+        starts = np.concatenate(([0], np.cumsum(rng.integers(0, most + 1, len(ids)) * (rng.random(len(ids)) < 0.8))))
+        values = rng.integers(0, schema.id_cardinalities[column], starts[-1]).astype(np.int32)
+        values[rng.random(len(values)) < missing] = -1
+        values[rng.random(len(values)) < missing] = schema.pads[column]
+        weights = rng.normal(size=len(values)).astype(np.float32) if weighted and number % 2 == 0 else None
+        bags[name] = Bag(starts, values, weights)
+    return bags
+
+
+def whole_bags(schema, bags):
+    """Return bags without the values that are missing."""
+    pads = dict(zip(schema.id_names, schema.pads, strict=True))
+    return {name: bag.without((bag.ids == -1) | (bag.ids == pads[name])) for name, bag in bags.items()}
+
+
+def plain_predictions(model, ids, values, bags=None):
     """Return the predictions of a packed model by the textbook formula, in float64, from all pairs of a row."""
     working = unpack_model(model)
     schema, parts = working.schema, iter(working.fields)
@@ -110,4 +148,5 @@ def plain_predictions(model, ids, values):
         schema=schema, bias=working.bias, linear=linear, embeddings=embeddings, numeric=working.numeric
     )
     present = np.where(ids == schema.pads, -1, ids)
-    return parse_link(working.link).predict(kinds.logits(decoded, present, np.nan_to_num(values)))
+    whole = whole_bags(schema, bags or {})
+    return parse_link(working.link).predict(kinds.logits(decoded, present, np.nan_to_num(values), whole))

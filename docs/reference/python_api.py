@@ -23,7 +23,7 @@ GROUPS = {
         "FieldVocabulary",
     ),
     "Compressing": ("quantize", "sweep", "Curve"),
-    "Artifacts": ("load", "CompressedFM", "export_onnx"),
+    "Artifacts": ("load", "CompressedFM", "Bag", "export_onnx"),
     "Size and quality": ("report", "Report", "compare", "Comparison", "evaluate", "Scores", "check", "Verdict"),
     "Settings of methods": ("Auto", "LightFM", "XLightFM", "SpaceOptions", "SearchOptions"),
     "Settings of the tuning": ("TuneOptions", "ReassignOptions", "MovingOptions"),

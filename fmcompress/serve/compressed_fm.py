@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from fmcompress.artifact.io import read_artifact, save
 from fmcompress.artifact.packed import PackedFM
-from fmcompress.fm.bags import Bag
 from fmcompress.types import Float32Array
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class CompressedFM(PackedFM):
         ids: npt.ArrayLike,
         values: npt.ArrayLike | None = None,
         *,
-        bags: Mapping[str, Bag] | None = None,
+        bags: Mapping[str, Any] | None = None,
         threads: int = 1,
     ) -> Float32Array:
         """Return the predictions of rows, float32 (rows,): probabilities, or numbers where the link is a regression's.
@@ -53,12 +52,16 @@ class CompressedFM(PackedFM):
                 ``schema.id_names`` (rows, ids).
             values: of the numeric fields, NaN where one is missing; numbers (rows, numeric fields). None where there
                 are no such fields.
-            bags: values of the fields with several in a row, by name; their ids are -1.
+            bags: values of fields with several in a row, by name: a list with a list of ids for each row, or an array
+                of ids (rows, most values), -1 where there is none; a ``Bag``, or a tuple of its arrays: starts, ids
+                and perhaps weights; an Arrow array of lists. Of a field that is here, ids are -1; of others of this
+                kind, they are a value each.
             threads: among how many threads of the native core the rows are split; few rows take fewer, and numpy, which
                 scores where the core is not built, takes one. Python's other threads run, and may score, meanwhile.
 
         Raises:
-            DataError: a shape is another, an id is out of range, a value is infinite.
+            DataError: a shape is another, an id is out of range, a value or a weight is infinite, a row has an id
+                beside a bag.
             UsageError: there are fewer threads than one.
         """
         return self._scorer.predict(ids, values, bags=bags, threads=threads)

@@ -15,7 +15,7 @@ from fmcompress.artifact.layout import encode_numeric
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import DataError, UsageError
-from fmcompress.fm.bags import Bag
+from fmcompress.serve.bag_rows import bag_rows
 from fmcompress.serve.native_library import NO_MEMORY, OK, Pieces, native_library
 from fmcompress.serve.row_checks import check_ids, check_values, id_rows, signed, value_rows
 from fmcompress.types import AnyArray, Float32Array
@@ -62,7 +62,7 @@ class NativeScorer:
         ids: npt.ArrayLike,
         values: npt.ArrayLike | None = None,
         *,
-        bags: Mapping[str, Bag] | None = None,
+        bags: Mapping[str, Any] | None = None,
         threads: int = 1,
     ) -> Float32Array:
         """Return the predictions of rows, see ``Scorer``; of one row's time these lines are the most.
@@ -70,7 +70,10 @@ class NativeScorer:
         Args:
             ids: category ids (rows, ids), in place where they are int32 or int64, row by row.
             values: of the numeric fields (rows, numeric fields), in place where they are float64, row by row.
-            bags: values of the fields with several in a row, by name; their ids are -1.
+            bags: values of fields with several in a row, by name: a list with a list of ids for each row, or an array
+                of ids (rows, most values), -1 where there is none; a ``Bag``, or a tuple of its arrays: starts, ids
+                and perhaps weights; an Arrow array of lists. Of a field that is here, ids are -1; of others of this
+                kind, they are a value each.
             threads: among how many threads the rows are split, at least 1; few rows take fewer.
 
         Raises:
@@ -92,7 +95,7 @@ class NativeScorer:
             given = value_rows(values, self._schema, rows)
             numbers = None if given is None else np.ascontiguousarray(given, dtype=_FLOAT64)
         if bags:
-            raise UsageError("fields with several values in a row cannot be scored yet")
+            bag_rows(bags, self._schema, rows)
         if threads < 1:
             raise UsageError(f"threads are {threads}, expected 1 or more")
         predictions = np.empty(rows, _FLOAT32)

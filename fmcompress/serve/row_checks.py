@@ -66,10 +66,15 @@ def check_ids(ids: Int64Array, wrong: BoolArray, schema: Schema, first_row: int)
     """
     if wrong.any():
         row, field = map(int, np.argwhere(wrong)[0])
-        raise DataError(
-            f"row {first_row + row}, field {schema.id_names[field]!r}: id {ids[row, field]} is out of range, "
-            f"expected 0 to {schema.id_cardinalities[field] - 1}"
-        )
+        raise out_of_range(first_row + row, schema, field, int(ids[row, field]))
+
+
+def out_of_range(row: int, schema: Schema, field: int, category: int) -> DataError:
+    """Return what is said of an id of a row that is none of field number ``field``."""
+    return DataError(
+        f"row {row}, field {schema.id_names[field]!r}: id {category} is out of range, "
+        f"expected 0 to {schema.id_cardinalities[field] - 1}"
+    )
 
 
 def check_values(values: AnyArray, schema: Schema, first_row: int) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
 from fmcompress.artifact.packed import PackedFM
-from fmcompress.fm.bags import Bag
 from fmcompress.serve.native_scorer import NativeScorer, NotNativeError
 from fmcompress.types import Float32Array
 
@@ -21,7 +20,7 @@ class Scorer(Protocol):
         ids: npt.ArrayLike,
         values: npt.ArrayLike | None = None,
         *,
-        bags: Mapping[str, Bag] | None = None,
+        bags: Mapping[str, Any] | None = None,
         threads: int = 1,
     ) -> Float32Array:
         """Return the predictions of rows, float32 (rows,): what the link makes of their logits.
@@ -31,7 +30,10 @@ class Scorer(Protocol):
                 ``Schema.id_names`` (rows, ids).
             values: of the numeric fields, NaN where one is missing; numbers (rows, numeric fields). None where there
                 are no such fields.
-            bags: values of the fields with several in a row, by name; their ids are -1.
+            bags: values of fields with several in a row, by name: a list with a list of ids for each row, or an array
+                of ids (rows, most values), -1 where there is none; a ``Bag``, or a tuple of its arrays: starts, ids
+                and perhaps weights; an Arrow array of lists. Of a field that is here, ids are -1; of others of this
+                kind, they are a value each.
             threads: among how many threads the rows are split; numpy has one, whatever is asked for.
 
         Raises:

@@ -43,5 +43,5 @@ def test_the_reference_has_every_argument_and_every_error():
     assert "    with_vocabulary: bool = False,\n" in text
     assert "- `BudgetError`: no artifact of this model fits the budget.\n" in text
     assert "XLightFM(space: SpaceOptions = SpaceOptions(), search: SearchOptions = SearchOptions())" in text
-    assert "- `predict(ids, values=None, *, threads=1)`: " in text
+    assert "- `predict(ids, values=None, *, bags=None, threads=1)`: " in text
     assert "  - `smallest_bytes`: size of the smallest artifact" in text
