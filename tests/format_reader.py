@@ -183,6 +183,12 @@ class Stream:
         check((numbers >= -127).all(), "int8")
         return numbers.reshape(shape) * scale
 
+    def take_fp32(self, *shape):
+        start, self.byte = self.byte, self.byte + 4 * int(np.prod(shape))
+        numbers = np.frombuffer(self.codes[start : self.byte], "<f4")
+        check(np.isfinite(numbers).all(), "fp32")
+        return numbers.reshape(shape).astype(np.float64)
+
     def field(self, entry, dim):
         name, _, cardinality, *stored = entry
         cardinality, *_ = cardinality if isinstance(cardinality, list) else [cardinality]
@@ -199,8 +205,8 @@ class Stream:
         return Field(name, [self.part(*tier, dim) for tier in stored], list(tiers[0]))
 
     def part(self, size, embedding, linear, _, dim):
-        name = embedding.removesuffix(":8")
-        take = self.take if name == embedding else self.take_int8
+        name, _, suffix = embedding.partition(":")
+        take = {"": self.take, "8": self.take_int8, "32": self.take_fp32}[suffix]
         codewords = embedding_codewords(name)
         shapes = [(size, dim)] if name == "raw" else zip(codewords, sizes(dim, len(codewords)), strict=True)
         tables = [take(*shape) for shape in shapes]

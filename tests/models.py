@@ -4,11 +4,11 @@ import numpy as np
 
 from fmcompress.artifact import Origin, Quality
 from fmcompress.artifact import pack_model as pack
-from fmcompress.artifact.layout import decode_half, decode_int8, encode_half, encode_int8
+from fmcompress.artifact.layout import as_stored
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.click_model import random_click_model
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
-from fmcompress.fm.quantizer import INT8, parse_quantizer
+from fmcompress.fm.quantizer import parse_quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers
 from fmcompress.serve.compressed_fm import CompressedFM
@@ -35,6 +35,10 @@ TIERED_SHAPES = {
     "int8": (
         *(8, "300 4x64:8 16", "17 raw:8 raw", "24 shared:8 shared", "50 raw:8 8", "31 b4322:8 raw"),
         *("9 1x3:8 9", "4500 raw:8 2", "5 raw raw"),
+    ),
+    "fp32": (
+        *(8, "300 4x64:32 16", "17 raw:32 raw", "24 shared:32 shared", "50 raw:32 8", "31 b4322:32 raw"),
+        *("9 1x3:32 9", "4500 raw:32 2", "5 raw raw", "7 raw:32 raw | 40 2x8 4 | 12 raw:8 raw"),
     ),
     "two tiers": (6, "30 3x8 4 | 91 1x16:8 2", "7 raw raw", "400 b84 raw | 1 shared shared", "1 raw raw | 1 raw:8 4"),
     "many tiers": (
@@ -81,9 +85,7 @@ def _part(rng, dim, scale, cardinality, embedding, linear):
 
     def table(*shape):
         numbers = (rng.normal(size=shape) * scale).astype(np.float32)
-        return (
-            decode_int8(*encode_int8(numbers)) if quantizer.value_bytes == INT8 else decode_half(encode_half(numbers))
-        )
+        return as_stored(numbers, quantizer.value_bytes)
 
     codes = [rng.integers(0, k, cardinality) for k in quantizer.codewords]
     linear_codes = rng.integers(0, max(1, quantizer.linear_codewords), 0 if quantizer.linear_raw else cardinality)

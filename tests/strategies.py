@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from fmcompress.fm.quantizer import HALF, INT8, Quantizer, embedding_spec, linear_spec
+from fmcompress.fm.quantizer import FLOAT, HALF, INT8, Quantizer, embedding_spec, linear_spec
 
 
 def quantizers(dim, *, largest=40):
@@ -15,7 +15,7 @@ def quantizers(dim, *, largest=40):
         st.tuples(sizes, st.integers(1, dim)).map(lambda pair: pair[:1] * pair[1]),
         st.lists(st.sampled_from([size for size in (1, 2, 4, 8, 16) if size <= largest]), max_size=dim).map(tuple),
     )
-    return st.builds(Quantizer, codewords, st.integers(0, largest), st.sampled_from([HALF, INT8]))
+    return st.builds(Quantizer, codewords, st.integers(0, largest), st.sampled_from([FLOAT, HALF, INT8]))
 
 
 def fields(dim, *, most_tiers=4, most_categories=80, largest=40):

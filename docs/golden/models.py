@@ -9,11 +9,11 @@ import numpy as np
 
 from docs.golden.drawn import Drawn
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
-from fmcompress.artifact.layout import decode_half, decode_int8, encode_half, encode_int8
+from fmcompress.artifact.layout import as_stored
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
-from fmcompress.fm.quantizer import INT8, parse_quantizer
+from fmcompress.fm.quantizer import parse_quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.tiers import Tiers
 from fmcompress.fm.vocabulary import Vocabulary
@@ -78,9 +78,7 @@ class Golden:
 
         def table(*shape: int) -> Float32Array:
             numbers = drawn.numbers(*shape) * np.float32(self.scale)
-            if quantizer.value_bytes == INT8:
-                return decode_int8(*encode_int8(numbers))
-            return decode_half(encode_half(numbers))
+            return as_stored(numbers, quantizer.value_bytes)
 
         codes = np.array([drawn.whole(k, cardinality) for k in quantizer.codewords], dtype=np.uint16)
         of_linear = drawn.whole(max(1, quantizer.linear_codewords), 0 if quantizer.linear_raw else cardinality)
@@ -144,6 +142,28 @@ GOLDEN = {
         "equal powers of two, rows of many widths", 8, _tables("40 4x16 4", "33 2x64 raw", "20 8x2 16", "9 1x8 shared")
     ),
     "codes-int8": Golden("the same with codebooks in int8", 8, _tables("40 4x16:8 4", "33 2x64:8 raw", "20 8x2:8 16")),
+    "raw-fp32": Golden(
+        "raw tables in fp32; numbers that fp16 does not hold",
+        4,
+        _tables("21 raw:32 raw", "5 raw:32 4", "6 raw:32 shared", "3 raw raw"),
+        scale=1 / 3,
+    ),
+    "codes-fp32": Golden(
+        "codebooks in fp32, in fields of their own and beside others in tiers",
+        8,
+        _tables(
+            "40 4x16:32 4",
+            "21 b21:32 raw",
+            "9 1x4:32 2",
+            "4 shared:32 shared",
+            "5 raw:32 raw | 30 2x8 4 | 12 8x2:8 2",
+            "20 8x2:32 3 | 7 raw:8 raw",
+        ),
+        scale=1 / 3,
+    ),
+    "uneven-fp32": Golden(
+        "D does not divide l, in fp32", 7, _tables("25 2x4:32 2", "25 3x4:32 raw", "9 raw:32 raw"), scale=1 / 3
+    ),
     "unequal-codes": Golden(
         "a digit for each subspace, b…, with codes of 0 to 7 bits", 6, _tables("50 b705 8", "21 b0123 2", "9 b10:8 raw")
     ),

@@ -27,6 +27,7 @@ _SOUND = Golden(
         Table("b", "3 raw raw"),
         SharedField("c", "a"),
         NumericField("n"),
+        Table("d", "2 raw:32 raw"),
     ),
     vocabulary={"a": FieldVocabulary.of({"x": 1, "y": 11})},
 )
@@ -149,6 +150,8 @@ _EDITED: dict[str, tuple[str, Edit]] = {
     "nan-value": ("a value is NaN", _byte("values", 8, 0, 0x7E)),
     "negative-scale": ("a scale is negative", _byte("values", 0, 0, 0x80)),
     "int8-128": ("a number in int8 is -128", _byte("codes", 3, 0x80)),
+    "nan-fp32": ("a number in fp32 is NaN", _byte("codes", 35, *_NAN)),
+    "infinite-fp32": ("a linear weight in fp32 is infinite", _byte("codes", 43, *_INF)),
     "tier-counts": ("a tier has not as many categories as its entry says", _byte("codes", 0, 0, 0, 0)),
     "no-such-tier": ("the stream names a tier that does not exist", _byte("codes", 0, 0xFF)),
     "no-such-codeword": ("a code names a codeword that does not exist", _byte("codes", 12, 0xFF)),

@@ -26,7 +26,7 @@ from fmcompress.artifact.metadata import (
 )
 from fmcompress.artifact.origin import LONGEST, Origin, decode_origin, listed, text, whole
 from fmcompress.errors import ArtifactError, UsageError
-from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
+from fmcompress.fm.quantizer import HALF, Quantizer, code_bits
 from fmcompress.fm.schema import Field, Schema
 from fmcompress.fm.tiers import by_field
 
@@ -163,7 +163,7 @@ def tensors_of(
 ) -> tuple[StoredTensor, ...]:
     """Return the tensors of an artifact in the order of their bytes; arguments are those of ``artifact_bytes``."""
     tiers = list(zip(quantizers, chain.from_iterable(tier_sizes), strict=True))
-    halves = sum(q.scales if q.value_bytes == INT8 else q.values(size, frame.dim) for q, size in tiers)
+    halves = sum(q.values(size, frame.dim) if q.value_bytes == HALF else q.scales for q, size in tiers)
     payload = sum(q.payload_bytes(size, frame.dim) for q, size in tiers) + sum(map(tier_bytes, tier_sizes))
     return frame.tensors(halves, payload - HALF * halves)
 

@@ -16,13 +16,14 @@ from fmcompress.artifact.layout import (
     decode_numeric,
     encode_numeric,
     field_layouts,
+    stored_numbers,
 )
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.files import replacing
 from fmcompress.fm.field_vocabulary import largest_ids
-from fmcompress.fm.quantizer import code_bits
+from fmcompress.fm.quantizer import FLOAT, code_bits
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import check_ids
 from fmcompress.types import AnyArray, UInt8Array, UInt16Array
@@ -155,10 +156,12 @@ def _check_tiers(stream: UInt8Array, field: FieldLayout) -> None:
 
 
 def _check_tables(model: PackedFM, tier: TierLayout) -> None:
-    """Check what is stored in int8; scales are known to be finite."""
+    """Check what is stored in int8 and fp32; scales are known to be finite."""
     for table in tier.all_tables:
+        if table.value_bytes == FLOAT:
+            _check_finite(stored_numbers(table, model.values, model.codes).reshape(-1))
         if table.scale is None:
-            return
+            continue
         if any((chunk < -LARGEST_INT8).any() for chunk in _chunks(model.codes[table.rows].view(np.int8))):
             raise ArtifactError(f"is damaged: a number in int8 is below -{LARGEST_INT8}")
         if np.signbit(model.values[table.scale]):

@@ -1,7 +1,7 @@
 """Where everything lies in an artifact, and how its numbers are stored: the one place that knows the order of bytes.
 
-Tables of numbers are stored in fp16, or in int8 with a scale; weights of numeric fields in fp32. A number in int8 is a
-whole one from -127 to 127, and stands for itself times the scale, an fp16 number.
+Tables of numbers are stored in fp16, in int8 with a scale, or in fp32, as weights of numeric fields are. A number in
+int8 is a whole one from -127 to 127, and stands for itself times the scale, an fp16 number.
 """
 
 import math
@@ -14,9 +14,9 @@ import numpy as np
 from fmcompress.artifact.header import Header, tier_bits, tier_bytes
 from fmcompress.artifact.metadata import Frame
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.quantizer import HALF, INT8, Quantizer
+from fmcompress.fm.quantizer import FLOAT, HALF, INT8, Quantizer
 from fmcompress.fm.tiers import by_field
-from fmcompress.types import Float16Array, Float32Array, Int8Array, UInt8Array
+from fmcompress.types import AnyArray, Float16Array, Float32Array, Int8Array, UInt8Array
 
 LARGEST_INT8 = 127
 
@@ -29,12 +29,14 @@ class TableLayout:
 
     Attributes:
         shape: its shape.
-        start: its first number: in the values where it is stored in fp16, in the codes where in int8.
-        scale: its scale, in the values; None in fp16.
+        start: where it begins: in fp16 its first number in the values, else its first byte in the codes.
+        value_bytes: bytes of a number: ``HALF``, ``INT8`` or ``FLOAT``.
+        scale: its scale, in the values; None but in int8.
     """
 
     shape: tuple[int, ...]
     start: int
+    value_bytes: int = HALF
     scale: int | None = None
 
     @property
@@ -45,12 +47,17 @@ class TableLayout:
     @property
     def nbytes(self) -> int:
         """Bytes that it takes, with its scale."""
-        return HALF * self.size if self.scale is None else INT8 * self.size + HALF
+        return self.value_bytes * self.size + (0 if self.scale is None else HALF)
+
+    @property
+    def in_values(self) -> bool:
+        """Whether it lies in the values."""
+        return self.value_bytes == HALF
 
     @property
     def rows(self) -> slice:
-        """Its numbers in the values or in the codes."""
-        return slice(self.start, self.start + self.size)
+        """Its numbers in the values, or its bytes in the codes."""
+        return slice(self.start, self.start + (1 if self.in_values else self.value_bytes) * self.size)
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,9 @@ class _Walk:
     def _table(self, shape: tuple[int, ...], quantizer: Quantizer) -> TableLayout:
         size = math.prod(shape)
         if quantizer.value_bytes == INT8:
-            return TableLayout(shape, self._codes(size), self._values(1))
+            return TableLayout(shape, self._codes(size), INT8, self._values(1))
+        if quantizer.value_bytes == FLOAT:
+            return TableLayout(shape, self._codes(FLOAT * size), FLOAT)
         return TableLayout(shape, self._values(size))
 
     def _values(self, count: int) -> int:
@@ -166,8 +175,10 @@ def write_table(table: Float32Array, place: TableLayout, values: Float16Array, c
         values: the artifact's values, float16 (values,).
         codes: its codes, uint8 (bytes,).
     """
-    if place.scale is None:
+    if place.in_values:
         values[place.rows] = encode_half(table).reshape(-1)
+    elif place.scale is None:
+        codes[place.rows] = np.ascontiguousarray(table, dtype="<f4").view(np.uint8).reshape(-1)
     else:
         numbers, values[place.scale] = encode_int8(table)
         codes[place.rows] = numbers.view(np.uint8).reshape(-1)
@@ -175,9 +186,28 @@ def write_table(table: Float32Array, place: TableLayout, values: Float16Array, c
 
 def read_table(place: TableLayout, values: Float16Array, codes: UInt8Array) -> Float32Array:
     """Return a table from its place, float32 of its shape: the inverse of ``write_table``, after its rounding."""
-    if place.scale is None:
-        return decode_half(values[place.rows]).reshape(place.shape)
-    return decode_int8(codes[place.rows].view(np.int8), values[place.scale]).reshape(place.shape)
+    numbers = stored_numbers(place, values, codes)
+    return numbers.astype(np.float32) if place.scale is None else decode_int8(numbers, values[place.scale])
+
+
+def stored_numbers(place: TableLayout, values: Float16Array, codes: UInt8Array) -> AnyArray:
+    """Return a table as it is stored: a view, float16, int8 or float32 of its shape, at any address.
+
+    Args:
+        place: where it lies.
+        values: the artifact's values, float16 (values,).
+        codes: its codes, uint8 (bytes,).
+    """
+    if place.in_values:
+        return values[place.rows].reshape(place.shape)
+    return codes[place.rows].view(np.int8 if place.value_bytes == INT8 else "<f4").reshape(place.shape)
+
+
+def as_stored(table: Float32Array, value_bytes: int) -> Float32Array:
+    """Return a table as it is read back where its numbers have so many bytes, float32 of its shape."""
+    if value_bytes == FLOAT:
+        return table
+    return decode_int8(*encode_int8(table)) if value_bytes == INT8 else decode_half(encode_half(table))
 
 
 def encode_half(table: Float32Array) -> Float16Array:

@@ -29,7 +29,7 @@ class PackedFM:
         bias: w_0.
         values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, tier by tier, float16
             (values,).
-        codes: tiers, what is stored in int8, and bit streams of codes, tier by tier, uint8 (bytes,).
+        codes: tiers, what is stored in int8 and fp32, and bit streams of codes, tier by tier, uint8 (bytes,).
         numeric: weights of the numeric fields; None where there are none.
         vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8 (bytes,); None where there is none.
     """
@@ -157,9 +157,7 @@ def _pieces(model: PackedFM, layout: FieldLayout) -> Iterator[AnyArray]:
     yield model.codes[layout.tier_stream]
     for tier in layout.tiers:
         for table in tier.all_tables:
-            if table.scale is None:
-                yield model.values[table.rows]
-            else:
-                yield model.codes[table.rows]
+            yield model.values[table.rows] if table.in_values else model.codes[table.rows]
+            if table.scale is not None:
                 yield model.values[table.scale : table.scale + 1]
         yield model.codes[tier.stream]

@@ -14,10 +14,10 @@ from fmcompress.artifact.layout import TierLayout
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.export.columns import Columns
 from fmcompress.export.graph import Graph
-from fmcompress.export.tables import scales, stored, vectors
+from fmcompress.export.tables import named, scales, stored, vectors
 
 _SMALL_TIER = 4096
-"""Raw embeddings in fp16 of up to this many categories become fp32 when the graph is loaded, others when used."""
+"""Raw embeddings of up to this many categories become fp32 when the graph is loaded, others, and int8, when used."""
 
 
 @dataclass
@@ -44,11 +44,11 @@ def add_embeddings(graph: Graph, model: PackedFM, columns: Columns, codes: Mappi
         sums: what is added to.
     """
     coded = {column for own in codes.values() for column in own.columns}
-    rows: dict[bool, list[int]] = {}
+    rows: dict[int, list[int]] = {}
     plain: dict[int, list[int]] = {}
     for column, tier in enumerate(columns.tiers):
         if tier.quantizer.raw and (tier.tables[0].scale is not None or tier.cardinality > _SMALL_TIER):
-            rows.setdefault(tier.tables[0].scale is None, []).append(column)
+            rows.setdefault(tier.tables[0].value_bytes, []).append(column)
         elif tier.quantizer.raw or column not in coded:
             plain.setdefault(len(tier.tables), []).append(column)
     for own in rows.values():
@@ -132,16 +132,15 @@ def _in_order(graph: Graph, found: str, dim: int, subspaces: int) -> str:
 
 
 def _add_rows(graph: Graph, model: PackedFM, columns: Columns, own: Sequence[int], sums: Sums) -> None:
-    """Add raw embeddings, which stay in fp16 or in int8 until they are looked up."""
+    """Add raw embeddings, which stay as they are stored until they are looked up."""
     tables = [columns.tiers[column].tables[0] for column in own]
     once = dict.fromkeys(tables)
     starts, rows = {}, 0
     for table in once:
         starts[table] = rows
         rows += table.shape[0]
-    name = "rows" if tables[0].scale is None else "rows_int8"
     null = np.zeros((1, model.header.dim), stored(model, tables[0]).dtype)
-    joined = graph.table(name, np.concatenate([*(stored(model, table) for table in once), null]))
+    joined = graph.table(named("rows", tables[0]), np.concatenate([*(stored(model, table) for table in once), null]))
     ids, missing = columns.some(graph, own)
     places = graph.node("Add", ids, graph.constant(np.array([[starts[table]] for table in tables], dtype=np.int64)))
     places = graph.node("Where", missing, graph.constant(np.int64(rows)), places)

@@ -10,14 +10,15 @@ from fmcompress.artifact.packed import PackedFM
 from fmcompress.export.columns import Columns
 from fmcompress.export.embeddings import Codes, Sums
 from fmcompress.export.graph import Graph
-from fmcompress.export.tables import scales, stored
+from fmcompress.export.tables import named, scales, stored
 from fmcompress.export.words import taken
+from fmcompress.fm.quantizer import FLOAT, HALF, INT8
 
 
 def add_linear(graph: Graph, model: PackedFM, columns: Columns, codes: Mapping[int, Codes], sums: Sums) -> None:
     """Add the linear weights of all columns; arguments are those of ``add_embeddings``."""
-    for in_int8 in (False, True):
-        own = [c for c, tier in enumerate(columns.tiers) if (tier.linear.scale is not None) == in_int8]
+    for value_bytes in (HALF, INT8, FLOAT):
+        own = [c for c, tier in enumerate(columns.tiers) if tier.linear.value_bytes == value_bytes]
         if own:
             sums.scalars.append(_sum(graph, model, columns, codes, set(own)))
 
@@ -31,8 +32,7 @@ def _sum(graph: Graph, model: PackedFM, columns: Columns, codes: Mapping[int, Co
         starts[table] = at
         at += table.size
     once = [stored(model, table) for table in starts]
-    name = "linear" if tables[0].scale is None else "linear_int8"
-    joined = graph.table(name, np.concatenate([*once, np.zeros(1, once[0].dtype)]))
+    joined = graph.table(named("linear", tables[0]), np.concatenate([*once, np.zeros(1, once[0].dtype)]))
     places = graph.node("Add", places, graph.constant(np.array([[starts[table]] for table in tables], dtype=np.int64)))
     missing = graph.rows(columns.missing, order, len(columns.tiers))
     places = graph.node("Where", missing, graph.constant(np.int64(at)), places)

@@ -6,17 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fmcompress.artifact.layout import TableLayout
+from fmcompress.artifact.layout import TableLayout, stored_numbers
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.export.graph import Graph
+from fmcompress.fm.quantizer import FLOAT, HALF, INT8
 from fmcompress.types import AnyArray
+
+_SUFFIXES = {INT8: "_int8", HALF: "", FLOAT: "_fp32"}
 
 
 def stored(model: PackedFM, table: TableLayout) -> AnyArray:
-    """Return the numbers of a table, float16 or int8 of its shape."""
-    if table.scale is None:
-        return model.values[table.rows].reshape(table.shape)
-    return model.codes[table.rows].view(np.int8).reshape(table.shape)
+    """Return the numbers of a table, float16, int8 or float32 of its shape."""
+    return stored_numbers(table, model.values, model.codes)
+
+
+def named(name: str, table: TableLayout) -> str:
+    """Return the name of an initializer with numbers that are stored as those of a table."""
+    return name + _SUFFIXES[table.value_bytes]
 
 
 def scales(model: PackedFM, tables: Sequence[TableLayout]) -> AnyArray:
@@ -58,7 +64,8 @@ def _alike(tables: Sequence[TableLayout]) -> list[list[TableLayout]]:
     """Return tables that are decoded together, each once: those in int8 have the same shape, for the sake of scales."""
     found: dict[tuple[int, ...], dict[TableLayout, None]] = {}
     for table in tables:
-        found.setdefault(table.shape[1:] if table.scale is None else table.shape, {})[table] = None
+        alike = table.value_bytes, *(table.shape[1:] if table.scale is None else table.shape)
+        found.setdefault(alike, {})[table] = None
     return [list(own) for own in found.values()]
 
 

@@ -13,15 +13,20 @@ MAX_CODEWORDS = 4096
 MAX_SUBSPACES = 256
 """Most subspaces that an embedding is cut into."""
 
+FLOAT = 4
+"""Bytes of a codeword's coordinate, a raw one or a linear weight in fp32."""
+
 HALF = 2
-"""Bytes of a codeword's coordinate, a raw one or a linear weight in fp16; scales are always stored so."""
+"""Bytes of one in fp16; scales are always stored so."""
 
 INT8 = 1
 """Bytes of one in int8: a whole number from -127 to 127, times the scale of its table."""
 
 _RAW = "raw"
 _SHARED = "shared"
-_INT8 = ":8"
+_SUFFIXES = {INT8: ":8", HALF: "", FLOAT: ":32"}
+"""What follows the name, by the bytes of a number."""
+
 _DIGITS = "b"
 _BITS = "0123456789abc"
 _UNCODED = {_RAW: 0, _SHARED: 1}
@@ -54,7 +59,7 @@ class Quantizer:
     Attributes:
         codewords: codewords K of each subspace's codebook; empty for raw embeddings, which have no codebook.
         linear_codewords: codewords of the linear weights' codebook; 0 for raw linear weights.
-        value_bytes: bytes of a number in the tables: ``HALF``, or ``INT8`` with a scale for each table.
+        value_bytes: bytes of a number in the tables: ``FLOAT``, ``HALF``, or ``INT8`` with a scale for each table.
 
     A shared vector is a codebook of one codeword for one subspace: its codes take no bits.
     """
@@ -115,7 +120,7 @@ class Quantizer:
     @property
     def scales(self) -> int:
         """How many scales the field stores: one for each table in int8, that of the linear weights last."""
-        return 0 if self.value_bytes == HALF else max(1, len(self.codewords)) + 1
+        return max(1, len(self.codewords)) + 1 if self.value_bytes == INT8 else 0
 
     def code_bytes(self, cardinality: int) -> int:
         """Return the bytes of the field's packed codes."""
@@ -131,9 +136,10 @@ def embedding_spec(quantizer: Quantizer) -> str:
     """Return the short name of the embedding's quantizer.
 
     ``raw``, ``shared``, ``4x256``; for subspaces of different sizes one digit each, its code's bits in hexadecimal
-    (``b8866``), or where a size is no power of two the sizes themselves (``256,100``). ``:8`` follows for int8.
+    (``b8866``), or where a size is no power of two the sizes themselves (``256,100``). ``:8`` follows for int8, ``:32``
+    for fp32.
     """
-    return _sizes_spec(quantizer.codewords) + (_INT8 if quantizer.value_bytes == INT8 else "")
+    return _sizes_spec(quantizer.codewords) + _SUFFIXES[quantizer.value_bytes]
 
 
 def _sizes_spec(codewords: tuple[int, ...]) -> str:
@@ -164,8 +170,8 @@ def parse_quantizer(embedding: str, linear: str) -> Quantizer:
         UsageError: a name is none of them, or says in another way what has a name of its own; a codebook has
             more than ``MAX_CODEWORDS`` codewords, or there are more than ``MAX_SUBSPACES``.
     """
-    sizes = embedding.removesuffix(_INT8)
-    value_bytes = HALF if sizes == embedding else INT8
+    value_bytes = next(size for size in (INT8, FLOAT, HALF) if embedding.endswith(_SUFFIXES[size]))
+    sizes = embedding.removesuffix(_SUFFIXES[value_bytes])
     linear_codewords = _UNCODED[linear] if linear in _UNCODED else _codewords(linear)
     quantizer = Quantizer(_parse_sizes(sizes), linear_codewords, value_bytes)
     names = embedding_spec(quantizer), linear_spec(quantizer)

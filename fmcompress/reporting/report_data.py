@@ -40,8 +40,9 @@ class FieldReport:
     Attributes:
         name: its name.
         cardinality: its number of categories, or of those of the table that it shares; 0 where it is numeric.
-        quantizer: how embeddings are stored: ``raw``, ``shared``, or subspaces x codewords, with ``:8`` for int8; of
-            several tiers the names are joined by ``+``. Of a numeric field ``fp32``, or ``none`` if it is linear only.
+        quantizer: how embeddings are stored: ``raw``, ``shared``, or subspaces x codewords, with ``:8`` for int8 and
+            ``:32`` for fp32; of several tiers the names joined by ``+``. Of a numeric field ``fp32``, or ``none`` if
+            it is linear only.
         linear_quantizer: how linear weights are stored: ``raw``, ``shared``, or a number of codewords; ``fp32`` of a
             numeric field.
         code_bits: bits of a row's codes; of several tiers the most.

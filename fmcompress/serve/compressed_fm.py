@@ -27,7 +27,7 @@ class CompressedFM(PackedFM):
         bias: w_0.
         values: codebooks, raw embeddings and linear weights in fp16, scales of those in int8, tier by tier, float16
             (values,).
-        codes: tiers, what is stored in int8, and bit streams of codes, tier by tier, uint8 (bytes,).
+        codes: tiers, what is stored in int8 and fp32, and bit streams of codes, tier by tier, uint8 (bytes,).
         numeric: weights of the numeric fields; None where there are none.
         vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8 (bytes,); None where there is none.
     """

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fmcompress.artifact.layout import TableLayout, TierLayout, read_table
+from fmcompress.artifact.layout import TableLayout, TierLayout, read_table, stored_numbers
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.serve.bit_streams import CodeReader
@@ -146,13 +146,12 @@ class _PlainFields:
 
 
 class _MappedTier:
-    """A tier with many raw embeddings: in fp16 they stay in the file, in int8 among the codes."""
+    """A tier with many raw embeddings: in fp16 they stay in the file, in int8 and fp32 among the codes."""
 
     def __init__(self, model: PackedFM, words: UInt64Array, column: int, tier: TierLayout) -> None:
         self._column = column
         (place,) = tier.tables
-        stored = model.values if place.scale is None else words.view(np.int8)
-        self._table = stored[place.rows].reshape(place.shape)
+        self._table = stored_numbers(place, model.values, words.view(np.uint8))
         self._scale = np.float32(1 if place.scale is None else model.values[place.scale])
 
     def add(self, ids: Int64Array, missing: BoolArray | None, sums: Sums) -> None:

@@ -16,8 +16,8 @@ def resident_bytes(header: Header) -> int:
 
     Codes and tiers stay packed, with a directory beside the tiers. Codebooks, small raw tables and linear weights are
     kept in fp32, codewords as wide as in the tier's largest subspace and with one more column for their norm. Large
-    raw tables are read from where they lie: in fp16 among the values, in int8 among the codes. What fields share is
-    kept once. Numeric weights are kept in fp32; the vocabulary is no part of it.
+    raw tables are read from where they lie: in fp16 among the values, in int8 and fp32 among the codes. What fields
+    share is kept once. Numeric weights are kept in fp32; the vocabulary is no part of it.
     """
     numeric = _FLOAT_BYTES * len(header.schema.numeric) * (header.dim + 1)
     total = _FLOAT_BYTES + numeric + header.tensor("codes").nbytes
@@ -32,7 +32,7 @@ def _tier_bytes(tier: TierLayout) -> int:
     for table in tier.tables:
         if not stays_packed(tier):
             total += _FLOAT_BYTES * table.shape[0] * (width + 1)
-        elif table.scale is None:
+        elif table.in_values:
             total += HALF * table.size
     return total
 

@@ -65,8 +65,14 @@ static fmc_status check_tiers(const fmc_field *field, char *message)
     return FMC_OK;
 }
 
-static fmc_status check_table(const fmc_table *table, char *message)
+static fmc_status not_finite(char *message)
 {
+    return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: it holds NaN or infinite weights");
+}
+
+static fmc_status check_table(const fmc_table *table, uint32_t number_bytes, char *message)
+{
+    if (number_bytes == 4) return finite_floats(table->numbers, (size_t)(table->rows * table->columns)) ? FMC_OK : not_finite(message);
     if (!without_least(table->numbers, (size_t)(table->rows * table->columns)))
         return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: a number in int8 is below -127");
     if (signbit(table->scale)) return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: it holds a negative scale");
@@ -75,9 +81,10 @@ static fmc_status check_table(const fmc_table *table, char *message)
 
 static fmc_status check_tables(const fmc_tier *tier, char *message)
 {
-    if (!tier->int8) return FMC_OK;
-    for (uint32_t table = 0; table < tier->subspaces; table++) FMC_TRY(check_table(tier->tables + table, message));
-    return check_table(&tier->linear, message);
+    if (tier->number_bytes == 2) return FMC_OK; /* all values have been looked at */
+    for (uint32_t table = 0; table < tier->subspaces; table++)
+        FMC_TRY(check_table(tier->tables + table, tier->number_bytes, message));
+    return check_table(&tier->linear, tier->number_bytes, message);
 }
 
 /* Codes of a row that stand next to each other, and fit one load. All are compared with their numbers of codewords K at
@@ -137,7 +144,7 @@ fmc_status fmc_check_numbers(const fmc_model *model, const uint8_t *numeric, siz
 {
     if (!isfinite(model->bias) || !finite_floats(numeric, numeric_bytes / 4) ||
         !finite_halves(model->values, (size_t)(model->values_end - model->values) / 2))
-        return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: it holds NaN or infinite weights");
+        return not_finite(message);
     for (size_t field = 0; field < model->field_count; field++) {
         FMC_TRY(check_tiers(model->fields + field, message));
         for (uint32_t tier = 0; tier < model->fields[field].tier_count; tier++) {

@@ -49,8 +49,13 @@ static fmc_status count_table(const fmc_entry *entry, uint32_t dim, sizes *found
         found->tiers++;
         found->tables += fmc_table_count(quantizer);
         found->widths += width_count(quantizer);
-        found->values += quantizer->int8 ? fmc_table_count(quantizer) + 1 : numbers;
-        found->codes += (quantizer->int8 ? numbers : 0) + stream_bytes(categories, fmc_row_bits(quantizer));
+        switch (quantizer->number_bytes) {
+        case 1: found->values += fmc_table_count(quantizer) + 1; /* scales */
+            /* fall through */
+        case 4: found->codes += numbers * quantizer->number_bytes; break;
+        default: found->values += numbers;
+        }
+        found->codes += stream_bytes(categories, fmc_row_bits(quantizer));
     }
     return FMC_OK;
 }
@@ -134,17 +139,19 @@ static const char *place_name(places *to, fmc_json name)
     return (const char *)at;
 }
 
-static fmc_table place_table(places *to, uint64_t rows, uint32_t columns, bool int8)
+static fmc_table place_table(places *to, uint64_t rows, uint32_t columns, uint32_t number_bytes)
 {
     fmc_table table = {to->value, rows, columns, 1};
-    size_t numbers = (size_t)(rows * columns);
-    if (int8) {
+    size_t bytes = (size_t)(rows * columns * number_bytes);
+    if (number_bytes == 2) {
+        to->value += bytes;
+        return table;
+    }
+    table.numbers = to->code;
+    to->code += bytes;
+    if (number_bytes == 1) {
         table.scale = fmc_half(fmc_load16(to->value));
-        table.numbers = to->code;
         to->value += 2;
-        to->code += numbers;
-    } else {
-        to->value += 2 * numbers;
     }
     return table;
 }
@@ -162,17 +169,17 @@ static void place_tier(places *to, const fmc_quantizer *quantizer, uint64_t cate
 {
     fmc_tier *tier = to->tier++;
     tier->categories = categories;
-    tier->int8 = quantizer->int8;
+    tier->number_bytes = quantizer->number_bytes;
     tier->raw = quantizer->subspaces == 0;
     tier->linear_raw = quantizer->linear_codewords == 0;
     tier->subspaces = fmc_table_count(quantizer);
     tier->tables = to->table;
-    if (tier->raw) *to->table++ = place_table(to, categories, to->dim, tier->int8);
+    if (tier->raw) *to->table++ = place_table(to, categories, to->dim, tier->number_bytes);
     for (uint32_t d = 0; d < quantizer->subspaces; d++) {
         uint32_t columns = fmc_subspace_size(to->dim, quantizer->subspaces, d);
-        *to->table++ = place_table(to, quantizer->codewords[d], columns, tier->int8);
+        *to->table++ = place_table(to, quantizer->codewords[d], columns, tier->number_bytes);
     }
-    tier->linear = place_table(to, fmc_linear_values(quantizer, categories), 1, tier->int8);
+    tier->linear = place_table(to, fmc_linear_values(quantizer, categories), 1, tier->number_bytes);
     place_widths(to, quantizer, tier);
     tier->codes = to->code;
     tier->code_bytes = stream_bytes(categories, tier->row_bits);

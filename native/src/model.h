@@ -10,18 +10,18 @@ enum { FMC_MAX_TIERS = 4, FMC_MAX_SUBSPACES = 256, FMC_MAX_CODEWORDS = 4096, FMC
 
 typedef enum { FMC_SIGMOID, FMC_PROBIT, FMC_IDENTITY, FMC_CLIP } fmc_link_kind;
 
-/* A table of numbers, row by row: fp16 (little-endian, at any address), or int8 where it has a scale. */
+/* A table of numbers, row by row: fp16 or fp32 (little-endian, at any address), or int8, which have a scale. */
 typedef struct {
     const uint8_t *numbers;
     uint64_t rows;
     uint32_t columns;
-    float scale; /* of int8; 1 of fp16 */
+    float scale; /* of int8; 1 of others */
 } fmc_table;
 
 /* One tier of a field, or all of a field that is not split. */
 typedef struct {
     uint64_t categories;
-    bool int8; /* its tables are in int8, not in fp16 */
+    uint32_t number_bytes; /* of its tables: 1, 2 or 4, which says all: int8, fp16 or fp32 */
     bool raw; /* embeddings have no code: one table of a row for each category */
     bool linear_raw; /* linear weights have no code */
     uint32_t subspaces; /* D; 1 where raw */

@@ -34,7 +34,7 @@ static bool plan_codes(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *pl
         }
         group->shift[at] = bit - group->bit;
         group->mask[at] = (UINT64_C(1) << tier->widths[d]) - 1;
-        group->bytes[at] = tier->tables[d].columns * (tier->int8 ? 1U : 2U);
+        group->bytes[at] = tier->tables[d].columns * tier->number_bytes;
         group->table[at] = (uint64_t)(uintptr_t)tier->tables[d].numbers;
         vectors &= tier->tables[d].columns == size;
         bit += tier->widths[d];
@@ -51,7 +51,7 @@ static bool plan_codes(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *pl
 
 static bool plan_scales(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *plan)
 {
-    if (!tier->int8) return true;
+    if (tier->number_bytes != 1) return true;
     float *scales = fmc_allocate(model, filled_up(model->dim, FMC_LANES), sizeof *scales);
     if (scales == NULL) return false;
     for (uint32_t d = 0, at = 0; d < tier->subspaces; d++)
@@ -62,7 +62,7 @@ static bool plan_scales(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *p
 
 static void plan_linear(const fmc_tier *tier, fmc_tier_plan *plan)
 {
-    uint64_t number_bytes = tier->int8 ? 1 : 2;
+    uint64_t number_bytes = tier->number_bytes;
     plan->linear = tier->linear.numbers;
     plan->linear_scale = tier->linear.scale;
     if (tier->linear_raw) {
@@ -75,10 +75,14 @@ static void plan_linear(const fmc_tier *tier, fmc_tier_plan *plan)
     }
 }
 
-static float number_at(const fmc_table *table, bool int8, uint64_t at)
+/* Returns a number of a table that begins at an address. */
+static float number_at(const uint8_t *numbers, uint32_t number_bytes, float scale, uint64_t at)
 {
-    if (int8) return (float)(int8_t)table->numbers[at] * table->scale;
-    return fmc_half(fmc_load16(table->numbers + 2 * at));
+    switch (number_bytes) {
+    case 1: return (float)(int8_t)numbers[at] * scale;
+    case 2: return fmc_half(fmc_load16(numbers + 2 * at));
+    default: return fmc_load_float(numbers + 4 * at);
+    }
 }
 
 static uint64_t code_of(const fmc_model *model, const fmc_tier *tier, uint64_t row, uint64_t skip, uint64_t mask)
@@ -93,11 +97,11 @@ static float scalar_of(const fmc_model *model, const fmc_tier *tier, const fmc_t
     const uint8_t *at = plan->rows + row * plan->stride;
     double norm = 0;
     for (uint32_t i = 0; i < model->dim; i++) {
-        float q = tier->int8 ? (float)(int8_t)at[i] * plan->scales[i] : fmc_half(fmc_load16(at + 2 * i));
+        float q = number_at(at, tier->number_bytes, plan->scales != NULL ? plan->scales[i] : 1, i);
         norm += (double)q * (double)q;
     }
     uint64_t code = tier->linear_raw ? row : code_of(model, tier, row, plan->linear_bit, plan->linear_mask);
-    return (float)((double)number_at(&tier->linear, tier->int8, code) - 0.5 * norm);
+    return (float)((double)number_at(tier->linear.numbers, tier->number_bytes, tier->linear.scale, code) - 0.5 * norm);
 }
 
 /* Computes w − ½‖q‖² of each category. */
@@ -114,7 +118,7 @@ static bool plan_scalars(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *
 
 static void decode_row(const fmc_model *model, const fmc_tier *tier, uint64_t row, uint8_t *to)
 {
-    uint64_t number_bytes = tier->int8 ? 1 : 2, skip = 0;
+    uint64_t number_bytes = tier->number_bytes, skip = 0;
     for (uint32_t d = 0; d < tier->subspaces; d++) {
         const fmc_table *table = &tier->tables[d];
         uint64_t width = tier->raw ? 0 : tier->widths[d], bytes = table->columns * number_bytes;
@@ -127,7 +131,7 @@ static void decode_row(const fmc_model *model, const fmc_tier *tier, uint64_t ro
 
 static uint64_t decoded_stride(const fmc_model *model, const fmc_tier *tier)
 {
-    return filled_up(model->dim, FMC_LANES) * (tier->int8 ? 1U : 2U) + sizeof(float);
+    return (uint64_t)filled_up(model->dim, FMC_LANES) * tier->number_bytes + sizeof(float);
 }
 
 /* Puts all rows of a tier together, each with its w − ½‖q‖² behind it. */
@@ -197,7 +201,7 @@ static bool plan_tier(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *pla
 {
     static const uint8_t NOTHING[8];
     bool shared = !tier->raw && tier->subspaces == 1 && tier->tables[0].rows == 1;
-    plan->int8 = tier->int8;
+    plan->number_bytes = tier->number_bytes;
     plan->subspaces = tier->subspaces;
     plan->row_bits = tier->row_bits;
     plan->codes = plan->codes_last = NOTHING;
@@ -210,7 +214,7 @@ static bool plan_tier(fmc_model *model, const fmc_tier *tier, fmc_tier_plan *pla
     if (!plan_scales(model, tier, plan)) return false;
     if (!tier->raw && !shared) return plan_codes(model, tier, plan);
     plan->rows = tier->tables[0].numbers;
-    plan->stride = shared ? 0 : model->dim * (tier->int8 ? 1U : 2U);
+    plan->stride = shared ? 0 : (uint64_t)model->dim * tier->number_bytes;
     plan->way = model->dim % FMC_LANES == 0 && model->dim <= FMC_BLOCK ? FMC_WHOLE : FMC_PARTS;
     /* Categories that take no byte of the file get none here: a file may have any number of them. */
     bool stored = plan->stride != 0 || tier->linear_raw || tier->row_bits != 0;
@@ -251,7 +255,7 @@ static bool plan_field(fmc_model *model, const fmc_field *field, fmc_field_plan 
 static void finish_tier(fmc_tier_plan *plan)
 {
     uint32_t list = plan->way == FMC_PARTS ? FMC_LIST_PARTS : plan->scalars != NULL ? FMC_LIST_NORMED : plan->way == FMC_WHOLE ? FMC_LIST_PLAIN : FMC_LIST_CODED;
-    plan->list = 2 * list + plan->int8;
+    plan->list = FMC_KINDS * list + fmc_kind(plan->number_bytes);
     if (plan->stride != 0) {
         plan->fetch_from[0] = plan->rows;
         plan->fetch_from[1] = plan->rows + plan->stride - 1; /* a row may lie in two lines */
@@ -291,13 +295,14 @@ static fmc_step step_of(uint32_t id, const fmc_field_plan *plan)
 static int kind_of(const fmc_field_plan *plan)
 {
     const fmc_tier_plan *tier = plan->tiers;
-    return plan->directory != NULL || tier->way == FMC_PARTS ? 2 * FMC_PARTS : 2 * (int)tier->way + tier->int8;
+    if (plan->directory != NULL || tier->way == FMC_PARTS) return FMC_KINDS * FMC_PARTS;
+    return FMC_KINDS * (int)tier->way + (int)fmc_kind(tier->number_bytes);
 }
 
 /* Puts the ids in the order of their kinds. */
 static bool plan_steps(fmc_model *model, fmc_plan *plan, const fmc_field_plan *fields)
 {
-    enum { KINDS = 2 * FMC_PARTS + 1 };
+    enum { KINDS = FMC_KINDS * FMC_PARTS + 1 };
     fmc_step *steps = fmc_allocate(model, model->id_count, sizeof *steps);
     fmc_run *runs = fmc_allocate(model, KINDS, sizeof *runs);
     uint32_t count = 0;
@@ -308,7 +313,7 @@ static bool plan_steps(fmc_model *model, fmc_plan *plan, const fmc_field_plan *f
             const fmc_field_plan *field = &fields[model->ids[id].field - model->fields];
             if (kind_of(field) == kind) steps[count++] = step_of(id, field);
         }
-        if (count > first) runs[plan->run_count++] = (fmc_run){first, count, (fmc_way)(kind / 2), kind % 2 != 0};
+        if (count > first) runs[plan->run_count++] = (fmc_run){first, count, (fmc_way)(kind / FMC_KINDS), (uint32_t)(kind % FMC_KINDS)};
     }
     plan->steps = steps;
     plan->runs = runs;

@@ -29,13 +29,19 @@ typedef enum {
     FMC_PARTS /* rows are put together first */
 } fmc_way;
 
-/* Tiers by the way in which they are looked up, each once in fp16 and once in int8. */
-enum { FMC_LIST_NORMED, FMC_LIST_PLAIN, FMC_LIST_CODED, FMC_LIST_PARTS, FMC_LISTS = 8 };
+/* Kinds of numbers: int8, fp16, fp32. */
+enum { FMC_KINDS = 3 };
+
+/* The kind of numbers of 1, 2 or 4 bytes. */
+static inline uint32_t fmc_kind(uint32_t number_bytes) { return number_bytes >> 1; }
+
+/* Tiers by the way in which they are looked up, each once for each kind of numbers. */
+enum { FMC_LIST_NORMED, FMC_LIST_PLAIN, FMC_LIST_CODED, FMC_LIST_PARTS, FMC_LISTS = 4 * FMC_KINDS };
 
 /* Where a category's embedding and linear weight are. Without codes `codes` is an empty place, and 0 bits long. */
 typedef struct {
     fmc_way way;
-    bool int8;
+    uint32_t number_bytes; /* 1, 2 or 4: int8, fp16 or fp32 */
     uint32_t subspaces;
     const uint8_t *rows; /* where there are no codes: the first row */
     uint64_t stride; /* bytes from row to row; 0 where all share one */
@@ -80,7 +86,7 @@ typedef struct {
 typedef struct {
     uint32_t first, last;
     fmc_way way; /* FMC_PARTS stands for all that is not usual: parts, several tiers, several blocks */
-    bool int8;
+    uint32_t kind; /* of numbers */
 } fmc_run;
 
 struct fmc_plan {

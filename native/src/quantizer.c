@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* The longest name lists 256 numbers of codewords. */
-enum { NAME_BYTES = FMC_MAX_SUBSPACES * 5 + 3 };
+enum { NAME_BYTES = FMC_MAX_SUBSPACES * 5 + 4 };
 
 static const char BITS[] = "0123456789abc";
 
@@ -101,12 +101,19 @@ static spelling spelling_of(const fmc_quantizer *quantizer)
     return equal ? EQUAL : powers ? POWERS : LIST;
 }
 
+/* Cuts off what follows a name, and returns whether it was there. */
+static bool cut_off(char *name, const char *suffix)
+{
+    size_t length = strlen(name), size = strlen(suffix);
+    bool there = length >= size && strcmp(name + length - size, suffix) == 0;
+    if (there) name[length - size] = '\0';
+    return there;
+}
+
 static bool parse_embedding(char *name, fmc_quantizer *found)
 {
-    size_t length = strlen(name);
     found->subspaces = 0;
-    found->int8 = length >= 2 && strcmp(name + length - 2, ":8") == 0;
-    if (found->int8) name[length - 2] = '\0';
+    found->number_bytes = cut_off(name, ":8") ? 1 : cut_off(name, ":32") ? 4 : 2;
     if (strcmp(name, "raw") == 0) return true;
     if (strcmp(name, "shared") == 0) {
         found->codewords[found->subspaces++] = 1;
@@ -114,9 +121,9 @@ static bool parse_embedding(char *name, fmc_quantizer *found)
     }
     if (name[0] == 'b') return read_bits(name, found) && spelling_of(found) == POWERS;
     if (strchr(name, 'x') != NULL) return read_equal(name, found) && spelling_of(found) == EQUAL;
-    /* The first writers listed powers of two, before there was int8. */
+    /* The first writers listed powers of two, before there were int8 and fp32. */
     if (!read_list(name, found)) return false;
-    return spelling_of(found) == LIST || (spelling_of(found) == POWERS && !found->int8);
+    return spelling_of(found) == LIST || (spelling_of(found) == POWERS && found->number_bytes == 2);
 }
 
 static bool parse_linear(const char *name, fmc_quantizer *found)

@@ -9,7 +9,7 @@ typedef struct {
     uint16_t codewords[FMC_MAX_SUBSPACES];
     uint32_t subspaces; /* D; 0 where raw */
     uint32_t linear_codewords; /* 0 where raw */
-    bool int8;
+    uint32_t number_bytes; /* of its tables: 1, 2 or 4, which says all: int8, fp16 or fp32 */
 } fmc_quantizer;
 
 /* Returns whether two names are those of a quantizer, each spelt in the one way that there is. */

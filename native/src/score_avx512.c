@@ -33,6 +33,12 @@ static inline floats16 int8x16(const uint8_t *low, const uint8_t *high)
     return (floats16)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(both));
 }
 
+static inline floats16 float8x2(const uint8_t *low, const uint8_t *high)
+{
+    __m512 first = _mm512_castps256_ps512(_mm256_loadu_ps((const float *)low));
+    return (floats16)_mm512_insertf32x8(first, _mm256_loadu_ps((const float *)high), 1);
+}
+
 static inline floats16 fma16(floats16 a, floats16 b, floats16 c)
 {
     return (floats16)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);

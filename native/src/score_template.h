@@ -1,11 +1,11 @@
 /* Scoring rows. It is compiled once for each set of instructions; what differs is defined before it is included:
  *
  *     FMC_SCORE                     name of the function
- *     half8, int8x8                 8 numbers in fp16 or int8, as floats
+ *     half8, int8x8                 8 numbers in fp16 or int8, as floats; those in fp32 are read as they are
  *     fma8                          a · b + c
  *     fmc_half1                     one number in fp16
  *     codewords                     addresses of the codewords that some codes name; FMC_PLAIN_CODEWORDS takes the plain way
- *     FMC_WIDE                      where there are vectors of 16 floats: half16, int8x16 (of two addresses), fma16, fold16
+ *     FMC_WIDE                      where there are vectors of 16 floats: half16, int8x16, float8x2 (of two addresses), fma16, fold16
  *
  * With q_i the embedding of a row's category in field i, its logit is w_0 + Σ_i w_i + ½ (‖Σ_i q_i‖² − Σ_i ‖q_i‖²).
  * It is computed row by row, with the sums in registers, while the codes of a row further on are fetched. Fields that are looked up
@@ -35,6 +35,14 @@ typedef floats8 floats8_at __attribute__((aligned(4), may_alias));
 typedef floats16 floats16_at __attribute__((aligned(4), may_alias));
 #endif
 
+/* 8 numbers in fp32, at any address. */
+static inline floats8 float8(const uint8_t *at)
+{
+    floats8 numbers;
+    memcpy(&numbers, at, sizeof numbers);
+    return numbers;
+}
+
 #ifdef FMC_PLAIN_CODEWORDS
 /* Addresses of the codewords that the codes in some bits name. */
 static inline void codewords(const uint8_t **at, const fmc_group *group, uint64_t bits)
@@ -54,7 +62,7 @@ typedef struct {
 typedef struct {
     found_category list[FMC_LISTS][MOST_FIELDS];
     uint32_t count[FMC_LISTS];
-    uint8_t parts[(MOST_VECTORS + 1) * LANES * 2] __attribute__((aligned(64))); /* with room for codes beyond the last one */
+    uint8_t parts[(MOST_VECTORS + 1) * LANES * sizeof(float)] __attribute__((aligned(64))); /* with room for codes beyond the last one */
 } found_rows;
 
 /* Embeddings of which it is known where their vectors are. */
@@ -174,7 +182,7 @@ INLINE void copy_codewords(uint8_t *to, const fmc_tier_plan *plan, uint64_t plac
 /* Copies the block's coordinates of codewords of any size. */
 static void copy_any(const row_state *state, uint8_t *to, const fmc_tier_plan *plan, uint64_t place)
 {
-    uint64_t number_bytes = plan->int8 ? 1 : 2, start = state->start * number_bytes, stop = state->end * number_bytes, at = 0;
+    uint64_t number_bytes = plan->number_bytes, start = state->start * number_bytes, stop = state->end * number_bytes, at = 0;
     for (uint32_t d = 0; d < plan->subspaces && at < stop; d += FMC_TOGETHER) {
         const fmc_group *group = &plan->groups[d / FMC_TOGETHER];
         const uint8_t *words[FMC_TOGETHER];
@@ -196,7 +204,7 @@ INLINE void put_together(const row_state *state, uint8_t *to, const fmc_tier_pla
     case 8: copy_codewords(to, plan, place, 8); return;
     default: break;
     }
-    uint64_t number_bytes = plan->int8 ? 1 : 2, size = (state->end - state->start) * number_bytes;
+    uint64_t number_bytes = plan->number_bytes, size = (state->end - state->start) * number_bytes;
     memset(to + size, 0, state->vectors * LANES * number_bytes - size);
     if (plan->groups == NULL)
         memcpy(to, plan->rows + place * plan->stride + state->start * number_bytes, size);
@@ -204,13 +212,17 @@ INLINE void put_together(const row_state *state, uint8_t *to, const fmc_tier_pla
         copy_any(state, to, plan, place);
 }
 
-INLINE float number_at(const uint8_t *at, float scale, bool int8) { return int8 ? (float)(int8_t)*at * scale : fmc_half1(at); }
+/* A number of a kind, which is a constant here and below: bytes are 1, 2 or 4, of int8, fp16 or fp32. */
+INLINE float number_at(const uint8_t *at, float scale, uint32_t bytes)
+{
+    return bytes == 1 ? (float)(int8_t)*at * scale : bytes == 2 ? fmc_half1(at) : fmc_load_float(at);
+}
 
-INLINE float linear_weight(const fmc_tier_plan *plan, uint64_t place, bool int8)
+INLINE float linear_weight(const fmc_tier_plan *plan, uint64_t place, uint32_t bytes)
 {
     uint64_t code = code_bits(plan, place, plan->linear_bit) & plan->linear_mask;
     const uint8_t *at = plan->linear + place * plan->linear_stride + code * plan->linear_bytes;
-    return number_at(at, plan->linear_scale, int8);
+    return number_at(at, plan->linear_scale, bytes);
 }
 
 /* w − ½‖q‖² */
@@ -267,38 +279,53 @@ INLINE void store_sums(const registers *own, float *sums, uint32_t vectors)
     for (; v < vectors; v++) *(floats8_at *)(sums + LANES * v) = own->narrow[v];
 }
 
+/* Vector v of an embedding: numbers of int8 times their scales. */
+INLINE floats8 vector_at(const uint8_t *at, const float *scales, uint32_t v, uint32_t bytes)
+{
+    if (bytes == 1) return int8x8(at) * *(const floats8_at *)(scales + LANES * v);
+    return bytes == 2 ? half8(at) : float8(at);
+}
+
+#ifdef FMC_WIDE
+/* Vectors v and v + 1, at two addresses. */
+INLINE floats16 vectors_at(const uint8_t *low, const uint8_t *high, const float *scales, uint32_t v, uint32_t bytes)
+{
+    if (bytes == 1) return int8x16(low, high) * *(const floats16_at *)(scales + LANES * v);
+    return bytes == 2 ? half16(low, high) : float8x2(low, high);
+}
+#endif
+
 /* Adds one embedding. */
-INLINE void add_vectors(registers *own, const uint8_t *const *at, const float *scales, uint32_t vectors, bool int8)
+INLINE void add_vectors(registers *own, const uint8_t *const *at, const float *scales, uint32_t vectors, uint32_t bytes)
 {
     uint32_t v = 0;
 #ifdef FMC_WIDE
     for (; v + 1 < vectors; v += 2) {
-        floats16 q = int8 ? int8x16(at[v], at[v + 1]) * *(const floats16_at *)(scales + LANES * v) : half16(at[v], at[v + 1]);
+        floats16 q = vectors_at(at[v], at[v + 1], scales, v, bytes);
         own->wide[v / 2] += q;
         own->wide_norm[v / 2 % 2] = fma16(q, q, own->wide_norm[v / 2 % 2]);
     }
 #endif
     for (; v < vectors; v++) {
-        floats8 q = int8 ? int8x8(at[v]) * *(const floats8_at *)(scales + LANES * v) : half8(at[v]);
+        floats8 q = vector_at(at[v], scales, v, bytes);
         own->narrow[v] += q;
         own->norm[v % 2] = fma8(q, q, own->norm[v % 2]);
     }
 }
 
 /* Adds one embedding that lies whole; its norm too, unless that is known. */
-INLINE void add_row(registers *own, const uint8_t *at, const float *scales, uint32_t vectors, bool int8, bool normed)
+INLINE void add_row(registers *own, const uint8_t *at, const float *scales, uint32_t vectors, uint32_t bytes, bool normed)
 {
-    uint32_t v = 0, bytes = int8 ? LANES : 2 * LANES;
+    uint32_t v = 0, step = LANES * bytes;
 #ifdef FMC_WIDE
     for (; v + 1 < vectors; v += 2) {
-        const uint8_t *from = at + v * bytes;
-        floats16 q = int8 ? int8x16(from, from + LANES) * *(const floats16_at *)(scales + LANES * v) : half16(from, from + 2 * LANES);
+        floats16 q = vectors_at(at + v * step, at + (v + 1) * step, scales, v, bytes);
         own->wide[v / 2] += q;
         if (!normed) own->wide_norm[v / 2 % 2] = fma16(q, q, own->wide_norm[v / 2 % 2]);
     }
 #endif
     for (; v < vectors; v++) {
-        floats8 q = int8 ? int8x8(at + v * bytes) * *(const floats8_at *)(scales + LANES * v) : half8(at + v * bytes);
+        floats8 q = vector_at(at + v * step, scales, v, bytes);
         own->narrow[v] += q;
         if (!normed) own->norm[v % 2] = fma8(q, q, own->norm[v % 2]);
     }
@@ -317,7 +344,7 @@ INLINE bool has_category(const fmc_step *step, const void *ids, bool wide, uint6
 }
 
 /* Adds the categories of a run whose rows lie whole; false where an id is out of range. */
-INLINE bool add_whole_run(const row_state *state, registers *own, const fmc_run *run, bool int8, uint32_t vectors, bool wide)
+INLINE bool add_whole_run(const row_state *state, registers *own, const fmc_run *run, uint32_t bytes, uint32_t vectors, bool wide)
 {
     const fmc_step *steps = state->batch->model->plan->steps;
     bool fine = true, normed = run->way != FMC_WHOLE, far = run->way != FMC_SMALL;
@@ -329,14 +356,14 @@ INLINE bool add_whole_run(const row_state *state, registers *own, const fmc_run 
             if (fine) continue;
             return false;
         }
-        add_row(own, plan->rows + place * plan->stride, plan->scales, vectors, int8, normed);
-        own->linear += normed ? scalar_at(plan, place) : linear_weight(plan, place, int8);
+        add_row(own, plan->rows + place * plan->stride, plan->scales, vectors, bytes, normed);
+        own->linear += normed ? scalar_at(plan, place) : linear_weight(plan, place, bytes);
     }
     return true;
 }
 
 /* Notes where the codewords of a category are, and adds its linear weight. */
-INLINE void note_codewords(coded_row *noted, registers *own, const fmc_tier_plan *plan, uint64_t place, bool one_load, bool int8,
+INLINE void note_codewords(coded_row *noted, registers *own, const fmc_tier_plan *plan, uint64_t place, bool one_load, uint32_t bytes,
                            uint32_t vectors)
 {
     const uint8_t **at = noted->at + noted->count * vectors;
@@ -345,24 +372,25 @@ INLINE void note_codewords(coded_row *noted, registers *own, const fmc_tier_plan
         memcpy(&bits, plan->codes + (bit >> 3), sizeof bits);
         bits >>= bit & 7;
         codewords(at, plan->groups, bits);
-        own->linear += number_at(plan->linear + ((bits >> plan->linear_bit) & plan->linear_mask) * (int8 ? 1 : 2), plan->linear_scale, int8);
+        own->linear += number_at(plan->linear + ((bits >> plan->linear_bit) & plan->linear_mask) * bytes, plan->linear_scale, bytes);
     } else {
-        find_codewords(at, plan, place, vectors, int8 ? LANES : 2 * LANES);
-        own->linear += linear_weight(plan, place, int8);
+        find_codewords(at, plan, place, vectors, LANES * bytes);
+        own->linear += linear_weight(plan, place, bytes);
     }
-    if (int8) noted->scales[noted->count] = plan->scales;
+    if (bytes == 1) noted->scales[noted->count] = plan->scales;
     noted->count++;
 }
 
-INLINE void add_noted(const coded_row *noted, registers *own, bool int8, uint32_t vectors)
+INLINE void add_noted(const coded_row *noted, registers *own, uint32_t bytes, uint32_t vectors)
 {
     for (uint32_t i = 0; i < noted->count; i++)
-        add_vectors(own, noted->at + i * vectors, int8 ? noted->scales[i] : NULL, vectors, int8);
+        add_vectors(own, noted->at + i * vectors, bytes == 1 ? noted->scales[i] : NULL, vectors, bytes);
 }
 
 /* Adds the categories of a run with codes; false where an id is out of range. Addresses first, then what is there: both are short
  * chains of operations, of which a processor keeps many under way. */
-INLINE bool add_coded_run(row_state *state, registers *own, const fmc_run *run, bool one_load, bool int8, uint32_t vectors, bool wide)
+INLINE bool add_coded_run(row_state *state, registers *own, const fmc_run *run, bool one_load, uint32_t bytes, uint32_t vectors,
+                          bool wide)
 {
     if (one_load && vectors > FMC_TOGETHER) return false; /* there is no such run */
     const fmc_step *step = state->batch->model->plan->steps + run->first, *last = state->batch->model->plan->steps + run->last;
@@ -375,10 +403,10 @@ INLINE bool add_coded_run(row_state *state, registers *own, const fmc_run *run, 
             uint64_t place;
             fetch_category(step, state->ids_ahead, wide, true, false, !one_load);
             if (has_category(step, state->ids, wide, &place, &fine))
-                note_codewords(&state->coded, own, &step->tier, place, one_load, int8, vectors);
+                note_codewords(&state->coded, own, &step->tier, place, one_load, bytes, vectors);
         }
         if (!fine) return false;
-        add_noted(&state->coded, own, int8, vectors);
+        add_noted(&state->coded, own, bytes, vectors);
     }
     return true;
 }
@@ -408,25 +436,24 @@ INLINE bool find_some(row_state *state, uint32_t first, uint32_t last, bool wide
 INLINE void add_list(row_state *state, registers *own, uint32_t list, uint32_t vectors)
 {
     found_rows *found = &state->found;
-    bool int8 = list % 2 != 0;
-    uint32_t way = list / 2, bytes = vectors * LANES * (int8 ? 1 : 2);
+    uint32_t way = list / FMC_KINDS, bytes = 1U << list % FMC_KINDS, size = vectors * LANES * bytes;
     const found_category *one = found->list[list], *last = one + found->count[list];
     if (way == FMC_LIST_CODED) {
         state->coded.count = 0;
-        for (; one < last; one++) note_codewords(&state->coded, own, one->tier, one->place, false, int8, vectors);
-        add_noted(&state->coded, own, int8, vectors);
+        for (; one < last; one++) note_codewords(&state->coded, own, one->tier, one->place, false, bytes, vectors);
+        add_noted(&state->coded, own, bytes, vectors);
         return;
     }
     if (way == FMC_LIST_PARTS)
-        for (uint32_t i = 0; one + i < last; i++) put_together(state, found->parts + i * bytes, one[i].tier, one[i].place);
+        for (uint32_t i = 0; one + i < last; i++) put_together(state, found->parts + i * size, one[i].tier, one[i].place);
     for (uint32_t i = 0; one < last; one++, i++) {
         const fmc_tier_plan *plan = one->tier;
-        const uint8_t *row = way == FMC_LIST_PARTS ? found->parts + i * bytes : plan->rows + one->place * plan->stride;
-        add_row(own, row, int8 ? plan->scales + state->start : NULL, vectors, int8, way == FMC_LIST_NORMED);
+        const uint8_t *row = way == FMC_LIST_PARTS ? found->parts + i * size : plan->rows + one->place * plan->stride;
+        add_row(own, row, bytes == 1 ? plan->scales + state->start : NULL, vectors, bytes, way == FMC_LIST_NORMED);
         if (way == FMC_LIST_NORMED)
             own->linear += scalar_at(plan, one->place);
         else if (state->start == 0)
-            own->linear += linear_weight(plan, one->place, int8);
+            own->linear += linear_weight(plan, one->place, bytes);
     }
 }
 
@@ -441,26 +468,31 @@ INLINE bool add_unusual(row_state *state, registers *own, const fmc_run *run, ui
     return true;
 }
 
+/* Adds the categories of a run whose numbers have so many bytes. */
+INLINE bool add_run(row_state *state, registers *own, const fmc_run *run, uint32_t bytes, uint32_t vectors, bool wide)
+{
+    switch (run->way) {
+    case FMC_SMALL:
+    case FMC_LARGE:
+    case FMC_WHOLE: return add_whole_run(state, own, run, bytes, vectors, wide);
+    case FMC_SHORT: return add_coded_run(state, own, run, true, bytes, vectors, wide);
+    case FMC_CODED: return add_coded_run(state, own, run, false, bytes, vectors, wide);
+    default: return false; /* such a run has no kind */
+    }
+}
+
 /* Adds the categories of a row; false where an id is out of range. */
 INLINE bool add_categories(row_state *state, registers *own, uint32_t vectors, bool wide)
 {
     const fmc_plan *plan = state->batch->model->plan;
     for (const fmc_run *run = plan->runs; run < plan->runs + plan->run_count; run++) {
-        bool fine, int8 = run->int8;
-        switch (run->way) {
-        case FMC_SMALL:
-        case FMC_LARGE:
-        case FMC_WHOLE:
-            fine = int8 ? add_whole_run(state, own, run, true, vectors, wide) : add_whole_run(state, own, run, false, vectors, wide);
-            break;
-        case FMC_SHORT:
-            fine = int8 ? add_coded_run(state, own, run, true, true, vectors, wide) : add_coded_run(state, own, run, true, false, vectors, wide);
-            break;
-        case FMC_CODED:
-            fine = int8 ? add_coded_run(state, own, run, false, true, vectors, wide) : add_coded_run(state, own, run, false, false, vectors, wide);
-            break;
-        default: fine = add_unusual(state, own, run, vectors, wide);
-        }
+        bool fine;
+        if (run->way == FMC_PARTS)
+            fine = add_unusual(state, own, run, vectors, wide);
+        else if (run->kind == 0)
+            fine = add_run(state, own, run, 1, vectors, wide);
+        else
+            fine = run->kind == 1 ? add_run(state, own, run, 2, vectors, wide) : add_run(state, own, run, 4, vectors, wide);
         if (!fine) return false;
     }
     return true;

@@ -108,11 +108,12 @@ def sealed(data, seal=b"0" * 64):
 
 
 def small_artifacts():
-    """Return models whose artifacts are small: with codes and raw rows, tiers, int8, all kinds of fields."""
+    """Return models whose artifacts are small: with codes and raw rows, tiers, int8, fp32, all kinds of fields."""
     about = {"quality": False, "libraries": {}, "source": ()}
     kinds = mixed(3, "7 2x3 2", "2 raw raw", pads=(0,), shared=(0,), numeric=(False, True), link="clip:1:5")
     return {
         "fp16": packed(3, "7 2x3 2", "2 raw raw", names=("größe", "b"), **about),
         "tiers": packed(3, "3 2x3 2 | 4 raw:8 raw | 2 1x2:8 shared", "2 raw raw | 1 raw raw", **about),
+        "fp32": packed(3, "3 2x3:32 2 | 2 raw:32 raw | 2 raw:8 raw", "2 raw raw", **about),
         "kinds": with_vocabulary(pack_model(kinds, origin(**about)), vocabulary_of(kinds.schema)),
     }

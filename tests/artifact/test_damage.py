@@ -175,6 +175,17 @@ def renamed(layout):
     return {{"values": "weights"}.get(key, key): value for key, value in layout.items()}
 
 
+def craft_floats(numbers):
+    """Return the bytes of a file with one field of three categories in fp32, 9 numbers and 3."""
+    stored = np.array(numbers, dtype="<f4").tobytes()
+    return craft(metadata={"dim": 3, **fields(line(3, "raw:32", "raw"))}, values=b"", codes=stored)
+
+
+def test_sound_numbers_in_fp32_are_read(path):
+    path.write_bytes(craft_floats(range(12)))
+    assert load(path).predict([[2]])[0] == pytest.approx(1 / (1 + np.exp(-11)), rel=1e-6)
+
+
 HOSTILE = {
     "a bias of NaN": craft(bias=b"\0\0\xc0\x7f"),
     "an infinite bias": craft(bias=b"\0\0\x80\xff"),
@@ -188,6 +199,8 @@ HOSTILE = {
     "a number in int8 of -128, the first": craft_tiered(numbers=(-128, 0, 0, 0, 0, 0)),
     "a number in int8 of -128, the last of the embeddings": craft_tiered(numbers=(0, 0, 0, -128, 0, 0)),
     "a linear weight in int8 of -128": craft_tiered(numbers=(0, 0, 0, 0, 0, -128)),
+    "a number in fp32 of NaN": craft_floats(9 * [1.0] + [np.nan, 1.0, 1.0]),
+    "an infinite linear weight in fp32": craft_floats(11 * [1.0] + [-np.inf]),
     "a negative scale": craft_tiered(scales=(-1.0, 1.0)),
     "a negative scale of linear weights": craft_tiered(scales=(1.0, -(2.0**-24))),
     "a scale of minus zero": craft_tiered(scales=(1.0, -0.0)),
@@ -199,6 +212,7 @@ HOSTILE = {
     "one tier": craft_tiered(metadata=tiered((5,))),
     "five tiers": craft_tiered(metadata=tiered((1,) * 5)),
     "huge tiers": craft(metadata={"dim": 4, "fields": [["a", "cat", 2**31 - 1, tiers_of((2**30, 2**30 - 1))]]}),
+    "huge numbers in fp32": craft(metadata=fields(line(2**31 - 1, "raw:32", "raw"))),
     "huge numbers in int8": craft(metadata=fields(line(2**31 - 1, "raw:8", "raw"))),
     "huge cardinality": craft(metadata=fields(line(2**31 - 1, "raw", "raw"))),
     "huge cardinality, coded": craft(metadata=fields(line(2**31 - 1, "4x256", "raw"))),
@@ -298,6 +312,7 @@ def test_damage_says_what_it_is(path):
     assert "its tiers have not as many categories" in refused(path, HOSTILE["no category in a tier"])
     assert "below -127" in refused(path, HOSTILE["a linear weight in int8 of -128"])
     assert "negative scale" in refused(path, HOSTILE["a negative scale"])
+    assert "NaN or infinite" in refused(path, HOSTILE["an infinite linear weight in fp32"])
     assert "NaN or infinite" in refused(path, HOSTILE["a scale of NaN"])
     assert "NaN or infinite" in refused(path, HOSTILE["a value of NaN"])
     assert "SHA-256" in refused(path, craft()[:-1] + b"\1")

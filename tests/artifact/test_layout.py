@@ -1,4 +1,4 @@
-"""Tables in fp16 and int8: there and back, never clipped, stored twice as once, and each at its place."""
+"""Tables in fp16, int8 and fp32: there and back, never clipped, stored twice as once, and each at its place."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from fmcompress.artifact.layout import (
     TableLayout,
+    as_stored,
     decode_half,
     decode_int8,
     encode_half,
@@ -15,6 +16,7 @@ from fmcompress.artifact.layout import (
     read_table,
     write_table,
 )
+from fmcompress.fm.quantizer import FLOAT, HALF, INT8
 
 pytestmark = pytest.mark.slow
 
@@ -83,14 +85,21 @@ def test_numbers_beyond_int8_become_its_largest():
     assert (numbers.tolist(), scale) == ([127, -127, 1], 65504)
 
 
-@pytest.mark.parametrize("scale", [None, 4])
-def test_tables_are_written_to_their_place_and_nowhere_else(scale):
-    table = np.array([[127, 2, 3], [4, 5, 6]], dtype=np.float32)
-    values, codes = np.zeros(20, np.float16), np.zeros(20, np.uint8)
-    place = TableLayout((2, 3), 7, scale)
+@pytest.mark.parametrize(("value_bytes", "scale"), [(HALF, None), (INT8, 4), (FLOAT, None)])
+def test_tables_are_written_to_their_place_and_nowhere_else(value_bytes, scale):
+    table = np.array([[127, 2, 3], [4, 5, 6]], dtype=np.float32) + (value_bytes == FLOAT) * np.float32(0.1)
+    values, codes = np.zeros(40, np.float16), np.zeros(40, np.uint8)
+    values[:], codes[:] = 99, 99
+    place = TableLayout((2, 3), 7, value_bytes, scale)
     write_table(table, place, values, codes)
     np.testing.assert_array_equal(read_table(place, values, codes), table)
-    stored, other = (values, codes) if scale is None else (codes, values)
-    assert np.flatnonzero(stored).tolist() == list(range(7, 13))
-    assert np.flatnonzero(other).tolist() == ([] if scale is None else [4])
-    assert place.nbytes == (12 if scale is None else 8)
+    stored, other = (values, codes) if value_bytes == HALF else (codes, values)
+    size = 4 * 6 if value_bytes == FLOAT else 6
+    assert (stored != 99).nonzero()[0].tolist() == list(range(7, 7 + size))
+    assert (other != 99).nonzero()[0].tolist() == ([] if scale is None else [4])
+    assert place.nbytes == {HALF: 12, INT8: 8, FLOAT: 24}[value_bytes]
+
+
+def test_numbers_in_fp32_stay_as_they_are():
+    table = np.array([3e38, -1e-45, 0.1, 1e-30], dtype=np.float32)
+    assert as_stored(table, FLOAT).tolist() == table.tolist()

@@ -11,7 +11,7 @@ from fmcompress.artifact import unpack_model
 from fmcompress.artifact.header import tier_bytes
 from fmcompress.artifact.layout import field_layouts, tier_layouts
 from fmcompress.fm.quantized_fm import QuantizedFM
-from fmcompress.fm.quantizer import HALF
+from fmcompress.fm.quantizer import HALF, INT8
 from tests.models import EVERY_SHAPE, SHAPES, origin, pack_model, packed, quantized
 from tests.strategies import fields
 
@@ -61,11 +61,12 @@ def test_the_tiers_lie_one_after_the_other(shape):
         code += field.tier_bytes
         for part in field.tiers:
             for table in (*part.tables, part.linear):
-                assert (table.scale is None) == (part.quantizer.value_bytes == HALF)
-                assert (value if table.scale is None else code) == table.start
-                assert table.scale in (None, value)
-                code += 0 if table.scale is None else table.size
-                value += table.size if table.scale is None else 1
+                in_values = part.quantizer.value_bytes == HALF
+                assert (table.in_values, table.value_bytes) == (in_values, part.quantizer.value_bytes)
+                assert (value if in_values else code) == table.start
+                assert table.scale == (value if table.value_bytes == INT8 else None)
+                code += 0 if in_values else table.size * table.value_bytes
+                value += table.size if in_values else table.scale is not None
             assert part.code_start == code
             code += part.code_bytes
     assert (value, code) == (len(model.values), len(model.codes))
@@ -100,6 +101,16 @@ def test_numbers_in_int8_stand_among_the_codes_with_their_scales_among_the_value
     assert compressed.values.tolist() == scales
     assert compressed.codes[:8].view(np.int8).tolist() == [1, -127, 0, 5, 64, 2, 127, -1]
     assert len(compressed.codes) == 6 + 2 + 1
+
+
+def test_numbers_in_fp32_stand_among_the_codes_as_they_are():
+    model = quantized(1, "3 raw:32 2", "2 raw raw")
+    numbers = np.array([[1e30], [-3e38], [1 / 3]], np.float32), np.array([1e-30, 65505], np.float32)
+    part = dataclasses.replace(model.fields[0], tables=numbers[:1], linear_table=numbers[1])
+    compressed = pack_model(dataclasses.replace(model, fields=(part, model.fields[1])), origin())
+    assert len(compressed.values) == 4
+    assert compressed.codes[:20].view("<f4").tolist() == [*numbers[0][:, 0].tolist(), *numbers[1].tolist()]
+    assert len(compressed.codes) == 12 + 8 + 1
 
 
 def test_a_model_without_tiers_has_a_tier_for_each_field():

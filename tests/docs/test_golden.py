@@ -24,6 +24,7 @@ MESSAGES = {
     "too-many-codewords": "codewords", "misspelt-quantizer": "spelt", "offsets": "does not lie",
     "dtype": "not a safetensors file",
     "infinite-bias": "infinite", "nan-numeric": "NaN", "nan-value": "NaN", "negative-scale": "negative scale",
+    "nan-fp32": "NaN", "infinite-fp32": "infinite",
     "int8-128": "int8", "tier-counts": "tiers", "no-such-tier": "tiers", "no-such-codeword": "codeword",
     "vocabulary-claims": "larger than it can be", "vocabulary-damaged": "unpacked",
 }  # fmt: skip
@@ -84,7 +85,7 @@ def test_they_hold_what_the_format_allows():
     models = {name: fc.load(FOLDER / f"{name}.safetensors") for name in GOLDEN}
     quantizers = [quantizer for model in models.values() for quantizer in model.header.quantizers]
     assert {model.link.split(":")[0] for model in models.values()} == set(LINKS)
-    for in_bytes in (1, 2):
+    for in_bytes in (1, 2, 4):
         own = [quantizer for quantizer in quantizers if quantizer.value_bytes == in_bytes]
         assert {len(quantizer.codewords) for quantizer in own} >= {0, 1, 2, 4}
         assert {quantizer.linear_codewords for quantizer in own} >= {0, 1, 2, 4}

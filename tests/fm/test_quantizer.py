@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fmcompress.artifact.bitpack import pack
 from fmcompress.errors import UsageError
 from fmcompress.fm.quantizer import (
+    FLOAT,
     HALF,
     INT8,
     MAX_CODEWORDS,
@@ -30,7 +31,7 @@ quantizers = st.builds(
         st.tuples(sizes, st.integers(1, MAX_SUBSPACES)).map(lambda pair: pair[:1] * pair[1]),
     ),
     st.integers(0, MAX_CODEWORDS),
-    st.sampled_from([HALF, INT8]),
+    st.sampled_from([FLOAT, HALF, INT8]),
 )  # fmt: skip
 
 
@@ -51,6 +52,10 @@ def test_parse_is_the_inverse_of_the_names(quantizer):
         ("bc0a", "raw", Quantizer((4096, 1, 1024))),
         ("256,100", "raw", Quantizer((256, 100))),
         ("raw:8", "raw", Quantizer((), 0, INT8)),
+        ("raw:32", "raw", Quantizer((), 0, FLOAT)),
+        ("shared:32", "shared", Quantizer((1,), 1, FLOAT)),
+        ("b8666:32", "4", Quantizer((256, 64, 64, 64), 4, FLOAT)),
+        ("256,100:32", "raw", Quantizer((256, 100), 0, FLOAT)),
         ("shared:8", "shared", Quantizer((1,), 1, INT8)),
         ("4x256:8", "16", Quantizer((256,) * 4, 16, INT8)),
         ("b8666:8", "raw", Quantizer((256, 64, 64, 64), 0, INT8)),

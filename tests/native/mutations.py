@@ -136,6 +136,7 @@ def bases(folder):
         (3, "20 3x300 5", "6 b210 raw", "5 3,1 2"),
         (24, "11 3x4 2 | 9 raw raw", "70 b321 16 | 60 1x2 raw", "2 raw:8 2"),
         (1, "33 1x1100 600", "5 raw shared"),
+        (8, "30 1x16:32 4", "9 raw:32 raw | 4 raw:8 raw", "12 5x3:32 raw"),
     )
     found = {"crafted": crafted({}), "tiered": crafted(TIERED, 11, 8)}
     found["fields"] = crafted({"fields": list(KINDS)}, numeric=np.arange(6, dtype="<f4").tobytes())

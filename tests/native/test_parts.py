@@ -12,7 +12,7 @@ import pytest
 
 from fmcompress.artifact.container import parse_json
 from fmcompress.errors import UsageError
-from fmcompress.fm.quantizer import INT8, parse_quantizer
+from fmcompress.fm.quantizer import parse_quantizer
 
 from .library import library
 
@@ -65,7 +65,7 @@ class Quantizer(ctypes.Structure):
         ("codewords", ctypes.c_uint16 * 256),
         ("subspaces", ctypes.c_uint32),
         ("linear_codewords", ctypes.c_uint32),
-        ("int8", ctypes.c_bool),
+        ("number_bytes", ctypes.c_uint32),
     )
 
 
@@ -73,7 +73,7 @@ def parsed(native, embedding, linear):
     found = Quantizer()
     if not native.fmc_parse_quantizer(json.dumps(embedding).encode(), json.dumps(linear).encode(), ctypes.byref(found)):
         return None
-    return tuple(found.codewords[: found.subspaces]), found.linear_codewords, found.int8
+    return tuple(found.codewords[: found.subspaces]), found.linear_codewords, found.number_bytes
 
 
 def expected(embedding, linear):
@@ -81,17 +81,19 @@ def expected(embedding, linear):
         found = parse_quantizer(embedding, linear)
     except UsageError:
         return None
-    return found.codewords, found.linear_codewords, found.value_bytes == INT8
+    return found.codewords, found.linear_codewords, found.value_bytes
 
 
 _LISTED = """
 raw shared 4x256 b8666 256,100 256,64,64,64 1x1 2x1 b0 b00 b01 1,2 1,1 b88 5 256x1 257x1 256x4096 1x4097 0x4 04x4 4x04
-b bd bC raw:8:8 :8 1, x ,1 4x x4 1,2:8 b10:8 2,4:8 2,3:8 4x256:8 shared:8 rawx 99999x1 100000x1 4٣x2
+b bd bC raw:8:8 :8 1, x ,1 4x x4 1,2:8 b10:8 2,4:8 2,3:8 4x256:8 shared:8
+raw:32 shared:32 4x256:32 2,3:32 2,4:32 b10:32 b11:32 raw:32:8 raw:8:32 :32 raw:3 raw:2 raw:16
+rawx 99999x1 100000x1 4٣x2
 """
 ODD = (
     *_LISTED.split(), "", "4x256 ", "3\x0000", "4x256\0", f"b{'8' * 256}", f"b{'87' * 128}", f"b{'87' * 128}1",
     ",".join(["3"] * 255 + ["5"]), ",".join(["3"] * 256 + ["5"]), ",".join(["4096"] * 255 + ["4095"]),
-    ",".join(["4096"] * 255 + ["4095:8"]),
+    ",".join(["4096"] * 255 + ["4095:8"]), ",".join(["4096"] * 255 + ["4095:32"]),
 )  # fmt: skip
 
 
@@ -100,9 +102,9 @@ def test_names_of_quantizers_are_understood_alike(native):
     linear = ("raw", "shared", "16", "1", "0", "016", "4096", "4097", "99999", "2", " 2", "2:8", "", "raw:8", "x")
     pairs = [(name, other) for name in ODD for other in linear]
     for _ in range(4000):
-        noise = "".join(rng.choice("0123456789abcx,:8rw") for _ in range(rng.randint(1, 7)))
+        noise = "".join(rng.choice("0123456789abcx,:832rw") for _ in range(rng.randint(1, 7)))
         sizes = ",".join(str(rng.choice([1, 2, 4, 3, 256, 4096, 100, 4097])) for _ in range(rng.randint(1, 4)))
-        pairs += [(noise, "raw"), (f"b{noise}", "raw"), (sizes + rng.choice(["", ":8"]), "4")]
+        pairs += [(noise, "raw"), (f"b{noise}", "raw"), (sizes + rng.choice(["", ":8", ":32"]), "4")]
     found = [parsed(native, *pair) for pair in pairs]
     assert found == [expected(*pair) for pair in pairs]
     assert sum(quantizer is not None for quantizer in found) > 1000
