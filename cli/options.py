@@ -39,6 +39,14 @@ LabelOption = Annotated[
         metavar="COLUMN", help="Column of the labels, 0 and 1; numbers for a regression.", rich_help_panel=_DATA
     ),
 ]
+PoolingOption = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="What becomes of lists where --fields is not given: mean, sum, sqrtn, or each value a term.",
+        rich_help_panel=_DATA,
+    ),
+]
 FirstIndexOption = Annotated[
     int,
     typer.Option(

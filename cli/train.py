@@ -7,7 +7,7 @@ import typer
 
 from fmcompress.errors import UsageError
 
-from .options import FirstIndexOption, ForceOption, LabelOption, MachineGroup, with_groups
+from .options import FirstIndexOption, ForceOption, LabelOption, MachineGroup, PoolingOption, with_groups
 from .progress import progress_of
 
 _MAX_DIM = 65_536
@@ -30,6 +30,7 @@ def train(
         str | None,
         typer.Option(metavar="NAME:SIZE,…", help="Fields and cardinalities. Default: columns, and what occurs."),
     ] = None,
+    pooling: PoolingOption = "mean",
     label: LabelOption = "label",
     first_index: FirstIndexOption = 0,
     dim: Annotated[int, typer.Option(metavar="N", min=1, max=_MAX_DIM, help="Embedding size l.")] = 32,
@@ -52,18 +53,20 @@ def train(
     from fmcompress.data.options import DataOptions
     from fmcompress.data.rows import open_training_rows
     from fmcompress.fm.field_specs import parse_fields
+    from fmcompress.fm.pooling import parse_pooling
 
     check_saveable(output, force=force)
     weight = _l2(l2)
     schema = parse_fields(fields) if fields else None
-    rows, held_out = open_training_rows(data, valid, schema=schema, options=DataOptions(label, first_index=first_index))
+    options = DataOptions(label, first_index=first_index)
+    rows, held_out = open_training_rows(data, valid, schema=schema, options=options, pooling=parse_pooling(pooling))
 
     from fmcompress.backbones.vanilla_fm import TrainOptions
     from fmcompress.backbones.vanilla_fm import train as train_fm
     from fmcompress.training.device import resolve_device
 
-    options = TrainOptions(dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device))
-    found = train_fm(rows, held_out, options, progress=progress_of(context))
+    how = TrainOptions(dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device))
+    found = train_fm(rows, held_out, how, progress=progress_of(context))
     save_checkpoint(found.checkpoint, output, force=force)
     print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
 

@@ -16,13 +16,29 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Schedule, fit
+from fmcompress.training.pooled_values import PooledValues, pooled_values, values_in_order
 from fmcompress.training.trainable import Trainable, adam, sparse_gradients
-from fmcompress.types import Int32Array, Int64Array
+from fmcompress.types import Int64Array
 
 _INITIAL_STD = 0.01
 _L2_STEPS = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))
 _L2_START = 5  # 3.2e-3
 _LR_DECAY = 0.2
+
+
+@dataclass(frozen=True)
+class ActiveRows:
+    """The rows of tables, which hold all fields, that a batch looks up.
+
+    Attributes:
+        rows: of each field, the row after the last where a value is missing, int64 (rows, fields).
+        values: of each value of fields with several in a row, int64 (values, 1); None where there are no such fields.
+        bags: how these are pooled.
+    """
+
+    rows: Tensor
+    values: Tensor | None = None
+    bags: PooledValues | None = None
 
 
 class RowNumbers:
@@ -31,20 +47,26 @@ class RowNumbers:
     def __init__(self, schema: Schema, device: torch.device | str = "cpu") -> None:
         """Keep the first row of each field; ``missing`` is the row after the last."""
         self.missing = schema.categories
+        self._schema = schema
         self._device = device
         self._offsets = schema.id_offsets
 
-    def __call__(self, ids: Int32Array) -> Tensor:
-        """Return the rows, int64 (rows, fields), of ids, int32; missing values get the row ``missing``."""
-        rows = ids + self._offsets
-        absent = ids < 0
+    def __call__(self, batch: Batch) -> ActiveRows:
+        """Return the rows of a batch; missing values get the row ``missing``."""
+        rows = batch.ids + self._offsets
+        absent = batch.ids < 0
         if absent.any():
             rows[absent] = self.missing
-        return torch.from_numpy(rows).to(self._device)
+        active = torch.from_numpy(rows).to(self._device)
+        if not batch.bags:
+            return ActiveRows(active)
+        ids, tables = values_in_order(batch.bags, self._schema)
+        values = torch.from_numpy(ids + self._schema.offsets[tables])[:, None]
+        return ActiveRows(active, values.to(self._device), pooled_values(batch.bags, self._schema, self._device))
 
 
 class VanillaFM(nn.Module):
-    """A factorization machine with one active category per field.
+    """A factorization machine in training.
 
         logit = w_0 + Σ_i w_i + ½ (‖Σ_i v_i‖² − Σ_i ‖v_i‖²)
 
@@ -69,30 +91,42 @@ class VanillaFM(nn.Module):
         self.bias = nn.Parameter(torch.zeros(()))
         self.sparse = sparse
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (rows,) and the mean over rows of Σ_i (‖v_i‖² + w_i²), a scalar.
+    def forward(self, active: ActiveRows) -> tuple[Tensor, Tensor]:
+        """Return logits (rows,) and the L2 term, a scalar; see ``logits_and_norms``."""
+        return logits_and_norms(self.bias, self._embeddings_of, self._linear_of, active)
 
-        Args:
-            rows: rows of the tables, int64 (rows, fields).
-        """
-        missing = len(self.linear) - 1
-        vectors = embedding(rows, self.embeddings, padding_idx=missing, sparse=self.sparse)
-        weights = embedding(rows, self.linear, padding_idx=missing, sparse=self.sparse)
-        return logits_and_norms(self.bias, vectors, weights)
+    def _embeddings_of(self, rows: Tensor) -> Tensor:
+        return embedding(rows, self.embeddings, padding_idx=len(self.linear) - 1, sparse=self.sparse)
+
+    def _linear_of(self, rows: Tensor) -> Tensor:
+        return embedding(rows, self.linear, padding_idx=len(self.linear) - 1, sparse=self.sparse)
 
 
-def logits_and_norms(bias: Tensor, vectors: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def logits_and_norms(
+    bias: Tensor, embeddings: Callable[[Tensor], Tensor], linear: Callable[[Tensor], Tensor], active: ActiveRows
+) -> tuple[Tensor, Tensor]:
     """Return logits, float32 (rows,), and the mean over rows of Σ_i (‖v_i‖² + w_i²), a scalar.
+
+    Of a field with several values in a row the norms count as often as the embeddings and the linear weights do.
 
     Args:
         bias: w_0, a float32 scalar.
-        vectors: v_i of the active categories, float32 (rows, fields, dim).
-        weights: w_i of these, float32 (rows, fields, 1).
+        embeddings: from rows, int64 (n, fields), to embeddings, float32 (n, fields, dim).
+        linear: from rows, int64 (n, fields), to linear weights, float32 (n, fields, 1).
+        active: the rows.
     """
-    sums = vectors.sum(dim=1)
+    vectors, weights = embeddings(active.rows), linear(active.rows)
+    sums, scalars = vectors.sum(dim=1), weights.sum(dim=(1, 2))
     norms = (vectors * vectors).sum(dim=(1, 2))
-    logits = bias + weights.sum(dim=(1, 2)) + 0.5 * ((sums * sums).sum(dim=1) - norms)
-    return logits, norms.mean() + (weights * weights).sum(dim=(1, 2)).mean()
+    penalty = norms.mean() + (weights * weights).sum(dim=(1, 2)).mean()
+    scalars = bias + scalars - 0.5 * norms
+    if active.values is not None and active.bags is not None:
+        bags, vectors, weights = active.bags, embeddings(active.values)[:, 0], linear(active.values)[:, 0, 0]
+        norms = (vectors * vectors).sum(dim=1)
+        more_sums, more_scalars = bags.add(vectors, -0.5 * norms, weights)
+        sums, scalars = sums + more_sums, scalars + more_scalars
+        penalty = penalty + (bags.embedding.abs() @ norms + bags.linear.abs() @ weights**2) / len(sums)
+    return scalars + 0.5 * (sums * sums).sum(dim=1), penalty
 
 
 @dataclass(frozen=True)
@@ -211,7 +245,7 @@ class TrainableFM(Trainable[FMCheckpoint]):
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return binary cross entropy with L2, and the former alone; float32 scalars."""
-        logits, norms = self.module(self.row_numbers(batch.ids))
+        logits, norms = self.module(self.row_numbers(batch))
         entropy = binary_cross_entropy_with_logits(logits, torch.from_numpy(batch.labels).to(logits.device))
         return entropy + self.l2 * norms, entropy
 

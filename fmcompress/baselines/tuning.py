@@ -5,13 +5,14 @@ Tables are trained in float32, and looked up as they will be stored.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, embedding, pad
 
-from fmcompress.backbones.vanilla_fm import RowNumbers, logits_and_norms
+from fmcompress.backbones.vanilla_fm import ActiveRows, RowNumbers, logits_and_norms
 from fmcompress.baselines.integers import INT8, Integers, as_float16, best_steps, fake_float16, fake_quantized
 from fmcompress.baselines.stored import IntegerRows, KeptRows, StoredFM
 from fmcompress.baselines.task import BaselinePoint, Task, Trial
@@ -120,14 +121,10 @@ class StoredModule(nn.Module):
         self.sparse = sparse_gradients(model.embeddings.size)
         self._schema, self._link = model.schema, model.link
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits, float32 (rows,), and the mean over rows of Σ_i (‖v_i‖² + w_i²), a scalar.
-
-        Args:
-            rows: rows of the tables, int64 (rows, fields).
-        """
-        vectors, weights = (table(rows, sparse=self.sparse) for table in (self.embeddings, self.linear))
-        return logits_and_norms(self.bias, vectors, weights)
+    def forward(self, active: ActiveRows) -> tuple[Tensor, Tensor]:
+        """Return logits, float32 (rows,), and the mean over rows of Σ_i (‖v_i‖² + w_i²), a scalar."""
+        embeddings, linear = (partial(table, sparse=self.sparse) for table in (self.embeddings, self.linear))
+        return logits_and_norms(self.bias, embeddings, linear, active)
 
     def tables(self) -> list[nn.Parameter]:
         """Return the parameters whose gradients may be sparse."""
@@ -164,7 +161,7 @@ class TrainableStored(Trainable[FMCheckpoint]):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return binary cross entropy against the targets with L2, and the former alone; float32 scalars."""
-        logits, norms = self.module(self.row_numbers(batch.ids))
+        logits, norms = self.module(self.row_numbers(batch))
         entropy = binary_cross_entropy_with_logits(logits, self.targets(batch))
         return entropy + self.l2 * norms, entropy
 

@@ -48,6 +48,17 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of ids, labels, values and bags."""
+        bags = sum(
+            array.nbytes
+            for bag in self.bags.values()
+            for array in (bag.starts, bag.ids, bag.weights)
+            if array is not None
+        )
+        return self.ids.nbytes + self.labels.nbytes + self.values.nbytes + bags
+
     def take(self, rows: Int64Array | BoolArray | slice) -> Batch:
         """Return the rows at these positions, int64 (n,), or where it is so, bool (rows,)."""
         kept = self.kept

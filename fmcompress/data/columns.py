@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fmcompress.data.numbers import floats, integers
+from fmcompress.data.list_columns import lists_of
+from fmcompress.data.numbers import FirstRow, floats, integers, row_of
 from fmcompress.data.options import Labels, Oov
 from fmcompress.errors import DataError
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.schema import MISSING, Schema
 from fmcompress.types import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
@@ -22,13 +25,28 @@ _SHOWN_CHARACTERS = 60
 _BLOCK_ROWS = 1024
 
 
+@dataclass(frozen=True)
+class FoundIds:
+    """What columns hold of the categorical fields.
+
+    Attributes:
+        ids: ``MISSING`` for null, for PAD, and for all of a field in ``bags``, int32 (rows, ids).
+        bags: values of the fields that may have several in a row, by name.
+        skipped: ids out of range and unknown tokens that were counted and skipped.
+    """
+
+    ids: Int32Array
+    bags: dict[str, Bag]
+    skipped: int
+
+
 def ids_of(
     columns: Sequence[pa.Array], schema: Schema, tokens: Mapping[str, TokenIds], oov: Oov, file: str, first_row: int
-) -> tuple[Int32Array, int]:
-    """Return ids, ``MISSING`` for null and for PAD, int32 (rows, ids), and how many were counted and skipped.
+) -> FoundIds:
+    """Return the ids that columns hold, int32 (rows, ids) and those of bags.
 
     Args:
-        columns: one for each of ``Schema.id_names``.
+        columns: one for each of ``Schema.id_names``; lists where a field may have several values in a row.
         schema: the fields.
         tokens: ids of the tokens of fields that may have columns of strings, by name.
         oov: what becomes of an id out of range, and of a token that the vocabulary has no id for.
@@ -36,28 +54,46 @@ def ids_of(
         first_row: row of the file that they begin with.
 
     Raises:
-        DataError: an id is out of range or a token unknown, unless ``oov="zero"``; an id is no whole number; text is
-            not UTF-8.
+        DataError: an id is out of range or a token unknown, unless ``oov="zero"``; an id is no whole number; a weight
+            is not finite; text is not UTF-8.
     """
-    checked, skipped = [], 0
-    sizes = schema.id_cardinalities.tolist()
-    for name, size, column in zip(schema.id_names, sizes, columns, strict=True):
-        try:
-            known = name in tokens and (has_tokens(column.type) or pa.types.is_null(column.type))
-            ids = tokens[name].of(column) if known else integers(column, file, first_row, name)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{file}: field {name!r} has text that is not UTF-8") from error
-        if ids.min(initial=0) < MISSING or ids.max(initial=0) >= size:
-            wrong = (ids < MISSING) | (ids >= size)
-            if oov == "error":
-                raise id_error(file, first_row, name, column, wrong, size - 1)
-            skipped += int(wrong.sum())
-            ids = np.where(wrong, MISSING, ids)
+    checked: list[Int32Array | Int64Array] = []
+    bags: dict[str, Bag] = {}
+    skipped = 0
+    sizes, pads = schema.id_cardinalities.tolist(), schema.pads.tolist()
+    for name, size, pad, column in zip(schema.id_names, sizes, pads, columns, strict=True):
+        lists = lists_of(column) if name in schema.poolings else None
+        rows: FirstRow = first_row if lists is None else first_row + lists.rows
+        ids, wrong = _checked(column if lists is None else lists.values, name, size, tokens.get(name), oov, file, rows)
+        skipped += wrong
+        if lists is not None:
+            weights = None if lists.weights is None else weights_of(lists.weights, file, rows, name)
+            bag = Bag(lists.starts, ids.astype(np.int32, copy=False), weights)
+            absent = (ids == MISSING) | (ids == pad)
+            bags[name] = bag.without(absent) if absent.any() else bag
+            ids = np.full(len(column), MISSING, dtype=np.int32)
         checked.append(ids)
     found = _row_by_row(checked)
     if (schema.pads >= 0).any():
         found[found == schema.pads] = MISSING
-    return found, skipped
+    return FoundIds(found, bags, skipped)
+
+
+def _checked(
+    column: pa.Array, name: str, size: int, tokens: TokenIds | None, oov: Oov, file: str, first_row: FirstRow
+) -> tuple[Int32Array | Int64Array, int]:
+    """Return the ids of a field's values, int32 or int64 (values,), and how many were counted and skipped."""
+    try:
+        known = tokens is not None and (has_tokens(column.type) or pa.types.is_null(column.type))
+        ids = tokens.of(column) if tokens is not None and known else integers(column, file, first_row, name)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: field {name!r} has text that is not UTF-8") from error
+    if ids.min(initial=0) >= MISSING and ids.max(initial=0) < size:
+        return ids, 0
+    wrong = (ids < MISSING) | (ids >= size)
+    if oov == "error":
+        raise id_error(file, first_row, name, column, wrong, size - 1)
+    return np.where(wrong, MISSING, ids), int(wrong.sum())
 
 
 def _row_by_row(columns: Sequence[Int32Array | Int64Array]) -> Int32Array:
@@ -102,10 +138,10 @@ class TokenIds:
         return self._last[2]
 
 
-def id_error(file: str, first_row: int, field: str, column: pa.Array, wrong: BoolArray, largest: int) -> DataError:
+def id_error(file: str, first_row: FirstRow, field: str, column: pa.Array, wrong: BoolArray, largest: int) -> DataError:
     """Return the error for the first id or token of a column that is ``wrong``, bool (rows,)."""
     row = int(np.argmax(wrong))
-    where = f"{file}: row {first_row + row}, field {field!r}"
+    where = f"{file}: row {row_of(first_row, row)}, field {field!r}"
     if not has_tokens(column.type):
         return DataError(
             f"{where}: id {column[row]} is out of range, expected 0 to {largest}, or -1 or null for a missing value",
@@ -175,6 +211,26 @@ def values_of(column: pa.Array, file: str, first_row: int, field: str) -> Float3
         row = int(np.argmax(wrong))
         raise value_error(f"{file}: row {first_row + row}", field, _shown(column, row))
     return values.astype(np.float32)
+
+
+def weights_of(column: pa.Array, file: str, first_row: FirstRow, field: str) -> Float32Array:
+    """Return the weights of a field's values, float32 (values,).
+
+    Raises:
+        DataError: one is null, NaN or infinite, or too large for float32.
+    """
+    weights = floats(column)
+    wrong = ~finite(weights)
+    if wrong.any():
+        place = int(np.argmax(wrong))
+        raise weight_error(f"{file}: row {row_of(first_row, place)}", field, _shown(column, place))
+    return weights.astype(np.float32)
+
+
+def weight_error(where: str, field: str, shown: str) -> DataError:
+    """Return the error for the weight of a value."""
+    largest = float(np.finfo(np.float32).max)
+    return DataError(f"{where}, field {field!r}: weight is {shown}, expected a number of at most {largest:.4g} in size")
 
 
 def value_error(where: str, field: str, shown: str) -> DataError:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmcompress.data.batch import Batch
-from fmcompress.data.columns import finite, label_error, plain_labels, value_error, wrong_labels
+from fmcompress.data.columns import finite, label_error, plain_labels, value_error, weight_error, wrong_labels
 from fmcompress.data.data_files import find_files
 from fmcompress.data.libsvm_text import Chunk, Lines, chunks_of, parse_lines
 from fmcompress.data.options import DataOptions, Labels
 from fmcompress.errors import DataError
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.schema import MISSING, Field, NumericField, Schema
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
 
@@ -71,14 +72,15 @@ class LibsvmReader:
 
         Raises:
             DataError: a line that is none, an index out of range (unless ``oov="zero"``), a label of another kind, a
-                category whose value is not 1, a value that is not finite, two categories or values of one field.
+                category whose value is not 1, a value that is not finite, two categories or values of one field; of
+            fields that may have several values these are weights, and taken.
         """
         found = self.chunks[chunk]
         lines = parse_lines(found.read(), found.file, found.first_line)
         if len(lines) != found.rows:
             raise DataError(f"{found.file}: has changed while it was read")
-        ids, values = self._ids_and_values(lines)
-        yield Batch(ids, self._labels_of(lines), values)
+        ids, values, bags = self._ids_and_values(lines)
+        yield Batch(ids, self._labels_of(lines), values, bags=bags)
 
     @cached_property
     def _fields(self) -> list[Field | NumericField]:
@@ -94,13 +96,20 @@ class LibsvmReader:
         sizes = [field.cardinality if isinstance(field, Field) else 1 for field in self._fields]
         return np.concatenate(([0], np.cumsum(sizes)[:-1]))
 
-    def _ids_and_values(self, lines: Lines) -> tuple[Int32Array, Float32Array]:
+    @cached_property
+    def _several(self) -> BoolArray:
+        """Which fields may have several values in a row, bool (fields,)."""
+        return np.array([field.name in self.schema.poolings for field in self._fields])
+
+    def _ids_and_values(self, lines: Lines) -> tuple[Int32Array, Float32Array, dict[str, Bag]]:
         places = lines.indices - self.options.first_index
         kept = self._in_range(lines, places)
         fields = np.searchsorted(self._starts, places, side="right") - 1
         kept &= (lines.values != 0) | ~self._categorical[fields]  # a category times 0 is not there
         self._check_values(lines, fields, kept)
         self._check_once(lines, fields, kept)
+        bags = self._bags(lines, places, fields, kept)
+        kept &= ~self._several[fields]
         rows, fields = lines.rows[kept], fields[kept]
         ids = np.full((len(lines), len(self._fields)), MISSING, dtype=np.int32)
         ids[rows, fields] = places[kept] - self._starts[fields]
@@ -109,7 +118,22 @@ class LibsvmReader:
         column = {field.name: number for number, field in enumerate(self._fields)}
         found = ids[:, [column[name] for name in self.schema.id_names]]
         found[found == self.schema.pads] = MISSING
-        return found, values[:, [column[name] for name in self.schema.numeric_names]]
+        return found, values[:, [column[name] for name in self.schema.numeric_names]], bags
+
+    def _bags(self, lines: Lines, places: Int64Array, fields: Int64Array, kept: BoolArray) -> dict[str, Bag]:
+        """Return the values of the fields that may have several in a row, with their weights unless all are 1."""
+        found = {}
+        for number in np.flatnonzero(self._several).tolist():
+            field = self._fields[number]
+            own = np.flatnonzero(kept & (fields == number))
+            ids = (places[own] - self._starts[number]).astype(np.int32)
+            if isinstance(field, Field) and field.pad is not None:
+                own, ids = own[ids != field.pad], ids[ids != field.pad]
+            weights = lines.values[own].astype(np.float32)
+            counts = np.bincount(lines.rows[own], minlength=len(lines))
+            starts = np.concatenate(([0], np.cumsum(counts)))
+            found[field.name] = Bag(starts, ids, None if (weights == 1).all() else weights)
+        return found
 
     def _in_range(self, lines: Lines, places: Int64Array) -> BoolArray:
         """Return which pairs have an index in range, bool (pairs,); all must, or those that have not are counted."""
@@ -125,27 +149,32 @@ class LibsvmReader:
         return ~wrong
 
     def _check_values(self, lines: Lines, fields: Int64Array, kept: BoolArray) -> None:
-        """Raise DataError for a category whose value is not 1, and for a number that is not finite."""
-        wrong = kept & np.where(self._categorical[fields], lines.values != 1, ~finite(lines.values))
+        """Raise DataError for a category whose value is not 1, and for a number or a weight that is not finite."""
+        single = self._categorical[fields] & ~self._several[fields]
+        wrong = kept & np.where(single, lines.values != 1, ~finite(lines.values))
         if wrong.any():
             pair = int(np.argmax(wrong))
             where, field, value = lines.where(lines.rows[pair]), self._fields[fields[pair]], lines.values[pair]
             if isinstance(field, NumericField):
                 raise value_error(where, field.name, f"{value:g}")
+            if field.pooling is not None:
+                raise weight_error(where, field.name, f"{value:g}")
             raise DataError(
                 f"{where}, field {field.name!r}: index {lines.indices[pair]} has value {value:g}, expected 1",
-                hint=f"a field with values is {field.name}:numeric",
+                hint=f"a field with values is {field.name}:numeric, one of weighted categories {field.name}:SIZE:each",
             )
 
     def _check_once(self, lines: Lines, fields: Int64Array, kept: BoolArray) -> None:
-        """Raise DataError for a field that is there twice in a row."""
+        """Raise DataError for a field that is there twice in a row, and may not."""
+        kept = kept & ~self._several[fields]
         cells = lines.rows * len(self._fields) + fields
         taken = np.bincount(cells[kept], minlength=1)
         if taken.max() > 1:
             pair = int(np.argmax(kept & (taken[np.minimum(cells, len(taken) - 1)] > 1)))
+            name = self._fields[fields[pair]].name
             raise DataError(
-                f"{lines.where(lines.rows[pair])}, field {self._fields[fields[pair]].name!r}: is there twice",
-                hint="in a row at most one category of a field can be active",
+                f"{lines.where(lines.rows[pair])}, field {name!r}: is there twice, expected one value per field",
+                hint=f"{name}:SIZE:each in --fields takes several, each as a term of its own; mean and sum pool them",
             )
 
     def _labels_of(self, lines: Lines) -> Float32Array:

@@ -13,6 +13,9 @@ from fmcompress.errors import DataError
 from fmcompress.fm.schema import MISSING
 from fmcompress.types import BoolArray, Float64Array, Int32Array, Int64Array
 
+FirstRow = int | Int64Array
+"""Row of the file that a column begins with; or, where a row may have several of its numbers, the row of each."""
+
 _LARGEST_ID = 2**63 - 1
 # What a float holds beyond this may have been another number before it was rounded.
 _EXACT = {"halffloat": 2**11, "float": 2**24}
@@ -20,13 +23,13 @@ _BEYOND = 2.0**62
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
-def integers(column: pa.Array, file: str, first_row: int, field: str) -> Int32Array | Int64Array:
+def integers(column: pa.Array, file: str, first_row: FirstRow, field: str) -> Int32Array | Int64Array:
     """Return ids, int32 or int64 (rows,), null and NaN as missing; one too large for int64 is a large one.
 
     Args:
         column: of a type that ``holds_numbers``.
         file: where it comes from, for messages.
-        first_row: row of the file that it begins with.
+        first_row: row of the file that it begins with, or that of each number.
         field: name of the field.
 
     Raises:
@@ -47,6 +50,11 @@ def integers(column: pa.Array, file: str, first_row: int, field: str) -> Int32Ar
         found = _of_decimals(column, file, first_row, field)
     values: Int64Array = pc.fill_null(found, MISSING).to_numpy(zero_copy_only=False)
     return values
+
+
+def row_of(first_row: FirstRow, place: int) -> int:
+    """Return the row of the file that a number of a column is in."""
+    return first_row + place if isinstance(first_row, int) else int(first_row[place])
 
 
 def floats(column: pa.Array, null: float = math.nan) -> Float64Array:
@@ -86,7 +94,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return str(kind) in {"string", "large_string", "string_view"}
 
 
-def _whole(column: pa.Array, file: str, first_row: int, field: str) -> Int64Array:
+def _whole(column: pa.Array, file: str, first_row: FirstRow, field: str) -> Int64Array:
     """Return the whole numbers of a column of floats, int64 (rows,)."""
     values = floats(column)
     missing = np.isnan(values)
@@ -97,15 +105,15 @@ def _whole(column: pa.Array, file: str, first_row: int, field: str) -> Int64Arra
     if exact is not None and (np.abs(values) >= exact).any():
         row = int(np.argmax(np.abs(values) >= exact))
         raise DataError(
-            f"{file}: row {first_row + row}, field {field!r}: id {values[row]:.0f} is of type {column.type}, which "
-            f"holds whole numbers exactly below {exact:,} only",
+            f"{file}: row {row_of(first_row, row)}, field {field!r}: id {values[row]:.0f} is of type {column.type}, "
+            f"which holds whole numbers exactly below {exact:,} only",
             hint="write the column as integers, missing values as null",
         )
     found: Int64Array = np.where(missing, MISSING, np.clip(values, -_BEYOND, _BEYOND)).astype(np.int64)
     return found
 
 
-def _of_decimals(column: pa.Array, file: str, first_row: int, field: str) -> pa.Array:
+def _of_decimals(column: pa.Array, file: str, first_row: FirstRow, field: str) -> pa.Array:
     """Return the whole numbers of a column whose cast to int64 has failed, one by one, as int64 of Arrow."""
     numbers: list[Any] = column.to_pylist()
     wrong = np.array([number is not None and number != number.to_integral_value() for number in numbers])
@@ -135,11 +143,11 @@ def _number(text: str) -> float:
         return _WORDS.get(text.lower(), math.nan)
 
 
-def _fraction(file: str, first_row: int, field: str, column: pa.Array, wrong: BoolArray) -> DataError:
+def _fraction(file: str, first_row: FirstRow, field: str, column: pa.Array, wrong: BoolArray) -> DataError:
     """Return the error for the first number of a column that is ``wrong``, bool (rows,)."""
     row = int(np.argmax(wrong))
     return DataError(
-        f"{file}: row {first_row + row}, field {field!r}: id is {column[row].as_py()}, expected a whole number, "
+        f"{file}: row {row_of(first_row, row)}, field {field!r}: id is {column[row].as_py()}, expected a whole number, "
         f"or -1, null or NaN for a missing value",
         hint=f"a field of numbers is {field}:numeric",
     )

@@ -12,6 +12,7 @@ import pyarrow.fs
 
 from fmcompress.data.columns import has_tokens
 from fmcompress.data.data_files import kind_of
+from fmcompress.data.list_columns import is_list, value_types
 from fmcompress.data.numbers import holds_numbers
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import DataError
@@ -134,11 +135,12 @@ def match_columns(
         raise DataError(f"{file}: column {label!r} holds the labels and is a field too", hint="choose another --label")
     of = dict(zip(schema.order, columns, strict=True))
     for name in schema.id_names:
+        several = name in schema.poolings
         if vocabulary.of(name, schema) is None:
-            check_integer(file, of[name], found, missing=_AS_THEY_STAND)
+            check_integer(file, of[name], found, missing=_AS_THEY_STAND, several=several)
         else:
-            expected = "integers (category ids) or strings (tokens)"
-            _check(file, of[name], found, _is_number_or_text, expected, missing=_AS_THEY_STAND)
+            expected, fits = "integers (category ids) or strings (tokens)", _is_number_or_text
+            _check(file, of[name], found, _of_values(fits) if several else fits, expected, missing=_AS_THEY_STAND)
     for name in schema.numeric_names:
         expected = "numbers: the field is numeric"
         _check(file, of[name], found, holds_numbers, expected, missing=_AS_THEY_STAND)
@@ -171,9 +173,28 @@ def check_label(file: str, label: str, found: pa.Schema) -> None:
     _check(file, label, found, _is_number_or_text, "numbers", what="label column", missing="name it with --label")
 
 
-def check_integer(file: str, name: str, found: pa.Schema, *, missing: str | None = None) -> None:
-    """Raise DataError where a field's column is missing, which ``missing`` is a hint for, there twice, or of no ids."""
-    _check(file, name, found, holds_numbers, "integers (category ids)", missing=missing, hint=_numbering)
+def check_integer(file: str, name: str, found: pa.Schema, *, missing: str | None = None, several: bool = False) -> None:
+    """Raise DataError where a field's column is missing, there twice, or of no ids.
+
+    Args:
+        file: name of the file, for messages.
+        name: of the column.
+        found: columns of the file.
+        missing: hint where it is missing.
+        several: whether it may have several values in a row.
+    """
+    fits = _of_values(holds_numbers) if several else holds_numbers
+    _check(file, name, found, fits, "integers (category ids)", missing=missing, hint=_numbering)
+
+
+def _of_values(fits: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
+    """Return whether the values of a column, which may be lists of them, are of a type that fits."""
+
+    def of_values(kind: pa.DataType) -> bool:
+        values, weights = value_types(kind)
+        return fits(values) and (weights is None or holds_numbers(weights))
+
+    return of_values
 
 
 def _check(
@@ -202,6 +223,8 @@ def _check(
 
 def _numbering(kind: pa.DataType) -> str:
     """Return what to do with a column that holds no ids."""
+    if is_list(kind):
+        return "there is one value per field in a row, unless --fields says how several are pooled: genres:18:mean"
     return "number its categories from 0 on" + (
         ", or give the model their vocabulary (--vocab FILE)" if has_tokens(kind) else ""
     )

@@ -12,6 +12,7 @@ import pyarrow as pa
 from fmcompress.data.batch import Batch
 from fmcompress.data.columns import TokenIds, has_tokens, id_error, ids_of, labels_of, values_of
 from fmcompress.data.data_files import find_files
+from fmcompress.data.list_columns import is_list, lists_of
 from fmcompress.data.numbers import integers
 from fmcompress.data.options import DataOptions, Labels, Oov
 from fmcompress.data.parquet_files import (
@@ -25,7 +26,8 @@ from fmcompress.data.parquet_files import (
     row_groups,
 )
 from fmcompress.errors import DataError
-from fmcompress.fm.schema import MAX_CATEGORIES, MISSING, Schema
+from fmcompress.fm.pooling import MEAN, Pooling
+from fmcompress.fm.schema import MAX_CATEGORIES, MISSING, Field, Schema
 from fmcompress.fm.vocabulary import Vocabulary
 
 # A field of so many categories, and so many for each row, is one of hashes or keys: a model would hold nothing else.
@@ -110,16 +112,16 @@ class ParquetReader:
 
     def _batch(self, table: pa.RecordBatch, file: str, first_row: int) -> Batch:
         categorical = len(self.schema.id_names)
-        ids, skipped = ids_of(table.columns[:categorical], self.schema, self.tokens, self.oov, file, first_row)
-        self.skipped += skipped
-        values = np.empty((len(ids), len(self.schema.numeric)), dtype=np.float32)
+        found = ids_of(table.columns[:categorical], self.schema, self.tokens, self.oov, file, first_row)
+        self.skipped += found.skipped
+        values = np.empty((len(found.ids), len(self.schema.numeric)), dtype=np.float32)
         for number, name in enumerate(self.schema.numeric_names):
             values[:, number] = values_of(table.column(categorical + number), file, first_row, name)
         if self.labels is None:
-            labels = np.full(len(ids), np.nan, dtype=np.float32)
+            labels = np.full(len(found.ids), np.nan, dtype=np.float32)
         else:
             labels = labels_of(table.column(len(self.columns) - 1), self.labels, file, first_row)
-        return Batch(ids, labels, values, self._kept(table))
+        return Batch(found.ids, labels, values, self._kept(table), found.bags)
 
     def _kept(self, table: pa.RecordBatch) -> pa.RecordBatch | None:
         """Return the columns that are carried along, as the file has them: tokens may be dictionaries here."""
@@ -129,13 +131,16 @@ class ParquetReader:
         return pa.RecordBatch.from_arrays(columns, schema=self.kept)
 
 
-def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str] | None = None) -> Schema:
+def infer_schema(
+    path: str | Path, *, label: str = "label", names: Sequence[str] | None = None, pooling: Pooling = MEAN
+) -> Schema:
     """Return the schema of data without a model: a field per column but the label, one more than its largest id.
 
     Args:
         path: a Parquet file, a folder of them, or a glob.
         label: column of the labels.
         names: the columns that are fields; None takes all but the label.
+        pooling: of the fields that are columns of lists.
 
     Raises:
         DataError: no such file, no Parquet, no rows, a column that holds no ids, no id in a column, ids
@@ -143,6 +148,7 @@ def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str]
     """
     largest: dict[str, int] = {}
     columns = None if names is None else list(names)
+    several: set[str] = set()
     rows = 0
     for opened in find_files(path):
         file, fragment = str(opened), open_file(opened)
@@ -152,7 +158,9 @@ def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str]
         if not columns:
             raise DataError(f"{file}: holds no columns beside {label!r}, expected one for each field")
         for name in columns:
-            check_integer(file, name, found)
+            check_integer(file, name, found, several=True)
+            if is_list(found.field(name).type):
+                several.add(name)
         for first_row, table in RowGroup(fragment, file).read(columns):
             rows += table.num_rows
             for name, column in zip(columns, table.columns, strict=True):
@@ -167,12 +175,14 @@ def infer_schema(path: str | Path, *, label: str = "label", names: Sequence[str]
                 f"{path}: column {name!r} has ids up to {value:,} in {rows:,} rows, expected categories 0, 1, 2, …",
                 hint="number its categories from 0 on, or give the fields with --fields",
             )
-    return Schema.of((name, value + 1) for name, value in largest.items())
+    fields = (Field(name, value + 1, pooling=pooling if name in several else None) for name, value in largest.items())
+    return Schema(tuple(fields))
 
 
 def _largest_id(file: str, first_row: int, name: str, column: pa.Array) -> int:
-    values = integers(column, file, first_row, name)
+    lists = lists_of(column)
+    values = integers(lists.values, file, first_row + lists.rows, name)
     too_large = values >= MAX_CATEGORIES
     if too_large.any():
-        raise DataError(str(id_error(file, first_row, name, column, too_large, MAX_CATEGORIES - 1)))
+        raise DataError(str(id_error(file, first_row + lists.rows, name, lists.values, too_large, MAX_CATEGORIES - 1)))
     return int(values.max(initial=MISSING))

@@ -15,6 +15,7 @@ from fmcompress.data.data_files import find_files, kind_of
 from fmcompress.data.options import DataOptions, Labels, labels_for
 from fmcompress.errors import DataError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.pooling import MEAN, Pooling
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.types import Int64Array
@@ -144,6 +145,7 @@ def open_training_rows(
     options: DataOptions = _USUAL,
     labels: Labels = "binary",
     vocabulary: Vocabulary | None = None,
+    pooling: Pooling = MEAN,
 ) -> tuple[Rows, Rows]:
     """Open training and validation rows; without validation data every 20th training row is held out.
 
@@ -154,27 +156,30 @@ def open_training_rows(
         options: how the rows are read.
         labels: what labels are.
         vocabulary: tokens of the fields that may have columns of strings.
+        pooling: of columns of lists, where no schema is given.
 
     Raises:
         DataError: the files cannot be used.
     """
     if schema is None:
-        schema = _fields_of(train, valid, options.label)
+        schema = _fields_of(train, valid, options.label, pooling)
     rows = partial(open_rows, schema=schema, options=options, labels=labels, vocabulary=vocabulary)
     if valid is not None:
         return rows(train), rows(valid)
     return rows(train, split="most"), rows(train, split="held-out")
 
 
-def _fields_of(train: str | Path, valid: str | Path | None, label: str) -> Schema:
+def _fields_of(train: str | Path, valid: str | Path | None, label: str, pooling: Pooling) -> Schema:
     """Return the fields that the columns of data without a model are."""
     for path in (train, valid):
         if path is not None and _all_text(path):
             raise DataError(f"{path}: text does not say which fields its indices belong to", hint="pass --fields")
     from fmcompress.data.parquet_reader import infer_schema
 
-    schema = infer_schema(train, label=label)
-    return schema if valid is None else schema.union(infer_schema(valid, label=label, names=schema.names))
+    schema = infer_schema(train, label=label, pooling=pooling)
+    if valid is None:
+        return schema
+    return schema.union(infer_schema(valid, label=label, names=schema.names, pooling=pooling))
 
 
 def _all_text(path: str | Path) -> bool:

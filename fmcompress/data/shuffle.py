@@ -24,12 +24,15 @@ def shuffled(rows: Rows, batch_rows: int, *, seed: int, buffer_bytes: int = BUFF
         buffer_bytes: size of the buffer.
     """
     rng = np.random.default_rng(seed)
-    buffer_rows = max(2 * batch_rows, buffer_bytes // (4 * (len(rows.schema.order) + 1)))
+    row_bytes = 4 * (len(rows.schema.order) + 1)
     held: list[Batch] = []
     held_rows = 0
     for chunk in rows.batches(order=rng):
         held.append(chunk)
         held_rows += len(chunk)
+        if chunk.bags:  # there is no telling how many values a row has
+            row_bytes = sum(one.nbytes for one in held) // held_rows
+        buffer_rows = max(2 * batch_rows, buffer_bytes // row_bytes)
         if held_rows >= buffer_rows:
             block = _permuted(held, rng)
             out_rows = max(1, held_rows // 2 // batch_rows) * batch_rows

@@ -65,6 +65,10 @@ class Pooling:
         return self.embedding if self.linear == usual else f"{self.embedding}/{self.linear}"
 
 
+MEAN = Pooling("mean", "mean")
+"""What is taken of a list where nothing else is said, as most tools do."""
+
+
 def parse_pooling(text: str) -> Pooling:
     """Return the pooling that ``str`` writes so.
 

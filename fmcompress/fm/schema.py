@@ -219,7 +219,9 @@ class Schema:
     def union(self, other: Schema) -> Schema:
         """Return this schema with each field as large as in the larger of both; the fields are the same."""
         largest = np.maximum(self.cardinalities, other.cardinalities)
-        return Schema.of(zip(self.names, largest.tolist(), strict=True))
+        pooled = [own.pooling or its.pooling for own, its in zip(self.fields, other.fields, strict=True)]
+        sizes = zip(self.names, largest.tolist(), pooled, strict=True)
+        return Schema(tuple(Field(name, size, pooling=pooling) for name, size, pooling in sizes))
 
     def without_pads(self) -> Schema:
         """Return the same fields with PAD as a category like any other."""

@@ -72,7 +72,7 @@ class FMScorer:
         sums = embedding_bag(torch.from_numpy(rows), self._embeddings, mode="sum", per_sample_weights=weights).numpy()
         scalars = (self._scalars[rows] * present).sum(axis=1, dtype=np.float32)
         for name, bag in (bags or {}).items():
-            vectors, added = self._pooled(name, bag)
+            vectors, added = self.pooled(name, bag)
             sums, scalars = sums + vectors, scalars + added
         logits = self._bias + scalars + 0.5 * np.einsum("rl,rl->r", sums, sums)
         if len(self._numeric):
@@ -96,11 +96,11 @@ class FMScorer:
             own = embedding[:, None] * self._embeddings.numpy()[self._rows(name, bag)]
             rest = sums[bag.rows] - own
         else:
-            rest = (sums - self._pooled(name, bag)[0])[bag.rows]
+            rest = (sums - self.pooled(name, bag)[0])[bag.rows]
         return np.asarray(embedding[:, None] * rest)
 
-    def _pooled(self, name: str, bag: Bag) -> tuple[Float32Array, Float32Array]:
-        """Return what a bag adds to S, float32 (rows, dim), and to the logits beside ½‖S‖², float32 (rows,)."""
+    def pooled(self, name: str, bag: Bag) -> tuple[Float32Array, Float32Array]:
+        """Return what a field's bag adds to S, float32 (rows, dim), and to logits beside ½‖S‖², float32 (rows,)."""
         rows, pooling = self._rows(name, bag), self.schema.poolings[name]
         embedding, linear = bag.coefficients(pooling)
         vectors = embedding_bag(

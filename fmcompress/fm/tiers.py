@@ -79,15 +79,18 @@ class Tiers:
         found = np.full((len(ids), len(self.as_fields)), MISSING, dtype=np.int32)
         first = 0
         for field, sizes in enumerate(self.sizes):
-            own = ids[:, field]
-            if len(sizes) == 1:
-                found[:, first] = own
-            else:
-                tier, position = (table[own] for table in self._places[field])
-                for number in range(len(sizes)):
-                    found[:, first + number] = np.where(tier == number, position, MISSING)
+            found[:, first : first + len(sizes)] = self.of_field(field, ids[:, field])
             first += len(sizes)
         return found
+
+    def of_field(self, field: int, ids: Int32Array) -> Int32Array:
+        """Return ids in the tiers of one field, -1 in all but one, int32 (rows, tiers), of its ids, int32 (rows,)."""
+        sizes = self.sizes[field]
+        if len(sizes) == 1:
+            return ids[:, None]
+        tier, position = (table[ids] for table in self._places[field])
+        found = [np.where(tier == number, position, np.int32(MISSING)) for number in range(len(sizes))]
+        return np.stack(found, axis=1)
 
     @cached_property
     def _places(self) -> list[tuple[Int8Array, Int32Array]]:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from fmcompress.backbones.vanilla_fm import RowNumbers, VanillaFM
+from fmcompress.data.batch import Batch
 from fmcompress.fm.scorer import FMScorer
-from tests import kinds
+from tests import kinds, pooled
 from tests.models import random_checkpoint, random_ids, sigmoid
 
 SIZES = (7, 40, 1, 12)
@@ -33,6 +34,10 @@ def ids(checkpoint):
     return random_ids(checkpoint.schema, 50)
 
 
+def batch_of(ids):
+    return Batch(ids, np.zeros(len(ids), np.float32))
+
+
 def module_of(checkpoint, *, sparse=False):
     model = VanillaFM(
         checkpoint.schema.categories, checkpoint.dim, sparse=sparse, generator=torch.Generator().manual_seed(0)
@@ -53,7 +58,7 @@ def test_the_scorer_gives_the_logits_of_the_formula(checkpoint, ids):
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_the_module_gives_the_logits_of_the_formula(checkpoint, ids, sparse):
-    logits, norms = module_of(checkpoint, sparse=sparse)(RowNumbers(checkpoint.schema)(ids))
+    logits, norms = module_of(checkpoint, sparse=sparse)(RowNumbers(checkpoint.schema)(batch_of(ids)))
     np.testing.assert_allclose(logits.detach().numpy(), textbook_logits(checkpoint, ids), atol=1e-5)
     present = ids >= 0
     squares = (checkpoint.embeddings**2).sum(axis=1) + checkpoint.linear**2
@@ -64,7 +69,7 @@ def test_the_module_gives_the_logits_of_the_formula(checkpoint, ids, sparse):
 def test_missing_values_get_no_gradient(checkpoint):
     model = module_of(checkpoint)
     ids = np.array([[3, -1, 0, -1], [-1, -1, -1, -1]], dtype=np.int32)
-    logits, norms = model(RowNumbers(checkpoint.schema)(ids))
+    logits, norms = model(RowNumbers(checkpoint.schema)(batch_of(ids)))
     assert logits[1].item() == pytest.approx(checkpoint.bias)
     (logits.sum() + norms).backward()
     assert not model.embeddings.grad[-1].any()
@@ -83,3 +88,17 @@ def test_the_scorer_knows_fields_of_all_kinds_and_links(link):
     np.testing.assert_allclose(
         scorer.predict(rows.ids, rows.values), kinds.formula(ckpt, rows.ids, rows.values), atol=1e-5
     )
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_module_pools_several_values_as_the_formula_does(sparse):
+    ckpt = pooled.checkpoint()
+    rows = pooled.batch(ckpt, 40)
+    module = module_of(ckpt, sparse=sparse)
+    logits, norms = module(RowNumbers(ckpt.schema)(rows))
+    np.testing.assert_allclose(logits.detach().numpy(), pooled.logits(ckpt, rows), atol=1e-4)
+    (logits.sum() + norms).backward()
+    values = {int(ckpt.schema.offsets[1]) + own for own in rows.bags["genres"].ids.tolist()}
+    gradient = module.linear.grad.to_dense() if sparse else module.linear.grad
+    touched = set(torch.nonzero(gradient[:, 0]).flatten().tolist())
+    assert values <= touched

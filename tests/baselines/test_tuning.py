@@ -31,7 +31,7 @@ def test_a_module_predicts_what_its_decoded_state_predicts(kind, trained, data):
     module = MODULES[kind]()
     if trained:
         steps(module, 5, data)
-    logits = module(RowNumbers(SOURCE.schema)(IDS))[0].detach()
+    logits = module(RowNumbers(SOURCE.schema)(Batch(IDS, np.zeros(len(IDS), np.float32))))[0].detach()
     expected, _ = FMScorer(module.stored().decode()).logits_and_sums(IDS)
     np.testing.assert_allclose(logits, expected, atol=3e-3 if "pruned" in kind else 1e-5)  # kept rows become float16
 

@@ -12,7 +12,7 @@ from fmcompress.data.rows import count_categories, open_rows
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.quantization.sensitivity import from_moments, from_rows, shares
-from tests import kinds
+from tests import kinds, pooled
 from tests.models import random_checkpoint, random_ids, sigmoid
 
 SIZES = (3, 4, 1, 5)
@@ -156,3 +156,32 @@ def test_a_table_that_fields_share_is_priced_for_all_of_them():
     frequencies = shares(ckpt.schema, ckpt.counts)
     sums = [own.sum() for own in ckpt.schema.split(frequencies)]
     np.testing.assert_allclose(sums, [1, 3, 1])
+
+
+def test_several_values_in_a_row_are_priced_one_by_one():
+    """H of a table is the mean over its values of c u u', with u what the logit changes by with each of them."""
+    ckpt = pooled.checkpoint()
+    batch = pooled.batch(ckpt, 300)
+    counts = np.zeros(ckpt.schema.categories, np.int64)
+    found = from_rows(ckpt, Rows(ckpt.schema, batch), counts, seed=0)
+    scorer, link = FMScorer(ckpt), parse_link(ckpt.link)
+    logits, sums = scorer.logits_and_sums(batch.ids, batch.values, batch.bags)
+    curvatures = link.curvatures(logits.astype(np.float64))
+    bag = batch.bags["tags"]  # mean of the embeddings, sum of the linear weights, with weights of its own
+    table = list(ckpt.schema.id_names).index("tags")
+    hessian, curvature = np.zeros((ckpt.dim, ckpt.dim)), 0.0
+    for row in range(len(batch)):
+        values = slice(bag.starts[row], bag.starts[row + 1])
+        vectors = ckpt.embeddings[ckpt.schema.rows(table)][bag.ids[values]]
+        weights = bag.weights[values].astype(np.float64)
+        own = (weights[:, None] * vectors).mean(axis=0) if len(weights) else 0
+        for weight in weights:
+            u = weight / len(weights) * (sums[row] - own)
+            hessian += curvatures[row] * np.outer(u, u)
+            curvature += curvatures[row] * weight**2
+    regular_hessian = hessian / len(bag.ids)
+    np.testing.assert_allclose(found.hessians[table], regular_hessian, rtol=1e-2, atol=2e-3 * regular_hessian.max())
+    assert found.curvatures[table] == pytest.approx(curvature / len(bag.ids), rel=1e-5)
+    frequencies = ckpt.schema.split(found.frequencies)
+    assert frequencies[table].sum() == pytest.approx(len(bag.ids) / len(batch))
+    assert frequencies[0].sum() == pytest.approx(1)

@@ -4,9 +4,11 @@ With q_i in place of v_i in one field, the logit of a row becomes exactly
 
     z + (q_i − v_i) · (S − v_i),        S = Σ_j v_j
 
-and z + Δw_i with another linear weight. The shift is a sum over subspaces, so one vectorised pass over the rows
-measures a codebook, and sums of those measure all candidates. Rises may be negative: where the factorization machine
-overfits, a coarser field predicts better than its own embeddings.
+and z + Δw_i with another linear weight. (Where a field has several values in a row S − v_i is c_j s (S − q) for each
+of them, with q their pooled embedding; and the shifts of two terms of one table are multiplied too.) The shift is a sum
+over subspaces, so one vectorised pass over the rows measures a codebook, and sums of those measure all candidates.
+Rises may be negative: where the factorization machine overfits, a coarser field predicts better than its own
+embeddings.
 
 One field's rise takes all others as they are. What coarse fields do to each other is found by measuring again with the
 fields as they are to be stored in place of their own embeddings, until the allocation stays the same.
@@ -22,8 +24,10 @@ import numpy as np
 from fmcompress.data.batch import Batch, concatenate
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import shuffled
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
+from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import stacked
 from fmcompress.methods.auto.candidates import ByTier, FieldCandidate, TierCandidates, WeightsCandidate, map_tiers
 from fmcompress.methods.auto.held_out_tiers import LogitShifts, SeenCategories, TierCodebooks, row_uses, seen_categories
@@ -118,6 +122,11 @@ class HeldOutLoss:
         sums, scalars = self.numeric[0].copy(), self.numeric[1]
         logits = self.bias + scalars.astype(np.float64)
         for seen in self.seen:
+            if seen.pooled is not None:
+                rows, vectors, linear = seen.terms()
+                np.add.at(sums, rows, vectors)
+                logits += np.bincount(rows, linear - 0.5 * np.einsum("rl,rl->r", vectors, vectors), len(logits))
+                continue
             for use in seen.by_use():
                 rows, place = seen.rows[use], seen.place[use]
                 vectors = seen.embeddings[place]
@@ -137,7 +146,7 @@ class HeldOutLoss:
         number = np.full(len(seen.categories), -1)
         number[codebooks.tier.places] = np.arange(len(codebooks.tier.places))
         own = np.flatnonzero(number[seen.place] >= 0)
-        uses = row_uses(seen.rows[own])
+        uses = row_uses(seen, own)
         rows, place = uses.rows, seen.place[own]
         z, y, before, all_rows = logits[rows], self.labels[rows], losses[rows], len(self.labels)
 
@@ -147,8 +156,8 @@ class HeldOutLoss:
             variance = max(float(rise @ rise) / all_rows - mean**2, 0.0)
             return replace(candidate, error=mean, standard_error=_STANDARD_ERRORS * float(np.sqrt(variance / all_rows)))
 
-        current = seen.embeddings[place]
-        shifts = LogitShifts(codebooks, number[place], current, sums[seen.rows[own]] - current)
+        shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], seen.others(sums)[own])
+        factors = 1.0 if seen.pooled is None else seen.pooled.linear[own]
         return TierCandidates.of(
             codebooks.tier.weights,
             (
@@ -158,7 +167,7 @@ class HeldOutLoss:
             (
                 with_rise(
                     WeightsCandidate(size, 0.0),
-                    uses.summed(codebooks.decoded_linear(size)[number[place]] - seen.linear[place]),
+                    uses.summed(factors * (codebooks.decoded_linear(size)[number[place]] - seen.linear[place])),
                 )
                 for size in codebooks.linear_sizes
             ),
@@ -184,8 +193,12 @@ def prepare_held_out(
         seed: of k-means.
         progress: told of each codebook.
     """
-    ids = stacked(batch.ids, checkpoint.schema)
-    seen = [seen_categories(field, own, len(batch)) for field, own in zip(weights, ids.T, strict=True)]
+    schema = checkpoint.schema
+    bags: list[list[tuple[Bag, Pooling]]] = [[] for _ in schema.fields]
+    for name, bag in batch.bags.items():
+        bags[schema.tables[schema.id_names.index(name)]].append((bag, schema.poolings[name]))
+    columns = zip(weights, stacked(batch.ids, schema).T, bags, strict=True)
+    seen = [seen_categories(field, own, len(batch), pooled) for field, own, pooled in columns]
     tiers = [[list(one.tiers(of)) for of in ways] for one, ways in zip(seen, splits, strict=True)]
     works = [tier.works(seed) for ways in tiers for way in ways for tier in way]
     made = iter(list(side_by_side(list(chain.from_iterable(works)), title="pricing quantizers", progress=progress)))

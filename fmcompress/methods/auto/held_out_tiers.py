@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from fmcompress.fm.bags import Bag
+from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.fm.schema import MISSING
 from fmcompress.methods.auto.candidates import TierCandidates, WeightsCandidate, codebook_candidates, thinned_embeddings
@@ -30,11 +32,12 @@ class SeenCategories:
     Attributes:
         field: weights of all categories.
         categories: those, rising, int32 (n,).
-        rows: the rows that have a value, int64 (m,); a row comes once for each field that shares the table.
+        rows: the rows that have a value, int64 (m,); a row comes once for each value in it.
         place: of their categories among those, int64 (m,).
-        ends: end in ``rows`` of those of each field that shares the table.
+        ends: end in ``rows`` of those of each field with one value that shares the table.
         embeddings: at present, float32 (n, dim).
         linear: at present, float32 (n,).
+        pooled: how the values are pooled; None where each is a term of its own.
     """
 
     field: FieldWeights
@@ -44,11 +47,28 @@ class SeenCategories:
     ends: list[int]
     embeddings: Float32Array
     linear: Float32Array
+    pooled: PooledTerms | None = None
 
     def by_use(self) -> Iterator[slice]:
         """Yield which of ``rows`` and ``place`` belong to each field that shares the table: no row comes twice."""
         for start, end in pairwise([0, *self.ends]):
             yield slice(start, end)
+
+    def terms(self) -> tuple[Int64Array, Float32Array, Float32Array]:
+        """Return the terms of rows: rows, int64 (t,), embeddings, float32 (t, dim), linear weights, float32 (t,)."""
+        vectors, linear = self.embeddings[self.place], self.linear[self.place]
+        if self.pooled is None:
+            return self.rows, vectors, linear
+        pooled = self.pooled
+        summed = (pooled.summed(vectors * pooled.embedding[:, None]), pooled.summed(linear * pooled.linear))
+        return self.rows[pooled.starts], *summed
+
+    def others(self, sums: Float32Array) -> Float32Array:
+        """Return what logits change by with each value's embedding, float32 (m, dim), of S, float32 (rows, dim)."""
+        if self.pooled is None:
+            return np.asarray(sums[self.rows] - self.embeddings[self.place])
+        _, vectors, _ = self.terms()
+        return np.asarray(self.pooled.embedding[:, None] * (sums[self.rows] - vectors[self.pooled.term]))
 
     def tiers(self, of: UInt8Array) -> Iterator[SeenTier]:
         """Yield the tiers of the field, ``of`` being that of each category, uint8 (cardinality,)."""
@@ -58,20 +78,63 @@ class SeenCategories:
             yield SeenTier(self.field.take(own), np.searchsorted(own, self.categories[places]), places)
 
 
-def seen_categories(field: FieldWeights, ids: Int32Array, rows: int) -> SeenCategories:
+@dataclass(frozen=True)
+class PooledTerms:
+    """How values are pooled into terms: one of each bag, or of each value where these are terms of their own.
+
+    Attributes:
+        starts: first value of each term, int64 (t,).
+        embedding: what the embedding of each value is multiplied by, float32 (m,).
+        linear: what its linear weight is multiplied by, float32 (m,).
+    """
+
+    starts: Int64Array
+    embedding: Float32Array
+    linear: Float32Array
+
+    @cached_property
+    def term(self) -> Int64Array:
+        """Term of each value, int64 (m,)."""
+        return np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self.embedding)))
+
+    def summed(self, values: Float32Array) -> Float32Array:
+        """Return the sums over the values of each term, float32 (t, …), of values, float32 (m, …)."""
+        return np.add.reduceat(values, self.starts) if len(values) else values
+
+
+def seen_categories(
+    field: FieldWeights, ids: Int32Array, rows: int, bags: Sequence[tuple[Bag, Pooling]] = ()
+) -> SeenCategories:
     """Return the categories of a field that rows hold, with the factorization machine's own weights.
 
     Args:
         field: weights of all categories.
         ids: of the stacked rows, -1 where a value is missing, int32 (uses · rows,).
         rows: number of rows.
+        bags: of the fields with several values in a row that look these up in the same table.
     """
     present = np.flatnonzero(ids != MISSING)
-    categories, place = np.unique(ids[present], return_inverse=True)
     ends = np.searchsorted(present, np.arange(1, len(ids) // rows + 1) * rows).tolist()
-    return SeenCategories(
-        field, categories, present % rows, place, ends, field.embeddings[categories], field.linear[categories]
-    )
+    of_rows = np.concatenate([present % rows, *(bag.rows for bag, _ in bags)])
+    values = np.concatenate([ids[present], *(bag.ids for bag, _ in bags)])
+    categories, place = np.unique(values, return_inverse=True)
+    own = field.embeddings[categories], field.linear[categories]
+    pooled = _pooled_terms(len(present), bags) if bags else None
+    return SeenCategories(field, categories, of_rows, place, ends, *own, pooled)
+
+
+def _pooled_terms(single: int, bags: Sequence[tuple[Bag, Pooling]]) -> PooledTerms:
+    """Return the terms of so many single values, and of those of bags behind them."""
+    starts, ones = [np.arange(single)], np.ones(single, dtype=np.float32)
+    embedding, linear, end = [ones], [ones], single
+    for bag, pooling in bags:
+        first = np.arange(len(bag.ids)) if pooling.each else bag.starts[:-1][bag.counts > 0]
+        starts.append(end + first)
+        factors = bag.coefficients(pooling)
+        embedding.append(factors[0])
+        linear.append(factors[1])
+        end += len(bag.ids)
+    return PooledTerms(np.concatenate(starts), np.concatenate(embedding), np.concatenate(linear))
 
 
 @dataclass(frozen=True)
@@ -152,18 +215,21 @@ class TierCodebooks:
 
 @dataclass(frozen=True)
 class RowUses:
-    """The rows that a tier is in, once each, though fields that share its table may bring it in several times.
+    """The rows that a tier is in, once each, though its table may be looked up several times in a row.
 
-    Where a row has it twice, with shifts d and d' of the two embeddings, the logit moves by d · d' more than by both
-    alone.
+    Where a row has it in two terms, with shifts d and d' of the two, the logit moves by d · d' more than by both alone.
 
     Attributes:
         rows: these rows, int64 (n,).
         place: of each use among them, int64 (uses,).
+        term: of each use, int64 (uses,); None where each is a term of its own.
+        factors: what the embedding of each use is multiplied by, float32 (uses,); None where it is 1.
     """
 
     rows: Int64Array
     place: Int64Array
+    term: Int64Array | None = None
+    factors: Float32Array | None = None
 
     @property
     def once(self) -> bool:
@@ -177,19 +243,38 @@ class RowUses:
         return np.asarray(np.bincount(self.place, values, len(self.rows)))
 
     def products(self, shifts: Callable[[], Float32Array]) -> Float32Array | float:
-        """Return the sum of d · d' over pairs of uses for each row, (n,); ``shifts`` makes d, float32 (uses, dim)."""
-        if self.once:
+        """Return the sum of d · d' over pairs of terms for each row, (n,).
+
+        Args:
+            shifts: makes what the embedding of each use moves by, float32 (uses, dim).
+        """
+        if self.once or (self._terms is not None and len(self._terms[0]) == len(self.rows)):
             return 0.0
-        own = shifts()
+        own, place = shifts(), self.place
+        if self.factors is not None:
+            own = own * self.factors[:, None]
+        if self._terms is not None:
+            firsts, term = self._terms
+            place, uses = place[firsts], own
+            own = np.zeros((len(firsts), own.shape[1]), dtype=np.float32)
+            np.add.at(own, term, uses)
         total = np.zeros((len(self.rows), own.shape[1]))
-        np.add.at(total, self.place, own)
-        squares = np.einsum("rl,rl->r", total, total) - self.summed(np.einsum("rl,rl->r", own, own))
-        return np.asarray(0.5 * squares)
+        np.add.at(total, place, own)
+        norms = np.bincount(place, np.einsum("rl,rl->r", own, own), len(self.rows))
+        return np.asarray(0.5 * (np.einsum("rl,rl->r", total, total) - norms))
+
+    @cached_property
+    def _terms(self) -> tuple[Int64Array, Int64Array] | None:
+        """First use of each term, int64 (t,), and term of each use, int64 (uses,), counted anew."""
+        return None if self.term is None else np.unique(self.term, return_index=True, return_inverse=True)[1:]
 
 
-def row_uses(rows: Int64Array) -> RowUses:
-    """Return the distinct rows among those of all uses, int64 (uses,)."""
-    return RowUses(*np.unique(rows, return_inverse=True))
+def row_uses(seen: SeenCategories, own: Int64Array) -> RowUses:
+    """Return the distinct rows of some values of a field, int64 (uses,)."""
+    found = np.unique(seen.rows[own], return_inverse=True)
+    if seen.pooled is None:
+        return RowUses(*found)
+    return RowUses(*found, seen.pooled.term[own], seen.pooled.embedding[own])
 
 
 @dataclass(frozen=True)

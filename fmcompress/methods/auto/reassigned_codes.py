@@ -65,6 +65,8 @@ def _sample(rows: Rows, *, seed: int) -> Batch:
     found: list[Batch] = []
     for batch in shuffled(rows, _CHUNK_ROWS, seed=seed):
         found.append(batch)
+        if batch.bags:
+            most = min(_SAMPLE_ROWS, BUFFER_BYTES * _CHUNK_ROWS * len(found) // sum(one.nbytes for one in found))
         if _CHUNK_ROWS * len(found) >= most:
             break
     return concatenate(found)

@@ -9,8 +9,9 @@ with s and c slope and curvature of the loss: for the sigmoid p − t and p(1−
 rows would learn these by heart, so each counts as many more rows as ``prior`` in which an average category of its
 field was active and the factorization machine's own embedding was right: ½ · prior · (q' − v'_i)ᵀ H_f (q' − v'_i). The
 codes of all subspaces, and of the linear weight, are found by coordinate descent; all categories of a field at once,
-for no two of them are active in one row. (Where fields share a table two may be, and what one does to the other is
-left out of account.)
+for no two of them are active in one row. (Where fields share a table, or have several values in a row, two may be, and
+what one does to the other is left out of account.) With several values in a row u is (c_j s_q (S − q), c_j s_w) for
+each of them, q being their pooled embedding.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from fmcompress.data.batch import Batch
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
+from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import stacked
 from fmcompress.fm.scorer import FMScorer
+from fmcompress.fm.tiers import Tiers
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt16Array
 
@@ -60,16 +64,14 @@ def reassign(
     fields, tiers = list(model.fields), model.tiers
     decoded = _decoded(model, teacher)
     scorer = FMScorer(decoded)
-    ids = tiers.ids(stacked(sample.ids, tiers.schema))
+    values = _Values.of(sample, tiers)
     bits = np.array([field.quantizer.row_bits for field in fields]) * tiers.as_fields.cardinalities
     for tier in np.argsort(-bits, kind="stable").tolist():
         if bits[tier]:
             own = tiers.order[tiers.as_fields.rows(tier)]
             column = tiers.field_of[tier]
             hessian = block_diag(sensitivity.hessians[column], sensitivity.curvatures[column]).astype(np.float32)
-            rows = _RowsByCategory(
-                sample, targets, *_by_category(ids[:, tier], len(sample)), scorer, decoded.link_function
-            )
+            rows = _RowsByCategory(sample, targets, *values.by_category(tier), scorer, decoded.link_function)
             vectors = _vectors(decoded, own), _vectors(teacher, own)
             fields[tier] = _reassigned(fields[tier], rows, *vectors, np.float32(prior), hessian)
             decoded.embeddings[own], decoded.linear[own] = fields[tier].embeddings(), fields[tier].linear()
@@ -143,6 +145,7 @@ class _RowsByCategory:
         targets: t of all rows, float32 (rows,).
         categories: of the sorted rows, rising, int64 (n,).
         rows: the sorted rows, int64 (n,); those of one category stay in their random order.
+        pooled: of each name of a bag, what the values in it are multiplied by, see ``_Pooled``.
         scorer: of the model with all codes as they are.
         link: of the model.
     """
@@ -151,6 +154,7 @@ class _RowsByCategory:
     targets: Float32Array
     categories: Int64Array
     rows: Int64Array
+    pooled: dict[str, _Pooled]
     scorer: FMScorer
     link: Link
 
@@ -166,10 +170,21 @@ class _RowsByCategory:
         hessians = np.zeros((len(current), size * size), dtype=np.float32)
         for first, rows, own in self._chunks(block):
             batch = self.sample.take(rows)
-            logits, sums = self.scorer.logits_and_sums(batch.ids, batch.values)
+            logits, sums = self.scorer.logits_and_sums(batch.ids, batch.values, batch.bags)
             slopes = self.link.slopes(logits.astype(np.float64), self.targets[rows].astype(np.float64))
             curvatures = self.link.curvatures(logits.astype(np.float64)).astype(np.float32)
             u = np.concatenate([sums - current[own], np.ones_like(logits)[:, None]], axis=1)
+            for name, pooled in self.pooled.items():
+                values = slice(first, first + len(rows))
+                is_own, embedding, linear = pooled.own[values], pooled.embedding[values], pooled.linear[values]
+                if not is_own.any():
+                    continue
+                if pooled.each:
+                    rest = sums - embedding[:, None] * current[own]
+                else:
+                    rest = sums - self.scorer.pooled(name, batch.bags[name])[0]
+                of_bag = np.concatenate([embedding[:, None] * rest, linear[:, None]], axis=1)
+                u = np.where(is_own[:, None], of_bag, u)
             _add_by_category(gradients, own, u * slopes.astype(np.float32)[:, None])
             kept, scales = self._thinned(own + block.start, first)
             root = u[kept] * np.sqrt(curvatures * scales)[kept, None]
@@ -193,11 +208,68 @@ class _RowsByCategory:
         return rank < _CURVATURE_ROWS, scales.astype(np.float32)
 
 
-def _by_category(own: Int32Array, rows: int) -> tuple[Int64Array, Int64Array]:
-    """Return categories in a tier, rising, and their rows; ``own`` is -1 where a row has none, int32 (uses · rows,)."""
-    present = np.flatnonzero(own >= 0)
-    order = present[np.argsort(own[present], kind="stable")]
-    return own[order].astype(np.int64), order % rows
+@dataclass(frozen=True)
+class _Pooled:
+    """The values of one tier that are in the bags of one field.
+
+    Attributes:
+        own: which of all values they are, bool (n,).
+        embedding: what their embeddings are multiplied by, 0 for other values, float32 (n,).
+        linear: what their linear weights are multiplied by, 0 for other values, float32 (n,).
+        each: whether each is a term of its own.
+    """
+
+    own: BoolArray
+    embedding: Float32Array
+    linear: Float32Array
+    each: bool
+
+
+@dataclass(frozen=True)
+class _Values:
+    """All values of a sample: those of the stacked rows, then those of bags.
+
+    Attributes:
+        ids: of each tier, -1 where a value is of another one, int32 (uses · rows, tiers).
+        rows: number of rows.
+        bags: of each field with several values in a row its name, its values, its pooling and their ids of each tier,
+            int32 (values, tiers of its table), the first of which is the tier named.
+    """
+
+    ids: Int32Array
+    rows: int
+    bags: list[tuple[str, Bag, Pooling, int, Int32Array]]
+
+    @classmethod
+    def of(cls, sample: Batch, tiers: Tiers) -> _Values:
+        """Return the values of a sample."""
+        schema, bags = tiers.schema, []
+        for name, bag in sample.bags.items():
+            table = int(schema.tables[schema.id_names.index(name)])
+            own = tiers.of_field(table, bag.ids)
+            bags.append((name, bag, schema.poolings[name], int(np.argmax(tiers.field_of == table)), own))
+        return cls(tiers.ids(stacked(sample.ids, schema)), len(sample), bags)
+
+    def by_category(self, tier: int) -> tuple[Int64Array, Int64Array, dict[str, _Pooled]]:
+        """Return categories in a tier, rising, and their rows, int64 (n,) each, and which of them are in bags."""
+        ids, rows = [self.ids[:, tier]], [np.arange(len(self.ids)) % self.rows]
+        found: list[tuple[str, Bag, Pooling, int]] = []
+        for name, bag, pooling, first, own in self.bags:
+            if first <= tier < first + own.shape[1]:
+                found.append((name, bag, pooling, sum(map(len, ids))))
+                ids.append(own[:, tier - first])
+                rows.append(bag.rows)
+        every, of_rows = np.concatenate(ids), np.concatenate(rows)
+        present = np.flatnonzero(every >= 0)
+        order = present[np.argsort(every[present], kind="stable")]
+        pooled = {}
+        for name, bag, pooling, start in found:
+            in_bag = (order >= start) & (order < start + len(bag.ids))
+            embedding, linear = np.zeros((2, len(order)), dtype=np.float32)
+            for factors, values in zip((embedding, linear), bag.coefficients(pooling), strict=True):
+                factors[in_bag] = values[order[in_bag] - start]
+            pooled[name] = _Pooled(in_bag, embedding, linear, pooling.each)
+        return every[order].astype(np.int64), of_rows[order], pooled
 
 
 def _add_by_category(sums: Float32Array, own: Int64Array, values: Float32Array) -> None:

@@ -52,7 +52,10 @@ def test_candidates_are_raw_or_of_the_codebooks_that_were_made():
 def test_shifts_of_logits_are_those_of_all_pairs_in_a_row():
     """Fields that share a table may have it twice in a row: their own product changes too."""
     seen, (tier,) = tiers_of()
-    uses, others = row_uses(seen.rows), np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    uses, others = (
+        row_uses(seen, np.arange(len(seen.rows))),
+        np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32),
+    )
     sums = others.copy()
     np.add.at(sums, seen.rows, seen.embeddings[seen.place])
     current = seen.embeddings[seen.place]
