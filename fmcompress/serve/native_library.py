@@ -19,6 +19,7 @@ OK, NO_MEMORY = 0, 4
 _NAME = "libfmcompress.dylib" if sys.platform == "darwin" else "libfmcompress.so"
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 _PREDICT = (_POINTER, _POINTER, _POINTER, _SIZE, ctypes.c_uint, _POINTER, _POINTER)
+_PREDICT_BAGS = (_POINTER, _POINTER, _POINTER, _POINTER, _SIZE, ctypes.c_uint, _POINTER, _POINTER)
 
 
 class Pieces(ctypes.Structure):
@@ -35,6 +36,12 @@ class Pieces(ctypes.Structure):
         ("codes", _POINTER),
         ("codes_bytes", _SIZE),
     )
+
+
+class NativeBag(ctypes.Structure):
+    """The struct ``fmc_bag``: the values of a field in some rows."""
+
+    _fields_ = (("starts", _POINTER), ("ids", _POINTER), ("weights", _POINTER), ("count", _SIZE))
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,7 @@ def _opened(path: Path) -> ctypes.CDLL | str:
     try:
         library = ctypes.CDLL(os.fspath(path))
         found = library.fmc_abi()
+        with_bags = library.fmc_predict_bags_i64, library.fmc_predict_bags_i32
     except (OSError, AttributeError) as error:
         return f"it cannot be loaded: {' '.join(str(error).split())}"
     if found != ABI:
@@ -92,4 +100,6 @@ def _opened(path: Path) -> ctypes.CDLL | str:
     library.fmc_open_pieces.argtypes = (ctypes.POINTER(Pieces), ctypes.POINTER(_POINTER), ctypes.c_char_p)
     library.fmc_close.argtypes = (_POINTER,)
     library.fmc_predict_i64.argtypes = library.fmc_predict_i32.argtypes = _PREDICT
+    for predict in with_bags:
+        predict.argtypes = _PREDICT_BAGS
     return library

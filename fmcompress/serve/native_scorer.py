@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ from fmcompress.artifact.layout import encode_numeric
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import DataError, UsageError
-from fmcompress.serve.bag_rows import bag_rows
-from fmcompress.serve.native_library import NO_MEMORY, OK, Pieces, native_library
+from fmcompress.fm.bags import Bag
+from fmcompress.serve.bag_rows import bag_rows, check_bag
+from fmcompress.serve.native_library import NO_MEMORY, OK, NativeBag, Pieces, native_library
 from fmcompress.serve.row_checks import check_ids, check_values, id_rows, signed, value_rows
 from fmcompress.types import AnyArray, Float32Array
 
@@ -42,6 +44,7 @@ class NativeScorer:
         if isinstance(library, str):
             raise NotNativeError(library)
         self._schema = model.schema
+        self._columns = {name: model.schema.id_names.index(name) for name in model.schema.poolings}
         self._id_count, self._value_count = len(model.schema.id_cardinalities), len(model.schema.numeric)
         self._kept = _arrays(model)
         self._model = ctypes.c_void_p()
@@ -56,6 +59,7 @@ class NativeScorer:
         # Not at the end of the process, where another thread may still be scoring.
         weakref.finalize(self, library.fmc_close, self._model).atexit = False
         self._predict = {_INT32: library.fmc_predict_i32, _INT64: library.fmc_predict_i64}
+        self._predict_bags = {_INT32: library.fmc_predict_bags_i32, _INT64: library.fmc_predict_bags_i64}
 
     def predict(
         self,
@@ -94,10 +98,10 @@ class NativeScorer:
         if values is not None or self._value_count:
             given = value_rows(values, self._schema, rows)
             numbers = None if given is None else np.ascontiguousarray(given, dtype=_FLOAT64)
-        if bags:
-            bag_rows(bags, self._schema, rows)
         if threads < 1:
             raise UsageError(f"threads are {threads}, expected 1 or more")
+        if bags:
+            return self._with_bags(ids, numbers, bag_rows(bags, self._schema, rows), threads)  # type: ignore[arg-type]
         predictions = np.empty(rows, _FLOAT32)
         status = predict(
             self._model,
@@ -109,14 +113,34 @@ class NativeScorer:
             None,
         )
         if status != OK:
-            self._refuse(status, ids, numbers)  # type: ignore[arg-type]
+            self._refuse(status, ids, numbers, {})  # type: ignore[arg-type]
         return predictions
 
-    def _refuse(self, status: int, ids: AnyArray, values: AnyArray | None) -> None:
+    def _with_bags(self, ids: AnyArray, values: AnyArray | None, bags: Mapping[str, Bag], threads: int) -> Float32Array:
+        """Return the predictions of rows with bags; ids of both are of one type, and are copied where they are not."""
+        if any(bag.ids.dtype != _INT32 for bag in bags.values()):
+            ids = ids.astype(_INT64, copy=False)
+        bags = {name: replace(bag, ids=bag.ids.astype(ids.dtype, copy=False)) for name, bag in bags.items()}
+        found = (NativeBag * self._id_count)()
+        for name, bag in bags.items():
+            weights = None if bag.weights is None else _address(bag.weights)
+            found[self._columns[name]] = NativeBag(bag.starts.ctypes.data, _address(bag.ids), weights, len(bag.ids))
+        predictions = np.empty(len(ids), _FLOAT32)
+        status = self._predict_bags[ids.dtype](
+            self._model, _address(ids), None if values is None else _address(values), found,
+            len(ids), threads, _address(predictions), None,
+        )  # fmt: skip
+        if status != OK:
+            self._refuse(status, ids, values, bags)
+        return predictions
+
+    def _refuse(self, status: int, ids: AnyArray, values: AnyArray | None, bags: Mapping[str, Bag]) -> None:
         """Say what is wrong with rows that the core has refused, in the words of the other scorer."""
         if status == NO_MEMORY:
             raise MemoryError
         check_ids(ids, (ids < -1) | (ids >= self._schema.id_cardinalities), self._schema, 0)
+        for name, bag in bags.items():
+            check_bag(name, bag, signed(ids[:, self._columns[name]]), self._schema)
         if values is not None:
             check_values(values, self._schema, 0)
         raise DataError("the rows changed while they were scored")

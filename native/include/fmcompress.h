@@ -91,6 +91,9 @@ FMC_API const char *fmc_id_name(const fmc_model *model, size_t id);
 FMC_API int64_t fmc_cardinality(const fmc_model *model, size_t id);
 /* The id that stands for no value, beside -1; -1 where there is none. */
 FMC_API int64_t fmc_pad(const fmc_model *model, size_t id);
+/* How the values of a field become one embedding and one linear weight where a row may have several of them: "sum", "mean", "sqrtn",
+ * "each", or one for each of both, as in "mean/sum"; NULL where a row has one value at most. See fmc_predict_bags_i64. */
+FMC_API const char *fmc_pooling_name(const fmc_model *model, size_t id);
 FMC_API size_t fmc_value_count(const fmc_model *model);
 FMC_API const char *fmc_value_name(const fmc_model *model, size_t value);
 
@@ -115,6 +118,24 @@ FMC_API fmc_status fmc_predict_i64(const fmc_model *model, const int64_t *ids, c
                                    unsigned threads, float *predictions, char *message);
 FMC_API fmc_status fmc_predict_i32(const fmc_model *model, const int32_t *ids, const double *values, size_t rows,
                                    unsigned threads, float *predictions, char *message);
+
+/* The values of one field in some rows: those of row r are ids[starts[r]] and those behind it, up to ids[starts[r + 1] - 1]. */
+typedef struct {
+    const int64_t *starts; /* one more than there are rows, rising from 0 to `count`; NULL where the field's column tells its values */
+    const void *ids; /* int64_t or int32_t, as the columns; those that are -1 or PAD are left out, and do not count */
+    const float *weights; /* what each value is multiplied by, a finite number; NULL where all are 1 */
+    size_t count; /* of ids, and of weights */
+} fmc_bag;
+
+/* The same of rows in which fields with a pooling may have several values.
+ *
+ * ids          as above: of a field whose values are in a bag -1, or PAD; of others with a pooling one value, or none
+ * bags         fmc_id_count() of them, in the order of the ids; those of fields without a pooling have no starts
+ */
+FMC_API fmc_status fmc_predict_bags_i64(const fmc_model *model, const int64_t *ids, const double *values, const fmc_bag *bags,
+                                        size_t rows, unsigned threads, float *predictions, char *message);
+FMC_API fmc_status fmc_predict_bags_i32(const fmc_model *model, const int32_t *ids, const double *values, const fmc_bag *bags,
+                                        size_t rows, unsigned threads, float *predictions, char *message);
 
 /* FMC_ABI of the library that is loaded, its version, and the instructions that it uses here: "portable", "avx2",
  * "avx512" or "neon". FMCOMPRESS_ISA in the environment, with one of these names, lowers that. */

@@ -2,7 +2,9 @@
 
 #include "status.h"
 
-enum { SHOWN_NAME = 160 };
+#include <string.h>
+
+enum { SHOWN_NAME = 160, KIND_BYTES = 32 };
 
 static const int64_t MAX_CATEGORIES = 0x7FFFFFFF;
 
@@ -62,7 +64,6 @@ static bool read_tiers(fmc_json list, fmc_entry *found)
 
 static fmc_status read_table(fmc_json at, fmc_entry *found, char *message)
 {
-    found->kind = FMC_TABLE;
     if (!read_categories(take(&at), found)) return fmc_bad_field(found->name, "has categories of no sense", message);
     if (fmc_json_is_list(at) && fmc_json_next(at) == NULL) {
         if (read_tiers(at, found)) return FMC_OK;
@@ -74,20 +75,34 @@ static fmc_status read_table(fmc_json at, fmc_entry *found, char *message)
     return fmc_bad_field(found->name, "has no quantizer of this format", message);
 }
 
+fmc_field_kind fmc_read_kind(fmc_json kind, const fmc_pooling **pooling)
+{
+    char text[KIND_BYTES];
+    *pooling = NULL;
+    if (fmc_json_equals(kind, "num")) return FMC_EMBEDDED;
+    if (fmc_json_equals(kind, "lin")) return FMC_LINEAR_ONLY;
+    if (!fmc_json_ascii(kind, text, sizeof text)) return FMC_NO_KIND;
+    char *colon = strchr(text, ':');
+    if (colon != NULL) {
+        *colon = '\0';
+        *pooling = fmc_pooling_of(colon + 1);
+        if (*pooling == NULL) return FMC_NO_KIND;
+    }
+    return strcmp(text, "cat") == 0 ? FMC_TABLE : strcmp(text, "as") == 0 ? FMC_SHARING : FMC_NO_KIND;
+}
+
 fmc_status fmc_read_entry(fmc_json entry, fmc_entry *found, char *message)
 {
-    fmc_json at = fmc_json_is_list(entry) ? fmc_json_first(entry) : NULL, kind;
+    fmc_json at = fmc_json_is_list(entry) ? fmc_json_first(entry) : NULL;
     found->name = take(&at);
-    kind = take(&at);
     if (!fmc_json_is_text(found->name)) return fmc_bad_field(NULL, "has no name", message);
-    if (fmc_json_equals(kind, "cat")) return read_table(at, found, message);
-    if (fmc_json_equals(kind, "as")) {
-        found->kind = FMC_SHARING;
+    found->kind = fmc_read_kind(take(&at), &found->pooling);
+    if (found->kind == FMC_TABLE) return read_table(at, found, message);
+    if (found->kind == FMC_SHARING) {
         found->table = take(&at);
         if (fmc_json_is_text(found->table) && at == NULL) return FMC_OK;
-    } else if (fmc_json_equals(kind, "num") || fmc_json_equals(kind, "lin")) {
-        found->kind = fmc_json_equals(kind, "num") ? FMC_EMBEDDED : FMC_LINEAR_ONLY;
-        if (at == NULL) return FMC_OK;
+    } else if (found->kind != FMC_NO_KIND && at == NULL) {
+        return FMC_OK;
     }
     return fmc_bad_field(found->name, "is of no kind", message);
 }

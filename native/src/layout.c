@@ -200,7 +200,7 @@ static void place_field(places *to, const fmc_entry *entry)
     to->code += field->tier_bytes;
     for (uint32_t tier = 0; tier < entry->tier_count; tier++)
         place_tier(to, &entry->quantizers[tier], (uint64_t)entry->sizes[tier]);
-    *to->ids++ = (fmc_id){field->name, field};
+    *to->ids++ = (fmc_id){field->name, field, entry->pooling};
 }
 
 static void place_numeric(places *to, const fmc_entry *entry)
@@ -225,7 +225,7 @@ static fmc_status place_all(places *to, const fmc_metadata *metadata, const fmc_
             place_field(to, &entry);
         } else if (entry.kind == FMC_SHARING) {
             const fmc_field *field = fields + fmc_table_of(names, entry.table);
-            *to->sharing++ = (fmc_id){place_name(to, entry.name), field};
+            *to->sharing++ = (fmc_id){place_name(to, entry.name), field, entry.pooling};
         } else {
             place_numeric(to, &entry);
         }

@@ -3,6 +3,7 @@
 #define FMC_MODEL_H
 
 #include "fmcompress.h"
+#include "pooling.h"
 
 #include <stdbool.h>
 
@@ -50,6 +51,7 @@ typedef struct {
 typedef struct {
     const char *name;
     const fmc_field *field;
+    const fmc_pooling *pooling; /* NULL where a row has one value at most */
 } fmc_id;
 
 /* A numeric field. */

@@ -34,7 +34,8 @@ static fmc_status check_sharing(fmc_json fields, const fmc_names *names, char *m
 {
     for (fmc_json entry = fmc_json_first(fields); entry != NULL; entry = fmc_json_next(entry)) {
         fmc_json name = fmc_json_first(entry), kind = fmc_json_next(name);
-        if (fmc_json_equals(kind, "as") && fmc_table_of(names, fmc_json_next(kind)) == SIZE_MAX)
+        const fmc_pooling *pooling;
+        if (fmc_read_kind(kind, &pooling) == FMC_SHARING && fmc_table_of(names, fmc_json_next(kind)) == SIZE_MAX)
             return fmc_bad_field(name, "shares the table of a field that has none", message);
     }
     return FMC_OK;
@@ -51,7 +52,8 @@ fmc_status fmc_read_names(fmc_json fields, fmc_names *found, char *message)
         size_t size = fmc_json_decode(name, text);
         if (size == 0) return fmc_bad_field(name, "has an empty name", message);
         if (!fmc_utf8_check(text, size)) return fmc_bad_field(NULL, "has a name that is not valid Unicode", message);
-        bool table = fmc_json_equals(fmc_json_next(name), "cat");
+        const fmc_pooling *pooling;
+        bool table = fmc_read_kind(fmc_json_next(name), &pooling) == FMC_TABLE;
         found->sorted[found->count++] = (struct fmc_name){text, size, name, table ? tables++ : SIZE_MAX};
         text += size;
     }

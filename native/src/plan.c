@@ -320,6 +320,21 @@ static bool plan_steps(fmc_model *model, fmc_plan *plan, const fmc_field_plan *f
     return true;
 }
 
+/* Finds the ids that may have several values. */
+static bool plan_pooled(fmc_model *model, fmc_plan *plan, const fmc_field_plan *fields)
+{
+    size_t count = 0;
+    for (size_t id = 0; id < model->id_count; id++) count += model->ids[id].pooling != NULL;
+    if (count == 0) return true;
+    fmc_step *pooled = fmc_allocate(model, count, sizeof *pooled);
+    if (pooled == NULL) return false;
+    for (uint32_t id = 0; id < model->id_count; id++)
+        if (model->ids[id].pooling != NULL)
+            pooled[plan->pooled_count++] = step_of(id, &fields[model->ids[id].field - model->fields]);
+    plan->pooled = pooled;
+    return true;
+}
+
 static bool plan_numeric(fmc_model *model, fmc_plan *plan)
 {
     size_t blocks = (model->dim + FMC_BLOCK - 1) / FMC_BLOCK;
@@ -345,7 +360,7 @@ fmc_status fmc_make_plan(fmc_model *model, char *message)
     fits = fits && decode_tiers(model, fields);
     for (size_t f = 0; fits && f < model->field_count; f++)
         for (uint32_t t = 0; t < model->fields[f].tier_count; t++) finish_tier(&fields[f].tiers[t]);
-    if (!fits || !plan_steps(model, plan, fields)) return fmc_fail(FMC_NO_MEMORY, message, "memory is not enough");
+    if (!fits || !plan_steps(model, plan, fields) || !plan_pooled(model, plan, fields)) return fmc_fail(FMC_NO_MEMORY, message, "memory is not enough");
     plan->score = fmc_best_isa()->score;
     model->plan = plan;
     return FMC_OK;

@@ -94,6 +94,8 @@ struct fmc_plan {
     const fmc_step *steps; /* id_count */
     const fmc_run *runs;
     uint32_t run_count;
+    const fmc_step *pooled; /* those of ids that may have several values, in the order of the ids */
+    uint32_t pooled_count;
     const double *norms; /* ‖v‖² of each numeric field, block by block */
 };
 

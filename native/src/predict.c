@@ -17,6 +17,35 @@ enum {
     MOST_PIECE = 2048
 };
 
+/* Says what is wrong with the bags of a row; FMC_OK where nothing is. */
+static fmc_status check_bags(const fmc_batch *batch, size_t row, char *message)
+{
+    const fmc_model *model = batch->model;
+    for (size_t i = 0; batch->bags != NULL && i < model->id_count; i++) {
+        const fmc_bag *bag = &batch->bags[i];
+        if (bag->starts == NULL) continue;
+        const char *name = model->ids[i].name;
+        int64_t beside = fmc_id_at(fmc_ids_of(batch, row), i, batch->wide), pad = model->ids[i].field->pad;
+        int64_t first = bag->starts[row], last = bag->starts[row + 1], most = model->ids[i].field->cardinality - 1;
+        if (first < 0 || last < first || (uint64_t)last > bag->count)
+            return fmc_fail(FMC_WRONG_DATA, message, "row %zu, field '%s': its bag starts at %lld and ends at %lld", row, name,
+                            (long long)first, (long long)last);
+        if (beside != -1 && beside != pad)
+            return fmc_fail(FMC_WRONG_DATA, message, "row %zu, field '%s': id %lld is given beside a bag, expected -1", row, name,
+                            (long long)beside);
+        for (size_t at = (size_t)first; at < (size_t)last; at++) {
+            int64_t id = fmc_id_at(bag->ids, at, batch->wide);
+            if (id < -1 || id > most)
+                return fmc_fail(FMC_WRONG_DATA, message, "row %zu, field '%s': id %lld is out of range, expected 0 to %lld", row, name,
+                                (long long)id, (long long)most);
+            if (bag->weights != NULL && !isfinite(bag->weights[at]))
+                return fmc_fail(FMC_WRONG_DATA, message, "row %zu, field '%s': weight is %g, expected a finite number in fp32", row,
+                                name, (double)bag->weights[at]);
+        }
+    }
+    return FMC_OK;
+}
+
 fmc_status fmc_wrong_row(const fmc_batch *batch, size_t first, size_t last, char *message)
 {
     const fmc_model *model = batch->model;
@@ -28,6 +57,7 @@ fmc_status fmc_wrong_row(const fmc_batch *batch, size_t first, size_t last, char
                                 "row %zu, field '%s': id %lld is out of range, expected 0 to %lld", row, model->ids[i].name,
                                 (long long)id, (long long)most);
         }
+        FMC_TRY(check_bags(batch, row, message));
         for (size_t i = 0; i < model->numeric_count; i++) {
             double value = batch->values[row * model->numeric_count + i];
             if (fabs(value) > (double)FLT_MAX)
@@ -99,15 +129,37 @@ static void *score_share(void *of)
     return NULL;
 }
 
-static fmc_status predict(const fmc_model *model, const void *ids, bool wide, const double *values, size_t rows, unsigned threads,
-                          float *predictions, char *message)
+/* Checks where bags begin and end, and that there are none where there must not be. */
+static fmc_status check_ends(const fmc_model *model, const fmc_bag *bags, size_t rows, char *message)
+{
+    for (size_t i = 0; i < model->id_count; i++) {
+        const fmc_bag *bag = &bags[i];
+        const char *name = model->ids[i].name;
+        if (bag->starts == NULL) continue;
+        if (model->ids[i].pooling == NULL)
+            return fmc_fail(FMC_WRONG_CALL, message, "field '%s' has a bag, but one value in a row at most", name);
+        if (bag->ids == NULL && bag->count != 0)
+            return fmc_fail(FMC_WRONG_CALL, message, "the ids of the bag of field '%s' are NULL", name);
+        if (bag->starts[0] != 0)
+            return fmc_fail(FMC_WRONG_DATA, message, "row 0, field '%s': its bag starts at %lld, expected 0", name,
+                            (long long)bag->starts[0]);
+        if ((uint64_t)bag->starts[rows] != bag->count)
+            return fmc_fail(FMC_WRONG_DATA, message, "row %zu, field '%s': its bag ends at %lld, expected %zu", rows - 1, name,
+                            (long long)bag->starts[rows], bag->count);
+    }
+    return FMC_OK;
+}
+
+static fmc_status predict(const fmc_model *model, const void *ids, bool wide, const double *values, const fmc_bag *bags, size_t rows,
+                          unsigned threads, float *predictions, char *message)
 {
     if (model == NULL) return fmc_fail(FMC_WRONG_CALL, message, "the model is NULL");
     if (rows == 0) return FMC_OK;
     if (ids == NULL || predictions == NULL) return fmc_fail(FMC_WRONG_CALL, message, "ids or predictions are NULL");
     if (values == NULL && model->numeric_count != 0)
         return fmc_fail(FMC_WRONG_CALL, message, "values are NULL, expected those of %zu numeric fields", model->numeric_count);
-    fmc_batch batch = {model, ids, wide, values, predictions};
+    if (bags != NULL) FMC_TRY(check_ends(model, bags, rows, message));
+    fmc_batch batch = {model, ids, wide, values, bags, predictions};
     size_t useful = (rows + LEAST_ROWS - 1) / LEAST_ROWS;
     if (threads > MOST_THREADS) threads = MOST_THREADS;
     if (threads > useful) threads = (unsigned)useful;
@@ -123,11 +175,23 @@ static fmc_status predict(const fmc_model *model, const void *ids, bool wide, co
 fmc_status fmc_predict_i64(const fmc_model *model, const int64_t *ids, const double *values, size_t rows, unsigned threads,
                            float *predictions, char *message)
 {
-    return predict(model, ids, true, values, rows, threads, predictions, message);
+    return predict(model, ids, true, values, NULL, rows, threads, predictions, message);
 }
 
 fmc_status fmc_predict_i32(const fmc_model *model, const int32_t *ids, const double *values, size_t rows, unsigned threads,
                            float *predictions, char *message)
 {
-    return predict(model, ids, false, values, rows, threads, predictions, message);
+    return predict(model, ids, false, values, NULL, rows, threads, predictions, message);
+}
+
+fmc_status fmc_predict_bags_i64(const fmc_model *model, const int64_t *ids, const double *values, const fmc_bag *bags, size_t rows,
+                                unsigned threads, float *predictions, char *message)
+{
+    return predict(model, ids, true, values, bags, rows, threads, predictions, message);
+}
+
+fmc_status fmc_predict_bags_i32(const fmc_model *model, const int32_t *ids, const double *values, const fmc_bag *bags, size_t rows,
+                                unsigned threads, float *predictions, char *message)
+{
+    return predict(model, ids, false, values, bags, rows, threads, predictions, message);
 }

@@ -24,6 +24,12 @@ int64_t fmc_pad(const fmc_model *model, size_t id)
     return id < model->id_count ? model->ids[id].field->pad : -1;
 }
 
+const char *fmc_pooling_name(const fmc_model *model, size_t id)
+{
+    if (id >= model->id_count || model->ids[id].pooling == NULL) return NULL;
+    return model->ids[id].pooling->name;
+}
+
 size_t fmc_value_count(const fmc_model *model)
 {
     return model->numeric_count;

@@ -10,6 +10,7 @@ typedef struct {
     const void *ids;
     bool wide;
     const double *values;
+    const fmc_bag *bags; /* one for each id; NULL where there are none */
     float *predictions;
 } fmc_batch;
 

@@ -63,6 +63,7 @@ typedef struct {
     found_category list[FMC_LISTS][MOST_FIELDS];
     uint32_t count[FMC_LISTS];
     uint8_t parts[(MOST_VECTORS + 1) * LANES * sizeof(float)] __attribute__((aligned(64))); /* with room for codes beyond the last one */
+    float weight[FMC_LISTS][MOST_FIELDS]; /* of values of bags */
 } found_rows;
 
 /* Embeddings of which it is known where their vectors are. */
@@ -498,6 +499,8 @@ INLINE bool add_categories(row_state *state, registers *own, uint32_t vectors, b
     return true;
 }
 
+#include "score_bags.h"
+
 /* Adds what the numeric fields of a row contribute to its logit, in doubles: of values of any size, the squares cancel each other.
  *
  *     Σ_j x_j w_j + S · S_n + ½ (‖S_n‖² − Σ_j x_j² ‖v_j‖²),  with S the sums of the categories and S_n = Σ_j x_j v_j
@@ -539,10 +542,11 @@ INLINE bool score_block(row_state *state, uint32_t vectors, bool wide, float *lo
     clear(&own, vectors);
     if (!add_categories(state, &own, vectors, wide)) return false;
     *logit += total(&own, vectors);
+    if (batch->bags != NULL || numeric != 0) store_sums(&own, state->sums, vectors);
+    if (batch->bags != NULL && !add_bags(state, logit)) return false;
     if (numeric != 0) {
         const double *values = batch->values + state->row * numeric;
         if (!values_are_fine(values, numeric)) return false;
-        store_sums(&own, state->sums, vectors);
         *logit += (float)numeric_part(state, batch->model, values);
     }
     return true;

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from fmcompress import Bag
+from fmcompress.artifact import unpack_model
+from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.errors import DataError
+from fmcompress.serve.native_library import SWITCH
 from fmcompress.serve.native_scorer import NativeScorer, NotNativeError
 from fmcompress.serve.numpy_scorer import NumpyScorer
-from tests.mixed import packed_mixed, plain_predictions, random_bags, random_rows
+from tests.mixed import packed_mixed, plain_predictions, random_bags, random_rows, whole_bags
 
 POOLINGS = ("sum", "mean", "sqrtn", "mean/sum", "sum/sqrtn", "sqrtn/mean", "each")
 DESCRIBED = {
@@ -26,6 +29,14 @@ def native_scorer(model):
 
 
 SCORERS = {"numpy": NumpyScorer, "native": native_scorer}
+
+
+ISAS = ("portable", "avx2", "neon")
+
+
+@pytest.fixture(autouse=True)
+def switched_on(monkeypatch):
+    monkeypatch.delenv(SWITCH, raising=False)
 
 
 @pytest.fixture(params=SCORERS)
@@ -55,6 +66,50 @@ def test_every_pooling_is_what_the_formula_says(scorer, described, pooling):
     unweighted = {name: Bag(bag.starts, bag.ids) for name, bag in bags.items()}
     expected = plain_predictions(model, ids, values, unweighted)
     found = scorer(model).predict(ids, values, bags=unweighted)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("described", DESCRIBED)
+def test_all_instructions_agree(monkeypatch, described, isa):
+    model = model_of(described, "mean/sum", "each")
+    ids, values, bags = rows_of(model, 300)
+    found = native_scorer(model).predict(ids, values, bags=bags)
+    monkeypatch.setenv("FMCOMPRESS_ISA", isa)
+    other = native_scorer(model).predict(ids.astype(np.int64), values, bags=bags)
+    np.testing.assert_allclose(other, found, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(NumpyScorer(model).predict(ids, values, bags=bags), found, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dim", [1, 3, 8, 9, 32, 64, 72, 512, 600])
+def test_embeddings_of_any_size(scorer, dim):
+    model = packed_mixed(
+        dim, "30 1x4 4", "20 raw:8 raw | 9 1x8 2", shared=(0,), numeric=(False,),
+        poolings={"f0": "sqrtn", "f1": "mean", "s0": "each"},
+    )  # fmt: skip
+    ids, values, bags = rows_of(model, 20)
+    found = scorer(model).predict(ids, values, bags=bags)
+    np.testing.assert_allclose(found, plain_predictions(model, ids, values, bags), rtol=0, atol=1e-5)
+
+
+def test_a_checkpoint_of_the_same_weights_predicts_the_same(scorer):
+    """Where quantizing loses nothing, an artifact and the checkpoint that it was made of agree."""
+    fmscorer = pytest.importorskip("fmcompress.fm.scorer")
+    model = model_of("raw", "mean", "each", numeric=(False,))
+    ids, values, bags = rows_of(model, 200)
+    whole = whole_bags(model.schema, bags)
+    ids = np.where(ids == model.schema.pads, -1, ids)
+    working = unpack_model(model)
+    parts = list(zip(working.fields, model.schema.fields, strict=True))
+    checkpoint = FMCheckpoint(
+        model.schema.without_pads(),
+        working.bias,
+        np.concatenate([part.linear() for part, _ in parts]),
+        np.concatenate([part.embeddings() for part, _ in parts]),
+        numeric=working.numeric,
+    )
+    found = scorer(model).predict(ids, values, bags=bags)
+    expected = fmscorer.FMScorer(checkpoint).predict(ids, np.nan_to_num(values), bags=whole)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
