@@ -1,1 +1,1 @@
-"""Rows of data: streamed from Parquet or libsvm text, shuffled, counted."""
+"""Rows of data: streamed from Parquet, CSV or libsvm text, shuffled, counted."""

@@ -17,6 +17,7 @@ from fmcompress.errors import DataError
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.schema import MISSING, Schema
+from fmcompress.text import shortened
 from fmcompress.types import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 
 _UNKNOWN = MISSING - 1
@@ -250,4 +251,4 @@ def finite(values: Float64Array) -> BoolArray:
 def _shown(column: pa.Array, row: int) -> str:
     value: Any = column[row].as_py()
     shown = "null" if value is None else repr(value) if isinstance(value, str) else str(value)
-    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
+    return shortened(shown, _SHOWN_CHARACTERS)

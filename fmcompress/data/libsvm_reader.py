@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from fmcompress.data.batch import Batch
 from fmcompress.data.columns import finite, label_error, plain_labels, value_error, weight_error, wrong_labels
-from fmcompress.data.data_files import find_files
+from fmcompress.data.data_files import DataFile
 from fmcompress.data.libsvm_text import Chunk, Lines, chunks_of, parse_lines
 from fmcompress.data.options import DataOptions, Labels
 from fmcompress.errors import DataError
@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def open_libsvm(path: str | Path, schema: Schema, options: DataOptions, labels: Labels | None) -> LibsvmReader:
+def open_libsvm(
+    path: str | Path, files: Sequence[DataFile], schema: Schema, options: DataOptions, labels: Labels | None
+) -> LibsvmReader:
     """Find the rows in files of text; they are read later, chunk by chunk.
 
     Args:
-        path: a file, a folder of them, or a glob.
+        path: what the files were found by, for messages.
+        files: the files.
         schema: the fields; indices are the rows of one table of all of them, in the order of ``schema.order``, where a
             numeric field has a single row.
         options: index of the first row of that table, and what becomes of an index out of range.
@@ -43,11 +46,10 @@ def open_libsvm(path: str | Path, schema: Schema, options: DataOptions, labels: 
             f"apart, which share a table",
             hint="give the data as Parquet, with a column for each field",
         )
-    files = find_files(path)
     chunks: list[Chunk] = []
     rows = 0
     for file in files:
-        chunks += chunks_of(file, start=rows)
+        chunks += chunks_of(file.path, start=rows)
         rows = chunks[-1].start + chunks[-1].rows if chunks else 0
     starts = [chunk.start for chunk in chunks]
     return LibsvmReader(schema, options, labels, chunks, [str(file) for file in files], starts, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from fmcompress.errors import DataError
 from fmcompress.fm.schema import MISSING
+from fmcompress.text import shortened
 from fmcompress.types import BoolArray, Float64Array, Int32Array, Int64Array
 
 FirstRow = int | Int64Array
@@ -19,7 +21,10 @@ FirstRow = int | Int64Array
 _LARGEST_ID = 2**63 - 1
 # What a float holds beyond this may have been another number before it was rounded.
 _EXACT = {"halffloat": 2**11, "float": 2**24}
+_SHOWN_CHARACTERS = 60
 _BEYOND = 2.0**62
+# Arrow reads it as an integer too.
+_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,16}")
 _WORDS = {"true": 1.0, "false": 0.0}
 
 
@@ -27,7 +32,7 @@ def integers(column: pa.Array, file: str, first_row: FirstRow, field: str) -> In
     """Return ids, int32 or int64 (rows,), null and NaN as missing; one too large for int64 is a large one.
 
     Args:
-        column: of a type that ``holds_numbers``.
+        column: of a type that ``holds_numbers``, or of text that is numbers.
         file: where it comes from, for messages.
         first_row: row of the file that it begins with, or that of each number.
         field: name of the field.
@@ -40,7 +45,7 @@ def integers(column: pa.Array, file: str, first_row: FirstRow, field: str) -> In
     if kind == pa.int32() and column.null_count == 0:
         narrow: Int32Array = column.to_numpy()
         return narrow
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(kind) or _is_text(kind):
         return _whole(column, file, first_row, field)
     if kind == pa.uint64():
         column = pc.min_element_wise(column, pa.scalar(_LARGEST_ID, pa.uint64()), skip_nulls=False)
@@ -48,7 +53,7 @@ def integers(column: pa.Array, file: str, first_row: FirstRow, field: str) -> In
         found = column.cast(pa.int64())
     except pa.ArrowInvalid:
         found = _of_decimals(column, file, first_row, field)
-    values: Int64Array = pc.fill_null(found, MISSING).to_numpy(zero_copy_only=False)
+    values: Int64Array = (pc.fill_null(found, MISSING) if found.null_count else found).to_numpy(zero_copy_only=False)
     return values
 
 
@@ -95,9 +100,9 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _whole(column: pa.Array, file: str, first_row: FirstRow, field: str) -> Int64Array:
-    """Return the whole numbers of a column of floats, int64 (rows,)."""
+    """Return the whole numbers of a column of floats or of text, int64 (rows,)."""
     values = floats(column)
-    missing = np.isnan(values)
+    missing = np.asarray(column.is_null()) if _is_text(column.type) else np.isnan(values)
     wrong = ~(missing | ((np.floor(values) == values) & np.isfinite(values)))
     if wrong.any():
         raise _fraction(file, first_row, field, column, wrong)
@@ -140,14 +145,16 @@ def _number(text: str) -> float:
     try:
         return float(text) if "_" not in text else math.nan
     except ValueError:
-        return _WORDS.get(text.lower(), math.nan)
+        return _WORDS.get(text.lower(), float(int(text, 16)) if _HEXADECIMAL.fullmatch(text) else math.nan)
 
 
 def _fraction(file: str, first_row: FirstRow, field: str, column: pa.Array, wrong: BoolArray) -> DataError:
     """Return the error for the first number of a column that is ``wrong``, bool (rows,)."""
     row = int(np.argmax(wrong))
+    value = column[row].as_py()
+    shown = shortened(repr(value) if isinstance(value, str) else str(value), _SHOWN_CHARACTERS)
     return DataError(
-        f"{file}: row {row_of(first_row, row)}, field {field!r}: id is {column[row].as_py()}, expected a whole number, "
+        f"{file}: row {row_of(first_row, row)}, field {field!r}: id is {shown}, expected a whole number, "
         f"or -1, null or NaN for a missing value",
         hint=f"a field of numbers is {field}:numeric",
     )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from fmcompress.data.batch import Batch, Split, split_of, split_rows
-from fmcompress.data.data_files import find_files, kind_of
+from fmcompress.data.data_files import DataFile, find_files
+from fmcompress.data.file_kinds import Kind, check_readable, kind_of
 from fmcompress.data.options import DataOptions, Labels, labels_for
 from fmcompress.errors import DataError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = 65_536
 _USUAL = DataOptions()
+_KINDS: dict[Kind, str] = {"parquet": "Parquet", "csv": "CSV", "libsvm": "libsvm text", "other": "none of these"}
 
 
 class Reader(Protocol):
@@ -108,7 +110,7 @@ def open_rows(
     split: Split = "all",
     keep: Sequence[str] = (),
 ) -> Rows:
-    """Open rows of Parquet or of libsvm text, which the files' content decides.
+    """Open rows of Parquet, CSV or libsvm text, which the files' content decides.
 
     Args:
         path: a file, a folder of them, or a glob.
@@ -124,16 +126,19 @@ def open_rows(
         UsageError: columns of text are to be kept.
     """
     reader: Reader
-    if _all_text(path):
+    files = find_files(path)
+    kind = _kind_of_all(path, files)
+    if kind == "libsvm":
         if keep:
             raise UsageError(f"{path} is libsvm text, which has no columns that could be kept")
         from fmcompress.data.libsvm_reader import open_libsvm
 
-        reader = open_libsvm(path, schema, options, labels)
+        reader = open_libsvm(path, files, schema, options, labels)
     else:
-        from fmcompress.data.parquet_reader import open_parquet
+        from fmcompress.data.table_reader import open_tables
 
-        reader = open_parquet(path, schema, options, labels, vocabulary or Vocabulary(), tuple(dict.fromkeys(keep)))
+        kept = tuple(dict.fromkeys(keep))
+        reader = open_tables(files, kind, schema, options, labels, vocabulary or Vocabulary(), kept)
     return Rows(schema, split_rows(path, reader.rows, split), reader, split)
 
 
@@ -171,27 +176,35 @@ def open_training_rows(
 
 def _fields_of(train: str | Path, valid: str | Path | None, label: str, pooling: Pooling) -> Schema:
     """Return the fields that the columns of data without a model are."""
-    for path in (train, valid):
-        if path is not None and _all_text(path):
+    from fmcompress.data.table_reader import infer_schema
+
+    def fields(path: str | Path, names: Sequence[str] | None = None) -> Schema:
+        files = find_files(path)
+        kind = _kind_of_all(path, files)
+        if kind == "libsvm":
             raise DataError(f"{path}: text does not say which fields its indices belong to", hint="pass --fields")
-    from fmcompress.data.parquet_reader import infer_schema
+        return infer_schema(path, files, kind, label=label, names=names, pooling=pooling)
 
-    schema = infer_schema(train, label=label, pooling=pooling)
-    if valid is None:
-        return schema
-    return schema.union(infer_schema(valid, label=label, names=schema.names, pooling=pooling))
+    schema = fields(train)
+    return schema if valid is None else schema.union(fields(valid, schema.names))
 
 
-def _all_text(path: str | Path) -> bool:
-    """Return whether files are text; all must be of one kind."""
-    files = find_files(path)
-    texts = [kind_of(file) == "text" for file in files]
-    if any(texts) and not all(texts):
+def _kind_of_all(path: str | Path, files: Sequence[DataFile]) -> Kind:
+    """Return what files are, which must be of one kind.
+
+    Raises:
+        DataError: they are of several, or one is of a kind that cannot be read.
+    """
+    for file in files:
+        check_readable(file.path)
+    kinds = [kind_of(file.path) for file in files]
+    other = next((number for number, kind in enumerate(kinds) if kind != kinds[0]), None)
+    if other is not None and {kinds[0], kinds[other]} != {"parquet", "other"}:
         raise DataError(
-            f"{path}: {files[texts.index(True)].name} is text and {files[texts.index(False)].name} is not, "
-            f"expected files of one kind"
+            f"{path}: {files[0].path.name} is {_KINDS[kinds[0]]} and {files[other].path.name} is "
+            f"{_KINDS[kinds[other]]}, expected files of one kind"
         )
-    return all(texts)
+    return kinds[0]
 
 
 @dataclass(frozen=True)

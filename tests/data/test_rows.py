@@ -36,7 +36,7 @@ def test_content_tells_text_from_parquet(tmp_path, text):
     assert collected(open_rows(parquet, AB).batches())[0] == [[1, 0]]
     path = text("1 1:1\n", name="x.parquet")
     assert collected(open_rows(path, AB).batches())[0] == [[1, -1]]
-    with pytest.raises(DataError, match=r"x\.parquet is text and x\.libfm is not, expected files of one kind"):
+    with pytest.raises(DataError, match=r"x\.libfm is Parquet and x\.parquet is libsvm text, expected files of one"):
         open_rows(f"{tmp_path}/x.*", AB)
 
 

@@ -8,13 +8,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fmcompress.data import table_reader
+from fmcompress.data.data_files import find_files
 from fmcompress.data.options import DataOptions
-from fmcompress.data.parquet_reader import infer_schema, open_parquet
-from fmcompress.data.rows import open_rows
+from fmcompress.data.rows import open_rows, open_training_rows
 from fmcompress.errors import DataError
-from fmcompress.fm.schema import Schema
+from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.schema import Field, NumericField, Schema
 from fmcompress.fm.vocabulary import Vocabulary
 from tests.data.rows import AB, collected, write
+
+
+def infer_schema(path):
+    return table_reader.infer_schema(path, find_files(path), "parquet")
+
 
 KINDS = [pa.int8(), pa.uint8(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64()]
 
@@ -241,7 +248,7 @@ def test_truncated_file(tmp_path, keep):
     path = write(tmp_path / "x.parquet", label=[0] * 500, a=list(range(10)) * 50, b=[0] * 500)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"x\.parquet: not a readable Parquet file"):
-        open_parquet(path, AB, DataOptions(), "binary", Vocabulary())
+        open_rows(path, AB)
 
 
 def test_damaged_pages(tmp_path):
@@ -257,5 +264,107 @@ def test_missing_files(tmp_path):
         with pytest.raises(DataError, match="no such file or folder"):
             open_rows(tmp_path / path, AB)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"the folder holds no \.parquet file"):
+    with pytest.raises(DataError, match="empty: the folder is empty, expected files of data"):
         open_rows(tmp_path / "empty", AB)
+
+
+def hive(tmp_path):
+    """Three files, of which two lie in folders that say what day it was."""
+    for day in ("3", "7", "__HIVE_DEFAULT_PARTITION__"):
+        (tmp_path / "data" / f"day={day}").mkdir(parents=True)
+    write(tmp_path / "data" / "day=3" / "part-0.parquet", label=[0, 1], a=[1, 2])
+    write(tmp_path / "data" / "day=7" / "part-0.parquet", label=pa.array([1], pa.int8()), a=pa.array([3], pa.int32()))
+    write(tmp_path / "data" / "day=__HIVE_DEFAULT_PARTITION__" / "part-0.parquet", a=pa.nulls(1), label=[0.0])
+    (tmp_path / "data" / "_SUCCESS").touch()
+    (tmp_path / "data" / "_temporary").mkdir()
+    (tmp_path / "data" / "_temporary" / "part-0.parquet").write_bytes(b"half of it")
+    (tmp_path / "data" / ".part-0.parquet.crc").write_bytes(b"crc")
+    return tmp_path / "data"
+
+
+DAYS = Schema.of([("a", 10), ("day", 8)])
+DAY_ROWS = ([[1, 3], [2, 3], [3, 7], [-1, -1]], [0, 1, 1, 0])
+
+
+def test_folders_are_columns(tmp_path):
+    folder = hive(tmp_path)
+    for path in (folder, f"{folder}/*", f"{folder}/**/*.parquet"):
+        assert collected(open_rows(path, DAYS).batches()) == DAY_ROWS
+    assert collected(open_rows(folder, DAYS, DataOptions(match="order")).batches()) == DAY_ROWS
+    assert open_training_rows(folder, folder)[0].schema == Schema.of([("a", 4), ("day", 8)])
+    one = folder / "day=7" / "part-0.parquet"
+    assert collected(open_rows(one, DAYS).batches())[0] == [[3, 7]]
+    assert open_training_rows(one, one)[0].schema == Schema.of([("a", 4)])  # nobody has asked for what lies above
+    assert collected(open_rows(folder, Schema.of([("day", 8)])).batches())[0] == [[3], [3], [7], [-1]]
+
+
+def test_folders_are_labels_numbers_and_tokens(tmp_path):
+    for number, name in enumerate(("sofia%20%2F%C3%A9", "bonn")):
+        folder = tmp_path / "data" / f"city={name}" / f"label={number}" / f"price={number}.5"
+        folder.mkdir(parents=True)
+        write(folder / "x.parquet", a=[number])
+    schema = Schema.in_order([Field("a", 2), Field("city", 2), NumericField("price")])
+    vocabulary = Vocabulary({"city": FieldVocabulary.of({"bonn": 0, "sofia /é": 1})})
+    rows = open_rows(tmp_path / "data", schema, vocabulary=vocabulary, keep=["city"])
+    found = list(rows.batches())
+    assert [batch.ids.tolist() for batch in found] == [[[1, 0]], [[0, 1]]]
+    assert [batch.values.tolist() for batch in found] == [[[1.5]], [[0.5]]]
+    assert [batch.labels.tolist() for batch in found] == [[1], [0]]
+    assert [batch.kept.to_pydict() for batch in found] == [{"city": ["bonn"]}, {"city": ["sofia /é"]}]
+    with pytest.raises(DataError, match="row 0, field 'city': id is 'bonn', expected a whole number"):
+        collected(open_rows(tmp_path / "data", schema).batches())
+
+
+def test_what_a_file_says_itself_counts(tmp_path):
+    (tmp_path / "day=3").mkdir()
+    write(tmp_path / "day=3" / "x.parquet", label=[1], a=[1], day=[5])
+    assert collected(open_rows(tmp_path, DAYS).batches())[0] == [[1, 5]]
+
+
+def test_schemas_of_files_may_differ(tmp_path):
+    write(tmp_path / "a.parquet", label=[0], a=pa.array([1], pa.int32()), b=[0], k=pa.array([1], pa.int32()))
+    write(tmp_path / "b.parquet", b=[1.0], k=[2], more=["x"], a=pa.array([2], pa.int64()), label=[True])
+    write(tmp_path / "c.parquet", label=["1"], a=pa.nulls(1), b=pa.array([3], pa.uint8()), k=pa.nulls(1))
+    rows = open_rows(tmp_path, AB, keep=["k"])
+    assert collected(rows.batches()) == ([[1, 0], [2, 1], [-1, 3]], [0, 1, 1])
+    assert pa.Table.from_batches([batch.kept for batch in rows.batches()]).to_pydict() == {"k": [1, 2, None]}
+    write(tmp_path / "d.parquet", label=[0], a=[1])
+    with pytest.raises(DataError, match=r"d\.parquet: column of field 'b' is missing, found label, a"):
+        open_rows(tmp_path, AB)
+
+
+def test_fields_of_data_are_in_all_files(tmp_path):
+    write(tmp_path / "a.parquet", label=[0], a=[1])
+    write(tmp_path / "b.parquet", b=[1], label=[0], a=[2])
+    with pytest.raises(DataError, match=r"a\.parquet: has no column 'b', which .*b\.parquet has") as error:
+        infer_schema(tmp_path)
+    assert "--fields" in error.value.hint
+
+
+def test_strings_and_dictionaries_of_them(tmp_path):
+    vocabulary = Vocabulary({"a": FieldVocabulary.of({"x": 1, "y": 2}, missing=0)})
+    write(tmp_path / "a.parquet", label=[0, 1], a=["x", None], b=[0, 1], k=["p", "q"])
+    categories = pa.array(["y", "x"]).dictionary_encode()
+    write(tmp_path / "b.parquet", label=[0, 1], a=categories, b=[0, 1], k=categories)
+    write(tmp_path / "c.parquet", label=[0], a=pa.nulls(1), b=[0], k=["r"])
+    rows = open_rows(tmp_path, AB, vocabulary=vocabulary, keep=["k"])
+    assert [a for a, _ in collected(rows.batches())[0]] == [1, 0, 2, 1, 0]
+    assert [k for batch in rows.batches() for k in batch.kept["k"].to_pylist()] == ["p", "q", "y", "x", "r"]
+
+
+def test_folders_without_known_names(tmp_path):
+    write(tmp_path / "000000_0", label=[0], a=[1], b=[1])
+    (tmp_path / "notes").write_text("a, b")
+    assert collected(open_rows(tmp_path, AB).batches())[0] == [[1, 1]]
+
+
+def test_folders_without_data(tmp_path):
+    (tmp_path / "_SUCCESS").touch()
+    with pytest.raises(DataError, match=r"holds no data: it holds _SUCCESS$") as error:
+        open_rows(tmp_path, AB)
+    assert ".parquet, " in error.value.hint
+    assert ".csv" in error.value.hint
+    for number in range(5):
+        (tmp_path / f"{number}.txt").touch()
+    with pytest.raises(DataError, match=r"it holds 0\.txt, 1\.txt, 2\.txt and 3 more"):
+        open_rows(tmp_path, AB)

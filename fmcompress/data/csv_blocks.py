@@ -1,0 +1,143 @@
+"""A block of CSV, parsed by Arrow: numbers as numbers where they are some, tokens as a dictionary, else text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from fmcompress.data.csv_text import Header
+from fmcompress.data.table_files import Piece
+from fmcompress.text import shortened
+
+_NULL_WORDS = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null", "\\N"),
+)
+"""What pandas takes for a missing value, and what Hive writes for one."""
+
+_NUMBERS = (pa.int32(), pa.int64(), pa.float64(), pa.string())
+"""What a column of numbers is read as: the first that fits all that was found so far."""
+
+_TOKENS = pa.dictionary(pa.int32(), pa.string())
+_WRONG_COLUMN = re.compile(r"column #(\d+)")
+_SHOWN_CHARACTERS = 60
+
+
+class RowError(ValueError):
+    """A row cannot be read.
+
+    Attributes:
+        row: which, counted from 0 in the block.
+    """
+
+    def __init__(self, row: int, message: str) -> None:
+        super().__init__(message)
+        self.row = row
+
+
+class ColumnError(ValueError):
+    """A column cannot be read."""
+
+
+@dataclass
+class BlockParser:
+    """Parses the blocks of a file, in any order and in several threads at a time.
+
+    Attributes:
+        header: the columns of the file.
+        tokens: columns of tokens, and those that their vocabularies know.
+    """
+
+    header: Header
+    tokens: Mapping[str, Container[str]]
+    _failed: dict[str, int] = field(default_factory=dict)
+
+    def parse(self, block: bytes, columns: Sequence[str], kept: Sequence[str]) -> Piece:
+        """Return columns for fields and labels, and columns that are carried along as text, with null for nothing.
+
+        Args:
+            block: whole rows, not all of them empty.
+            columns: names of the first: tokens are a dictionary of strings, others integers, float64 or, where they are
+                no numbers, strings.
+            kept: names of the second.
+
+        Raises:
+            RowError: a row has more or fewer cells than the header.
+            ColumnError: a column is not UTF-8.
+        """
+        while True:
+            failed = {name: self._failed.get(name, 0) for name in columns}
+            types = {name: _TOKENS if name in self.tokens else _NUMBERS[failed[name]] for name in columns}
+            types |= dict.fromkeys(kept, pa.string())
+            try:
+                table = self._table(block, types or {self.header.names[0]: pa.string()})
+            except pa.ArrowInvalid as error:
+                self._note_failure(error, types, failed)
+                continue
+            fields = [self._without_null_words(table[name], name) for name in columns]
+            rows = len(next(iter(table.values())))
+            return Piece(0, rows, fields, [_without_empty(table[name]) for name in kept])
+
+    def _table(self, block: bytes, types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
+        wrong: list[Any] = []
+
+        def note(row: Any) -> str:
+            wrong.append(row)
+            return "skip"
+
+        # One thread: where the process ends at once, over an error in the data, Arrow's threads would abort it.
+        found = pa.csv.read_csv(
+            pa.BufferReader(block),
+            read_options=pa.csv.ReadOptions(
+                column_names=list(self.header.names), use_threads=False, block_size=len(block) + 1
+            ),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=self.header.delimiter, newlines_in_values=b'"' in block, invalid_row_handler=note
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=types, include_columns=list(types), null_values=_NULL_WORDS, strings_can_be_null=False
+            ),
+        )
+        if wrong:
+            shown = shortened(wrong[0].text, _SHOWN_CHARACTERS)
+            raise RowError(
+                wrong[0].number - 1,
+                f"has {wrong[0].actual_columns} cells, expected the header's {wrong[0].expected_columns}: {shown!r}",
+            )
+        return {name: found.column(name).combine_chunks() for name in types}
+
+    def _note_failure(self, error: pa.ArrowInvalid, types: Mapping[str, pa.DataType], failed: dict[str, int]) -> None:
+        """Let the column that could not be converted be read as the next type from now on."""
+        column = _WRONG_COLUMN.search(str(error))
+        names = [self.header.names[int(column[1])]] if column else list(types)
+        numbers = [name for name in names if types.get(name) in _NUMBERS[:-1]]
+        if not numbers:
+            raise ColumnError(f"field {names[0]!r} has text that is not UTF-8") from error
+        for name in numbers:
+            self._failed[name] = max(self._failed.get(name, 0), failed[name] + 1)
+
+    def _without_null_words(self, column: pa.Array, name: str) -> pa.Array:
+        """Return a column of text with null for what stands for it, but for what its vocabulary knows."""
+        if name in self.tokens:
+            column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+            words = [word for word in _NULL_WORDS if word not in self.tokens[name]]
+            tokens = column.dictionary
+            nulls = pc.is_in(tokens, pa.array(words, tokens.type))
+            if not pc.any(nulls).as_py():
+                return column
+            tokens = pc.if_else(nulls, pa.scalar(None, tokens.type), tokens)
+            return pa.DictionaryArray.from_arrays(column.indices, tokens)
+        if column.type == pa.string():
+            nulls = pc.is_in(pc.utf8_trim_whitespace(column), pa.array(_NULL_WORDS))
+            return pc.if_else(nulls, pa.scalar(None, pa.string()), column)
+        return column
+
+
+def _without_empty(column: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)

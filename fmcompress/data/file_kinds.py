@@ -1,0 +1,178 @@
+"""What a file is, told by its content: data of a kind that is read, or what it is instead and what to give."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fmcompress.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["parquet", "csv", "libsvm", "other"]
+
+COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".lz4")
+
+_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4"}
+_CSV_NAME = re.compile(r"(?i)\.(csv|tsv)(\.\w+)?$")
+_TEXT_NAME = re.compile(r"(?i)\.(libfm|libsvm|svm|svmlight)(\.\w+)?$")
+_SNIFFED_BYTES = 65_536
+_BINARY = re.compile(rb"[^\t\n\v\f\r -~\x80-\xff]")
+_COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
+_PAIRS = re.compile(rb"\s*[+-]?[\d.]+(?:[eE][+-]?\d+)?\s+(?:qid|\d+):")
+_NUMBER = re.compile(rb"\s*[+-]?[\d.]+(?:[eE][+-]?\d+)?\s*")
+_DELIMITER = re.compile(rb"[,\t;|]")
+_CSV = "save it as CSV or Parquet"
+
+
+@dataclass(frozen=True)
+class _Foreign:
+    """Files that are no data that can be read.
+
+    Attributes:
+        start: what they begin with.
+        what: what they are.
+        remedy: what to give.
+        somewhere: what else is at their begin.
+    """
+
+    start: bytes
+    what: str
+    remedy: str
+    somewhere: bytes = b""
+
+
+_FOREIGN = (
+    _Foreign(b"PK\x03\x04", "an Excel workbook", _CSV, b"[Content_Types].xml"),
+    _Foreign(b"PK\x03\x04", "an Excel workbook", _CSV, b"xl/"),
+    _Foreign(b"PK\x03\x04", "a checkpoint of torch", "give rows: Parquet, CSV or libsvm text", b"/data.pkl"),
+    _Foreign(b"PK\x03\x04", "an archive of numpy", "write its arrays as columns of Parquet or CSV", b".npy"),
+    _Foreign(b"PK\x03\x04", "a zip archive", "unpack it, and give the file in it (gzip and zstd are read as they are)"),
+    _Foreign(b"PK\x05\x06", "an empty zip archive", "give rows: Parquet, CSV or libsvm text"),
+    _Foreign(b"\xd0\xcf\x11\xe0", "an Excel workbook", _CSV),
+    _Foreign(b"ARROW1", "an Arrow or Feather file", "write Parquet: pandas.read_feather(FILE).to_parquet(OTHER)"),
+    _Foreign(b"FEA1", "a Feather file", "write Parquet: pandas.read_feather(FILE).to_parquet(OTHER)"),
+    _Foreign(b"\xff\xff\xff\xff", "a stream of Arrow", "write Parquet: pyarrow.parquet.write_table"),
+    _Foreign(b"ORC", "an ORC file", "write Parquet: pandas.read_orc(FILE).to_parquet(OTHER)"),
+    _Foreign(b"Obj\x01", "an Avro file", "write Parquet, as Spark and pandas do"),
+    _Foreign(b"\x89HDF\r\n", "an HDF5 file", "write Parquet: pandas.read_hdf(FILE).to_parquet(OTHER)"),
+    _Foreign(b"\x93NUMPY", "an array of numpy", "write it as columns of Parquet or CSV"),
+    _Foreign(b"SQLite format 3", "an SQLite database", "write a table of it as Parquet or CSV"),
+    _Foreign(b"PARE", "an encrypted Parquet file", "give it unencrypted"),
+    _Foreign(b"\xfd7zXZ", "an xz archive", "unpack it (gzip and zstd are read as they are)"),
+    _Foreign(b"7z\xbc\xaf", "a 7-Zip archive", "unpack it (gzip and zstd are read as they are)"),
+    _Foreign(b"%PDF", "a PDF", "give rows: Parquet, CSV or libsvm text"),
+    _Foreign(b"\xff\xfe", "text in UTF-16", "save it in UTF-8"),
+    _Foreign(b"\xfe\xff", "text in UTF-16", "save it in UTF-8"),
+    _Foreign(b"version https://git-lfs", "a pointer of Git LFS, not the file itself", "get the file: git lfs pull"),
+)
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")
+_SAFETENSORS = re.compile(rb"(?s).{8}\{\s*\"")
+_TAR = slice(257, 262)
+
+
+def kind_of(file: Path) -> Kind:
+    """Return what a file looks like; what cannot be read is ``other``."""
+    start, codec = _start_of(file)
+    if codec is None and start.startswith(b"PAR1"):
+        return "parquet"
+    if not start and _is_empty(file):
+        return "libsvm" if _TEXT_NAME.search(file.name) else "csv" if _CSV_NAME.search(file.name) else "other"
+    if not start or _BINARY.search(start) or _foreign(file, start) is not None:
+        return "other"
+    return _kind_of_text(start, file.name)
+
+
+def codec_of(file: Path) -> str | None:
+    """Return what a file is compressed by; None where it is not."""
+    with file.open("rb") as opened:
+        start = opened.read(8)
+    return next((codec for magic, codec in _CODECS.items() if start.startswith(magic)), None)
+
+
+def open_text(file: Path) -> pa.NativeFile:
+    """Open a file for reading from its begin on, decompressed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    import pyarrow as pa
+
+    codec = codec_of(file)
+    opened = pa.OSFile(os.fsencode(file), "r")  # as bytes: a name need not be UTF-8
+    return opened if codec is None else pa.CompressedInputStream(opened, codec)
+
+
+def check_readable(file: Path) -> None:
+    """Raise DataError for a file that is known to be of a kind that cannot be read: it says what to give."""
+    start, codec = _start_of(file)
+    if codec is not None and not start:
+        raise DataError(f"{file}: is broken: it begins as {codec} does, and cannot be decompressed")
+    found = _foreign(file, start) if start else None
+    if codec is not None and start.startswith(b"PAR1"):
+        found = ("a Parquet file", "unpack it: Parquet is compressed inside")
+    if codec is not None and start[_TAR] == b"ustar":
+        found = ("a tar archive", "unpack it, and give the files in it")
+    if found is not None:
+        inside = "" if codec is None else f", compressed by {codec}"
+        raise DataError(f"{file}: is {found[0]}{inside}, expected rows in Parquet, CSV or libsvm text", hint=found[1])
+
+
+def _start_of(file: Path) -> tuple[bytes, str | None]:
+    """Return the first bytes of a file, decompressed, and what it is compressed by; none where it cannot be read."""
+    import pyarrow as pa
+
+    try:
+        if not file.is_file():
+            return b"", None
+        codec = codec_of(file)
+    except OSError:
+        return b"", None  # whoever opens it will say why
+    start = b""
+    try:
+        with open_text(file) as opened:
+            while len(start) < _SNIFFED_BYTES and (more := opened.read(_SNIFFED_BYTES // 16)):
+                start += more
+    except (OSError, pa.ArrowInvalid):
+        pass  # the same; what was read before it broke tells what it is
+    return start, codec
+
+
+def _is_empty(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size == 0
+
+
+def _kind_of_text(start: bytes, name: str) -> Kind:
+    """Return whether text is CSV or libsvm: by its first lines, else by its name, else by what may part its columns."""
+    lines = [line for line in _COMMENT.sub(b"", start).split(b"\n") if line.strip()][:2]
+    if lines and _PAIRS.match(lines[0]):
+        return "libsvm"
+    if _CSV_NAME.search(name):
+        return "csv"
+    if _TEXT_NAME.search(name) or not lines or (len(lines) > 1 and _PAIRS.match(lines[1])):
+        return "libsvm"
+    if _DELIMITER.search(lines[0]):
+        return "csv"
+    return "libsvm" if _NUMBER.fullmatch(lines[0]) else "other"
+
+
+def _foreign(file: Path, start: bytes) -> tuple[str, str] | None:
+    """Return what a file is and what to give in its place, if it is known not to be read."""
+    for one in _FOREIGN:
+        if start.startswith(one.start) and one.somewhere in start:
+            return one.what, one.remedy
+    if _PICKLE.match(start):
+        return "a pickle", "write Parquet: pandas.read_pickle(FILE).to_parquet(OTHER)"
+    if _SAFETENSORS.match(start):
+        return "a file of safetensors, which holds weights", "give rows: Parquet, CSV or libsvm text"
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith((b"{", b"[")):
+        how = "pandas.read_json(FILE, lines=True)" if text.startswith(b"{") else "pandas.read_json(FILE)"
+        return "JSON", f"write Parquet: {how}.to_parquet(OTHER)"
+    if text.startswith(b"<"):
+        return "a page of HTML, or XML", "give rows: Parquet, CSV or libsvm text"
+    return None
