@@ -58,23 +58,41 @@ class Model:
     link: str
     metadata: dict
     vocabulary: dict  # by name: (ids by token, oov, missing)
+    poolings: dict  # by name, of the fields that may have several values in a row
 
-    def logit(self, ids, values=()):
+    def logit(self, ids, values=(), bags=None):
+        """Return the logit of a row; ``bags`` are lists of (id, weight) by the names of fields."""
         check(len(ids) == len(self.ids) and len(values) == len(self.numeric), "columns")
+        check(set(bags or {}) <= set(self.poolings), "bags")
         total, vectors = self.bias, [np.zeros(self.metadata["dim"])]
-        for i, (_, table, pad) in zip(ids, self.ids, strict=True):
-            if i not in (-1, pad):
-                part, row = self.tables[table].place(i)
-                total += part.weight(row)
-                vectors.append(part.embedding(row))
+        for i, (name, table, pad) in zip(ids, self.ids, strict=True):
+            check(name not in (bags or {}) or i in (-1, pad), "an id beside a bag")
+            given = [pair for pair in (bags or {}).get(name, [(i, 1)]) if pair[0] not in (-1, pad)]
+            for weight, vector in self.terms(name, table, given):
+                total += weight
+                vectors.append(vector)
         for x, field in zip(values, self.numeric, strict=True):
             total += x * field.weight
             vectors.append(x * field.embedding)
         return total + 0.5 * (np.sum(np.sum(vectors, axis=0) ** 2) - sum(np.sum(v**2) for v in vectors))
 
-    def predict(self, rows, values=None):
+    def terms(self, name, table, given):
+        found = []
+        for i, c in given:
+            check(math.isfinite(c), "weight")
+            part, row = self.tables[table].place(i)
+            found.append((c * part.weight(row), c * part.embedding(row)))
+        pooling = self.poolings.get(name, "each")
+        if pooling == "each" or not found:
+            return found
+        embedding, _, linear = pooling.partition("/")
+        s = {"sum": 1, "mean": 1 / len(found), "sqrtn": 1 / math.sqrt(len(found))}
+        return [(s[linear or embedding] * sum(w for w, _ in found), s[embedding] * sum(v for _, v in found))]
+
+    def predict(self, rows, values=None, bags=None):
         values = np.zeros((len(rows), 0)) if values is None else values
-        return np.array([self.predicted(self.logit(*row)) for row in zip(rows, values, strict=True)])
+        own = [bags_of_row(bags or {}, row) for row in range(len(rows))]
+        return np.array([self.predicted(self.logit(*row)) for row in zip(rows, values, own, strict=True)])
 
     def predicted(self, logit):
         name, *limits = self.link.split(":")
@@ -88,6 +106,12 @@ class Model:
             return min(max(logit, low), high)
         check(name == "identity", "link")
         return logit
+
+
+def bags_of_row(bags, row):
+    """Return (id, weight) of each value of a row, by the names of fields, out of those of all rows."""
+    weights = {name: bag["weights"] or [[1] * len(ids) for ids in bag["ids"]] for name, bag in bags.items()}
+    return {name: list(zip(bag["ids"][row], weights[name][row], strict=True)) for name, bag in bags.items()}
 
 
 ITEM_BYTES = {"F32": 4, "F16": 2, "U8": 1}
@@ -118,7 +142,7 @@ def read(data):
     bias = float(np.frombuffer(parts["bias"], "<f4")[0])
     values = np.frombuffer(parts["values"], "<f2").astype(np.float64)
     streams = Stream(values, parts["codes"])
-    entries = metadata["fields"]
+    entries, poolings = split_kinds(metadata["fields"])
     tables = {entry[0]: streams.field(entry, metadata["dim"]) for entry in entries if entry[1] == "cat"}
     check(streams.value == len(values) and streams.byte == len(parts["codes"]), "sizes")
     pads = {entry[0]: entry[2][1] if isinstance(entry[2], list) else -1 for entry in entries if entry[1] == "cat"}
@@ -127,7 +151,21 @@ def read(data):
     numeric = read_numeric(np.frombuffer(parts["numeric"], "<f4").astype(np.float64), entries, metadata["dim"])
     check(len(ids) + len(numeric) == len({entry[0] for entry in entries}) == len(entries), "kinds")
     vocabulary = read_vocabulary(parts["vocabulary"]) if "vocabulary" in layout else {}
-    return Model(bias, tables, ids, numeric, metadata.get("link", "sigmoid"), metadata, vocabulary)
+    return Model(bias, tables, ids, numeric, metadata.get("link", "sigmoid"), metadata, vocabulary, poolings)
+
+
+def split_kinds(entries):
+    """Return the entries without their poolings, and these by name."""
+    scales = ("sum", "mean", "sqrtn")
+    known = {"each", *scales, *(f"{one}/{other}" for one in scales for other in scales if one != other)}
+    plain, poolings = [], {}
+    for name, kind, *rest in entries:
+        family, colon, pooling = kind.partition(":")
+        if colon:
+            check(family in ("cat", "as") and pooling in known, "pooling")
+            poolings[name] = pooling
+        plain.append([name, family, *rest])
+    return plain, poolings
 
 
 def read_numeric(numbers, entries, dim):

@@ -12,6 +12,7 @@ from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
 from fmcompress.artifact.layout import as_stored
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.pooling import parse_pooling
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import parse_quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
@@ -28,11 +29,17 @@ class Table:
         name: its name.
         tiers: categories, quantizer of the embeddings and quantizer of the linear weights of each tier, between bars.
         pad: id of PAD.
+        pooling: name of the pooling, where a row may have several values.
     """
 
     name: str
     tiers: str
     pad: int | None = None
+    pooling: str | None = None
+
+    def field(self, cardinality: int) -> Field:
+        """Return the field of a schema."""
+        return Field(self.name, cardinality, self.pad, parse_pooling(self.pooling) if self.pooling else None)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class Golden:
         link: from logit to prediction.
         scale: what all numbers of its tables are multiplied by.
         vocabulary: of its fields.
+        bags: names of the fields whose rows have bags, and whether these have weights; a pooled one that is not
+            there has one value in a row at most.
     """
 
     describes: str
@@ -54,6 +63,7 @@ class Golden:
     link: str = "sigmoid"
     scale: float = 1.0
     vocabulary: Mapping[str, FieldVocabulary] = field(default_factory=dict)
+    bags: Mapping[str, bool] = field(default_factory=dict)
 
     def packed(self, name: str) -> PackedFM:
         """Return the model as an artifact holds it; its numbers are drawn by its name."""
@@ -62,7 +72,7 @@ class Golden:
         tiers = [[tier.split() for tier in own.tiers.split("|")] for own in tables]
         sizes = {own.name: [int(tier[0]) for tier in split] for own, split in zip(tables, tiers, strict=True)}
         schema = Schema.in_order(
-            Field(own.name, sum(sizes[own.name]), own.pad) if isinstance(own, Table) else own for own in self.fields
+            own.field(sum(sizes[own.name])) if isinstance(own, Table) else own for own in self.fields
         )
         parts = tuple(self._part(drawn, *tier) for split in tiers for tier in split)
         of = [drawn.shuffled(np.repeat(np.arange(len(own)), own)) for own in sizes.values()]
@@ -237,6 +247,28 @@ GOLDEN = {
         scale=2**-14,
     ),
     "zero-scale": Golden("a table in int8 of zeros: its scale is 0", 2, _tables("9 raw:8 raw", "4 raw raw"), scale=0.0),
+    "several-values": Golden(
+        "several values in a row, pooled in each way; with weights, PAD, a shared table, and one value in a column",
+        5,
+        (
+            Table("user", "12 2x4 4"),
+            Table("tags", "15 raw raw", 0, "mean"),
+            Table("words", "20 5x3:8 raw", pooling="each"),
+            Table("genres", "7 1x4 2 | 5 raw:8 raw", 4, "sqrtn/sum"),
+            SharedField("seen", "words", parse_pooling("sum")),
+            Table("shop", "9 raw 3", pooling="mean/sqrtn"),
+            SharedField("friends", "user", parse_pooling("sqrtn")),
+            NumericField("price"),
+        ),
+        bags={"tags": False, "words": True, "genres": True, "seen": True, "friends": False},
+    ),
+    "each-value": Golden(
+        "values that are a term each, as tools without fields have them; weights of some size",
+        8,
+        (Table("features", "60 4x8 8 | 30 raw raw", pooling="each"),),
+        link="identity",
+        bags={"features": True},
+    ),
     "odd-start": Golden("tensors that begin at an odd byte", 2, (Table("f", "5 1x4 2"), Table("gh", "4 raw raw"))),
 }
 """By the names of their files."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ _FEWEST_ROWS = 12
 _DIGITS = 8
 
 
-def vectors(name: str, describes: str, model: PackedFM, data: bytes) -> str:
+def vectors(name: str, describes: str, model: PackedFM, data: bytes, bags: Mapping[str, bool]) -> str:
     """Return the rows of a model and their predictions as JSON, a row on each line.
 
     Args:
@@ -25,11 +26,19 @@ def vectors(name: str, describes: str, model: PackedFM, data: bytes) -> str:
         describes: what it is there for.
         model: the model.
         data: its artifact.
+        bags: fields whose rows have bags, and whether these have weights.
     """
     ids, values = _ids(name, model), _values(name, model)
+    drawn = {field: _bag(name, field, model, len(ids), weighted) for field, weighted in bags.items()}
+    for field in bags:
+        column = model.schema.id_names.index(field)
+        ids[:, column] = np.where(np.arange(len(ids)) % 2, model.schema.pads[column], -1)
     reader = format_reader.read(data)
     known = np.where(np.isnan(values), 0, values)
-    logits = [reader.logit(*row) for row in zip(ids.tolist(), known, strict=True)]
+    logits = [
+        reader.logit(*row, format_reader.bags_of_row(drawn, number))
+        for number, row in enumerate(zip(ids.tolist(), known, strict=True))
+    ]
     found: dict[str, Any] = {"describes": describes, "id_names": list(model.schema.id_names)}
     found["value_names"] = list(model.schema.numeric_names)
     found["link"] = model.link
@@ -40,6 +49,8 @@ def vectors(name: str, describes: str, model: PackedFM, data: bytes) -> str:
         }
     found["ids"] = ids.tolist()
     found["values"] = [[None if np.isnan(value) else value for value in row] for row in values.tolist()]
+    if drawn:
+        found["bags"] = drawn
     found["logits"] = [_rounded(logit) for logit in logits]
     found["predictions"] = [_rounded(reader.predicted(logit)) for logit in logits]
     return _as_text(found)
@@ -69,6 +80,23 @@ def _values(name: str, model: PackedFM) -> Float64Array:
     return values
 
 
+def _bag(name: str, field: str, model: PackedFM, rows: int, weighted: bool) -> dict[str, Any]:
+    """Return the values of a field in each row, some missing, some rows without any: ids, and weights or null."""
+    column = model.schema.id_names.index(field)
+    draw = Drawn(f"{name}, bags of {field}")
+    counts = draw.whole(7, rows)
+    counts[-1] = 0
+    ids = draw.whole(int(model.schema.id_cardinalities[column]), int(counts.sum()))
+    ids[draw.whole(10, len(ids)) == 0] = -1
+    ids[draw.whole(10, len(ids)) == 0] = model.schema.pads[column]
+    ends = np.cumsum(counts)[:-1]
+    weights = (draw.whole(65, len(ids)) - 24) / 16.0 if weighted else None
+    return {
+        "ids": [part.tolist() for part in np.split(ids, ends)],
+        "weights": None if weights is None else [part.tolist() for part in np.split(weights, ends)],
+    }
+
+
 def _rounded(number: float) -> float:
     return float(f"{number:.{_DIGITS}g}")
 
@@ -79,6 +107,9 @@ def _as_text(found: dict[str, Any]) -> str:
         if key in ("ids", "values"):
             rows = ",\n  ".join(json.dumps(row) for row in value)
             lines.append(f"{json.dumps(key)}: [\n  {rows}\n ]")
+        elif key == "bags":
+            fields = ",\n  ".join(f"{json.dumps(field)}: {json.dumps(bag)}" for field, bag in value.items())
+            lines.append(f"{json.dumps(key)}: {{\n  {fields}\n }}")
         else:
             lines.append(f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
     return "{\n " + ",\n ".join(lines) + "\n}\n"

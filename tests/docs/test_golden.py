@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -20,7 +21,10 @@ MESSAGES = {
     "empty": "cannot be read", "cut-short": "bytes, expected", "one-more": "bytes, expected", "seal": "SHA-256",
     "header-too-long": "cut short", "key-twice": "not a safetensors file", "newer-version": "schema version 2",
     "version-true": "schema version", "unknown-link": "link is", "clip-reversed": "link is", "dim-zero": "dim 0",
-    "name-twice": "two fields", "pad-outside": "pad", "sizes": "field 'a'", "more-subspaces-than-l": "more subspaces",
+    "name-twice": "two fields", "pad-outside": "pad",
+    "unknown-pooling": "no pooling 'max'", "misspelt-pooling": "is written 'mean'", "empty-pooling": "no pooling ''",
+    "each-pooling": "linear weights are added", "numeric-pooling": "field 'n'",
+    "sizes": "field 'a'", "more-subspaces-than-l": "more subspaces",
     "too-many-codewords": "codewords", "misspelt-quantizer": "spelt", "offsets": "does not lie",
     "dtype": "not a safetensors file",
     "infinite-bias": "infinite", "nan-numeric": "NaN", "nan-value": "NaN", "negative-scale": "negative scale",
@@ -40,13 +44,24 @@ def golden(name):
     return found
 
 
+def bags_of(expected):
+    """Return the bags of a golden vector, as this package takes them."""
+    found = {}
+    for name, bag in expected.get("bags", {}).items():
+        starts = np.cumsum([0, *map(len, bag["ids"])])
+        flat = {key: None if rows is None else np.array(list(chain.from_iterable(rows))) for key, rows in bag.items()}
+        weights = None if flat["weights"] is None else flat["weights"].astype(np.float32)
+        found[name] = fc.Bag(starts, flat["ids"].astype(np.int64), weights)
+    return found
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_package_predicts_them(name):
     model, expected = fc.load(FOLDER / f"{name}.safetensors"), golden(name)
     assert list(model.schema.id_names) == expected["id_names"]
     assert list(model.schema.numeric_names) == expected["value_names"]
     assert model.link == expected["link"]
-    found = model.predict(expected["ids"], expected["values"])
+    found = model.predict(expected["ids"], expected["values"], bags=bags_of(expected))
     np.testing.assert_allclose(found, expected["predictions"], rtol=2e-6, atol=2e-6)
 
 
@@ -54,7 +69,7 @@ def test_the_package_predicts_them(name):
 def test_a_reader_of_the_specification_predicts_them(name):
     expected = golden(name)
     reader = format_reader.read((FOLDER / f"{name}.safetensors").read_bytes())
-    found = reader.predict(expected["ids"].tolist(), np.nan_to_num(expected["values"]))
+    found = reader.predict(expected["ids"].tolist(), np.nan_to_num(expected["values"]), expected.get("bags"))
     np.testing.assert_allclose(found, expected["predictions"], rtol=1e-7, atol=1e-12)
     for field, own in expected.get("vocabulary", {}).items():
         assert reader.vocabulary[field] == (own["tokens"], own["oov"], own["missing"])
@@ -94,6 +109,8 @@ def test_they_hold_what_the_format_allows():
     assert max(quantizer.row_bits for quantizer in quantizers) > 128
     tiers = {len(own) for model in models.values() for own in model.header.tier_sizes}
     assert tiers == {1, 2, 3, 4}
+    poolings = {str(pooling) for model in models.values() for pooling in model.schema.poolings.values()}
+    assert poolings >= {"sum", "mean", "sqrtn", "each", "sqrtn/sum"}
     starts = {int.from_bytes((FOLDER / f"{name}.safetensors").read_bytes()[:8], "little") % 8 for name in GOLDEN}
     assert len(starts) >= 6
 

@@ -63,7 +63,7 @@ def test_artifacts_from_elsewhere_are_scored_alike(path):
         np.testing.assert_allclose(found, kept["predictions"], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", [name for name, golden in GOLDEN.items() if not golden.bags])
 def test_golden_vectors_are_scored_alike(name):
     expected = golden(name)
     found = Runtime(onnx_model(GOLDEN[name].packed(name))).predict(expected["ids"], expected["values"])

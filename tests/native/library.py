@@ -19,10 +19,10 @@ VISIBLE = {"BUILD": "build/visible", "CFLAGS": "-O1 -fvisibility=default"}
 
 SUFFIX = "dylib" if os.uname().sysname == "Darwin" else "so"
 
-_TEXTS = ("fmc_id_name", "fmc_value_name", "fmc_link", "fmc_sha256", "fmc_version", "fmc_isa")
+_TEXTS = ("fmc_id_name", "fmc_pooling_name", "fmc_value_name", "fmc_link", "fmc_sha256", "fmc_version", "fmc_isa")
 _SIZES = ("fmc_id_count", "fmc_value_count", "fmc_dim", "fmc_resident_bytes")
 _OF_A_MODEL = ("fmc_id_count", "fmc_value_count", "fmc_dim", "fmc_resident_bytes", "fmc_link", "fmc_sha256")
-_OF_A_COLUMN = ("fmc_id_name", "fmc_value_name", "fmc_cardinality", "fmc_pad")
+_OF_A_COLUMN = ("fmc_id_name", "fmc_pooling_name", "fmc_value_name", "fmc_cardinality", "fmc_pad")
 
 
 class Pieces(ctypes.Structure):
@@ -38,6 +38,17 @@ class Pieces(ctypes.Structure):
         ("values_bytes", ctypes.c_size_t),
         ("codes", ctypes.c_char_p),
         ("codes_bytes", ctypes.c_size_t),
+    )
+
+
+class Bag(ctypes.Structure):
+    """The struct ``fmc_bag``."""
+
+    _fields_ = (
+        ("starts", ctypes.c_void_p),
+        ("ids", ctypes.c_void_p),
+        ("weights", ctypes.c_void_p),
+        ("count", ctypes.c_size_t),
     )
 
 
@@ -174,6 +185,7 @@ class Model:
             "ids": [self.ask("fmc_id_name", column).decode() for column in ids],
             "cardinalities": [self.ask("fmc_cardinality", column) for column in ids],
             "pads": [self.ask("fmc_pad", column) for column in ids],
+            "poolings": [(self.ask("fmc_pooling_name", column) or b"").decode() for column in ids],
             "values": [self.ask("fmc_value_name", column).decode() for column in values],
             "link": self.ask("fmc_link").decode(),
             "dim": self.ask("fmc_dim"),

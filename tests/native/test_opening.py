@@ -66,6 +66,7 @@ def about(model):
         "ids": list(schema.id_names),
         "cardinalities": schema.id_cardinalities.tolist(),
         "pads": schema.pads.tolist(),
+        "poolings": [str(schema.poolings.get(name, "")) for name in schema.id_names],
         "values": list(schema.numeric_names),
         "link": model.link,
         "dim": model.header.dim,
@@ -310,6 +311,7 @@ def test_columns_that_do_not_exist_have_no_name(native):
     with Model.of_bytes(native, craft_kinds()) as model:
         assert model.ask("fmc_id_name", 3) is model.ask("fmc_value_name", 2) is None
         assert (model.ask("fmc_cardinality", 3), model.ask("fmc_pad", 3)) == (0, -1)
+        assert model.ask("fmc_pooling_name", 3) is None
 
 
 def test_memory_is_that_of_the_file_without_its_vocabulary(native, path):
