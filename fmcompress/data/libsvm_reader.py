@@ -70,7 +70,7 @@ class LibsvmReader:
     kept: pa.Schema | None = None
 
     def read(self, chunk: int) -> Iterator[Batch]:
-        """Yield the rows of a chunk, as one batch.
+        """Yield the rows of a chunk, in batches.
 
         Raises:
             DataError: a line that is none, an index out of range (unless ``oov="zero"``), a label of another kind, a
@@ -78,11 +78,17 @@ class LibsvmReader:
             fields that may have several values these are weights, and taken.
         """
         found = self.chunks[chunk]
-        lines = parse_lines(found.read(), found.file, found.first_line)
-        if len(lines) != found.rows:
+        done = 0
+        for first_line, text in found.blocks():
+            lines = parse_lines(text, found.file, first_line)
+            done += len(lines)
+            yield self._batch(lines)
+        if done != found.rows:
             raise DataError(f"{found.file}: has changed while it was read")
+
+    def _batch(self, lines: Lines) -> Batch:
         ids, values, bags = self._ids_and_values(lines)
-        yield Batch(ids, self._labels_of(lines), values, bags=bags)
+        return Batch(ids, self._labels_of(lines), values, bags=bags)
 
     @cached_property
     def _fields(self) -> list[Field | NumericField]:

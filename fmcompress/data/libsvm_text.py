@@ -5,6 +5,7 @@ Not scikit-learn's reader: it is four times slower, wants indices in order, and 
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from fmcompress.data.file_kinds import codec_of, open_text
 from fmcompress.errors import DataError
 from fmcompress.types import Float64Array, Int64Array, UInt8Array
 
@@ -32,12 +34,12 @@ _NO_ROW = re.compile(rb"\n[\x00-\x09\x0b-\x20]*(?:#[^\n]*)?(?=\n)")
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole lines that are read at a time.
+    """Whole lines that are read one after the other.
 
     Attributes:
         file: name of the file.
         offset: its first byte.
-        size_bytes: its bytes.
+        size_bytes: its bytes; None where all of a file is read, which is compressed.
         first_line: number of its first line, counted from 1 in the file.
         rows: lines that are rows: neither empty nor a comment alone.
         start: its first row, counted from 0 in all files.
@@ -45,27 +47,29 @@ class Chunk:
 
     file: str
     offset: int
-    size_bytes: int
+    size_bytes: int | None
     first_line: int
     rows: int
     start: int
 
-    def read(self) -> bytes:
-        """Return its bytes.
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield its lines, some 4 MiB at a time, each after the number of the first.
 
         Raises:
             DataError: the file cannot be read.
         """
-        try:
-            with Path(self.file).open("rb") as opened:
-                opened.seek(self.offset)
-                return opened.read(self.size_bytes)
-        except OSError as error:
-            raise DataError(f"{self.file}: cannot be read: {error.strerror or error}") from error
+        with _reading(self.file):
+            if self.size_bytes is None:
+                yield from _blocks_of(Path(self.file))
+            else:
+                with Path(self.file).open("rb") as opened:
+                    opened.seek(self.offset)
+                    text = opened.read(self.size_bytes)
+                yield self.first_line, text
 
 
 def chunks_of(file: Path, *, start: int) -> Iterator[Chunk]:
-    """Yield the chunks of a file, some 4 MiB each.
+    """Yield the chunks of a file, some 4 MiB each; one that is compressed is a single chunk, read from begin to end.
 
     Args:
         file: the file.
@@ -74,20 +78,41 @@ def chunks_of(file: Path, *, start: int) -> Iterator[Chunk]:
     Raises:
         DataError: the file cannot be read, or has a line so long that it is no text.
     """
-    offset, first_line = 0, 1
-    try:
-        with file.open("rb") as opened:
-            while block := opened.read(_CHUNK_BYTES):
-                if not block.endswith(b"\n"):
-                    rest = opened.readline(_LONGEST_LINE_BYTES)
-                    if len(rest) == _LONGEST_LINE_BYTES:
-                        raise DataError(f"{file}: a line is longer than {_LONGEST_LINE_BYTES:,} bytes")
-                    block += rest
-                lines, rows = _count(block)
+    with _reading(str(file)):
+        compressed = codec_of(file) is not None
+        offset, first_row = 0, start
+        for first_line, block in _blocks_of(file):
+            rows = _count(block)[1]
+            if rows and not compressed:
                 yield Chunk(str(file), offset, len(block), first_line, rows, start)
-                offset, first_line, start = offset + len(block), first_line + lines, start + rows
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
+            offset, start = offset + len(block), start + rows
+        if start > first_row and compressed:
+            yield Chunk(str(file), 0, None, 1, start - first_row, first_row)
+
+
+def _blocks_of(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, decompressed, some 4 MiB at a time, each after the number of the first."""
+    first_line, rest = 1, b""
+    with open_text(file) as opened:
+        while more := opened.read(_CHUNK_BYTES):
+            end = more.rfind(b"\n") + 1
+            if end:
+                block = rest + more[:end]
+                yield first_line, block
+                first_line, rest = first_line + _count(block)[0], b""
+            rest += more[end:]
+            if len(rest) > _LONGEST_LINE_BYTES:
+                raise DataError(f"{file}: a line is longer than {_LONGEST_LINE_BYTES:,} bytes")
+    if rest:
+        yield first_line, rest
+
+
+@contextmanager
+def _reading(file: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _count(block: bytes) -> tuple[int, int]:
@@ -208,8 +233,11 @@ def _error(text: bytes, file: str, first_line: int) -> DataError:
             if not expected.fullmatch(token) and not (place == 1 and token.startswith("qid:")):
                 shown = token if len(token) <= _SHOWN_CHARACTERS else f"{token[:_SHOWN_CHARACTERS]}…"
                 wanted = "a label" if place == 0 else "index:value"
+                header = number == 1 and place == 0 and not any(character.isdigit() for character in token[:1])
                 return DataError(
                     f"{file}: line {number}: found {shown!r}, expected {wanted}",
-                    hint="data are Parquet, or text with lines such as 1 17:1 42:1",
+                    hint="libsvm text has no header: delete the line"
+                    if header
+                    else "data are Parquet, CSV with a header, or text with lines such as 1 17:1 42:1",
                 )
     return DataError(f"{file}: the lines from {first_line} on are not label index:value …")

@@ -122,7 +122,7 @@ def open_rows(
         keep: columns that batches carry along as they are.
 
     Raises:
-        DataError: the files cannot be used.
+        DataError: the files cannot be used, or there are no rows although labels are wanted.
         UsageError: columns of text are to be kept.
     """
     reader: Reader
@@ -139,7 +139,9 @@ def open_rows(
 
         kept = tuple(dict.fromkeys(keep))
         reader = open_tables(files, kind, schema, options, labels, vocabulary or Vocabulary(), kept)
-    return Rows(schema, split_rows(path, reader.rows, split), reader, split)
+    # Rows without labels are there to be scored: of none there are no predictions.
+    rows = split_rows(path, reader.rows, split) if reader.rows or labels is not None else 0
+    return Rows(schema, rows, reader, split)
 
 
 def open_training_rows(

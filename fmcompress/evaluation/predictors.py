@@ -22,6 +22,9 @@ Model = FMCheckpoint | PackedFM
 """What can be scored: both have a schema, a link and perhaps a vocabulary."""
 
 
+_GROUP_ROWS = 65_536
+"""Of a row group that is written, at least: batches may be small."""
+
 PREDICTION = "prediction"
 """Column of the predictions in a file."""
 
@@ -133,10 +136,16 @@ def write_predictions(
     # Hardly two predictions are the same: a dictionary of them would cost more time than it saves room.
     with replacing(path, force=force) as file, pq.ParquetWriter(file, schema, use_dictionary=names) as writer:
         progress.start("scoring", rows.rows)
+        group: list[pa.RecordBatch] = []
         for batch, predictions in predicted(model, rows, threads=threads):
             columns = [] if batch.kept is None else batch.kept.columns
-            writer.write_batch(pa.RecordBatch.from_arrays([*columns, pa.array(predictions)], schema=schema))
+            group.append(pa.RecordBatch.from_arrays([*columns, pa.array(predictions)], schema=schema))
+            if sum(map(len, group)) >= _GROUP_ROWS:
+                writer.write_table(pa.Table.from_batches(group))
+                group = []
             progress.advance(len(batch))
+        if group:
+            writer.write_table(pa.Table.from_batches(group))
         progress.finish()
 
 

@@ -1,5 +1,7 @@
 """Lines of libFM and libsvm text come out as rows of the fields, or with an error that says which line."""
 
+import gzip
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_svmlight_file
@@ -122,3 +124,21 @@ def test_a_line_without_end(text, monkeypatch):
     monkeypatch.setattr("fmcompress.data.libsvm_text._LONGEST_LINE_BYTES", 100)
     with pytest.raises(DataError, match=r"x\.libfm: a line is longer than 100 bytes"):
         open_rows(text("1" * 200), AB)
+
+
+def test_compressed_files_are_read_in_order(text, monkeypatch):
+    monkeypatch.setattr("fmcompress.data.libsvm_text._CHUNK_BYTES", 100)
+    lines = "".join(f"{n % 2} {n}:1\n" + "# more\n" * (n % 10 == 0) for n in range(1000))
+    plain, packed = text(lines, name="x.libsvm"), text(gzip.compress(lines.encode()), name="y.libsvm.gz")
+    rows = open_rows(packed, parse_fields("n:1000"))
+    assert rows.rows == 1000
+    assert collected(rows.batches()) == collected(open_rows(plain, parse_fields("n:1000")).batches())
+    wrong = text(gzip.compress((lines + "1 5:2\n").encode()), name="z.libsvm.gz")
+    with pytest.raises(DataError, match=r"z\.libsvm\.gz: line 1101, field 'n': index 5 has value 2"):
+        collected(open_rows(wrong, parse_fields("n:1000")).batches())
+
+
+def test_header_lines(text):
+    with pytest.raises(DataError, match="line 1: found 'label', expected a label") as error:
+        collected(open_rows(text("label index:value\n1 1:1\n"), parse_fields("n:10")).batches())
+    assert "delete the line" in error.value.hint
