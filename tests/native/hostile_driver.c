@@ -41,6 +41,7 @@ typedef struct {
     int64_t *wide;
     int32_t *narrow;
     double *numbers;
+    fmc_bag *bags, *narrow_bags; /* NULL where no field may have several values */
 } batch;
 
 static int64_t chosen_id(const fmc_model *model, size_t row, size_t column)
@@ -56,6 +57,32 @@ static int64_t chosen_id(const fmc_model *model, size_t row, size_t column)
     }
 }
 
+/* Whether a field's values are in a bag. */
+static int is_bag(const fmc_model *model, size_t column) { return fmc_pooling_name(model, column) != NULL && column % 3 != 1; }
+
+static size_t bag_size(size_t row, size_t column) { return (row * 7 + 3 * column) % 6; }
+
+/* Fills the bag of a field, in int64 and in int32. */
+static void fill_bag(const fmc_model *model, batch *found, size_t rows, size_t column)
+{
+    static const float weights[3] = {0.5F, -1.25F, 2};
+    int64_t *starts = malloc((rows + 1) * sizeof *starts);
+    starts[0] = 0;
+    for (size_t row = 0; row < rows; row++) starts[row + 1] = starts[row] + (int64_t)bag_size(row, column);
+    size_t count = (size_t)starts[rows];
+    int64_t *wide = malloc(count * sizeof *wide + (count == 0));
+    int32_t *narrow = malloc(count * sizeof *narrow + (count == 0));
+    float *weight = column % 2 == 0 ? malloc(count * sizeof *weight + (count == 0)) : NULL;
+    for (size_t row = 0, at = 0; row < rows; row++)
+        for (size_t value = 0; value < bag_size(row, column); value++, at++) {
+            wide[at] = chosen_id(model, row + value + 1, column);
+            narrow[at] = (int32_t)wide[at];
+            if (weight != NULL) weight[at] = weights[value % 3];
+        }
+    found->bags[column] = (fmc_bag){starts, wide, weight, count};
+    found->narrow_bags[column] = (fmc_bag){starts, narrow, weight, count};
+}
+
 static batch chosen(const fmc_model *model, size_t rows)
 {
     static const double values[6] = {0, 1, -2.5, NAN, 0.125, 3};
@@ -65,17 +92,34 @@ static batch chosen(const fmc_model *model, size_t rows)
     found.numbers = malloc(rows * found.values * sizeof *found.numbers + (found.values == 0));
     for (size_t row = 0; row < rows; row++) {
         for (size_t column = 0; column < found.ids; column++) {
-            found.wide[row * found.ids + column] = chosen_id(model, row, column);
-            found.narrow[row * found.ids + column] = (int32_t)chosen_id(model, row, column);
+            int64_t id = !is_bag(model, column) ? chosen_id(model, row, column) : row % 2 == 0 ? -1 : fmc_pad(model, column);
+            found.wide[row * found.ids + column] = id;
+            found.narrow[row * found.ids + column] = (int32_t)id;
         }
         for (size_t column = 0; column < found.values; column++)
             found.numbers[row * found.values + column] = values[(row + 2 * column) % 6];
+    }
+    for (size_t column = 0; column < found.ids; column++) {
+        if (!is_bag(model, column)) continue;
+        if (found.bags == NULL) {
+            found.bags = calloc(found.ids, sizeof *found.bags);
+            found.narrow_bags = calloc(found.ids, sizeof *found.narrow_bags);
+        }
+        fill_bag(model, &found, rows, column);
     }
     return found;
 }
 
 static void release(batch *found)
 {
+    for (size_t column = 0; found->bags != NULL && column < found->ids; column++) {
+        free((void *)found->bags[column].starts);
+        free((void *)found->bags[column].ids);
+        free((void *)found->bags[column].weights);
+        free((void *)found->narrow_bags[column].ids);
+    }
+    free(found->bags);
+    free(found->narrow_bags);
     free(found->wide);
     free(found->narrow);
     free(found->numbers);
@@ -85,11 +129,15 @@ static void score(const fmc_model *model, const batch *given, size_t rows, unsig
 {
     char *message = malloc(FMC_MESSAGE_BYTES);
     float *again = malloc(rows * sizeof *again);
-    fmc_status status = fmc_predict_i64(model, given->wide, given->numbers, rows, threads, predictions, message);
+    fmc_status status = fmc_predict_bags_i64(model, given->wide, given->numbers, given->bags, rows, threads, predictions, message);
     expect(status == FMC_OK, "rows are refused", message);
-    status = fmc_predict_i32(model, given->narrow, given->numbers, rows, threads, again, message);
+    status = fmc_predict_bags_i32(model, given->narrow, given->numbers, given->narrow_bags, rows, threads, again, message);
     expect(status == FMC_OK, "rows of int32 are refused", message);
     expect(memcmp(predictions, again, rows * sizeof *again) == 0, "int32 gives other predictions", "");
+    if (given->bags == NULL) {
+        status = fmc_predict_i64(model, given->wide, given->numbers, rows, threads, again, message);
+        expect(status == FMC_OK && memcmp(predictions, again, rows * sizeof *again) == 0, "bags of nothing change predictions", message);
+    }
     free(again);
     free(message);
 }
@@ -98,10 +146,44 @@ static void expect_wrong(const fmc_model *model, const batch *given, const char 
 {
     char *message = malloc(FMC_MESSAGE_BYTES);
     float *predictions = malloc(ROWS * sizeof *predictions);
-    fmc_status status = fmc_predict_i64(model, given->wide, given->numbers, ROWS, 1, predictions, message);
+    fmc_status status = fmc_predict_bags_i64(model, given->wide, given->numbers, given->bags, ROWS, 1, predictions, message);
     expect(status == FMC_WRONG_DATA, what, status == FMC_OK ? "no message" : message);
     free(predictions);
     free(message);
+}
+
+/* Every start, id and weight of a bag that is wrong is refused. */
+static void score_wrong_bags(const fmc_model *model, batch *given)
+{
+    for (size_t column = 0; given->bags != NULL && column < given->ids; column++) {
+        fmc_bag *bag = &given->bags[column];
+        if (bag->starts == NULL || bag->count == 0) continue;
+        int64_t *start = (int64_t *)bag->starts + number % (ROWS + 1), *id = (int64_t *)bag->ids + number % bag->count, most = fmc_cardinality(model, column);
+        const int64_t starts[] = {-1, INT64_MIN, INT64_MAX, (int64_t)bag->count + 1}, ids[] = {most, -2, INT64_MIN, INT64_MAX, most + (INT64_C(1) << 32)};
+        for (size_t which = 0; which < sizeof starts / sizeof *starts; which++) {
+            int64_t usual = *start;
+            *start = starts[which];
+            expect_wrong(model, given, "a bag that starts elsewhere is scored");
+            *start = usual;
+        }
+        for (size_t which = 0; which < sizeof ids / sizeof *ids; which++) {
+            int64_t usual = *id;
+            *id = ids[which];
+            expect_wrong(model, given, "an id of a bag that is out of range is scored");
+            *id = usual;
+        }
+        const float weights[] = {INFINITY, -INFINITY, NAN};
+        for (size_t which = 0; bag->weights != NULL && which < sizeof weights / sizeof *weights; which++) {
+            float *weight = (float *)bag->weights + number % bag->count, usual = *weight;
+            *weight = weights[which];
+            expect_wrong(model, given, "a weight that is not finite is scored");
+            *weight = usual;
+        }
+        int64_t *beside = &given->wide[(number % ROWS) * given->ids + column], usual = *beside;
+        *beside = most - 1;
+        if (fmc_pad(model, column) != most - 1) expect_wrong(model, given, "an id beside a bag is scored");
+        *beside = usual;
+    }
 }
 
 /* Every id and value that is out of range is refused. */
@@ -164,6 +246,7 @@ static void use_isas(const fmc_model *model, int isas, char **isa, FILE *out)
         setenv("FMCOMPRESS_ISA", isa[which], 1);
         score(model, &given, ROWS, 1, predictions);
         score_wrong_rows(model, &given);
+        score_wrong_bags(model, &given);
         fwrite(predictions, sizeof *predictions, ROWS, out);
         free(predictions);
         if (number % 16 != (size_t)which) continue;

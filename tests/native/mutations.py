@@ -69,6 +69,19 @@ HALVES = (
 SINGLES = (0.0, -0.0, 1e-45, 0.5, -2.0, 1e10, 3.4e38, np.nan, np.inf, -np.inf)
 
 
+POOLED = (
+    "cat:mean",
+    "cat:each",
+    "as:sum/mean",
+    "as:sqrtn",
+    "cat:",
+    "cat:max",
+    "num:sum",
+    "as:mean/mean",
+    "cat:each/sum",
+)
+
+
 @dataclass
 class Parts:
     """What a file is made of, before it is written.
@@ -149,6 +162,12 @@ def bases(folder):
             (6, 8, 17)[number % 3], *fields,
             pads=(0, None, 3), shared=(1, 0), numeric=(True, False), link=link, seed=number, vocabulary=number % 2 == 1,
         )  # fmt: skip
+    for number, pooling in enumerate(("mean", "each", "sqrtn/sum")):
+        models[pooling] = packed_mixed(
+            (8, 5, 16)[number], "7 2x4 2", "9 3x3 raw | 8 raw:8 4", "4 raw:32 raw",
+            pads=(0, None, 3), shared=(1, 0), numeric=(False,), seed=number,
+            poolings={"f0": pooling, "f1": "each", "s0": pooling, "s1": "sum"},
+        )  # fmt: skip
     wide = packed(521, "5 2x2 2", "3 raw:8 raw", "4 256x3 2", seed=9, quality=False)
     models["wide"] = with_vocabulary(wide, vocabulary_of(wide.schema))
     for name, model in models.items():
@@ -182,7 +201,7 @@ def noise(rng):
 
 def tables(parts):
     """Return the lists that hold two quantizers next to each other, and the place of the first."""
-    entries = [entry for entry in parts.metadata["fields"] if entry[1:2] == ["cat"]]
+    entries = [entry for entry in parts.metadata["fields"] if str(entry[1:2]).startswith("['cat")]
     found = [(entry, 3) for entry in entries if len(entry) == 6]
     return found + [(tier, 1) for entry in entries if len(entry) == 4 for tier in entry[3]]
 
@@ -208,7 +227,7 @@ def refit(rng, parts):
         quantizers = [parse_quantizer(*entry[at : at + 2]) for entry, at in tables(parts)]
         sizes = [
             [entry[2] if type(entry[2]) is int else entry[2][0]] if len(entry) == 6 else [tier[0] for tier in entry[3]]
-            for entry in parts.metadata["fields"] if entry[1] == "cat"
+            for entry in parts.metadata["fields"] if str(entry[1]).startswith("cat")
         ]  # fmt: skip
         frame = Frame(Schema((Field("a", 1),)), parts.metadata["dim"], "sigmoid")
         needed = {tensor.name: tensor.nbytes for tensor in tensors_of(frame, quantizers, sizes)}
@@ -257,7 +276,7 @@ def change_number(rng, parts):
 
 def move_categories(rng, parts):
     """Change the sizes of tiers and cardinalities so that they add up."""
-    entry = rng.choice([entry for entry in parts.metadata["fields"] if entry[1] == "cat"])
+    entry = rng.choice([entry for entry in parts.metadata["fields"] if str(entry[1]).startswith("cat")])
     pair = entry[2] if isinstance(entry[2], list) else entry
     step = rng.choice((-2, -1, 1, 2, 7))
     pair[2 if pair is entry else 0] += step
@@ -281,7 +300,7 @@ def change_fields(rng, parts):
     elif change == 4:
         fields[at][0] = rng.choice(["", "\0", "a", "\ud800", "größe" * 30, 1, None, fields[0][0]])
     else:
-        fields[at][1] = rng.choice(["cat", "as", "num", "lin", "", None, ["cat"]])
+        fields[at][1] = rng.choice(["cat", "as", "num", "lin", "", None, ["cat"], *POOLED])
     if rng.random() < 0.7:
         refit(rng, parts)
 

@@ -197,11 +197,13 @@ def reference(model):
     for row in range(ROWS):
         sizes = [len(model.tables[table].tiers) for _, table, _ in model.ids]
         ids = [chosen_id(row, column, size, model.ids[column][2]) for column, size in enumerate(sizes)]
+        bags = chosen_bags(model, row, sizes)
+        ids = [-1 if name in bags else i for i, (name, _, _) in zip(ids, model.ids, strict=True)]
         values = [VALUES[(row + 2 * column) % 6] for column in range(len(model.numeric))]
         values = [0 if math.isnan(value) else value for value in values]
         with np.errstate(all="ignore"):
-            logit = model.logit(ids, values)
-            found[:, row] = model.predicted(logit), logit, size_of_terms(model, ids, values)
+            logit = model.logit(ids, values, bags)
+            found[:, row] = model.predicted(logit), logit, size_of_terms(model, ids, values, bags)
     return found
 
 
@@ -211,15 +213,27 @@ def chosen_id(row, column, cardinality, pad):
     return (0, cardinality - 1, -1, pad, hashed, cardinality // 2)[(row + 3 * column) % 6]
 
 
-def size_of_terms(model, ids, values):
+def chosen_bags(model, row, sizes):
+    """Return the bags that the driver chooses, as (id, weight) of each value, by the names of fields."""
+    found = {}
+    for column, (name, _, pad) in enumerate(model.ids):
+        if name in model.poolings and column % 3 != 1:
+            size = (row * 7 + 3 * column) % 6
+            ids = [chosen_id(row + value + 1, column, sizes[column], pad) for value in range(size)]
+            found[name] = [(i, (0.5, -1.25, 2)[value % 3] if column % 2 == 0 else 1) for value, i in enumerate(ids)]
+    return found
+
+
+def size_of_terms(model, ids, values, bags):
     """Return the sum of the sizes of what adds up to a logit."""
     found = abs(model.bias)
     vectors = []
-    for i, (_, table, pad) in zip(ids, model.ids, strict=True):
-        if i not in (-1, pad):
-            part, place = model.tables[table].place(i)
-            found += abs(part.weight(place))
-            vectors.append(part.embedding(place))
+    for i, (name, table, pad) in zip(ids, model.ids, strict=True):
+        for own, weight in bags.get(name, [(i, 1)]):
+            if own not in (-1, pad):
+                part, place = model.tables[table].place(own)
+                found += abs(weight * part.weight(place))
+                vectors.append(weight * part.embedding(place))
     for x, own in zip(values, model.numeric, strict=True):
         found += abs(x * own.weight)
         vectors.append(x * own.embedding)
