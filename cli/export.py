@@ -19,6 +19,9 @@ def export(
     tokens: Annotated[
         bool, typer.Option("--tokens", help="Take strings for fields with a vocabulary, not ids: its tokens go along.")
     ] = False,
+    weights: Annotated[
+        bool, typer.Option("--weights", help="Take a weight for each value of fields with several values in a row.")
+    ] = False,
     force: ForceOption = False,
 ) -> None:
     """Write ARTIFACT for another runtime.
@@ -33,5 +36,5 @@ def export(
     check_apart(output, [artifact])
     check_writable(output, force=force)
     model = read_artifact(artifact)
-    size_bytes = export_onnx(model, output, tokens=tokens, force=force)
+    size_bytes = export_onnx(model, output, tokens=tokens, weights=weights, force=force)
     print(f"{output} has {format_size(size_bytes)}, {size_bytes / model.file_bytes:.3g} × those of {artifact}")

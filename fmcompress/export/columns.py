@@ -15,7 +15,8 @@ from fmcompress.artifact.layout import FieldLayout, TierLayout, field_layouts
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.export.graph import Graph
 from fmcompress.export.tier_ranks import ranks
-from fmcompress.fm.schema import MISSING, Schema
+from fmcompress.fm.schema import MISSING
+from fmcompress.types import Int64Array
 
 WRONG_ID = "an id is out of range, or a token unknown"
 """Name of the node that fails where an id is: runtimes show it."""
@@ -41,12 +42,21 @@ class Columns:
         return graph.rows(self.ids, columns, every), graph.rows(self.missing, columns, every)
 
 
-def columns_of(graph: Graph, model: PackedFM, ids: str) -> Columns:
-    """Check ids, int64 (ids, batch), and return their columns; the graph fails where one is out of range."""
-    missing = _missing(graph, model.schema, ids)
-    present = graph.node("Where", missing, _checked_zero(graph, model.schema, ids), ids)
+def columns_of(graph: Graph, model: PackedFM, ids: str, places: Sequence[int], wrong: str = WRONG_ID) -> Columns:
+    """Check ids, int64 (fields, batch), and return their columns; the graph fails where one is out of range.
+
+    Args:
+        graph: the graph.
+        model: the model.
+        ids: node with the ids.
+        places: numbers of the fields among those with ids.
+        wrong: name of the node that fails.
+    """
+    schema, chosen = model.schema, list(places)
+    missing = _missing(graph, schema.pads[chosen], ids)
+    present = graph.node("Where", missing, _checked_zero(graph, schema.id_cardinalities[chosen], ids, wrong), ids)
     own = list(field_layouts(model.header))
-    fields = [own[table] for table in model.schema.tables]
+    fields = [own[table] for table in schema.tables[chosen]]
     plain = [column for column, field in enumerate(fields) if not field.tier_bytes]
     split = [column for column, field in enumerate(fields) if field.tier_bytes]
     every = len(fields)
@@ -61,21 +71,21 @@ def columns_of(graph: Graph, model: PackedFM, ids: str) -> Columns:
     return Columns(tuple(tiers), *found)
 
 
-def _missing(graph: Graph, schema: Schema, ids: str) -> str:
+def _missing(graph: Graph, pads: Int64Array, ids: str) -> str:
     missing = graph.node("Equal", ids, graph.constant(np.int64(MISSING)))
-    if not (schema.pads >= 0).any():
+    if not (pads >= 0).any():
         return missing
-    return graph.node("Or", missing, graph.node("Equal", ids, graph.constant(schema.pads[:, None])))
+    return graph.node("Or", missing, graph.node("Equal", ids, graph.constant(pads[:, None])))
 
 
-def _checked_zero(graph: Graph, schema: Schema, ids: str) -> str:
+def _checked_zero(graph: Graph, cardinalities: Int64Array, ids: str, wrong: str) -> str:
     """Return 0, which whatever uses it gets only if all ids are in range.
 
     The number of wrong ids is the place of what is gathered from one zero.
     """
     low = graph.node("Less", ids, graph.constant(np.int64(MISSING)))
-    high = graph.node("GreaterOrEqual", ids, graph.constant(schema.id_cardinalities[:, None]))
-    return checked(graph, graph.node("Or", low, high), np.int64(0), WRONG_ID)
+    high = graph.node("GreaterOrEqual", ids, graph.constant(cardinalities[:, None]))
+    return checked(graph, graph.node("Or", low, high), np.int64(0), wrong)
 
 
 def checked(graph: Graph, wrong: str, number: np.generic, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,10 +44,14 @@ class Graph:
         self._onnx = onnx_package()
         self._nodes: list[Any] = []
         self._initializers: list[Any] = []
+        self._tables: Counter[str] = Counter()
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def table(self, name: str, array: AnyArray) -> str:
-        """Add an initializer, of any dtype and shape, and return its name."""
+        """Add an initializer, of any dtype and shape, and return its name: another one, where there is one of it."""
+        self._tables[name] += 1
+        if self._tables[name] > 1:
+            name = f"{name}_of_{self._tables[name]}"
         self._initializers.append(self._onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 

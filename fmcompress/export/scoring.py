@@ -1,63 +1,91 @@
 """The formula of a factorization machine in nodes, from ids and values to predictions.
 
-logit = w_0 + Σ_i (w_i − ½‖q_i‖²) + ½‖Σ_i q_i‖²,   and what numeric fields add, see ``NumericWeights``
+logit = w_0 + Σ_i (w_i − ½‖q_i‖²) + ½‖Σ_i q_i‖²,   and what bags and numeric fields add, see ``NumericWeights``
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fmcompress.artifact.packed import PackedFM
-from fmcompress.export.columns import Columns, checked, columns_of
-from fmcompress.export.embeddings import Codes, Sums, add_embeddings
+from fmcompress.export.bags import Values, add_bags
+from fmcompress.export.codes import codes_of
+from fmcompress.export.columns import checked, columns_of
+from fmcompress.export.embeddings import Sums, add_embeddings
 from fmcompress.export.graph import Graph
 from fmcompress.export.linear import add_linear
-from fmcompress.export.words import Streams
 
 WRONG_VALUE = "a value is infinite"
 """Name of the node that fails where a value is: runtimes show it."""
 
 
-def add_scoring(graph: Graph, model: PackedFM, ids: str, values: str | None, output: str) -> None:
+@dataclass(frozen=True)
+class RowInputs:
+    """Nodes with what rows are made of.
+
+    Attributes:
+        ids: category ids of fields with one value at most, -1 or PAD where one is missing, int64 (fields, batch); None
+            where there are no such fields.
+        columns: numbers of these fields among those with ids.
+        bags: the values of other fields.
+        values: of the numeric fields, NaN where one is missing, float32 (batch, numeric fields); None where there are
+            no such fields.
+    """
+
+    ids: str | None
+    columns: tuple[int, ...]
+    bags: tuple[Values, ...]
+    values: str | None
+
+
+def add_scoring(graph: Graph, model: PackedFM, rows: RowInputs, output: str) -> None:
     """Add all that turns rows into predictions.
 
     Args:
         graph: the graph.
         model: the model.
-        ids: node with category ids, -1 or PAD where one is missing, int64 (ids, batch).
-        values: node with the values of the numeric fields, NaN where one is missing, float32 (batch, numeric fields);
-            None where there are no such fields.
+        rows: what rows are made of.
         output: name of the predictions, float32 (batch,).
     """
-    columns = columns_of(graph, model, ids)
-    codes = _codes(graph, model, columns)
+    # A table that is looked up for bags is looked up there alone, so that it is in the graph once.
+    tables = model.schema.tables
+    elsewhere = {int(tables[own.column]) for own in rows.bags}
+    here = [place for place, column in enumerate(rows.columns) if tables[column] not in elsewhere]
+    there = [place for place in range(len(rows.columns)) if place not in here]
+    parts, vectors = [], None
+    if rows.ids is None or not here:
+        parts.append(graph.constant(np.float32(model.bias)))
+    else:
+        own = graph.rows(rows.ids, here, len(rows.columns))
+        vectors, parts = _plain(graph, model, own, [rows.columns[place] for place in here])
+    bags = [*rows.bags]
+    for place in there:
+        single = graph.rows(rows.ids or "", [place], len(rows.columns))
+        bags.append(Values(rows.columns[place], graph.turned(single)))
+    if bags:
+        vectors, added = add_bags(graph, model, bags, vectors)
+        parts += added
+    logits = graph.added(parts)
+    if rows.values is not None and vectors is not None:
+        logits = graph.node("Add", logits, _numeric(graph, model, rows.values, vectors))
+    _add_link(graph, model, logits, output)
+
+
+def _plain(graph: Graph, model: PackedFM, ids: str, places: Sequence[int]) -> tuple[str, list[str]]:
+    """Return S of fields with one value at most, float32 (batch, dim), and what their logits are the sum of."""
+    columns = columns_of(graph, model, ids, places)
+    codes = codes_of(graph, model, columns)
     sums = Sums()
     add_embeddings(graph, model, columns, codes, sums)
     add_linear(graph, model, columns, codes, sums)
     vectors = graph.added(sums.vectors)
     squares = graph.node("ReduceSumSquare", vectors, graph.constant([1]), keepdims=0)
     halves = graph.node("Mul", squares, graph.constant(np.float32(0.5)))
-    logits = graph.added([*sums.scalars, halves, graph.constant(np.float32(model.bias))])
-    if values is not None:
-        logits = graph.node("Add", logits, _numeric(graph, model, values, vectors))
-    _add_link(graph, model, logits, output)
-
-
-def _codes(graph: Graph, model: PackedFM, columns: Columns) -> dict[int, Codes]:
-    """Return the codes of all columns that have some, by the number of subspaces."""
-    streams = Streams.of(graph, model, columns.tiers)
-    of: dict[int, list[int]] = {}
-    for column, tier in enumerate(columns.tiers):
-        if tier.quantizer.row_bits:
-            of.setdefault(len(tier.quantizer.codewords), []).append(column)
-    found = {}
-    for subspaces, own in of.items():
-        tiers = [columns.tiers[column] for column in own]
-        ids, _ = columns.some(graph, own)
-        found[subspaces] = Codes(own, *streams.read(graph, tiers, ids))
-    return found
+    return vectors, [*sums.scalars, halves, graph.constant(np.float32(model.bias))]
 
 
 def _numeric(graph: Graph, model: PackedFM, values: str, vectors: str) -> str:

@@ -16,8 +16,8 @@ from fmcompress.export.columns import WRONG_ID
 from fmcompress.export.onnx_file import onnx_model
 from fmcompress.export.scoring import WRONG_VALUE
 from tests import kinds
-from tests.docs.test_golden import golden
-from tests.export.runtime import Runtime, assert_scored_alike, onnx
+from tests.docs.test_golden import bags_of, golden
+from tests.export.runtime import Runtime, assert_scored_alike, onnx, padded
 from tests.mixed import LINKS, mixed_models, packed_mixed, random_rows
 from tests.models import EVERY_SHAPE, origin, pack_model, packed, random_ids
 
@@ -63,10 +63,12 @@ def test_artifacts_from_elsewhere_are_scored_alike(path):
         np.testing.assert_allclose(found, kept["predictions"], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name, golden in GOLDEN.items() if not golden.bags])
+@pytest.mark.parametrize("name", GOLDEN)
 def test_golden_vectors_are_scored_alike(name):
-    expected = golden(name)
-    found = Runtime(onnx_model(GOLDEN[name].packed(name))).predict(expected["ids"], expected["values"])
+    expected, model = golden(name), GOLDEN[name].packed(name)
+    rows = padded(model.schema, expected["ids"], bags_of(expected))
+    exported = onnx_model(model, weights=bool(model.schema.poolings))
+    found = Runtime(exported).predict(values=expected["values"], **rows)
     np.testing.assert_allclose(found, expected["predictions"], rtol=1e-5, atol=1e-5)
 
 
