@@ -170,6 +170,13 @@ class CheckpointGroup:
             help="From logit to prediction, where the file does not say: sigmoid, probit, identity, clip:LOW:HIGH.",
         ),
     ] = None
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Where the weights are in a file that holds several models, such as net or ema.",
+        ),
+    ] = None
     map_: Annotated[
         str | None,
         typer.Option(
@@ -204,7 +211,7 @@ class CheckpointGroup:
             UsageError: an option makes no sense.
             DataError: the vocabulary cannot be read.
         """
-        given: dict[str, Any] = {"instance_norm": self.instance_norm, "dataset": self.dataset}
+        given: dict[str, Any] = {"instance_norm": self.instance_norm, "dataset": self.dataset, "key": self.key}
         if self.fields is not None:  # what reads them takes longer to import than a small job
             from fmcompress.fm.field_specs import parse_fields
 

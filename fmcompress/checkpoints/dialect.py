@@ -11,7 +11,7 @@ import numpy as np
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.files.tensor import FileTensor
-from fmcompress.checkpoints.reading_errors import listed
+from fmcompress.checkpoints.reading_errors import listed, listed_all
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -30,6 +30,7 @@ class Given:
     vocabulary: Vocabulary | None = None
     instance_norm: bool | None = None
     dataset: Path | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def claim(
     if unclaimed:
         # A key such as mlp.0.weight tells more than a variant of a known one.
         telling = next((key for key in unclaimed if key.partition(".")[0] not in rooms), unclaimed[0])
-        more = f" and {len(unclaimed) - 1} more" if len(unclaimed) > 1 else ""
-        raise CheckpointError(f"it is no factorization machine: it also holds {listed([telling])}{more}")
+        others = [telling, *(key for key in unclaimed if key != telling)]
+        raise CheckpointError(f"it is no factorization machine: it also holds {listed_all(others)}")
     for key in needed:
         if key not in weights:
             raise CheckpointError(f"{key!r} is missing, found only {listed(weights)}")

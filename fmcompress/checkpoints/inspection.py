@@ -51,6 +51,7 @@ class Inspection:
         counts: whether it has counts of its categories.
         missing: what it has not, but could have: ``vocabulary``, ``counts``.
         fields: its fields, in the order in which its tool takes them.
+        also: what else the file holds, by name, such as ``optimizer``, ``epoch`` or ``criterion.pos_weight``.
     """
 
     tool: str
@@ -67,6 +68,7 @@ class Inspection:
     counts: bool
     missing: tuple[str, ...]
     fields: tuple[InspectedField, ...]
+    also: tuple[str, ...] = ()
 
 
 def inspect(checkpoint: FMCheckpoint, file_bytes: int) -> Inspection:
@@ -92,6 +94,7 @@ def inspect(checkpoint: FMCheckpoint, file_bytes: int) -> Inspection:
         **has,
         missing=tuple(name for name, there in has.items() if not there),
         fields=tuple(_field(field, checkpoint) for field in schema.all_fields),
+        also=source.also if source else (),
     )
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
+from fmcompress.checkpoints.choosing import choose, only_view, what_else
 from fmcompress.checkpoints.dialect import Dialect, Given
+from fmcompress.checkpoints.files.state_dict import keys_of
 from fmcompress.checkpoints.reading_errors import listed, quoted
 from fmcompress.checkpoints.tools import (
     by_keys,
@@ -22,9 +24,10 @@ from fmcompress.checkpoints.tools import (
     spark,
     xlearn,
 )
+from fmcompress.checkpoints.tools.by_keys import parse_keys
 from fmcompress.errors import CheckpointError, missing_packages_named
 from fmcompress.fm.checkpoint import FMCheckpoint, Source, state_of
-from fmcompress.fm.schema import Schema
+from fmcompress.fm.field_specs import Fields, as_fields
 from fmcompress.fm.vocabulary import Vocabulary
 
 DIALECTS = (
@@ -41,17 +44,17 @@ DIALECTS = (
 )
 """One row per tool, with the two functions of its module in ``tools``; the first that recognises a file reads it."""
 
-_BY_KEYS = Dialect("own model", by_keys.recognises, by_keys.read)
-"""The only one where the caller names the keys: a file of any tool can be read so."""
+_OWN = "own model"
 
 
 @missing_packages_named()
 def load_checkpoint(
     path: str | Path,
     *,
-    fields: Schema | None = None,
+    fields: Fields | None = None,
     link: str | None = None,
-    keys: Mapping[str, str] | None = None,
+    key: str | None = None,
+    keys: Mapping[str, str] | str | None = None,
     vocabulary: Vocabulary | None = None,
     instance_norm: bool | None = None,
     dataset: str | Path | None = None,
@@ -64,11 +67,14 @@ def load_checkpoint(
     Args:
         path: the checkpoint.
         fields: names and sizes of its fields, in the order of its rows. Needed where the file does not tell
-            them; elsewhere its sizes must be the file's, and its names replace the file's.
+            them; elsewhere its sizes must be the file's, and its names replace the file's. A ``Schema``, or what
+            makes one: ``"user:200,item:90"``, a dict ``{"user": 200, "item": 90}``, or a list of such pairs.
         link: from logit to prediction, ``sigmoid``, ``probit``, ``identity`` or ``clip:LOW:HIGH``. Needed where the
             file does not tell it; elsewhere it replaces the file's.
+        key: where the weights are, if the file holds several models: the key of a dict such as ``ema``, or a prefix.
         keys: names of embeddings ``v``, linear weights ``w`` and bias ``b`` in a model of your own; ``{field}`` in one
-            stands for the name of each field, and weights named ``ignore`` are no part of the model.
+            stands for the name of each field, and weights named ``ignore`` are no part of the model. A text is read as
+            ``--map`` is: ``"v=emb.weight,w=lin.weight,b=bias"``.
         vocabulary: tokens of its categories, in place of the file's.
         instance_norm: whether an xLearn model was trained with instance-wise normalisation, which is its default.
         dataset: the file that tells the fields of RecBole's and FuxiCTR's models, where it does not lie beside the
@@ -79,7 +85,15 @@ def load_checkpoint(
             fit. The message starts with the file's name.
     """
     path = Path(path)
-    given = Given(fields, link, keys, vocabulary, instance_norm, None if dataset is None else Path(dataset))
+    given = Given(
+        fields=None if fields is None else as_fields(fields),
+        link=link,
+        keys=parse_keys(keys) if isinstance(keys, str) else keys,
+        vocabulary=vocabulary,
+        instance_norm=instance_norm,
+        dataset=None if dataset is None else Path(dataset),
+        key=key,
+    )
     try:
         return _load(path, given)
     except CheckpointError as error:
@@ -93,18 +107,28 @@ def _load(path: Path, given: Given) -> FMCheckpoint:
         raise CheckpointError("there is no such file", hint=f"looked for {path.absolute()}")
     if not path.is_file() and not path.is_dir():
         raise CheckpointError("it is a device or a pipe, expected a file")
-    with closing(CheckpointFile(path)) as file:
-        for dialect in DIALECTS if given.keys is None else (_BY_KEYS,):
-            if dialect.recognises(file):
-                state = state_of(path)
-                found = dialect.read(file, given)
-                return replace(
-                    found,
-                    link=given.link or found.link,
-                    vocabulary=given.vocabulary or found.vocabulary,
-                    source=Source.of(dialect.tool, path, state),
-                )
-        raise _unknown(file)
+    with closing(CheckpointFile(path, mapped=given.keys is not None)) as file:
+        state = state_of(path)
+        chosen = choose(file, given, _dialects(given))
+        if chosen is None and given.keys is not None and file.tensor_file is not None:
+            chosen = Dialect(_OWN, lambda _: True, by_keys.read), only_view(file, given)
+        if chosen is None:
+            raise _unknown(file)
+        dialect, looked = chosen
+        found = dialect.read(looked, given)
+        return replace(
+            found,
+            link=given.link or found.link,
+            vocabulary=given.vocabulary or found.vocabulary,
+            source=Source.of(dialect.tool, path, state, what_else(looked, given)),
+        )
+
+
+def _dialects(given: Given) -> tuple[Dialect, ...]:
+    """Return the dialects to try: where the caller names the keys, a file of any tool can be read so."""
+    if given.keys is None:
+        return DIALECTS
+    return (Dialect(_OWN, lambda file: by_keys.has_keys(file, given), by_keys.read),)
 
 
 def _printable(path: Path) -> str:
@@ -154,18 +178,32 @@ def _unknown(file: CheckpointFile) -> CheckpointError:
     if not file.head:
         return CheckpointError("it is empty")
     if file.tensor_file is not None:
-        keys = [*file.weights.tensors, *file.weights.others]
-        found = f"found keys {listed(keys)}" if keys else "found no tensors"
-        return CheckpointError(
-            f"it is no factorization machine of a known tool: {found}",
-            hint=f"known are {tools}; of a model of your own, say where its weights are: --map v=KEY,w=KEY,b=KEY",
-        )
+        return _unknown_tensors(file)
     if file.pickle.class_name:
         return CheckpointError(
             f"it is a pickle of {quoted(file.pickle.class_name)}, expected a model of fastFM or myFM",
-            hint="pickle the estimator itself; of RecBole, pass FM-….pth; of torch, save model.state_dict()",
+            hint="pickle the estimator itself, or say which attributes are its weights: --map v=V_,w=w_,b=w0_; "
+            "of RecBole, pass FM-….pth; of torch, save model.state_dict()",
         )
     for foreign in _FOREIGN:
         if re.match(foreign.start, file.head, re.DOTALL):
             return CheckpointError(foreign.message, hint=foreign.hint)
     return CheckpointError("it is in no known format", hint=f"checkpoints of these tools can be read: {tools}")
+
+
+def _unknown_tensors(file: CheckpointFile) -> CheckpointError:
+    """Return the error for a file of tensors that are of no known tool."""
+    keys = [key for part in file.parts for key in (*part.tensors, *part.numbers)]
+    top = keys_of(file.root)
+    if not keys:
+        found = f"found no tensors, only {listed(top)}" if top else "found no tensors"
+    elif len(file.parts) > 1:
+        found = f"found weights under {listed([part.name for part in file.parts])}"
+    else:
+        name = file.parts[0].name
+        found = f"found keys {listed(keys)}" + (f" under {listed([name])}" if name else "")
+    tools = ", ".join(dialect.tool for dialect in DIALECTS)
+    return CheckpointError(
+        f"it is no factorization machine of a known tool: {found}",
+        hint=f"known are {tools}; of a model of your own, say where its weights are: --map v=KEY,w=KEY,b=KEY",
+    )

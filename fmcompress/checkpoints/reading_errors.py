@@ -2,6 +2,7 @@
 
 import struct
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,7 @@ from fmcompress.errors import CheckpointError
 
 _LONGEST_QUOTE = 80
 _MOST_LISTED = 3
+_LONGEST_LIST = 300
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -26,6 +28,7 @@ _DAMAGE = (
     TypeError,
     ValueError,  # with UnicodeDecodeError and JSONDecodeError
     struct.error,
+    zlib.error,
 )
 
 
@@ -54,6 +57,17 @@ def listed(keys: Collection[str]) -> str:
     first = [quoted(key) for key in list(keys)[:_MOST_LISTED]]
     more = f" and {len(keys) - _MOST_LISTED} more" if len(keys) > _MOST_LISTED else ""
     return ", ".join(key if key[:1] in "'\"" else f"'{key}'" for key in first) + more
+
+
+def listed_all(names: Collection[str]) -> str:
+    """Return names for a message, all of them unless they are very many: ``'a', 'b', 'c' and 'd'``."""
+    shown: list[str] = []
+    for name in names:
+        text = quoted(name)
+        if sum(map(len, shown)) + len(text) > _LONGEST_LIST:
+            return ", ".join(shown) + f" and {len(names) - len(shown)} more"
+        shown.append(text if text[:1] in "'\"" else f"'{text}'")
+    return ", ".join(shown[:-1]) + (" and " if shown[1:] else "") + "".join(shown[-1:])
 
 
 def _shortened(text: str) -> str:

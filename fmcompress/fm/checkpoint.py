@@ -30,25 +30,28 @@ class Source:
     Attributes:
         tool: the tool that wrote it, such as ``fmcompress`` or ``pytorch-fm``.
         name: its file name, without folders.
+        also: names of what else it holds, such as ``optimizer`` and ``epoch``.
     """
 
     tool: str
     name: str
     _digest: str | Future[str] = field(repr=False)
+    also: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tool: str, path: Path, state: State) -> Source:
+    def of(cls, tool: str, path: Path, state: State, also: tuple[str, ...] = ()) -> Source:
         """Return the source at ``path``, whose SHA-256 is taken beside what the caller does next.
 
         Args:
             tool: the tool that wrote it.
             path: where it is.
             state: what ``state_of`` returned before it was read.
+            also: names of what else it holds.
         """
         beside = ThreadPoolExecutor(1)
         digest = beside.submit(_unchanged_sha256, path.absolute(), state)
         beside.shutdown(wait=False)
-        return cls(tool, path.name, digest)
+        return cls(tool, path.name, digest, also)
 
     @property
     def sha256(self) -> str:
@@ -65,9 +68,9 @@ class Source:
     def __hash__(self) -> int:
         return hash((self.tool, self.name))
 
-    def __reduce__(self) -> tuple[type[Source], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[type[Source], tuple[str, str, str, tuple[str, ...]]]:
         """Let it be pickled and copied."""
-        return Source, (self.tool, self.name, self.sha256)
+        return Source, (self.tool, self.name, self.sha256, self.also)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fmcompress.data.options import Match, Oov
     from fmcompress.evaluation.predictors import Model
     from fmcompress.evaluation.scores import Scores
-    from fmcompress.fm.schema import Schema
+    from fmcompress.fm.field_specs import Fields
     from fmcompress.fm.vocabulary import Vocabulary
 
 
@@ -40,9 +40,10 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     match: Match = "name",
     oov: Oov = "error",
     first_index: int = 0,
-    fields: Schema | None = None,
+    fields: Fields | None = None,
     link: str | None = None,
-    keys: Mapping[str, str] | None = None,
+    key: str | None = None,
+    keys: Mapping[str, str] | str | None = None,
     vocabulary: Vocabulary | None = None,
     instance_norm: bool | None = None,
     dataset: str | Path | None = None,
@@ -65,7 +66,7 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
         max_rmse: RMSE of a regression at most.
         max_rmse_rise: how far the RMSE may be above the baseline's, or ``1%``.
         label, match, oov, first_index: how the data are read, as for ``evaluate``.
-        fields, link, keys, instance_norm, dataset: what its checkpoint does not tell; see ``load_checkpoint``.
+        fields, link, key, keys, instance_norm, dataset: what its checkpoint does not tell; see ``load_checkpoint``.
         vocabulary: tokens of the categories, of the baseline and of the data.
         progress: told of ids that are out of range.
 
@@ -76,7 +77,8 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     limits = parse_limits({gate.name: limit for gate, limit in zip(GATES, given, strict=True)})
     paths = [artifacts] if isinstance(artifacts, str | Path) else list(artifacts)
     _check_given(paths, limits, baseline, data)
-    told = {"fields": fields, "link": link, "keys": keys, "instance_norm": instance_norm, "dataset": dataset}
+    told: dict[str, Any] = {"fields": fields, "link": link, "key": key, "keys": keys}
+    told |= {"instance_norm": instance_norm, "dataset": dataset}
     score = _scorer(data, DataOptions(label, match, oov, first_index), vocabulary, progress)
     compared = _measure_baseline(baseline, limits, score, vocabulary=vocabulary, **told)
     return _verdict(limits, [measure(path, load, score) for path in paths], compared)

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from fmcompress.checkpoints.inspection import InspectedField, Inspection
+from fmcompress.checkpoints.reading_errors import listed_all
 from fmcompress.reporting.document import (
     NOTHING,
     Block,
@@ -41,6 +42,8 @@ def _blocks(found: Inspection) -> list[Block]:
         ("vocabulary", _vocabulary(found)),
         ("counts", "yes" if found.counts else "no: without --train all categories count the same"),
     ]
+    if found.also:
+        facts.append(("also in it", listed_all(found.also)))
     head = ("field", "kind", "categories", "PAD", "tokens", "unknown token", "null")
     return [facts_table(facts), Table(head, [_row(field) for field in found.fields], left=2)]
 

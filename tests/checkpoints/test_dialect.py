@@ -19,7 +19,7 @@ def test_every_weight_must_be_claimed():
 
 def test_a_key_of_another_part_tells_more_than_one_beside_a_known_one():
     weights = dict.fromkeys(["v.weight", "v.scale", "mlp.0.weight"])
-    with pytest.raises(CheckpointError, match=r"it also holds 'mlp\.0\.weight' and 1 more"):
+    with pytest.raises(CheckpointError, match=r"it also holds 'mlp\.0\.weight' and 'v\.scale'$"):
         claim(weights, ("v.weight",))
 
 

@@ -9,7 +9,10 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import joblib
+import numpy as np
 import pytest
+import torch
 
 from fmcompress.checkpoints import FMCheckpoint, load_checkpoint, save_checkpoint
 from fmcompress.checkpoints.load import DIALECTS
@@ -17,7 +20,7 @@ from fmcompress.errors import FMCompressError
 from fmcompress.fm.field_specs import parse_fields
 
 from .pickles import rewritten_pickle
-from .samples import FIELDS, FILES, small_checkpoint
+from .samples import FIELDS, FILES, STATE_DICT, small_checkpoint
 from .tools.test_fastfm import CLASSIFIER, NAMES
 
 pytestmark = pytest.mark.slow
@@ -30,6 +33,7 @@ MAX_SECONDS = 5
 SPARK_FIELDS = parse_fields("user:9,item:7,ctx:13")
 GIVEN = {"fields": FIELDS}
 KEYS = {"v": "embedding.embedding.weight", "w": "linear.fc.weight", "b": "linear.bias"}
+MADE_KEYS = {"v": "V", "w": "w", "b": "b"}
 
 CASES = (
     ("pytorch-fm", "pytorch-fm/fm.pt", {}),
@@ -62,6 +66,10 @@ CASES = (
     ("Spark MLlib", "spark4/fm_reg", {"fields": SPARK_FIELDS}),
     ("Spark MLlib", "spark4/pipeline_clf", {}),
     ("own model", "pytorch-fm/fm_state_dict.pt", {**GIVEN, "keys": KEYS}),
+    ("own model", "made.npz", {**GIVEN, "keys": MADE_KEYS}),
+    ("own model", "made.joblib", {**GIVEN, "keys": MADE_KEYS}),
+    ("own model", "made.joblib.gz", {**GIVEN, "keys": MADE_KEYS}),
+    ("pytorch-fm", "lightning.ckpt", GIVEN),
     ("fmcompress", "native.pt", {}),
     ("fmcompress", "native.safetensors", {}),
 )
@@ -126,11 +134,26 @@ def mutated(data, rng):
 def with_mutated_entry(data, rng):
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(target, "w") as new:
-        chosen = rng.choice([name for name in old.namelist() if rng.random() < 0.1 or name.endswith("data.pkl")])
+        names = [name for name in old.namelist() if rng.random() < 0.1 or name.endswith("data.pkl")]
+        chosen = rng.choice(names or old.namelist())
         for info in old.infolist():
             content = old.read(info)
             new.writestr(info.filename, mutated(content, rng) if info.filename == chosen else content)
     return target.getvalue()
+
+
+def write_lightning(path):
+    state = {f"model._orig_mod.{key}": value for key, value in torch.load(STATE_DICT).items()}
+    torch.save({"epoch": 2, "state_dict": {**state, "criterion.pos_weight": torch.ones(1)}, "loops": {}}, path)
+
+
+ARRAYS = {"V": np.ones((23, 4)), "w": np.ones(23, np.float32), "b": -0.5}
+MADE = {
+    "made.npz": lambda path: np.savez_compressed(path, **ARRAYS),
+    "made.joblib": lambda path: joblib.dump(ARRAYS, path),
+    "made.joblib.gz": lambda path: joblib.dump(ARRAYS, path),
+    "lightning.ckpt": write_lightning,
+}
 
 
 @pytest.fixture
@@ -140,6 +163,9 @@ def copies(tmp_path):
     def copied(path):
         if path.startswith("native."):
             save_checkpoint(small_checkpoint(), tmp_path / path)
+            return tmp_path / path, [tmp_path / path]
+        if path in MADE:
+            MADE[path](tmp_path / path)
             return tmp_path / path, [tmp_path / path]
         if path.startswith("protocol_"):
             protocol = int(path.removeprefix("protocol_").removesuffix(".pkl"))

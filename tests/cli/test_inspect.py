@@ -46,6 +46,7 @@ def test_json(fmcompress):
         "vocabulary": True,
         "counts": False,
         "missing": ["counts"],
+        "also": [],
     }
     user = {"name": "user", "kind": "categorical", "cardinality": 9, "pad": 0, "table": None}
     assert fields[0] == {**user, "tokens": 8, "oov": 8, "null": 8}
@@ -86,6 +87,41 @@ def test_model_of_ones_own_with_a_vocabulary(fmcompress):
     assert (found["tool"], found["link"], found["missing"]) == ("own model", "probit", ["counts"])
     assert found["fields"][0]["oov"] == 6
     assert found["fields"][1]["tokens"] is None
+
+
+BOTH = """
+import torch
+state = torch.load({source!r})
+wrapped = {{f"model._orig_mod.{{key}}": value for key, value in state.items()}}
+wrapped |= {{"criterion.pos_weight": torch.ones(1), "val_auc.confmat": torch.zeros(2, 2)}}
+torch.save({{"epoch": 3, "state_dict": wrapped, "optimizer_states": [], "hyper_parameters": {{}}}}, "lit.ckpt")
+torch.save({{"net": state, "ema": state, "epoch": 3}}, "both.pt")
+"""
+
+
+def test_models_inside_of_something_else(fmcompress):
+    code = BOTH.format(source=str(STATE_DICT))
+    python = console_script().replace("fmcompress", "python")
+    subprocess.run([python, "-c", code], cwd=fmcompress.folder, check=True)
+    fields = ("--fields", "user:7,item:5,cat:11")
+    found = inspected(fmcompress, "lit.ckpt", *fields)
+    also = ["epoch", "optimizer_states", "hyper_parameters", "criterion.pos_weight", "val_auc.confmat"]
+    assert (found["tool"], found["dim"], found["also"]) == ("pytorch-fm", 4, also)
+    assert fmcompress("inspect", "both.pt", *fields, rc=2).stderr == (
+        "error: both.pt: it holds 2 models, under 'net' and 'ema' (choose one: --key net)\n"
+    )
+    text = fmcompress("inspect", "both.pt", *fields, "--key", "ema").stdout
+    assert "also in it      'net' and 'epoch'\n" in text
+    found = inspected(fmcompress, "both.pt", *OWN, "--key", "net")
+    assert (found["tool"], found["also"]) == ("own model", ["ema", "epoch"])
+    fmcompress("quantize", "both.pt", *fields, "--key", "net", "--budget", "10KB", "-o", "a.safetensors")
+
+
+def test_arrays_of_numpy(fmcompress):
+    table = np.arange(20, dtype=np.float32).reshape(5, 4)
+    np.savez_compressed(fmcompress.folder / "own.npz", V=table, w=np.arange(5.0), b=-0.5)
+    found = inspected(fmcompress, "own.npz", "--map", "v=V,w=w,b=b", "--fields", "a:3,b:2")
+    assert (found["tool"], found["dim"], found["bias"], found["also"]) == ("own model", 4, -0.5, [])
 
 
 def test_artifact_is_pointed_to_report(fmcompress, files):

@@ -17,12 +17,24 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import safe_open
 
-from fmcompress.checkpoints.files.tensor import Weights
 from fmcompress.checkpoints.reading_errors import damaged
+from fmcompress.checkpoints.stored_numbers import NUMBER_TYPES, StoredTensor
 from fmcompress.errors import CheckpointError
 from fmcompress.types import AnyArray
 
-_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "|i1", "I16": "<i2", "I32": "<i4", "I64": "<i8", "U8": "|u1"}
+_WRITTEN = {
+    **{f"{kind}{bits}": f"{name}{bits}" for kind, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)},
+    **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
+}
+_TYPES = {
+    **{code: NUMBER_TYPES[name] for code, name in _WRITTEN.items()},
+    "BOOL": NUMBER_TYPES["bool"],
+    "BF16": NUMBER_TYPES["bfloat16"],
+    "F8_E4M3": NUMBER_TYPES["float8_e4m3fn"],
+    "F8_E4M3FNUZ": NUMBER_TYPES["float8_e4m3fnuz"],
+    "F8_E5M2": NUMBER_TYPES["float8_e5m2"],
+    "F8_E5M2FNUZ": NUMBER_TYPES["float8_e5m2fnuz"],
+}
 _ALIGNMENT = 8
 
 
@@ -40,7 +52,7 @@ def is_safetensors(head: bytes, size_bytes: int) -> bool:
 def write_safetensors(file: BinaryIO, tensors: Mapping[str, AnyArray], texts: Mapping[str, str]) -> None:
     """Write tensors of any shape and a dtype of the format's, and texts; the same input gives the same bytes."""
     header: dict[str, object] = {"__metadata__": dict(sorted(texts.items()))}
-    codes = {np.dtype(stored): code for code, stored in _TYPES.items()}
+    codes = {np.dtype(name): code for code, name in _WRITTEN.items()}
     end = 0
     for name, values in tensors.items():
         start, end = end, end + values.nbytes
@@ -54,7 +66,7 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, AnyArray], texts: Ma
 
 
 @dataclass(frozen=True)
-class _SafeTensor:
+class _SafeTensor(StoredTensor):
     """A tensor of an open safetensors file; see ``tensor.FileTensor``."""
 
     file: BinaryIO
@@ -62,14 +74,19 @@ class _SafeTensor:
     code: str
     shape: tuple[int, ...]
 
+    @property
+    def is_float(self) -> bool:
+        """Whether its numbers are floats, or of a type that is not known."""
+        return self.code not in _TYPES or _TYPES[self.code].is_float
+
     def read(self) -> AnyArray:
         """Return its values, of its shape and the dtype that the file says."""
         if self.code not in _TYPES:
             raise CheckpointError(f"it holds a tensor of type {self.code}, expected one of {', '.join(_TYPES)}")
         with damaged("a tensor cannot be read"):
             self.file.seek(self.start)
-            values = np.fromfile(self.file, _TYPES[self.code], math.prod(self.shape))
-            return values.reshape(self.shape)
+            kind = _TYPES[self.code]
+            return kind.decode(np.fromfile(self.file, kind.stored, math.prod(self.shape))).reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -101,9 +118,14 @@ class SafetensorsFile:
         return cls(texts, path.open("rb"), header, 8 + header_bytes)
 
     @cached_property
-    def weights(self) -> Weights:
-        """The tensors."""
-        return Weights({name: self._tensor(row) for name, row in self._header.items() if name != "__metadata__"})
+    def root(self) -> Mapping[str, _SafeTensor]:
+        """The tensors by name."""
+        return {name: self._tensor(row) for name, row in self._header.items() if name != "__metadata__"}
+
+    @property
+    def most_numbers(self) -> int:
+        """How many numbers its tensors can have together."""
+        return sum(math.prod(tensor.shape) for tensor in self.root.values())
 
     def close(self) -> None:
         """Close the file; tensors can no longer be read."""

@@ -1,49 +1,109 @@
-"""Finds the state_dict in what a torch file holds: itself, a dict around it, or a whole model."""
+"""Finds the weights in what a file holds: a state_dict, dicts around one or several of them, or a whole model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from fmcompress.checkpoints.files.tensor import Weights
+from fmcompress.checkpoints.files.tensor import FileTensor
 from fmcompress.checkpoints.pickle.arrays import NumpyArray, StridedTensor
 from fmcompress.checkpoints.pickle.stubs import Stub
+from fmcompress.checkpoints.stored_numbers import StoredTensor
 from fmcompress.errors import CheckpointError
 from fmcompress.types import AnyArray
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every key."""
+_OPTIMIZER = "param_groups"
+"""What the state of an optimizer has, whose averages are of the same shapes as weights."""
 
 _MAX_DEPTH = 100
+_MAX_NESTING = 6
 _MAX_KEY = 512
 _MAX_PARTS = 200_000
-"""Parts of modules looked at; a few bytes of pickle can nest shared modules without end."""
+"""Parts of modules and dicts looked at; a few bytes of pickle can nest shared ones without end."""
 
 
-def weights_of(root: object) -> Weights:
-    """Return the weights in the object that a torch file holds; none where it is no model.
+@dataclass(frozen=True)
+class Part:
+    """A place in a file where weights are.
+
+    Attributes:
+        name: keys that lead to it, with dots between them; empty for the whole file.
+        tensors: parameters and buffers by key.
+        numbers: numbers beside the tensors, by key.
+        arrays: plain numpy attributes of the modules of a whole model, of any shape and dtype, by key; they are in no
+            state_dict.
+        model: the whole model; None for a state_dict.
+    """
+
+    name: str
+    tensors: Mapping[str, FileTensor]
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    arrays: Mapping[str, AnyArray] = field(default_factory=dict)
+    model: Stub | None = None
+
+
+def parts_of(root: object) -> list[Part]:
+    """Return the places where weights are, those that lie in none of the others.
 
     Args:
-        root: a state_dict; a dict that has one, or a whole model, as ``state_dict``,
-            ``model_state_dict`` or ``model``; or a whole model.
+        root: the object that a file holds; whatever is an optimizer's is left out.
 
     Raises:
         CheckpointError: the modules of a whole model contain each other.
     """
-    model = _unwrapped(root)
-    if isinstance(model, Stub):
-        return _weights_of_model(model)
-    keyed = {key: value for key, value in model.items() if isinstance(key, str) and len(key) <= _MAX_KEY}
-    tensors = {key: value for key, value in keyed.items() if isinstance(value, StridedTensor)}
-    return Weights(_stripped(tensors), others=tuple(key for key in keyed if key not in tensors))
+    found: list[Part] = []
+    seen: set[int] = set()
+    waiting: list[tuple[str, object, int]] = [("", root, 0)]
+    for name, value, depth in waiting:  # which grows on the way
+        part = _part(name, value)
+        if part is not None:
+            found.append(part)
+        elif depth < _MAX_NESTING and id(value) not in seen:
+            seen.add(id(value))
+            items = [(key, item) for key, item in _items(value) if isinstance(item, dict | list | tuple | Stub)]
+            if len(waiting) + len(items) > _MAX_PARTS:
+                break
+            waiting.extend((_joined(name, key), item, depth + 1) for key, item in items if len(name) <= _MAX_KEY)
+    return found
 
 
-def model_of(root: object) -> Stub | None:
-    """Return the whole model in the object that a torch file holds, or None."""
-    model = _unwrapped(root)
-    return model if isinstance(model, Stub) else None
+def part_at(root: object, name: str) -> Part | None:
+    """Return the weights under the keys of a name, whatever they are, or None; keys may have dots in them."""
+    waiting = [(root, name)]
+    for _ in range(_MAX_PARTS):
+        if not waiting:
+            return None
+        value, left = waiting.pop()
+        if not left:
+            return _part(name, value) or flattened(value, name)
+        for key, item in _items(value):
+            if left == key or left.startswith(f"{key}."):
+                waiting.append((item, left[len(key) + 1 :]))
+    return None
+
+
+def flattened(value: object, name: str = "") -> Part | None:
+    """Return all tensors in dicts and lists as one part, by the keys that lead to each; None where there is none."""
+    tensors: dict[str, FileTensor] = {}
+    numbers: dict[str, float] = {}
+    waiting = [("", value, 0)]
+    for prefix, holder, depth in waiting:  # which grows on the way
+        for key, item in _items(holder):
+            full = _joined(prefix, key)
+            if len(full) > _MAX_KEY or len(tensors) + len(waiting) > _MAX_PARTS:
+                continue
+            if isinstance(item, StoredTensor):
+                tensors[full] = item  # type: ignore[assignment]
+            elif isinstance(item, float | int):
+                numbers.update(_number(full, item))
+            elif depth < _MAX_NESTING and isinstance(item, dict | list | tuple | Stub):
+                waiting.append((full, item, depth + 1))
+    return Part(name, tensors, numbers) if tensors else None
+
+
+def keys_of(root: object) -> list[str]:
+    """Return the keys at the top of what a file holds."""
+    return [key for key, _ in _items(root)] if isinstance(root, dict | list | tuple) else []
 
 
 def submodule(model: Stub, name: str) -> Stub | None:
@@ -52,29 +112,47 @@ def submodule(model: Stub, name: str) -> Stub | None:
     return child if isinstance(child, Stub) else None
 
 
-def _weights_of_model(model: Stub) -> Weights:
-    tensors: dict[str, StridedTensor] = {}
+def _joined(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key
+
+
+def _items(value: object) -> Iterator[tuple[str, object]]:
+    """Yield what a dict, a list or an object has, by name; nothing of an optimizer's state."""
+    holder = value.attributes if isinstance(value, Stub) else value
+    if isinstance(holder, Mapping):
+        if _OPTIMIZER not in holder:
+            yield from ((key, item) for key, item in holder.items() if isinstance(key, str) and len(key) <= _MAX_KEY)
+    elif isinstance(holder, list | tuple):
+        yield from ((f"{number}", item) for number, item in enumerate(holder))
+
+
+def _part(name: str, value: object) -> Part | None:
+    """Return the weights that a value has itself, if there are any."""
+    if isinstance(value, Stub) and isinstance(value.attributes.get("_modules"), dict):
+        return _part_of_model(name, value)
+    items = dict(_items(value))
+    tensors = {key: item for key, item in items.items() if isinstance(item, StoredTensor)}
+    # A model has a table at least: averages of a loss and the like are no weights.
+    if not any(len(tensor.shape) > 1 for tensor in tensors.values()):  # type: ignore[attr-defined]
+        return None
+    numbers: dict[str, float] = {}
+    for key, item in items.items():
+        numbers.update(_number(key, item))
+    return Part(name, tensors, numbers)  # type: ignore[arg-type]
+
+
+def _number(key: str, value: object) -> dict[str, float]:
+    plain = isinstance(value, float) or (type(value) is int and abs(value) < 2**53)
+    return {key: float(value)} if plain else {}  # type: ignore[arg-type]
+
+
+def _part_of_model(name: str, model: Stub) -> Part:
+    tensors: dict[str, FileTensor] = {}
     arrays: dict[str, AnyArray] = {}
     for module in _modules(model):
         tensors.update(module.tensors())
         arrays.update(module.arrays())
-    return Weights(_stripped(tensors), _stripped(arrays), model.class_name)
-
-
-def _unwrapped(root: object) -> Stub | Mapping[object, object]:
-    if isinstance(root, Stub):
-        return root
-    if not isinstance(root, dict):
-        return {}
-    for key in _WRAPPERS:
-        inner = root.get(key)
-        if isinstance(inner, Stub) or (isinstance(inner, dict) and _has_tensors(inner)):
-            return inner
-    return root
-
-
-def _has_tensors(mapping: Mapping[object, object]) -> bool:
-    return any(isinstance(value, StridedTensor) for value in mapping.values())
+    return Part(name, tensors, {}, arrays, model)
 
 
 @dataclass(frozen=True)
@@ -132,11 +210,3 @@ def _modules(model: Stub) -> Iterator[_Module]:
             raise CheckpointError("its modules contain each other, or are too many for a factorization machine")
         yield module
         waiting.extend(reversed(module.children()))
-
-
-def _stripped(keyed: Mapping[str, Any]) -> dict[str, Any]:
-    stripped = dict(keyed)
-    for prefix in _PREFIXES * 2:  # either one may be the outer one
-        if stripped and all(key.startswith(prefix) for key in stripped):
-            stripped = {key[len(prefix) :]: value for key, value in stripped.items()}
-    return stripped

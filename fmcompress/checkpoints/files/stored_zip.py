@@ -1,4 +1,4 @@
-"""Reads a zip file whose entries are stored as they are, without trusting what it says of itself.
+"""Reads a zip file, of torch or numpy, without trusting what it says of itself.
 
 ``zipfile`` reads the list of entries; their bytes are read here, because it believes any size and copies them twice.
 """
@@ -111,6 +111,38 @@ class StoredZip:
                 checksum = zlib.crc32(chunk.data, checksum)
             if checksum != info.CRC:
                 raise zipfile.BadZipFile("bad CRC-32")
+        return values
+
+    def first_bytes(self, name: str, count: int) -> bytes:
+        """Return the first bytes of an entry, stored or deflated.
+
+        Raises:
+            zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error: it is damaged or encrypted.
+            KeyError: there is no such entry.
+        """
+        with self._zip.open(self._entries[name]) as entry:
+            return entry.read(count)
+
+    def read_deflated(self, name: str) -> UInt8Array:
+        """Return the bytes of an entry, stored or deflated, uint8 (bytes,); whoever calls has checked its size.
+
+        Raises:
+            CheckpointError: it is damaged, or does not have the size that the file tells.
+            KeyError: there is no such entry.
+        """
+        info = self._entries[name]
+        if info.compress_type == zipfile.ZIP_STORED:
+            return self.read(name, at_most=info.file_size)
+        values = np.empty(info.file_size, dtype=np.uint8)
+        with damaged(f"its entry {quoted(name)} cannot be read"), self._zip.open(info) as entry:
+            for start in range(0, len(values), _CHUNK_BYTES):
+                chunk = values[start : start + _CHUNK_BYTES]
+                data = entry.read(len(chunk))
+                if len(data) != len(chunk):
+                    raise EOFError("it ends in the middle")
+                chunk[:] = np.frombuffer(data, np.uint8)
+            if entry.read(1):
+                raise EOFError("it is longer than the file says")
         return values
 
     def _go_to_content(self, info: zipfile.ZipInfo) -> None:

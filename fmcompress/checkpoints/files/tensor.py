@@ -18,6 +18,10 @@ class FileTensor(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Its shape."""
 
+    @property
+    def is_float(self) -> bool:
+        """Whether its numbers are floats."""
+
     def read(self) -> AnyArray:
         """Return its values in memory of their own, of the shape and the dtype that the file says.
 
@@ -35,13 +39,13 @@ class Weights:
         arrays: plain numpy attributes of the modules of a whole model, of any shape and dtype, by key; they are in no
             state_dict.
         class_name: dotted name of the class of a whole model; None for a state_dict.
-        others: further keys at the top of the file, for messages.
+        numbers: numbers beside the tensors, which are weights where the caller says so.
     """
 
     tensors: Mapping[str, FileTensor]
     arrays: Mapping[str, AnyArray] = field(default_factory=dict)
     class_name: str | None = None
-    others: tuple[str, ...] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_float32(weights: Mapping[str, FileTensor], key: str) -> Float32Array:

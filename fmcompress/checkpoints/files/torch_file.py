@@ -9,17 +9,12 @@ NAME/data/0 …      one entry per storage, not compressed
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
-from fmcompress.checkpoints.files.state_dict import weights_of
 from fmcompress.checkpoints.files.stored_zip import StoredZip
-from fmcompress.checkpoints.files.tensor import Weights
 from fmcompress.checkpoints.pickle.allowed_calls import CALLS
 from fmcompress.checkpoints.pickle.arrays import STORAGE_TYPES, Storage
 from fmcompress.checkpoints.pickle.stubs import Name
@@ -45,36 +40,23 @@ class TorchFile:
     _zip: StoredZip
 
     @classmethod
-    def open(cls, path: Path) -> TorchFile:
-        """Open a torch file.
+    def of(cls, opened: StoredZip) -> TorchFile:
+        """Return the torch file that a zip file is.
 
         Raises:
             CheckpointError: it is damaged, no torch file, or asks to run something.
         """
-        opened = StoredZip.open(path)
-        try:
-            folder = _only_folder(opened.names)
-            _check_byte_order(opened, f"{folder}byteorder")
-            pickle = opened.read(f"{folder}data.pkl", at_most=_MAX_PICKLE_BYTES).tobytes()
-            with damaged("its pickle cannot be read"):
-                root = unpickle(pickle, calls=CALLS, persistent=lambda identifier: _storage(opened, folder, identifier))
-            return cls(root, opened)
-        except BaseException:
-            opened.close()
-            raise
+        folder = _only_folder(opened.names)
+        _check_byte_order(opened, f"{folder}byteorder")
+        pickle = opened.read(f"{folder}data.pkl", at_most=_MAX_PICKLE_BYTES).tobytes()
+        with damaged("its pickle cannot be read"):
+            root = unpickle(pickle, calls=CALLS, persistent=lambda identifier: _storage(opened, folder, identifier))
+        return cls(root, opened)
 
-    @cached_property
-    def weights(self) -> Weights:
-        """The tensors of its state_dict or its whole model.
-
-        Raises:
-            CheckpointError: the modules of a whole model contain each other, or the tensors share all their bytes.
-        """
-        found = weights_of(self.root)
-        numbers = sum(math.prod(tensor.shape) for tensor in found.tensors.values())
-        if numbers > _MAX_NUMBERS_PER_BYTE * self._zip.size_bytes:
-            raise CheckpointError("it has far more numbers than bytes: its tensors are the same ones again and again")
-        return found
+    @property
+    def most_numbers(self) -> int:
+        """How many numbers its tensors can have together, unless they are the same ones again and again."""
+        return _MAX_NUMBERS_PER_BYTE * self._zip.size_bytes
 
     @property
     def texts(self) -> Mapping[str, str]:

@@ -65,8 +65,14 @@ _ENUMS = tuple(
     f"recbole.utils.enum_type.{name}"
     for name in ("ModelType", "InputType", "EvaluatorType", "FeatureType", "FeatureSource")
 )
-_INERT = ("torch.device", "logging.getLogger", *_ENUMS)
-"""Calls whose results nobody looks into: each becomes a stub that keeps its arguments."""
+_FLAVOURS = ("Posix", "Windows", "PurePosix", "PureWindows")
+_INERT = (
+    *("torch.device", "logging.getLogger", "functools.partial", "uuid.UUID", "decimal.Decimal", "builtins.complex"),
+    *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
+    *(f"pathlib.{home}{name}Path" for home in ("", "_local.") for name in ("", "Pure", *_FLAVOURS)),
+    *_ENUMS,
+)
+"""Calls whose results nobody looks into, as settings hold them: each becomes a stub that keeps its arguments."""
 
 
 def _inert(dotted: str) -> Call:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fmcompress.checkpoints.pickle.stubs import Buildable, Name, Unique
-from fmcompress.checkpoints.pickle.unpickle import Call
+from fmcompress.checkpoints.pickle.stubs import Buildable, Inline, Name, Unique
+from fmcompress.checkpoints.pickle.unpickle import JOBLIB_ARRAY, Call
 from fmcompress.checkpoints.reading_errors import damaged, quoted
+from fmcompress.checkpoints.stored_numbers import NUMBER_TYPES, NumberType, StoredTensor, native
 from fmcompress.errors import CheckpointError
 from fmcompress.types import AnyArray, UInt8Array
 
@@ -55,7 +56,7 @@ class _Dtype(Buildable):
 
 
 @dataclass(eq=False)
-class NumpyArray(Buildable):
+class NumpyArray(Buildable, StoredTensor):
     """numpy.ndarray: empty until it is built from (version, shape, dtype, is it Fortran order, bytes).
 
     Attributes:
@@ -63,6 +64,20 @@ class NumpyArray(Buildable):
     """
 
     values: AnyArray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.values.shape
+
+    @property
+    def is_float(self) -> bool:
+        """Whether its numbers are floats."""
+        return self.values.dtype.kind == "f"
+
+    def read(self) -> AnyArray:
+        """Return its values in memory of their own, of its shape and dtype."""
+        return np.array(native(self.values), order="C")
 
     def build(self, state: object) -> None:
         """Take the array's state."""
@@ -72,6 +87,38 @@ class NumpyArray(Buildable):
         if isinstance(data, str):  # Python 2 made no difference between bytes and text
             data = data.encode("latin1")
         self.values = _view(data, dtype, shape, fortran=fortran is True)
+
+
+class _InlineArray(NumpyArray, Inline):
+    """joblib's NumpyArrayWrapper: its bytes stand behind the operation that builds it, not in one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._layout: tuple[_Dtype, tuple[int, ...], bool, bool] | None = None
+
+    def build(self, state: object) -> None:
+        """Take shape, dtype, order, and whether the bytes are aligned."""
+        if not isinstance(state, dict) or self._layout is not None:
+            raise ValueError("an array of joblib has no state, or two")
+        dtype, aligned = state.get("dtype"), state.get("numpy_array_alignment_bytes")
+        if not isinstance(dtype, _Dtype) or state.get("order") not in ("C", "F"):
+            raise TypeError("an array of joblib has no type or no order")
+        if state.get("subclass") not in (Name("numpy.ndarray"), Name("numpy.memmap")):
+            raise TypeError("an array of joblib is of a class of its own")
+        self._layout = dtype, checked_sizes(state.get("shape")), state["order"] == "F", aligned is not None
+
+    def read_from(self, take: Callable[[int], bytes]) -> None:
+        """Take the values.
+
+        Args:
+            take: returns so many next bytes of the pickle, or raises ValueError where it has fewer.
+        """
+        if self._layout is None:
+            raise ValueError("an array of joblib has no state")
+        dtype, shape, fortran, aligned = self._layout
+        if aligned:
+            take(take(1)[0])
+        self.values = _view(take(math.prod(shape) * dtype.dtype.itemsize), dtype, shape, fortran=fortran)
 
 
 def _view(data: object, dtype: object, shape: object, *, fortran: bool = False) -> AnyArray:
@@ -105,39 +152,24 @@ def _scalar(args: tuple[object, ...]) -> object:
     return _view(data, dtype, ()).item()
 
 
-@dataclass(frozen=True)
-class StorageType:
-    """How the elements of a torch storage are stored.
-
-    Attributes:
-        stored: numpy type of the bytes, little-endian.
-        decode: from stored elements, of that dtype, to numbers of the same shape.
-    """
-
-    stored: str
-    decode: Callable[[AnyArray], AnyArray] = lambda elements: elements
-
-
-def _native(values: AnyArray) -> AnyArray:
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
-
-
-def _from_bfloat16(elements: AnyArray) -> AnyArray:
-    return (elements.astype(np.uint32) << 16).view(np.float32)
-
+UNTYPED = "torch.storage.UntypedStorage"
+"""A storage of bytes, whose tensors say the type of their numbers."""
 
 STORAGE_TYPES = {
-    "torch.FloatStorage": StorageType("<f4"),
-    "torch.DoubleStorage": StorageType("<f8"),
-    "torch.HalfStorage": StorageType("<f2"),
-    "torch.BFloat16Storage": StorageType("<u2", _from_bfloat16),
-    "torch.LongStorage": StorageType("<i8"),
-    "torch.IntStorage": StorageType("<i4"),
-    "torch.ShortStorage": StorageType("<i2"),
-    "torch.CharStorage": StorageType("|i1"),
-    "torch.ByteStorage": StorageType("|u1"),
-    "torch.BoolStorage": StorageType("|b1"),
-}
+    f"torch.{name}Storage": NUMBER_TYPES[kind]
+    for name, kind in {
+        "Float": "float32",
+        "Double": "float64",
+        "Half": "float16",
+        "BFloat16": "bfloat16",
+        "Long": "int64",
+        "Int": "int32",
+        "Short": "int16",
+        "Char": "int8",
+        "Byte": "uint8",
+        "Bool": "bool",
+    }.items()
+} | {UNTYPED: NUMBER_TYPES["uint8"]}
 
 
 @dataclass(frozen=True)
@@ -145,39 +177,60 @@ class Storage:
     """The bytes behind one or more tensors of a torch file.
 
     Attributes:
-        kind: type of its elements.
+        kind: type of its elements; bytes of a storage without a type.
         elements: how many there are; checked against the file.
         read_bytes: reads them, uint8 (bytes,).
     """
 
-    kind: StorageType
+    kind: NumberType
     elements: int
     read_bytes: Callable[[], UInt8Array]
 
 
 @dataclass(frozen=True, eq=False)
-class StridedTensor(Unique):
+class StridedTensor(Unique, StoredTensor):
     """A view of a storage; see ``tensor.FileTensor``."""
 
     storage: Storage
+    kind: NumberType
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    @property
+    def is_float(self) -> bool:
+        """Whether its numbers are floats."""
+        return self.kind.is_float
+
     def read(self) -> AnyArray:
-        """Return its values in memory of their own, of its shape and its storage's dtype."""
-        kind = self.storage.kind
-        elements = self.storage.read_bytes().view(kind.stored)[self.offset :]
+        """Return its values in memory of their own, of its shape and the dtype that the file says."""
+        elements = self.storage.read_bytes().view(self.kind.stored)[self.offset :]
         with damaged("a tensor cannot be read"):
             strides = tuple(stride * elements.itemsize for stride in self.strides)
             view = np.lib.stride_tricks.as_strided(elements, self.shape, strides)
-            return kind.decode(_native(np.ascontiguousarray(view))).reshape(self.shape)
+            return self.kind.decode(np.ascontiguousarray(view)).reshape(self.shape)
 
 
 def _rebuild_tensor(args: tuple[object, ...]) -> StridedTensor:
-    storage, offset, shape, strides = args[:4]
+    storage = args[0]
     if not isinstance(storage, Storage):
         raise TypeError("a tensor has no storage")
+    return _strided(storage, storage.kind, storage.elements, args[1:4])
+
+
+def _rebuild_typed_tensor(args: tuple[object, ...]) -> StridedTensor:
+    """Stand for how torch has tensors of newer types: the type of the numbers is an argument of its own."""
+    storage, named = args[0], args[6]
+    if not isinstance(storage, Storage) or storage.kind is not STORAGE_TYPES[UNTYPED] or not isinstance(named, Name):
+        raise TypeError("a tensor has no storage or no type")
+    kind = NUMBER_TYPES.get(named.dotted.removeprefix("torch."))
+    if kind is None:
+        raise CheckpointError(f"it holds tensors of type {quoted(named.dotted)}, expected plain numbers")
+    return _strided(storage, kind, storage.elements // np.dtype(kind.stored).itemsize, args[1:4])
+
+
+def _strided(storage: Storage, kind: NumberType, elements: int, place: tuple[object, ...]) -> StridedTensor:
+    offset, shape, strides = place
     sizes, steps = checked_sizes(shape), checked_sizes(strides)
     (start,) = checked_sizes((offset,))
     if len(sizes) != len(steps):
@@ -185,9 +238,9 @@ def _rebuild_tensor(args: tuple[object, ...]) -> StridedTensor:
     used = math.prod(sizes)
     end = start + 1 + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
     # Expanded tensors (stride 0) could describe terabytes in a few bytes; parameters are never stored so.
-    if used > storage.elements or (used and end > storage.elements) or (not used and start > storage.elements):
+    if used > elements or (used and end > elements) or (not used and start > elements):
         raise ValueError("a tensor reaches beyond its storage")
-    return StridedTensor(storage, start, sizes, steps)
+    return StridedTensor(storage, kind, start, sizes, steps)
 
 
 def _rebuild_parameter(args: tuple[object, ...]) -> object:
@@ -198,6 +251,7 @@ def _rebuild_parameter(args: tuple[object, ...]) -> object:
 
 CALLS: dict[str, Call] = {
     "numpy.dtype": _Dtype,
+    JOBLIB_ARRAY: lambda _: _InlineArray(),
     **{
         f"numpy.{package}.{name}": stand_in
         for package in ("core", "_core")  # of numpy 1 and 2
@@ -209,6 +263,7 @@ CALLS: dict[str, Call] = {
     },
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils._rebuild_tensor_v3": _rebuild_typed_tensor,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
     "torch.Size": lambda args: checked_sizes(args[0]),

@@ -187,6 +187,14 @@ _OPCODES = {
 }
 
 
+def bytes_between(file: BinaryIO) -> Callable[[int], bytes]:
+    """Return a function that takes so many bytes from where a pickle stands, between two of its operations.
+
+    It raises ValueError where there are fewer.
+    """
+    return _Reader(file).take
+
+
 def operations(file: BinaryIO) -> Iterator[tuple[str, object]]:
     """Yield the name and the argument of each operation of a pickle up to STOP.
 

@@ -1,6 +1,6 @@
 """What the objects of a pickle become: nothing here does anything."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 _MAX_PARTS_OF_KEY = 4
@@ -48,6 +48,18 @@ class Buildable:
 
         Raises:
             ValueError: it is none that this object can have.
+        """
+        raise NotImplementedError
+
+
+class Inline(Buildable):
+    """A stand-in whose bytes stand between the operations of the pickle, behind the one that gives it its state."""
+
+    def read_from(self, take: Callable[[int], bytes]) -> None:
+        """Take the bytes.
+
+        Args:
+            take: returns so many next bytes of the pickle, or raises ValueError where it has fewer.
         """
         raise NotImplementedError
 

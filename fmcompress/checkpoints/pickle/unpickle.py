@@ -15,14 +15,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from fmcompress.checkpoints.pickle.opcodes import MAX_NAME, MAX_OPERATIONS, operations
-from fmcompress.checkpoints.pickle.stubs import Buildable, Name, Stub, checked_key
+from fmcompress.checkpoints.pickle.opcodes import MAX_NAME, MAX_OPERATIONS, bytes_between, operations
+from fmcompress.checkpoints.pickle.stubs import Buildable, Inline, Name, Stub, checked_key
 from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.errors import CheckpointError
 
 _OLD_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
-_JOBLIB = "joblib.numpy_pickle."
+JOBLIB_ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
+"""What stands for an array in joblib's pickles."""
+
+_JOBLIB = "joblib.numpy_pickle"
 _CONTAINERS = (str, bytes, list, tuple, dict)
 _MAX_USES = 2
 _MIN_WORK = 2**17
@@ -56,6 +59,8 @@ def unpickle(
         if name == "CONSTANT" and until is not None and argument == until and machine.is_at_attribute():
             return machine.object_so_far()
         _OPERATIONS[name](machine, argument)
+        if name == "BUILD" and isinstance(machine.stack[-1], Inline):
+            machine.stack[-1].read_from(bytes_between(file))
     return machine.pop()
 
 
@@ -181,12 +186,15 @@ class _Machine:
         name = self.pop()
         if not isinstance(name, Name):
             raise TypeError("an object has no class")
-        if name.dotted.startswith(_JOBLIB):
+        if name.dotted == JOBLIB_ARRAY:
+            self.push(self.calls[JOBLIB_ARRAY](()))
+        elif name.dotted.startswith(_JOBLIB):
             raise CheckpointError(
-                "it was written with joblib, which puts arrays between the operations of the pickle",
+                "it was written with a joblib of before version 0.10, which has other forms of arrays",
                 hint="load it with joblib and save it again with pickle.dump",
             )
-        self.push(Stub(name.dotted, arguments))
+        else:
+            self.push(Stub(name.dotted, arguments))
 
     def build(self) -> None:
         state, target = self.pop(), self.stack[-1]
@@ -213,7 +221,7 @@ def refusal(dotted: str) -> CheckpointError:
     """Return the error for a pickle that asks to call what has no stand-in."""
     return CheckpointError(
         f"it asks to call {quoted(dotted)}, which is refused; nothing was run",
-        hint="if you trust the file, load it with the tool that wrote it and save model.state_dict()",
+        hint="if you trust the file, load it with the tool that wrote it and save model.state_dict() with torch.save",
     )
 
 

@@ -1,4 +1,4 @@
-"""Models of a user's own, in a torch or safetensors file: the user says under which keys the weights are.
+"""Models of a user's own, in any file of tensors or arrays: the user says under which keys the weights are.
 
 v   embeddings, (rows, dim) or (dim, rows)
 w   linear weights, (rows,), (rows, 1) or (1, rows); left out: zeros
@@ -17,11 +17,11 @@ import numpy as np
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, from_flat, rows_of
 from fmcompress.checkpoints.files.tensor import FileTensor, read_float32
-from fmcompress.checkpoints.reading_errors import listed
+from fmcompress.checkpoints.reading_errors import listed, quoted
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import NumericField, Schema
-from fmcompress.types import Float32Array
+from fmcompress.types import AnyArray, Float32Array
 
 _PARTS = ("v", "w", "b", "ignore")
 _FIELD = "{field}"
@@ -56,9 +56,15 @@ def _checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
     return dict(keys)
 
 
-def recognises(file: CheckpointFile) -> bool:
-    """Return whether a file is one of tensors: that is all that can be said of it."""
-    return file.tensor_file is not None
+def has_keys(file: CheckpointFile, given: Given) -> bool:
+    """Return whether a file has all that ``given.keys`` names, in the weights that are looked at.
+
+    Raises:
+        UsageError: the keys make no sense.
+    """
+    weights = {**file.weights.numbers, **file.weights.tensors}
+    tables = _all_tables(_checked_keys(given.keys or {}), _fields(given))
+    return all(table.key in weights for part in tables.values() for table in part if table.key is not None)
 
 
 def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
@@ -68,16 +74,11 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         UsageError: the keys make no sense.
         CheckpointError: a key is missing, shapes disagree or can be read in two ways, or there are other weights.
     """
-    keys, schema = _checked_keys(given.keys or {}), given.fields
-    if schema is None:
-        raise CheckpointError(
-            "it is not said which fields it has", hint="pass --fields name:size,name:size,… with --map"
-        )
-    weights = file.weights.tensors
-    tables: dict[str, list[_Table]] = {part: _tables(part, keys[part], schema) for part in ("v", "w") if part in keys}
-    if "b" in keys:
-        tables["b"] = [_Table(1, keys["b"])]
+    keys, schema = _checked_keys(given.keys or {}), _fields(given)
+    tables = _all_tables(keys, schema)
     claimed = dict.fromkeys(table.key for part in tables.values() for table in part if table.key is not None)
+    numbers = {key: _Number(value) for key, value in file.weights.numbers.items() if key in claimed}
+    weights: Mapping[str, FileTensor] = {**numbers, **file.weights.tensors}
     _check_keys(weights, claimed, keys.get("ignore", ""))
     return from_flat(
         schema,
@@ -87,6 +88,27 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     )
 
 
+def _fields(given: Given) -> Schema:
+    if given.fields is None:
+        raise CheckpointError(
+            "it is not said which fields it has", hint="pass --fields name:size,name:size,… with --map"
+        )
+    return given.fields
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A plain number in a file, as a tensor."""
+
+    value: float
+    shape: tuple[int, ...] = ()
+    is_float: bool = True
+
+    def read(self) -> AnyArray:
+        """Return it as an array, float64 ()."""
+        return np.array(self.value)
+
+
 @dataclass(frozen=True)
 class _Table:
     """Where some rows of weights are, and whether they are the one of a number; of no embedding there is no key."""
@@ -94,6 +116,11 @@ class _Table:
     rows: int
     key: str | None
     numeric: bool = False
+
+
+def _all_tables(keys: Mapping[str, str], schema: Schema) -> dict[str, list[_Table]]:
+    tables = {part: _tables(part, keys[part], schema) for part in ("v", "w") if part in keys}
+    return {**tables, **({"b": [_Table(1, keys["b"])]} if "b" in keys else {})}
 
 
 def _tables(part: str, key: str, schema: Schema) -> list[_Table]:
@@ -118,10 +145,10 @@ def _check_keys(weights: Mapping[str, FileTensor], claimed: Collection[str], ign
     for key, tensor in weights.items():
         if key in claimed or any(key == pattern or fnmatchcase(key, pattern) for pattern in patterns):
             continue
-        if tensor.read().dtype.kind == "f":  # whole numbers are first rows of fields and the like
+        if tensor.is_float:  # whole numbers are first rows of fields and the like
             raise CheckpointError(
                 f"it also holds {listed([key])}, which --map does not name",
-                hint=f"if it is no part of the factorization machine, add ignore={key} to --map",
+                hint=f"if it is no part of the factorization machine, add ignore={quoted(key)} to --map",
             )
 
 

@@ -39,7 +39,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     Raises:
         CheckpointError: it is of another kind or not trained, shapes disagree, fields are missing.
     """
-    model = file.pickle.read()
+    model = file.pickle.read_object()
     if model.class_name not in _LINKS:
         refused = next((why for start, why in _REFUSED.items() if model.class_name.startswith(start)), None)
         raise CheckpointError(refused or f"it is a {quoted(model.class_name)}, expected one of {', '.join(_LINKS)}")

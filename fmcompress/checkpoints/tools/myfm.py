@@ -31,7 +31,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     Raises:
         CheckpointError: it is of another kind or not trained, shapes disagree, fields are missing.
     """
-    predictor = file.pickle.read().attributes.get("predictor_")
+    predictor = file.pickle.read_object().attributes.get("predictor_")
     if not isinstance(predictor, Stub):
         raise CheckpointError("it is not trained: it has no predictor_")
     with damaged("its predictor_ cannot be read"):

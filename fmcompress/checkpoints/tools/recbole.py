@@ -160,7 +160,7 @@ def _read_dataset(path: Path, config: Mapping[object, object]) -> _Dataset:
     if not path.is_file():
         raise CheckpointError(f"{name}: there is no such file", hint=f"looked for {path.absolute()}")
     try:
-        found = PickleFile(path).read(until=_UNTIL).attributes
+        found = PickleFile(path).read_object(until=_UNTIL).attributes
         with damaged("it is no dataset of RecBole"):
             return _dataset(found, config or _config_of(found.get("config")))
     except CheckpointError as error:

@@ -1,7 +1,7 @@
 """What pickles of every protocol become; what they must not do is in ``test_hostile_pickles``."""
 
 import collections
-import datetime
+import fractions
 import pickle
 from collections import OrderedDict, defaultdict
 
@@ -121,8 +121,8 @@ def test_classes_are_names():
 
 
 def test_call_without_a_stand_in_is_named():
-    with pytest.raises(CheckpointError, match=r"asks to call datetime\.date, which is refused; nothing was run"):
-        read(pickle.dumps(datetime.date(2020, 1, 1), 4))
+    with pytest.raises(CheckpointError, match=r"asks to call fractions\.Fraction, which is refused; nothing was run"):
+        read(pickle.dumps(fractions.Fraction(1, 3), 4))
 
 
 def test_state_given_to_a_stand_in_does_not_change_it():
@@ -140,12 +140,12 @@ def test_endless_pickle_is_refused():
 class Dataset:
     def __init__(self):
         self.first = {"inside": ["a", "b"]}
-        self.until = datetime.date(2020, 1, 1)
+        self.until = fractions.Fraction(1, 3)
 
 
 def test_reading_ends_before_an_attribute():
     data = pickle.dumps(Dataset(), 4)
-    with pytest.raises(CheckpointError, match="date"):
+    with pytest.raises(CheckpointError, match="Fraction"):
         read(data)
-    found = read(data[: data.index(b"datetime")], until="until")
+    found = read(data[: data.index(b"fractions")], until="until")
     assert found.attributes == {"first": {"inside": ["a", "b"]}}

@@ -91,21 +91,10 @@ def test_number_of_numpy_is_a_bias(tmp_path):
     assert load_checkpoint(path, fields=FIELDS).bias == 0.5
 
 
-def test_joblib_is_named(tmp_path):
-    joblib = pytest.importorskip("joblib")
-    joblib.dump(np.zeros(3), tmp_path / "array.pkl")
-    path = tmp_path / "fm.pkl"
-    start = MODEL.read_bytes()[: MODEL.read_bytes().index(b"w_\x94")] + b"w_\x94"
-    path.write_bytes(start + (tmp_path / "array.pkl").read_bytes()[2:])
-    with pytest.raises(CheckpointError, match="written with joblib") as caught:
-        load_checkpoint(path, fields=FIELDS)
-    assert "pickle.dump" in caught.value.hint
-
-
 def test_other_pickles_are_named(tmp_path):
     path = changed(tmp_path / "fm.pkl", class_name="sklearn.pipeline.Pipeline")
     with pytest.raises(CheckpointError, match=r"a pickle of sklearn\.pipeline\.Pipeline, expected a model of fastFM"):
         load_checkpoint(path, fields=FIELDS)
     path.write_bytes(pickle.dumps([1, 2]))
-    with pytest.raises(CheckpointError, match="it is a pickle, but"):
+    with pytest.raises(CheckpointError, match="found no tensors, only"):
         load_checkpoint(path, fields=FIELDS)
