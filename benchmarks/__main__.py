@@ -9,7 +9,7 @@ from pathlib import Path
 import faiss
 import torch
 
-from benchmarks import exporting, quantizing, reading, score_command, scoring, serving, starting, tuning
+from benchmarks import data_files, exporting, quantizing, reading, score_command, scoring, serving, starting, tuning
 
 _PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
@@ -32,6 +32,7 @@ def main() -> None:
         ("From start to the first prediction, whole processes", ("", "median", "ratio to numpy"), serving.start),
         ("An artifact as an ONNX file, one thread", ("", "median", "ratio to the artifact"), exporting.run),
         ("Scoring a million rows of Parquet, whole processes", ("", "median", "ratio to reading"), score_command.run),
+        ("Rows a second, CSV and Parquet", ("", "rows a second", "ratio to Parquet"), data_files.run),
         ("Reading an artifact", ("", "median", "ratio to numpy"), starting.run),
     ]
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, faiss {faiss.__version__}"

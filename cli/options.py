@@ -244,7 +244,7 @@ class TuningRowsGroup:
 
     train: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="File, folder or glob of rows to tune on: Parquet, or libsvm text."),
+        typer.Option(metavar="DATA", help="File, folder or glob of rows to tune on: Parquet, CSV or libsvm text."),
     ] = None
     valid: Annotated[
         str | None,

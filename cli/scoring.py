@@ -43,7 +43,12 @@ def score(
     *,
     context: typer.Context,
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An artifact, or a checkpoint.", show_default=False)],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="File, folder or glob of rows.", show_default=False)],
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="File, folder or glob of rows: Parquet, CSV or libsvm text.", show_default=False
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Parquet file to write, with a column prediction.")
     ],

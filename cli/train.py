@@ -18,7 +18,12 @@ def train(
     *,
     context: typer.Context,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="File, folder or glob of training rows.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="File, folder or glob of training rows: Parquet, CSV or libsvm text.",
+            show_default=False,
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Checkpoint to write, .pt or .safetensors.")

@@ -70,7 +70,10 @@ def test_examples_parse(command, monkeypatch):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["train"], "Missing argument 'DATA': file, folder or glob of training rows (fmcompress train --help shows"),
+        (
+            ["train"],
+            "Missing argument 'DATA': file, folder or glob of training rows: Parquet, CSV or libsvm",
+        ),
         (["train", "a"], "Missing option '--output' / '-o': checkpoint to write, .pt or .safetensors ("),
         (["quantize", "fm.pt", "--budgte", "1KB"], "No such option: --budgte. Did you mean --budget? ("),
         (["quantize", "fm.pt", "-budget", "1KB"], "No such option: -budget (did you mean --budget?)"),
