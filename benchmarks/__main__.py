@@ -26,6 +26,7 @@ def main() -> None:
         ("Peak memory of tuning", ("", "peak", "ratio to the FM with Adam's state"), tuning.memory),
         ("Scoring, batch 2048, one thread", ("", "median", "ratio to embedding_bag"), scoring.run),
         ("Scoring one row at a time", ("", "median", "ratio to embedding_bag"), scoring.one_row),
+        ("Several values in a row, batch 2048", ("", "median", "ratio to the eager FM"), scoring.several_values),
         ("One row at a time from C", ("", "median", ""), serving.from_c),
         ("Scoring a million rows", ("", "median", "ratio to one thread"), scoring.large),
         ("Memory of a process that scored a million rows", ("", "grown by", "ratio to the file"), serving.memory),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from fmcompress.artifact import Origin, pack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.click_model import random_click_model, zipf_ids
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
@@ -64,3 +66,32 @@ def lightfm(*, seed: int = 0, quantizers: Sequence[Quantizer] = LIGHTFM) -> Comp
         )
     quantized = QuantizedFM(SCHEMA, DIM, "sigmoid", 0.0, tuple(fields))
     return CompressedFM.of(pack_model(quantized, Origin(10**7, "lightfm", seed)))
+
+
+@dataclass(frozen=True)
+class RowsWithBag:
+    """Rows in which one field has several values.
+
+    Attributes:
+        ids: those of all other fields, -1 of this one, int32 (rows, fields).
+        bag: its values, 1 to 9 in a row.
+        single: ids with one value of this field too, int32 (rows, fields).
+    """
+
+    ids: np.ndarray
+    bag: Bag
+    single: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ids)
+
+
+def with_several_values(rows: int, name: str, *, seed: int) -> RowsWithBag:
+    """Return rows in which a field has several values."""
+    column, counts = SCHEMA.names.index(name), np.random.default_rng(seed).integers(1, 10, rows)
+    starts = np.concatenate(([0], np.cumsum(counts)))
+    single = ids(rows, seed=seed)
+    missing = single.copy()
+    missing[:, column] = -1
+    return RowsWithBag(missing, Bag(starts, ids(int(starts[-1]), seed=seed + 1000)[:, column].copy()), single)

@@ -1,5 +1,6 @@
 """Quantized models with fields of every kind, rows for them, and their plain predictions."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -90,6 +91,15 @@ def packed_mixed(*args, vocabulary=False, **changes):
     """Return the packed form of a model of ``mixed``."""
     model = mixed(*args, **changes)
     return with_vocabulary(pack_model(model, origin()), vocabulary_of(model.schema) if vocabulary else None)
+
+
+def with_poolings(model, poolings):
+    """Return a packed model of which some fields may have several values in a row, by their names."""
+    schema = model.schema
+    pool = {name: parse_pooling(text) for name, text in poolings.items()}
+    fields = tuple(replace(field, pooling=pool.get(field.name)) for field in schema.fields)
+    frame = replace(model.header.frame, schema=replace(schema, fields=fields))
+    return replace(model, header=replace(model.header, frame=frame))
 
 
 def random_rows(schema, rows, *, seed=0, missing=0.2):

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from tests.docs.pages import PAGES, blocks, name_of
+from tests.mixed import with_poolings
+from tests.models import packed
 
 pytestmark = pytest.mark.slow
 
-GIVEN = {page: {"ids": np.zeros((3, 8), dtype=np.int64)} for page in ("README.md", "docs/serving.md")}
+IDS = np.zeros((3, 8), dtype=np.int64)
+MOVIES = with_poolings(packed(4, "9 2x4 4", "20 raw raw", names=("user", "genres")), {"genres": "mean"})
+GIVEN = {"README.md": {"ids": IDS}, "docs/serving.md": {"ids": IDS, "movies": MOVIES}}
 """What a page says in a comment that it is."""
 
 PLACES = {"docs/quickstart.md": "demo_folder"}

@@ -21,7 +21,10 @@ pytest.importorskip("uvicorn")
 pytestmark = pytest.mark.slow
 
 FOLDER = Path(__file__).parents[2] / "examples" / "serving" / "http"
-MODELS = [packed_mixed(4, "30 2x4 4", "5 raw raw", pads=[0, None], numeric=(False,), seed=seed) for seed in (1, 2)]
+MODELS = [
+    packed_mixed(4, "30 2x4 4", "5 raw raw", pads=[0, None], numeric=(False,), poolings={"f1": "mean"}, seed=seed)
+    for seed in (1, 2)
+]
 IDS, VALUES = random_rows(MODELS[0].schema, 30)
 ROWS = {
     "ids": [[None if number < 0 else number for number in row] for row in IDS.tolist()],
@@ -111,6 +114,19 @@ def test_what_a_row_is_made_of(server):
     schema = MODELS[0].schema
     status, answer = server.ask("/model")
     assert (status, answer["ids"], answer["values"]) == (200, list(schema.id_names), ["n0"])
+    assert answer["bags"] == ["f1"]
+
+
+def test_several_values_in_a_row_are_scored(server):
+    rows = {"ids": [[3, None], [None, None]], "values": [[0.5], [None]], "bags": {"f1": [[4, 2, 4], []]}}
+    status, answer = server.ask("/predict", rows)
+    assert status == 200
+    expected = MODELS[0].predict([[3, -1], [-1, -1]], [[0.5], [np.nan]], bags=rows["bags"])
+    np.testing.assert_allclose(answer["predictions"], expected, rtol=0, atol=1e-6)
+    for wrong, says in (({"f1": [[5], []]}, "row 0, field 'f1': id 5 is out of range"), ({"f0": [[1], []]}, "'f0'")):
+        status, answer = server.ask("/predict", rows | {"bags": wrong})
+        assert status == 400
+        assert says in json.dumps(answer)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_a_model_is_swapped_while_threads_score(tmp_path):
     for seed, name in enumerate(("old", "new")):
         save(packed_mixed(8, "300 4x16 16", "70 raw raw", "5 shared 3", numeric=(), seed=seed), tmp_path / name)
     (tmp_path / "broken").write_bytes((tmp_path / "old").read_bytes()[:-1])
-    (block,) = blocks(PAGE, "c")
+    (block,) = (block for block in blocks(PAGE, "c") if "reload" in block)
     (tmp_path / "swap.c").write_text(block + SWAPPED, encoding="utf-8")
     flags = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Werror", "-g", "-pthread"]
     library = [f"-I{FMC}", f"-L{FMC}", f"-Wl,-rpath,{FMC}", "-lfmcompress"]
@@ -206,3 +206,35 @@ def test_a_model_is_swapped_while_threads_score(tmp_path):
     done = subprocess.run(["./swap"], cwd=tmp_path, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0
     assert "broken" in done.stdout
+
+
+BAGS = """
+#include <stdio.h>
+
+int main(void)
+{
+    float predictions[2];
+    char message[FMC_MESSAGE_BYTES];
+    fmc_model *model;
+    if (fmc_open("artifact", 0, &model, message) || score_bags(model, predictions, message)) return puts(message), 1;
+    printf("%s %.9g %.9g", fmc_pooling_name(model, 1), (double)predictions[0], (double)predictions[1]);
+    fmc_close(model);
+    return 0;
+}
+"""
+
+
+def test_bags_are_scored_from_c(tmp_path):
+    needs("cc")
+    model = packed_mixed(8, "30 4x16 16", "70 raw raw", numeric=(), poolings={"f1": "mean/sum"})
+    save(model, tmp_path / "artifact")
+    (block,) = (block for block in blocks(PAGE, "c") if "score_bags" in block)
+    (tmp_path / "bags.c").write_text(block + BAGS, encoding="utf-8")
+    library = [f"-I{FMC}", f"-L{FMC}", f"-Wl,-rpath,{FMC}", "-lfmcompress"]
+    flags = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(["cc", *flags, "bags.c", *library, "-o", "bags"], cwd=tmp_path, check=True)
+    done = subprocess.run(["./bags"], cwd=tmp_path, capture_output=True, encoding="utf-8", check=True)
+    pooling, *predictions = done.stdout.split()
+    expected = model.predict([[3, -1], [5, -1]], bags={"f1": [[4, 8, 15], []]})
+    assert pooling == "mean/sum"
+    np.testing.assert_allclose(list(map(float, predictions)), expected, rtol=0, atol=1e-6)

@@ -3,6 +3,7 @@
     ARTIFACT=artifact.safetensors uvicorn server:app
 
 POST /predict with {"ids": [[3, null, 7], …], "values": [[0.5], …]} returns {"predictions": [0.123, …], "sha256": "…"}.
+Fields with several values in a row may be given beside: "bags": {"genres": [[4, 8, 15], …]}; their ids are null.
 """
 
 import hashlib
@@ -81,10 +82,14 @@ def load(path: str) -> Release:
 
 
 class Rows(BaseModel):
-    """Rows to score: ids of each in the order of the artifact's fields, then values; null where one is missing."""
+    """Rows to score: ids of each in the order of the artifact's fields, then values; null where one is missing.
+
+    Bags are the ids of fields with several values in a row, by name.
+    """
 
     ids: Annotated[list[list[Id | None]], Field(max_length=MOST_ROWS)]
     values: list[list[float | None]] | None = None
+    bags: dict[str, list[list[Id]]] = {}
 
 
 class Predictions(BaseModel):
@@ -106,7 +111,8 @@ def predict(rows: Rows) -> Predictions:
     schema = release.model.schema
     ids = matrix("ids", rows.ids, len(schema.id_names), -1, np.int32)
     values = None if rows.values is None else matrix("values", rows.values, len(schema.numeric), np.nan, np.float64)
-    return Predictions(predictions=release.model.predict(ids, values).tolist(), sha256=release.sha256)
+    predictions = release.model.predict(ids, values, bags=rows.bags)
+    return Predictions(predictions=predictions.tolist(), sha256=release.sha256)
 
 
 @app.get("/model")
@@ -117,6 +123,7 @@ def model() -> dict[str, object]:
     return {
         "ids": list(schema.id_names),
         "values": [field.name for field in schema.numeric],
+        "bags": list(schema.poolings),
         "sha256": release.sha256,
     }
 
