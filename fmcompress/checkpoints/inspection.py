@@ -20,6 +20,7 @@ class InspectedField:
         tokens: how many tokens its vocabulary has; None where there is none.
         oov: id of a token that its vocabulary has not; None where that is an error, or there is no vocabulary.
         null: id of a null; None where it contributes nothing.
+        pooling: what becomes of several values in a row; None where there is one at most.
     """
 
     name: str
@@ -30,6 +31,7 @@ class InspectedField:
     tokens: int | None = None
     oov: int | None = None
     null: int | None = None
+    pooling: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,4 +116,5 @@ def _field(field: Field | SharedField | NumericField, checkpoint: FMCheckpoint) 
         tokens=None if vocabulary is None else len(vocabulary.tokens),
         oov=None if vocabulary is None else vocabulary.oov,
         null=None if vocabulary is None else vocabulary.missing,
+        pooling=None if field.pooling is None else str(field.pooling),
     )

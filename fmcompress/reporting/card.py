@@ -115,12 +115,15 @@ def _use(report: ReportData, name: str) -> Iterator[str]:
     numbers = [field.name for field in report.fields if field.numeric]
     file = shortened(name, _LONGEST)
     command = f"fmcompress score {shlex.quote(file)} rows.parquet -o scores.parquet"
+    several = [field.name for field in report.fields if field.pooling is not None]
     arguments = f"ids, {_rows_of(numbers, '0.0')}" if numbers else "ids"
+    if several:
+        arguments += f", bags={{{', '.join(f'{json.dumps(name, ensure_ascii=False)}: [[0]]' for name in several)}}}"
     code = [
         "import fmcompress as fc",
         "",
         f"model = fc.load({json.dumps(file, ensure_ascii=False)})",
-        f"ids = {_rows_of(categories, '0')}  # a row of category ids, -1 where one is missing",
+        f"ids = {_ids_of(categories, several)}  # a row of category ids, -1 where one is missing",
         f"predictions = model.predict({arguments})",
     ]
     yield "On the command line, for a file with a column for each field:"
@@ -128,8 +131,16 @@ def _use(report: ReportData, name: str) -> Iterator[str]:
     yield "In Python:"
     yield _block("python", *code)
     yield f"The ids of a row are those of {_listed(categories)}, in this order, counted from 0."
+    if several:
+        yield f"In a row there may be several values of {_listed(several)}: they are lists in `bags`, and -1 in `ids`."
     if numbers:
         yield f"Its numbers are those of {_listed(numbers)}, NaN where one is missing."
+
+
+def _ids_of(names: list[str], several: list[str]) -> str:
+    if not several:
+        return _rows_of(names, "0")
+    return f"[[{', '.join('-1' if name in several else '0' for name in names)}]]"
 
 
 def _rows_of(names: list[str], one: str) -> str:

@@ -124,7 +124,7 @@ def _fields(models: Sequence[CompressedFM], old: ReportData, new: ReportData) ->
 
 
 def _changes(old: FieldReport, new: FieldReport) -> Iterator[Change]:
-    looks: tuple[Change, ...] = ("kind", "cardinality", "pad", "table")
+    looks: tuple[Change, ...] = ("kind", "cardinality", "pad", "table", "pooling")
     yield from (name for name in looks if getattr(old, name) != getattr(new, name))
     if _stored_as(old) != _stored_as(new):
         yield "quantizer"

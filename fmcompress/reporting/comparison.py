@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fmcompress.artifact import Quality
     from fmcompress.evaluation.scores import Scores
 
-Change = Literal["added", "removed", "kind", "cardinality", "pad", "table", "quantizer", "weights"]
+Change = Literal["added", "removed", "kind", "cardinality", "pad", "table", "pooling", "quantizer", "weights"]
 """What is another at a field; ``weights`` only where all the rest is the same."""
 
 _WORDS = {
@@ -35,6 +35,7 @@ _WORDS = {
     "cardinality": "resized",
     "pad": "another PAD",
     "table": "another table",
+    "pooling": "another pooling",
     "quantizer": "re-quantized",
     "weights": "other weights",
 }

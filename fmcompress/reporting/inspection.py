@@ -57,7 +57,8 @@ def _vocabulary(found: Inspection) -> str:
 def _row(field: InspectedField) -> tuple[str, ...]:
     return (
         field.name,
-        field.kind if field.table is None else f"shares {field.table}",
+        (field.kind if field.table is None else f"shares {field.table}")
+        + (f", {field.pooling}" if field.pooling else ""),
         NOTHING if field.cardinality is None else f"{field.cardinality:,}",
         NOTHING if field.pad is None else f"id {field.pad}",
         NOTHING if field.tokens is None else f"{field.tokens:,}",

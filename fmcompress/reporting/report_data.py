@@ -58,6 +58,7 @@ class FieldReport:
         table: the field whose table it shares, and whose bytes are counted there; None for all other kinds.
         pad: id that stands for no value; None where there is none.
         source_fp32_bytes: what it takes in the checkpoint, in fp32.
+        pooling: what becomes of several values in a row; None where there is one at most.
     """
 
     name: str
@@ -77,6 +78,7 @@ class FieldReport:
     table: str | None = None
     pad: int | None = None
     source_fp32_bytes: int = 0
+    pooling: str | None = None
 
     @property
     def numeric(self) -> bool:
@@ -144,7 +146,12 @@ def field_reports(header: Header, file_bytes: int) -> Iterator[FieldReport]:
 def _shared_report(field: SharedField, table: FieldReport) -> FieldReport:
     """Return the report of a field that looks up what is counted as another one's."""
     nothing: dict[str, Any] = dict.fromkeys(("bytes", "source_fp32_bytes", *FIELD_PARTS), 0)
-    return replace(table, name=field.name, kind="shared", table=field.table, share=0.0, error=0.0, tiers=(), **nothing)
+    own = replace(table, name=field.name, kind="shared", table=field.table, pooling=_pooling(field))
+    return replace(own, share=0.0, error=0.0, tiers=(), **nothing)
+
+
+def _pooling(field: Field | SharedField) -> str | None:
+    return None if field.pooling is None else str(field.pooling)
 
 
 def _numeric_report(field: NumericField, dim: int, file_bytes: int) -> FieldReport:
@@ -174,7 +181,7 @@ def _table_report(layout: FieldLayout, field: Field, errors: Sequence[float], di
         for tier, name, error in zip(layout.tiers, names, errors, strict=True)
     )
     if len(tiers) == 1:
-        return replace(tiers[0], name=field.name, pad=field.pad)
+        return replace(tiers[0], name=field.name, pad=field.pad, pooling=_pooling(field))
     sums = {name: sum(getattr(tier, name) for tier in tiers) for name in (*FIELD_PARTS, "source_fp32_bytes", "bytes")}
     sums["codes_bytes"] += layout.tier_bytes
     sums["bytes"] += layout.tier_bytes
@@ -188,6 +195,7 @@ def _table_report(layout: FieldLayout, field: Field, errors: Sequence[float], di
         error=sum(errors),
         tiers=tiers,
         pad=field.pad,
+        pooling=_pooling(field),
         **sums,
     )
 

@@ -171,10 +171,11 @@ def field_cells(part: FieldReport, *, longest: int | None = None) -> tuple[str, 
 
 
 def categories(part: FieldReport) -> str:
-    """Return how many categories a field has, and which of them stands for none."""
+    """Return how many categories a field has, which of them stands for none, and how several in a row are pooled."""
     if part.numeric:
         return NOTHING
-    return f"{part.cardinality:,}" if part.pad is None else f"{part.cardinality:,}, PAD {part.pad}"
+    pad = "" if part.pad is None else f", PAD {part.pad}"
+    return f"{part.cardinality:,}{pad}" + ("" if part.pooling is None else f", {part.pooling}")
 
 
 def limited(name: str, longest: int | None) -> str:
