@@ -97,7 +97,7 @@ def search(
     done = run_state.result(PHASE)
     if done is None:
         begun = begin_search(start, valid, options, tuning)
-        epochs = -(-options.steps * tuning.batch_size // rows.rows)
+        epochs = -(-options.steps // -(-rows.rows // tuning.batch_size))
         schedule = Schedule(tuning.batch_size, epochs, None, tuning.seed, steps=options.steps)
         fit(begun, rows, valid, schedule, title=PHASE, progress=progress, run_state=run_state)
         selected = begun.architecture.most_probable()

@@ -136,6 +136,12 @@ def test_it_ends_within_the_budget(start, rows, scope):
         np.testing.assert_array_equal(found[0][:, 0], found[0][:, 1])
 
 
+def test_it_takes_its_steps_whatever_rows_the_last_batch_of_an_epoch_has(start, rows):
+    """1,000 rows are two batches of 600 at most: nine steps are five epochs, not six."""
+    found = search(start(1600), *rows, SearchOptions(steps=9), tuning=replace(TUNING, batch_size=600))
+    assert start(1600).space.file_bytes(found) <= 1600
+
+
 class Broken(Exception):
     pass
 
