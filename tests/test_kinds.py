@@ -103,6 +103,16 @@ def test_the_papers_methods_take_fields_of_all_kinds(tmp_path, method):
     assert 0 < fc.evaluate(model, train, vocabulary=ckpt.vocabulary).auc <= 1
 
 
+def test_xlightfm_stores_a_model_of_small_fields_raw(tmp_path):
+    """Where no field has more categories than the smallest candidate, there is nothing to search."""
+    ckpt = replace(kinds.checkpoint(), counts=None)
+    train = write_tokens(tmp_path / "train.parquet", ckpt, kinds.batch(ckpt, 2000))
+    tuning = replace(method_of(fc.XLightFM()).default_tuning(), epochs=1, batch_size=512)
+    model = fc.quantize(ckpt, 9000, method=fc.XLightFM(), train=train, tuning=tuning, device="cpu")
+    assert all(quantizer.raw for quantizer in model.header.quantizers)
+    assert model.file_bytes <= 9000
+
+
 def test_a_vocabulary_counts_in_the_budget():
     ckpt = kinds.checkpoint()
     plain, carrying = fc.quantize(ckpt, "100KB"), fc.quantize(ckpt, "100KB", with_vocabulary=True)

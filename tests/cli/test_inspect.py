@@ -48,7 +48,7 @@ def test_json(fmcompress):
         "missing": ["counts"],
         "also": [],
     }
-    user = {"name": "user", "kind": "categorical", "cardinality": 9, "pad": 0, "table": None}
+    user = {"name": "user", "kind": "categorical", "cardinality": 9, "pad": 0, "table": None, "pooling": None}
     assert fields[0] == {**user, "tokens": 8, "oov": 8, "null": 8}
     assert [(field["name"], field["kind"]) for field in fields[1:]] == [
         ("item", "categorical"),

@@ -51,6 +51,9 @@ class XLightFM(PaperMethod):
         if job.data is None or measured.counts is None:
             raise UsageError("method xlightfm searches on data", hint="--train gives them; auto needs none")
         space = self._search_space(job)
+        if not space.columns:
+            job.progress.note("no field has more categories than the smallest candidate: there is nothing to search")
+            return Plan(plan.tiers, tuple(space.quantizers(space.smallest)), plan.file_bytes, plan.largest_bytes)
         models = [
             fit_codebooks(
                 measured.checkpoint,

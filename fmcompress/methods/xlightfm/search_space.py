@@ -186,9 +186,8 @@ def lay_out(
     frame = Frame.of(checkpoint, vocabulary_bytes=vocabulary_bytes)
     cardinalities = checkpoint.schema.cardinalities.tolist()
     columns = [c for c, n in enumerate(cardinalities) if n > options.candidates[0]]
-    sizes = np.minimum(
-        np.array(options.candidates)[None, :], np.array([cardinalities[c] for c in columns])[:, None]
-    ).reshape(len(columns), -1)
+    largest = np.array([cardinalities[c] for c in columns], dtype=np.int64)
+    sizes = np.minimum(np.array(options.candidates)[None, :], largest[:, None])
     space = SearchSpace(frame, origin, options.subspaces, options.linear_codewords, columns, sizes)
     smallest = space.file_bytes(space.smallest)
     if smallest > origin.budget_bytes:
