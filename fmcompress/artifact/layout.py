@@ -20,7 +20,7 @@ from fmcompress.types import AnyArray, Float16Array, Float32Array, Int8Array, UI
 
 LARGEST_INT8 = 127
 
-_LARGEST_HALF = float(np.finfo(np.float16).max)
+LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def as_stored(table: Float32Array, value_bytes: int) -> Float32Array:
 
 def encode_half(table: Float32Array) -> Float16Array:
     """Round float32 to float16, in the same shape; what lies outside its range becomes its largest number."""
-    return np.clip(table, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+    return np.clip(table, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
 
 
 def decode_half(numbers: Float16Array) -> Float32Array:
@@ -259,8 +259,8 @@ def _scale(largest: float) -> np.float16:
 
 def _half_above(number: float) -> np.float16:
     """Return the least fp16 number that is not below, or the largest that there is."""
-    half = np.float16(min(number, _LARGEST_HALF))
-    if float(half) >= min(number, _LARGEST_HALF):
+    half = np.float16(min(number, LARGEST_HALF))
+    if float(half) >= min(number, LARGEST_HALF):
         return half
     return np.float16(np.nextafter(half, np.float16(np.inf)))
 

@@ -14,6 +14,7 @@ LINKS = ("sigmoid", "probit", "identity", "clip")
 _SQRT_HALF = math.sqrt(0.5)
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 _LARGEST_LOGIT = 30.0
+_FAR_LOGIT = 1e5
 _BEYOND_CLIP = 0.01
 
 
@@ -120,4 +121,5 @@ def _hazard(logits: Float64Array) -> Float64Array:
     """Return φ(z) / Φ(z)."""
     from scipy.special import log_ndtr
 
-    return np.asarray(np.exp(-0.5 * np.square(logits) - _LOG_SQRT_2PI - log_ndtr(logits)))
+    near = np.maximum(logits, -_FAR_LOGIT)  # beyond, it is -z, and both terms of the exponent too large to cancel
+    return np.where(logits < near, -logits, np.exp(-0.5 * np.square(near) - _LOG_SQRT_2PI - log_ndtr(near)))

@@ -12,6 +12,7 @@ from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.magnitudes import check_magnitudes
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
@@ -72,10 +73,12 @@ class Job:
         Raises:
             UsageError: the seed is out of range; the budget or the data to search on are missing; there is no
                 vocabulary to carry.
+            CheckpointError: weights are so large that predictions are not finite.
             BudgetError: counting bytes alone shows that no artifact fits the budget.
         """
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise UsageError(f"seed is {self.seed}, expected 0 to {_LARGEST_SEED}")
+        check_magnitudes(self.checkpoint)
         self.method.check(self)
         if self.carries_vocabulary and self.checkpoint.vocabulary is None:
             raise UsageError("the checkpoint has no vocabulary that the artifact could carry", hint="--vocab gives one")

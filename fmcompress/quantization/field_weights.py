@@ -33,6 +33,7 @@ class FieldWeights:
         frequencies: p_i, shares of all rows, float64 (cardinality,).
         hessian: H_f, float64 (dim, dim).
         curvature: h_f.
+        negligible: a rise of the loss per row that is none.
     """
 
     embeddings: Float32Array
@@ -40,6 +41,7 @@ class FieldWeights:
     frequencies: Float64Array
     hessian: Float64Array
     curvature: float
+    negligible: float = 0.0
 
     @property
     def cardinality(self) -> int:
@@ -77,6 +79,7 @@ def all_weights(checkpoint: FMCheckpoint, sensitivity: Sensitivity, tiers: Tiers
             sensitivity.frequencies[checkpoint.schema.rows(field)],
             sensitivity.hessians[field],
             float(sensitivity.curvatures[field]),
+            sensitivity.negligible,
         )
         for field in range(len(checkpoint.schema))
     ]

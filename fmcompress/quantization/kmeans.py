@@ -1,11 +1,16 @@
-"""Weighted k-means: the only door to faiss."""
+"""Weighted k-means: the only door to faiss.
+
+faiss computes squared distances in fp32. Where they would overflow, or vanish, points are multiplied by a power of two.
+"""
 
 from typing import Any
 
 import numpy as np
 
 from fmcompress.errors import DependencyError
-from fmcompress.types import Float32Array, Int64Array
+from fmcompress.types import Float32Array, Float64Array, Int64Array
+
+_SMALL, _LARGE = 1e-12, 1e12
 
 
 def train_centroids(
@@ -32,6 +37,9 @@ def train_centroids(
         DependencyError: faiss is not installed.
     """
     faiss = _faiss()
+    power = _power(points)
+    if power:
+        points, start = _times(points, power), None if start is None else _times(start, power)
     first = _draw(points, weights, k - (0 if start is None else len(start)), seed)
     if start is not None:
         first = np.concatenate([start, first])
@@ -40,13 +48,29 @@ def train_centroids(
     )
     kmeans.train(np.ascontiguousarray(points), weights=weights, init_centroids=np.ascontiguousarray(first))
     centroids: Float32Array = kmeans.centroids
-    return centroids
+    return _times(centroids, -power) if power else centroids
 
 
-def nearest(points: Float32Array, centroids: Float32Array) -> tuple[Float32Array, Int64Array]:
-    """Return squared distance, float32 (n,), and number, int64 (n,), of each point's nearest centroid."""
+def nearest(points: Float32Array, centroids: Float32Array) -> tuple[Float64Array, Int64Array]:
+    """Return squared distance, float64 (n,), and number, int64 (n,), of each point's nearest centroid."""
+    power = _power(points)
+    if power:
+        points, centroids = _times(points, power), _times(centroids, power)
     distances, numbers = _faiss().knn(np.ascontiguousarray(points), np.ascontiguousarray(centroids), 1)
-    return np.maximum(distances[:, 0], 0), numbers[:, 0]
+    return np.ldexp(np.maximum(distances[:, 0], 0).astype(np.float64), -2 * power), numbers[:, 0]
+
+
+def _power(points: Float32Array) -> int:
+    """Return the power of two that brings points near 1; 0 where they are of usual size."""
+    largest = max(float(points.max(initial=0)), -float(points.min(initial=0)))
+    if largest == 0 or _SMALL < largest < _LARGE:
+        return 0
+    return 1 - int(np.frexp(largest)[1])
+
+
+def _times(points: Float32Array, power: int) -> Float32Array:
+    """Return points multiplied by a power of two, float32 of the same shape."""
+    return np.ldexp(points, power).astype(np.float32)
 
 
 def load() -> None:

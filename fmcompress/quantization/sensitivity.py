@@ -20,6 +20,8 @@ import numpy as np
 
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
+from fmcompress.quantization.outliers import far_out
+from fmcompress.quantization.typical_rows import Typical, typical_of
 from fmcompress.types import Float64Array, Int64Array
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ _SAMPLE_ROWS = 262_144
 _BATCH_ROWS = 16_384
 # Keeps H_f invertible; relative to its mean eigenvalue.
 _RIDGE = 1e-3
+# Where all predictions are 0 or 1, errors still are to cost something.
+_LEAST_CURVATURE = 1e-6
+
+NEGLIGIBLE = 1e-8
+"""A rise of the loss per row that is none, in nats; of squared errors in squares of the predictions' spread."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +47,21 @@ class Sensitivity:
             fields share, the sum of theirs.
         hessians: H_f, float64 (fields, dim, dim), positive definite.
         curvatures: h_f, float64 (fields,).
+        negligible: a rise of the loss per row that is none, in the loss's unit.
     """
 
     frequencies: Float64Array
     hessians: Float64Array
     curvatures: Float64Array
+    negligible: float = NEGLIGIBLE
 
 
 def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensitivity:
     """Return the sensitivity without data: fields are taken as independent.
 
     Then E[(S − v)(S − v)ᵀ] is the sum of the other fields' covariances plus the outer product of the sum of
-    their means, and the curvature is that of the mean logit. Numeric fields are taken as 0.
+    their means, and the curvature is that of the mean logit. Numeric fields are taken as 0. Categories that are far
+    out, see ``outliers``, are left out of the moments: else one of them would set the price of everything.
 
     Args:
         checkpoint: the factorization machine.
@@ -59,25 +69,66 @@ def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensiti
     """
     schema, dim = checkpoint.schema, checkpoint.dim
     frequencies = shares(schema, counts)
+    ordinary, typical = ordinary_shares(checkpoint, frequencies)
     means = np.empty((len(schema), dim))
     covariances = np.empty((len(schema), dim, dim))
     linear = checkpoint.bias
     uses = np.bincount(schema.tables)
     for field in range(len(schema)):
         rows = schema.rows(field)
-        share = frequencies[rows] / uses[field]
+        share = ordinary[rows] / uses[field]
         vectors = checkpoint.embeddings[rows].astype(np.float64)
         means[field] = share @ vectors
         centred = vectors - means[field]
         covariances[field] = (centred * share[:, None]).T @ centred
-        linear += float(frequencies[rows] @ checkpoint.linear[rows])
+        linear += float(ordinary[rows] @ checkpoint.linear[rows])
     total = uses @ means
     logit = linear + 0.5 * (total @ total - uses @ np.einsum("fl,fl->f", means, means))
-    curvature = checkpoint.link_function.curvatures(np.array([logit]))[0]
-    others = total - means
+    curvature = max(checkpoint.link_function.curvatures(np.array([logit]))[0], _LEAST_CURVATURE)
+    others = _of_others(means, uses)
     outer = np.einsum("fl,fm->flm", others, others)
-    hessians = curvature * (np.einsum("f,flm->lm", uses, covariances) - covariances + outer)
-    return Sensitivity(frequencies, _regular(hessians), np.full(len(schema), curvature))
+    hessians = curvature * (_of_others(covariances, uses) + outer)
+    curvatures = np.full(len(schema), curvature)
+    return Sensitivity(frequencies, _regular(hessians), curvatures, _negligible(checkpoint, typical))
+
+
+def ordinary_shares(checkpoint: FMCheckpoint, frequencies: Float64Array) -> tuple[Float64Array, Typical]:
+    """Return shares of rows with 0 for categories that are far out, float64 (categories,), and what rows look like.
+
+    They add up to the same in each table.
+
+    Args:
+        checkpoint: the factorization machine.
+        frequencies: share of rows of each category, float64 (categories,).
+    """
+    typical = typical_of(checkpoint, frequencies)
+    out = far_out(checkpoint, frequencies, typical)
+    found = np.where(out, 0, frequencies)
+    for field in range(len(checkpoint.schema)):
+        rows = checkpoint.schema.rows(field)
+        if out[rows].any():
+            found[rows] *= frequencies[rows].sum() / found[rows].sum()
+    return found, typical
+
+
+def _of_others(of_tables: Float64Array, uses: Int64Array) -> Float64Array:
+    """Return for each table the sum over all other uses of tables, float64 (tables, …).
+
+    It is summed from both ends: less the own one, the sum of all would be but noise where one table is much larger.
+
+    Args:
+        of_tables: float64 (tables, …).
+        uses: fields that look up each table, int64 (tables,).
+    """
+    weighted = np.einsum("f,f...->f...", uses.astype(np.float64), of_tables)
+    nothing = np.zeros_like(of_tables[:1])
+    before = np.concatenate([nothing, np.cumsum(weighted[:-1], axis=0)])
+    after = np.concatenate([np.cumsum(weighted[:0:-1], axis=0)[::-1], nothing])
+    return np.asarray(before + after + (weighted - of_tables))
+
+
+def _negligible(checkpoint: FMCheckpoint, typical: Typical) -> float:
+    return NEGLIGIBLE * (typical.spread**2 if checkpoint.link_function.regression else 1.0)
 
 
 def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed: int) -> Sensitivity:
@@ -121,7 +172,8 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
     present_rows = np.maximum(present_rows, 1)
     hessians /= present_rows[:, None, None]
     frequencies = shares(schema, counts, bag_values / seen)
-    return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures / present_rows))
+    negligible = _negligible(checkpoint, typical_of(checkpoint, frequencies))
+    return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures / present_rows), negligible)
 
 
 def shares(schema: Schema, counts: Int64Array | None, bag_values: Float64Array | None = None) -> Float64Array:

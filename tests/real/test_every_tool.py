@@ -25,6 +25,6 @@ def test_with_an_ample_budget_the_artifact_predicts_as_the_checkpoint(tool, file
     ids = rng.integers(-1, ckpt.schema.id_cardinalities, (500, len(ckpt.schema.tables))).astype(np.int32)
     values = rng.random((500, len(ckpt.schema.numeric)), dtype=np.float32)
     found = model.predict(ids, values) if len(ckpt.numeric) else model.predict(ids)
-    # Numbers of fp16 have 11 bits. Weights of 4, as those of Spark's regression, whose sums come out small, lose more.
-    tolerance = 1e-2 if file.endswith("fm_reg") else 3e-3
+    # Numbers of fp16 have 11 bits. Where sums of large weights come out small, as in Spark's regression, they are fp32.
+    tolerance = 1e-4 if file.endswith("fm_reg") else 3e-3
     np.testing.assert_allclose(found, kinds.formula(ckpt, ids, values), atol=tolerance)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmcompress.artifact import Frame, Origin
-from fmcompress.artifact.header import fixed_bytes
+from fmcompress.artifact.header import artifact_bytes, fixed_bytes
 from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.tiers import Tiers
@@ -31,11 +31,13 @@ from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embeddi
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.field_weights import FieldWeights, all_weights, split
 from fmcompress.quantization.knapsack import allocate
+from fmcompress.quantization.outliers import far_out, standing_apart
 from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.plan import Plan
 from fmcompress.quantization.sensitivity import Sensitivity
+from fmcompress.quantization.typical_rows import typical_of
 from fmcompress.sizes import format_size
-from fmcompress.types import Float64Array, Int64Array, UInt8Array
+from fmcompress.types import BoolArray, Float64Array, Int64Array, UInt8Array
 
 if TYPE_CHECKING:
     from fmcompress.data.batch import Batch
@@ -93,8 +95,12 @@ def price_candidates(
     """
     schema = checkpoint.schema
     of_fields = [None] * len(schema) if counts is None else schema.split(counts)
-    splits = [tier_splits(own, f.cardinality) for own, f in zip(of_fields, schema.fields, strict=True)]
     weights = all_weights(checkpoint, sensitivity)
+    out = schema.split(far_out(checkpoint, sensitivity.frequencies, typical_of(checkpoint, sensitivity.frequencies)))
+    splits = [
+        ways_to_split(own, field.cardinality, far, standing_apart(field.embeddings, field.linear))
+        for own, field, far in zip(of_fields, weights, out, strict=True)
+    ]
     if held_out is None:
         by_tier = _expected(weights, splits, seed, progress)
         return PricedCandidates(checkpoint, splits, by_tier, [_by_field(checkpoint, by_tier)])
@@ -118,23 +124,53 @@ def allocate_bits(priced: PricedCandidates, origin: Origin, *, vocabulary_bytes:
         BudgetError: no artifact of this model fits the budget.
     """
     fixed = fixed_bytes(Frame.of(priced.checkpoint, vocabulary_bytes=vocabulary_bytes), origin)
-    allowed = origin.budget_bytes - fixed
-    starts = [allocate(fields, allowed) for fields in priced.blends]
-    chosen = starts[0]
-    if chosen is None:
-        raise _too_small(origin.budget_bytes, fixed + sum(field[0].payload_bytes for field in priced.blends[0]))
-    if priced.held_out is not None:
-        chosen = _refined(priced, priced.held_out, [start for start in starts if start], allowed)
+    chosen = _within_budget(priced, origin, fixed, vocabulary_bytes)
     tiers = [tier for field in chosen for tier in field.tiers]
     of = [ways[field.split] for ways, field in zip(priced.splits, chosen, strict=True)]
     return Plan(
         Tiers(priced.checkpoint.schema, np.concatenate(of)),
         tuple(tier.quantizer for tier in tiers),
-        fixed + sum(field.payload_bytes for field in chosen),
-        fixed + max(sum(field[-1].payload_bytes for field in fields) for fields in priced.blends),
+        _exact_bytes(priced, origin, chosen, vocabulary_bytes),
+        max(
+            _exact_bytes(priced, origin, [field[-1] for field in fields], vocabulary_bytes) for fields in priced.blends
+        ),
         tuple(tier.metric for tier in tiers),
         None if priced.held_out is None else _rises(priced.by_tier, chosen),
     )
+
+
+def _within_budget(priced: PricedCandidates, origin: Origin, fixed: int, vocabulary_bytes: int) -> list[FieldCandidate]:
+    """Return the best candidates whose artifact is within the budget, header and all.
+
+    Where nearly everything is in fp32, sizes of tensors may take some digits more in the header than they are counted
+    with.
+    """
+    allowed = origin.budget_bytes - fixed
+    while True:
+        starts = [allocate(fields, allowed) for fields in priced.blends]
+        chosen = starts[0]
+        if chosen is None:
+            smallest = [field[0] for field in priced.blends[0]]
+            smallest_bytes = _exact_bytes(priced, origin, smallest, vocabulary_bytes)
+            if smallest_bytes > origin.budget_bytes:
+                raise _too_small(origin.budget_bytes, smallest_bytes)
+            return smallest
+        if priced.held_out is not None:
+            chosen = _refined(priced, priced.held_out, [start for start in starts if start], allowed)
+        excess = _exact_bytes(priced, origin, chosen, vocabulary_bytes) - origin.budget_bytes
+        if excess <= 0:
+            return chosen
+        allowed -= excess
+
+
+def _exact_bytes(
+    priced: PricedCandidates, origin: Origin, chosen: Sequence[FieldCandidate], vocabulary_bytes: int
+) -> int:
+    """Return the exact size of the artifact of chosen candidates."""
+    frame = Frame.of(priced.checkpoint, vocabulary_bytes=vocabulary_bytes)
+    quantizers = [tier.quantizer for field in chosen for tier in field.tiers]
+    sizes = [np.bincount(ways[field.split]).tolist() for ways, field in zip(priced.splits, chosen, strict=True)]
+    return artifact_bytes(frame, origin, quantizers, sizes)
 
 
 def _too_small(budget_bytes: int, smallest_bytes: int) -> BudgetError:
@@ -206,6 +242,28 @@ def _expected(weights: Sequence[FieldWeights], splits: list[list[UInt8Array]], s
     ]
     found = iter(list(side_by_side(works, title="pricing quantizers", progress=progress)))
     return map_tiers(lambda tier: expected_candidates(tier, list(islice(found, len(counts))), next(found)), tiers)
+
+
+def ways_to_split(counts: Int64Array | None, cardinality: int, far: BoolArray, apart: BoolArray) -> list[UInt8Array]:
+    """Return the ways to cut a field into tiers, see ``tier_splits``, with and without those apart in one of their own.
+
+    What is far out never shares a tier with the others: beside it, all their errors seem to be none.
+
+    Args:
+        counts: rows in which each category is active, int64 (cardinality,); None where that is not known.
+        cardinality: number of categories.
+        far: those that are far out, bool (cardinality,).
+        apart: those that stand apart, bool (cardinality,).
+    """
+    first = far | apart
+    found = [] if far.any() else tier_splits(counts, cardinality)
+    if first.any() and not first.all():
+        rest = None if counts is None else counts[~first]
+        for own in tier_splits(rest, int((~first).sum())):
+            split = np.zeros(cardinality, dtype=np.uint8)
+            split[~first] = 1 + own
+            found.append(split)
+    return found
 
 
 def tier_splits(counts: Int64Array | None, cardinality: int) -> list[UInt8Array]:

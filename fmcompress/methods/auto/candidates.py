@@ -2,31 +2,32 @@
 
 A field is stored whole or in tiers. Each tier has candidates of its own: for the embeddings raw ones, a shared vector,
 or codebooks for 1 to 32 subspaces, as many codewords in each as pay there; for the linear weights the same with one
-subspace; all of it in fp16 or int8. What another candidate beats in both bytes and loss is left out.
+subspace; all of it in fp16 or int8, or in fp32 where fp16 costs something. What another candidate beats in both bytes
+and loss is left out.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from fmcompress.artifact.header import entry_bytes, tier_bytes
-from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits, embedding_spec, linear_spec, subspace_bounds
+from fmcompress.fm.quantizer import INT8, Quantizer, code_bits, embedding_spec, linear_spec, subspace_bounds
 from fmcompress.fm.schema import Field
 from fmcompress.methods.auto.rate_distortion import RateDistortion
 from fmcompress.quantization.field_weights import FieldWeights, Metric
 from fmcompress.quantization.knapsack import pareto, unbeaten
+from fmcompress.quantization.rounding import rounding_rises
 from fmcompress.types import Float64Array
 
 T = TypeVar("T")
 
 _MOST_TIER_CANDIDATES = 300
 _MOST_FIELD_CANDIDATES = 600
-_LARGEST_INT8 = 127
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,22 @@ class TierCandidates:
         dim: embedding size l.
         embeddings: candidates for the embeddings.
         linear: candidates for the linear weights; their codewords are one number, or none.
-        rounding: what int8 in place of fp16 costs, expected rise of the loss per row.
+        rounding: what numbers of so many bytes cost, expected rise of the loss per row; those that are not there are
+            no candidates.
     """
 
     cardinality: int
     dim: int
     embeddings: tuple[WeightsCandidate, ...]
     linear: tuple[WeightsCandidate, ...]
-    rounding: float
+    rounding: Mapping[int, float]
 
     @classmethod
     def of(
         cls, field: FieldWeights, embeddings: Iterable[WeightsCandidate], linear: Iterable[WeightsCandidate]
     ) -> TierCandidates:
         """Return the candidates for a tier with these weights."""
-        return cls(field.cardinality, field.dim, tuple(embeddings), tuple(linear), rounding_rise(field))
+        return cls(field.cardinality, field.dim, tuple(embeddings), tuple(linear), rounding_rises(field))
 
     def rise(self, stored: TierCandidate) -> float:
         """Return the expected rise of the loss per row where the tier is so stored."""
@@ -86,7 +88,7 @@ class TierCandidates:
             if one.codewords == quantizer.codewords and (not one.codewords or one.metric == stored.metric)
         )
         linear = next(one.error for one in self.linear if one.codewords == size)
-        return embeddings + linear + (self.rounding if quantizer.value_bytes == INT8 else 0.0)
+        return embeddings + linear + self.rounding[quantizer.value_bytes]
 
 
 ByTier = list[list[list[TierCandidates]]]
@@ -148,14 +150,6 @@ def expected_candidates(
     coded = [one for found in embeddings for one in codebook_candidates(found, field.cardinality, field.dim)]
     weights = codebook_candidates(linear, field.cardinality, 1)
     return TierCandidates.of(field, (raw, *coded), (raw, *weights))
-
-
-def rounding_rise(field: FieldWeights) -> float:
-    """Return what int8 costs: steps of max|v|/127 have a variance of a twelfth of their square."""
-    total = float(field.frequencies.sum())
-    steps = [float(np.abs(table).max(initial=0)) / _LARGEST_INT8 for table in (field.embeddings, field.linear)]
-    costs = (float(np.trace(field.hessian)), field.curvature)
-    return 0.5 * total * sum(cost * min(step, 1e30) ** 2 / 12 for cost, step in zip(costs, steps, strict=True))
 
 
 def codebook_candidates(
@@ -232,8 +226,7 @@ def thinned_embeddings(found: Sequence[WeightsCandidate], field: FieldWeights, m
 def tier_candidates(tier: TierCandidates) -> list[TierCandidate]:
     """Return the ways to store a tier that no other one beats in both bytes and loss, by rising bytes."""
     found = []
-    for value_bytes in (HALF, INT8):
-        rounding = tier.rounding if value_bytes == INT8 else 0.0
+    for value_bytes, rounding in tier.rounding.items():
         for one in _unbeaten_embeddings(tier, value_bytes):
             for linear in tier.linear:
                 quantizer = Quantizer(one.codewords, linear.codewords[0] if linear.codewords else 0, value_bytes)

@@ -19,7 +19,7 @@ from fmcompress.methods.auto.bit_allocation import PricedCandidates, allocate_bi
 from fmcompress.methods.base import Job, QuantizationMethod
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
-from fmcompress.quantization.sensitivity import shares
+from fmcompress.quantization.sensitivity import ordinary_shares, shares
 from fmcompress.types import Float64Array
 
 
@@ -80,7 +80,7 @@ def _principal_axes(checkpoint: FMCheckpoint) -> Float64Array:
     pooled = np.zeros((checkpoint.dim, checkpoint.dim))
     of_fields = (
         checkpoint.schema.split(checkpoint.embeddings),
-        checkpoint.schema.split(shares(checkpoint.schema, checkpoint.counts)),
+        checkpoint.schema.split(ordinary_shares(checkpoint, shares(checkpoint.schema, checkpoint.counts))[0]),
     )
     for vectors, share in zip(*of_fields, strict=True):
         centred = vectors - share @ vectors / share.sum()

@@ -150,7 +150,7 @@ def _nested(
     tables, codes, distortions = [], [], []
     for centroids in nested_centroids(train, own, sizes, seed=seed):
         distances, _ = nearest(train, centroids)
-        distortions.append(share * float(distances.astype(np.float64) @ own))
+        distortions.append(share * float(distances @ own))
         numbers = nearest(points[members], centroids)[1] if len(members) else np.empty(0)
         tables.append(centroids)
         codes.append(numbers.astype(np.uint16))

@@ -25,6 +25,7 @@ _HELD_OUT = 4_096
 _MEASURED_SIZES = (1, 4, 16, 64, 256, 1024)
 # A distortion below this share of the variance is none.
 _NOTHING = 1e-9
+_LARGE = 1e12
 _ITERATIONS = 3
 _MEASURED_SUBSPACES = 4
 
@@ -103,8 +104,10 @@ def linear_distortion(field: FieldWeights, *, seed: int) -> RateDistortion:
     return RateDistortion(tuple(sizes), errors[None])
 
 
-def _variance(points: Float32Array, weights: Float64Array) -> float:
+def _variance(points: Float32Array | Float64Array, weights: Float64Array) -> float:
     mean = weights @ points / weights.sum()
+    if np.abs(mean).max() > _LARGE or float(np.abs(points).max()) > _LARGE:  # squares are beyond fp32
+        points = points.astype(np.float64)
     return max(float(weights @ np.einsum("nd,nd->n", points, points)) - float(weights.sum() * (mean @ mean)), 0.0)
 
 
@@ -137,7 +140,7 @@ def _distortions(points: Float32Array, sample: _Sample, sizes: list[int], seed: 
     measured = {}
     for centroids in nested_centroids(points[sample.train], sample.train_weights, some, seed=seed):
         distances, _ = nearest(measure, centroids)
-        measured[len(centroids)] = float(distances.astype(np.float64) @ sample.measure_weights)
+        measured[len(centroids)] = float(distances @ sample.measure_weights)
     return _between(sizes, measured)
 
 

@@ -1,7 +1,7 @@
 """LightFM: one number of subspaces and codewords for all fields (section 3.3 of the paper)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from fmcompress.artifact import Frame
@@ -13,6 +13,7 @@ from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.base import Job, QuantizationMethod
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
+from fmcompress.quantization.rounding import value_bytes_of_fields
 from fmcompress.sizes import format_size
 
 
@@ -80,7 +81,14 @@ class LightFM(PaperMethod):
 
     def _plan(self, job: Job) -> Plan:
         checkpoint = job.checkpoint
-        quantizers = self.quantizers(checkpoint.schema.cardinalities.tolist(), checkpoint.dim)
+        quantizers = [
+            replace(quantizer, value_bytes=value_bytes)
+            for quantizer, value_bytes in zip(
+                self.quantizers(checkpoint.schema.cardinalities.tolist(), checkpoint.dim),
+                value_bytes_of_fields(checkpoint),
+                strict=True,
+            )
+        ]
         frame = Frame.of(checkpoint, vocabulary_bytes=job.vocabulary_bytes)
         file_bytes = artifact_bytes(frame, job.origin, quantizers)
         if job.budget_bytes is not None and job.budget_bytes < file_bytes:

@@ -13,11 +13,12 @@ from fmcompress.artifact import Frame, Origin
 from fmcompress.artifact.header import artifact_bytes
 from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.quantizer import HALF, Quantizer, code_bits, embedding_spec, subspace_bounds
+from fmcompress.fm.quantizer import Quantizer, code_bits, embedding_spec, subspace_bounds
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.lightfm.method import check_subspaces, linear_quantizer
 from fmcompress.methods.xlightfm.options import SpaceOptions
 from fmcompress.quantization.knapsack import allocate
+from fmcompress.quantization.rounding import value_bytes_of_fields
 from fmcompress.sizes import format_size
 from fmcompress.types import Float32Array, Int64Array
 
@@ -50,6 +51,7 @@ class SearchSpace:
         linear_codewords: of the linear weights' codebook of each field, see ``LightFM``.
         columns: the searched fields; all others have no more categories than the smallest candidate, and are raw.
         sizes: codewords of each candidate in each searched field, int64 (fields, candidates).
+        value_bytes: bytes of a number in each field.
     """
 
     frame: Frame
@@ -58,6 +60,7 @@ class SearchSpace:
     linear_codewords: int
     columns: list[int]
     sizes: Int64Array
+    value_bytes: list[int]
 
     @property
     def schema(self) -> Schema:
@@ -85,6 +88,7 @@ class SearchSpace:
             Quantizer(
                 () if min(found.get(column, (cardinality,))) >= cardinality else found[column],
                 linear_quantizer(cardinality, self.linear_codewords),
+                self.value_bytes[column],
             )
             for column, cardinality in enumerate(self.schema.cardinalities.tolist())
         ]
@@ -158,7 +162,7 @@ class SearchSpace:
             cardinality = int(self.schema.cardinalities[column])
             for number, size in enumerate(self.sizes[field].tolist()):
                 codes = cardinality * code_bits(size) // 8 if size < cardinality else 0
-                found[field, :, number] = [HALF * size * width + codes for width in widths]
+                found[field, :, number] = [self.value_bytes[column] * size * width + codes for width in widths]
         return found
 
     @cached_property
@@ -188,7 +192,9 @@ def lay_out(
     columns = [c for c, n in enumerate(cardinalities) if n > options.candidates[0]]
     largest = np.array([cardinalities[c] for c in columns], dtype=np.int64)
     sizes = np.minimum(np.array(options.candidates)[None, :], largest[:, None])
-    space = SearchSpace(frame, origin, options.subspaces, options.linear_codewords, columns, sizes)
+    space = SearchSpace(
+        frame, origin, options.subspaces, options.linear_codewords, columns, sizes, value_bytes_of_fields(checkpoint)
+    )
     smallest = space.file_bytes(space.smallest)
     if smallest > origin.budget_bytes:
         raise BudgetError(

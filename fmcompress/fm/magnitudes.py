@@ -1,0 +1,72 @@
+"""Whether a factorization machine can score at all: squares of sums of its weights must be numbers in fp32."""
+
+import numpy as np
+
+from fmcompress.errors import CheckpointError
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.types import Float32Array, Float64Array
+
+_LARGEST = float(np.finfo(np.float32).max) / 4
+"""Of a sum or a square, with some room: terms of the logit are added up in any order."""
+
+_CHUNK_ROWS = 65_536
+_HINT = "weight decay in training keeps weights small; a category that was never trained can be set to 0"
+
+
+def check_magnitudes(checkpoint: FMCheckpoint) -> None:
+    """Check that predictions are finite, whatever the row; values of numeric fields are taken as 1.
+
+    Raises:
+        CheckpointError: the square of a sum of embeddings, or a sum of linear weights, is beyond fp32; it names the
+            field and the category with the largest weight.
+    """
+    schema, uses = checkpoint.schema, np.bincount(checkpoint.schema.tables)
+    norms = [_norms(checkpoint.embeddings[schema.rows(field)]) for field in range(len(schema))]
+    largest = np.array([float(own.max()) for own in norms])
+    numeric = _norms(checkpoint.numeric.embeddings)
+    if (float(uses @ largest) + float(numeric.sum())) ** 2 > _LARGEST:
+        if numeric.max(initial=0) > largest.max():
+            field = int(numeric.argmax())
+            raise _refusal(f"numeric field {schema.numeric[field].name!r}", checkpoint.numeric.embeddings[field])
+        worst = int(largest.argmax())
+        category = int(norms[worst].argmax())
+        row = checkpoint.embeddings[schema.rows(worst)][category]
+        raise _refusal(f"field {schema.names[worst]!r}, category {category}", row)
+    _check_linear(checkpoint)
+
+
+def _check_linear(checkpoint: FMCheckpoint) -> None:
+    schema, uses = checkpoint.schema, np.bincount(checkpoint.schema.tables)
+    sizes = [np.abs(checkpoint.linear[schema.rows(field)]) for field in range(len(schema))]
+    largest = np.array([float(own.max()) for own in sizes])
+    numeric = np.abs(checkpoint.numeric.linear.astype(np.float64))
+    if float(uses @ largest) + float(numeric.sum()) + abs(checkpoint.bias) <= _LARGEST:
+        return
+    if abs(checkpoint.bias) >= max(largest.max(), numeric.max(initial=0)):
+        raise CheckpointError(f"bias is {checkpoint.bias:.6g}, too large for sums in fp32: no prediction is finite")
+    if numeric.max(initial=0) > largest.max():
+        where, weight = f"numeric field {schema.numeric[int(numeric.argmax())].name!r}", float(numeric.max())
+    else:
+        worst = int(largest.argmax())
+        where, weight = f"field {schema.names[worst]!r}, category {int(sizes[worst].argmax())}", float(largest[worst])
+    raise CheckpointError(
+        f"{where}: a linear weight of {weight:.6g} in size is too large for sums in fp32: predictions are not finite",
+        hint=_HINT,
+    )
+
+
+def _refusal(where: str, row: Float32Array) -> CheckpointError:
+    value = float(row[np.abs(row).argmax()])
+    return CheckpointError(
+        f"{where}: an embedding with {value:.6g} is too large, its square is beyond fp32: predictions are not finite",
+        hint=_HINT,
+    )
+
+
+def _norms(vectors: Float32Array) -> Float64Array:
+    """Return ‖v‖ of each row, float64 (n,)."""
+    found = np.empty(len(vectors))
+    for start in range(0, len(vectors), _CHUNK_ROWS):
+        chunk = vectors[start : start + _CHUNK_ROWS].astype(np.float64)
+        found[start : start + _CHUNK_ROWS] = np.sqrt(np.einsum("nl,nl->n", chunk, chunk))
+    return found

@@ -1,0 +1,84 @@
+"""Categories whose weights are out of all proportion: they must not set the measure for all others.
+
+One row of 10⁵ among ordinary ones would have the moments of a field, and so what errors cost in all other fields, to
+itself, and the step of int8 too. So such categories are left out where costs are estimated, and offered tiers of their
+own; whether these pay, their price decides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.quantization.typical_rows import Typical
+from fmcompress.types import BoolArray, Float32Array, Float64Array
+
+_BEYOND_SPREAD = 20.0
+"""A category is far out where it alone shifts the logit of typical rows by more spreads than this."""
+
+_RARE = 0.25
+"""What is in a larger share of the rows than this is no exception."""
+
+_LEAST_CATEGORIES = 16
+_MOST_APART = 100
+"""One of so many categories may stand apart, and always one."""
+
+_TIMES_LARGER = 6.0
+
+
+def far_out(checkpoint: FMCheckpoint, frequencies: Float64Array, typical: Typical) -> BoolArray:
+    """Return the rare categories that alone decide predictions, whatever the rest of the row, bool (categories,).
+
+    A category shifts the logit by v·S and w; where the root mean square of the first or the size of the second is
+    more than 20 times the spread of typical logits (for probabilities at least 1), it is far out.
+
+    Args:
+        checkpoint: the factorization machine.
+        frequencies: share of rows of each category, float64 (categories,).
+        typical: rows of it.
+    """
+    limit = _BEYOND_SPREAD * typical.spread
+    found = np.zeros(checkpoint.schema.categories, dtype=np.bool_)
+    if limit == 0:
+        return found
+    root = _square_root(typical.moments)
+    largest_root = float(np.linalg.norm(root, 2))
+    for field in range(len(checkpoint.schema)):
+        rows = checkpoint.schema.rows(field)
+        vectors = checkpoint.embeddings[rows]
+        own = np.abs(checkpoint.linear[rows]) > limit
+        if _largest(vectors) * np.sqrt(checkpoint.dim) * largest_root > limit:
+            own |= np.linalg.norm(vectors.astype(np.float64) @ root, axis=1) > limit
+        if own.any() and frequencies[rows][own].sum() <= _RARE * frequencies[rows].sum():
+            found[rows] = own
+    return found
+
+
+def _square_root(moments: Float64Array) -> Float64Array:
+    """Return R with R Rᵀ = M, float64 (dim, dim)."""
+    values, vectors = np.linalg.eigh(moments)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))
+
+
+def standing_apart(embeddings: Float32Array, linear: Float32Array) -> BoolArray:
+    """Return the few categories of a field whose weights are several times those of all others, bool (cardinality,).
+
+    They are at most one in a hundred, or one; each has a coordinate, or a linear weight, more than 6 times as large as
+    the largest one of the rest.
+
+    Args:
+        embeddings: float32 (cardinality, dim).
+        linear: float32 (cardinality,).
+    """
+    cardinality = len(linear)
+    found = np.zeros(cardinality, dtype=np.bool_)
+    most = max(1, cardinality // _MOST_APART)
+    if cardinality >= _LEAST_CATEGORIES:
+        for sizes in (np.maximum(embeddings.max(axis=1), -embeddings.min(axis=1)), np.abs(linear)):
+            largest_of_rest = np.partition(sizes, cardinality - most - 1)[cardinality - most - 1]
+            found |= sizes > _TIMES_LARGER * float(largest_of_rest)
+    return found
+
+
+def _largest(numbers: Float32Array) -> float:
+    return max(float(numbers.max(initial=0)), -float(numbers.min(initial=0)))
