@@ -21,7 +21,7 @@ from benchmarks.timing import interleaved
 from fmcompress.data.rows import open_rows
 from fmcompress.fm.schema import Schema
 
-_ROUNDS = 7
+_ROUNDS = 5
 _FOUR = Schema.of([("user", 1_000_000), ("item", 100_000), ("hour", 24), ("day", 7)])
 
 
@@ -33,14 +33,19 @@ def run() -> list[tuple[str, ...]]:
         found = []
         for name, schema, ids in (
             ("4 fields", _FOUR, _uniform(2_000_000)),
-            ("39 fields", criteo.SCHEMA, np.concatenate([criteo.ids(100_000, seed=seed) for seed in range(5)])),
+            ("39 fields", criteo.SCHEMA, np.concatenate([criteo.ids(100_000, seed=seed) for seed in range(10)])),
         ):
             files = _write(Path(folder), schema, ids)
             works = [partial(_read, file, schema) for file in files]
             found += _table(f"reading {name}", len(ids), works)
         command = [str(Path(sys.executable).with_name("fmcompress")), "--quiet", "score", str(model)]
         score = [
-            partial(subprocess.run, [*command, file, "-o", Path(folder) / "s.parquet", "--force"], check=True)
+            partial(
+                subprocess.run,
+                [*command, file, "-o", Path(folder) / "s.parquet", "--force"],
+                check=True,
+                capture_output=True,
+            )
             for file in files
         ]
         return found + _table("`fmcompress score`, 39 fields", len(ids), score)

@@ -25,6 +25,9 @@ _NUMBERS = (pa.int32(), pa.int64(), pa.float64(), pa.string())
 """What a column of numbers is read as: the first that fits all that was found so far."""
 
 _TOKENS = pa.dictionary(pa.int32(), pa.string())
+# What parts several values in a cell, and what may stand around them.
+_BETWEEN_NUMBERS = r"[\s|^,;]+", "[]() \t|"
+_BETWEEN_TOKENS = r"[|^]", "|"
 _WRONG_COLUMN = re.compile(r"column #(\d+)")
 _SHOWN_CHARACTERS = 60
 
@@ -52,10 +55,12 @@ class BlockParser:
     Attributes:
         header: the columns of the file.
         tokens: columns of tokens, and those that their vocabularies know.
+        several: columns that may have several values in a cell.
     """
 
     header: Header
     tokens: Mapping[str, Container[str]]
+    several: Container[str] = ()
     _failed: dict[str, int] = field(default_factory=dict)
 
     def parse(self, block: bytes, columns: Sequence[str], kept: Sequence[str]) -> Piece:
@@ -73,10 +78,10 @@ class BlockParser:
         """
         while True:
             failed = {name: self._failed.get(name, 0) for name in columns}
-            types = {name: _TOKENS if name in self.tokens else _NUMBERS[failed[name]] for name in columns}
-            types |= dict.fromkeys(kept, pa.string())
+            types = {name: self._type(name, failed[name]) for name in columns} | dict.fromkeys(kept, pa.string())
             try:
-                table = self._table(block, types or {self.header.names[0]: pa.string()})
+                words = _NULL_WORDS if any(failed.values()) else ("",)  # the longer they are, the more time they take
+                table = self._table(block, types or {self.header.names[0]: pa.string()}, words)
             except pa.ArrowInvalid as error:
                 self._note_failure(error, types, failed)
                 continue
@@ -84,13 +89,19 @@ class BlockParser:
             rows = len(next(iter(table.values())))
             return Piece(0, rows, fields, [_without_empty(table[name]) for name in kept])
 
-    def _table(self, block: bytes, types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
+    def _type(self, name: str, failed: int) -> pa.DataType:
+        if name in self.several:
+            return pa.string()
+        return _TOKENS if name in self.tokens else _NUMBERS[failed]
+
+    def _table(self, block: bytes, types: Mapping[str, pa.DataType], null_words: Sequence[str]) -> dict[str, pa.Array]:
         wrong: list[Any] = []
 
         def note(row: Any) -> str:
             wrong.append(row)
             return "skip"
 
+        quoted = b'"' in block
         # One thread: where the process ends at once, over an error in the data, Arrow's threads would abort it.
         found = pa.csv.read_csv(
             pa.BufferReader(block),
@@ -98,10 +109,13 @@ class BlockParser:
                 column_names=list(self.header.names), use_threads=False, block_size=len(block) + 1
             ),
             parse_options=pa.csv.ParseOptions(
-                delimiter=self.header.delimiter, newlines_in_values=b'"' in block, invalid_row_handler=note
+                delimiter=self.header.delimiter,
+                quote_char='"' if quoted else False,
+                newlines_in_values=quoted,
+                invalid_row_handler=note,
             ),
             convert_options=pa.csv.ConvertOptions(
-                column_types=types, include_columns=list(types), null_values=_NULL_WORDS, strings_can_be_null=False
+                column_types=types, include_columns=list(types), null_values=null_words, strings_can_be_null=False
             ),
         )
         if wrong:
@@ -123,20 +137,28 @@ class BlockParser:
             self._failed[name] = max(self._failed.get(name, 0), failed[name] + 1)
 
     def _without_null_words(self, column: pa.Array, name: str) -> pa.Array:
-        """Return a column of text with null for what stands for it, but for what its vocabulary knows."""
+        """Return a column of text with null for what stands for it, but for what its vocabulary knows, or lists."""
+        if name in self.several:
+            separators, around = _BETWEEN_TOKENS if name in self.tokens else _BETWEEN_NUMBERS
+            column = pc.utf8_trim(column, around)
+            nulls = pc.is_in(column, pa.array(self._null_words(name), pa.string()))
+            column = pc.if_else(nulls, pa.scalar(None, pa.string()), column)
+            return pc.split_pattern_regex(column, separators)
         if name in self.tokens:
             column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-            words = [word for word in _NULL_WORDS if word not in self.tokens[name]]
             tokens = column.dictionary
-            nulls = pc.is_in(tokens, pa.array(words, tokens.type))
+            nulls = pc.is_in(tokens, pa.array(self._null_words(name), tokens.type))
             if not pc.any(nulls).as_py():
                 return column
             tokens = pc.if_else(nulls, pa.scalar(None, tokens.type), tokens)
             return pa.DictionaryArray.from_arrays(column.indices, tokens)
         if column.type == pa.string():
-            nulls = pc.is_in(pc.utf8_trim_whitespace(column), pa.array(_NULL_WORDS))
+            nulls = pc.is_in(pc.utf8_trim_whitespace(column), pa.array(self._null_words(name)))
             return pc.if_else(nulls, pa.scalar(None, pa.string()), column)
         return column
+
+    def _null_words(self, name: str) -> list[str]:
+        return [word for word in _NULL_WORDS if word not in self.tokens.get(name, ())]
 
 
 def _without_empty(column: pa.Array) -> pa.Array:

@@ -78,9 +78,11 @@ class CsvFile:
         """Number of rows."""
         return sum(part.rows for part in self.parts)
 
-    def chunks(self, start: int, tokens: Mapping[str, Container[str]]) -> list[TableChunk]:
+    def chunks(
+        self, start: int, tokens: Mapping[str, Container[str]], several: Container[str] = ()
+    ) -> list[TableChunk]:
         """Return what is read at a time: some 8 MiB, or the whole of a file that is compressed."""
-        parser = BlockParser(self.header, tokens)
+        parser = BlockParser(self.header, tokens, several)
         return [CsvChunk(self.file, part, parser, part.first_row, start + part.first_row) for part in self.parts]
 
 

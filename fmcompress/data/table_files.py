@@ -68,12 +68,15 @@ class TableFile(Protocol):
     @property
     def rows(self) -> int: ...  # noqa: D102
 
-    def chunks(self, start: int, tokens: Mapping[str, Container[str]]) -> Sequence[TableChunk]:
+    def chunks(
+        self, start: int, tokens: Mapping[str, Container[str]], several: Container[str] = ()
+    ) -> Sequence[TableChunk]:
         """Return what is read at a time, where rows are.
 
         Args:
             start: rows in the files before.
             tokens: the columns that may be of tokens, and the tokens that are known.
+            several: the columns that may have several values in a row.
         """
 
 
@@ -114,9 +117,11 @@ class Table:
         """Number of rows."""
         return self._file.rows
 
-    def chunks(self, start: int, tokens: Mapping[str, Container[str]]) -> list[TableChunk]:
+    def chunks(
+        self, start: int, tokens: Mapping[str, Container[str]], several: Container[str] = ()
+    ) -> list[TableChunk]:
         """Return what is read at a time, see ``TableFile``."""
-        chunks = self._file.chunks(start, tokens)
+        chunks = self._file.chunks(start, tokens, several)
         return [_KeyedChunk(chunk, self._keys) for chunk in chunks] if self._keys else list(chunks)
 
 

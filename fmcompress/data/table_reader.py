@@ -84,12 +84,10 @@ def open_tables(
             raise DataError(f"{table.name}: its columns differ from those of {files[0]}")
         columns = matched
         kept = _unified(kept, kept_columns(table.name, table.columns, keep), table.name, str(files[0]))
-        known = {
-            column: own.known
-            for column, own in zip(columns, vocabularies.values(), strict=False)  # those of the ids come first
-            if own is not None
-        }
-        chunks += [Chunk(table.name, chunk) for chunk in table.chunks(rows, known)]
+        ids = dict(zip(schema.id_names, columns, strict=False))  # these come first
+        known = {ids[name]: own.known for name, own in vocabularies.items() if own is not None}
+        several = {ids[name] for name in schema.poolings}
+        chunks += [Chunk(table.name, chunk) for chunk in table.chunks(rows, known, several)]
         rows += table.rows
     tokens = {name: TokenIds(own) for name, own in vocabularies.items() if own is not None}
     starts = [chunk.rows.start for chunk in chunks]

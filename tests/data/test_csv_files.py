@@ -213,3 +213,23 @@ def test_kinds_are_not_mixed(tmp_path):
     (tmp_path / "x.csv").write_text(SIMPLE)
     with pytest.raises(DataError, match=r"x\.csv is CSV and x\.parquet is Parquet, expected files of one kind"):
         read(f"{tmp_path}/x.*")
+
+
+@pytest.mark.parametrize(
+    "cells", [["3|1", "", "2"], ["3 1", "NA", "2 "], ['"[3, 1]"', "[]", "[2]"], ["3^1", "null", "2.0"]]
+)
+def test_several_values_in_a_cell(text, cells):
+    path = text("label,user,genres\n" + "".join(f"1,0,{cell}\n" for cell in cells), name="x.csv")
+    (batch,) = open_rows(path, parse_fields("user:3,genres:5:mean")).batches()
+    assert batch.bags["genres"].ids.tolist() == [3, 1, 2]
+    assert batch.bags["genres"].starts.tolist() == [0, 2, 2, 3]
+
+
+def test_several_tokens_in_a_cell(text):
+    vocabulary = Vocabulary({"genres": FieldVocabulary.of({"Film Noir": 2, "Sci-Fi": 1, "NA": 3})})
+    path = text("label,user,genres\n1,0,Film Noir|Sci-Fi\n1,0,\n1,0,NA\n", name="x.csv")
+    (batch,) = open_rows(path, parse_fields("user:3,genres:5:mean"), vocabulary=vocabulary).batches()
+    assert batch.bags["genres"].ids.tolist() == [2, 1, 3]
+    rows = open_rows(text("label,user,genres\n1,0,1\n1,0,1 x\n", name="y.csv"), parse_fields("user:3,genres:5:mean"))
+    with pytest.raises(DataError, match=r"y\.csv: row 1, field 'genres': id is 'x', expected a whole number"):
+        list(rows.batches())
