@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
-from fmcompress.data.options import DataOptions
+from fmcompress.arguments import checked_arguments
+from fmcompress.artifact.packed import PackedFM
+from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.data.rows import open_tuning_data
 from fmcompress.errors import missing_packages_named
 from fmcompress.finetune.options import TuneOptions
@@ -18,13 +20,12 @@ from fmcompress.training.device import Device
 from fmcompress.training.run_state import RunFiles
 
 if TYPE_CHECKING:
-    from fmcompress.data.options import Match, Oov
-    from fmcompress.evaluation.predictors import Model
     from fmcompress.evaluation.scores import Scores
     from fmcompress.fm.vocabulary import Vocabulary
 
 
 @missing_packages_named()
+@checked_arguments
 def quantize(
     checkpoint: FMCheckpoint,
     budget: str | int | None = None,
@@ -92,8 +93,9 @@ def _path(name: str | Path | None) -> Path | None:
 
 
 @missing_packages_named()
+@checked_arguments
 def evaluate(
-    model: Model,
+    model: FMCheckpoint | PackedFM,
     data: str | Path,
     *,
     label: str = "label",

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.choosing import choose, only_view, what_else
 from fmcompress.checkpoints.dialect import Dialect, Given
@@ -48,6 +49,7 @@ _OWN = "own model"
 
 
 @missing_packages_named()
+@checked_arguments
 def load_checkpoint(
     path: str | Path,
     *,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions, labels_for
 from fmcompress.data.rows import Rows, open_rows
@@ -17,6 +18,7 @@ from fmcompress.progress import SILENT, Progress
 from fmcompress.types import Float32Array
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Scores:
     """Scores of a model on labelled rows.

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.artifact.io import seal_of
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.errors import UsageError
@@ -21,6 +22,7 @@ _LARGEST_BYTES = 2 * 10**9
 """Protocol buffers end at 2 GiB; what is not in the artifact takes a twentieth at most."""
 
 
+@checked_arguments
 def export_onnx(
     model: PackedFM, path: str | Path, *, tokens: bool = False, weights: bool = False, force: bool = False
 ) -> int:

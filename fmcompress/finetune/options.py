@@ -4,11 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import UsageError
 
 Distance = Literal["none", "mean", "popularity"]
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class MovingOptions:
     """How codes move while a model is tuned: equations 5 to 8 of the paper.
@@ -40,6 +42,7 @@ class MovingOptions:
             raise UsageError(f"candidates is {self.candidates}, expected 2 or more")
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class ReassignOptions:
     """How codes are chosen anew while codebooks are tuned.
@@ -59,6 +62,7 @@ class ReassignOptions:
             raise UsageError(f"share is {self.share}, expected a number from 0 to 1")
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class TuneOptions:
     """How a compressed factorization machine is tuned.

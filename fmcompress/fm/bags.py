@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.fm.pooling import Pooling
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
 
 
+@checked_arguments
 @dataclass(frozen=True, eq=False)
 class Bag:
     """The values of one field in some rows: those of row r are ``ids[starts[r]:starts[r + 1]]``.

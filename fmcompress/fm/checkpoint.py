@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -73,6 +74,7 @@ class Source:
         return Source, (self.tool, self.name, self.sha256, self.also)
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class FMCheckpoint:
     """A trained factorization machine in canonical form.

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import UsageError
 from fmcompress.fm.pooling import is_pooling, parse_pooling
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 
-Fields = Schema | str | Mapping[str, int | str] | Sequence[tuple[str, int | str]]
+Fields = Schema | str | Mapping[str, int | str] | Sequence[Field | SharedField | NumericField | tuple[str, int | str]]
 """The forms in which fields can be given."""
 
 _MAX_DIGITS = 20
@@ -18,6 +19,7 @@ _NUMERIC = {"numeric": False, "linear": True}
 """What stands in place of a size for numeric fields, and whether they enter the linear term alone."""
 
 
+@checked_arguments
 def parse_fields(text: str) -> Schema:
     """Return the schema that ``name:size,name:size,…`` describes, in the order of the model's rows.
 

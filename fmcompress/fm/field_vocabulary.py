@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import DependencyError, UsageError
 from fmcompress.fm.schema import MAX_CATEGORIES
 from fmcompress.types import AnyArray, Int32Array, Int64Array
@@ -46,6 +47,7 @@ _MAX_EXPANSION = 1024
 """Tokens that are counted up are packed to a five hundredth; whoever claims more is not believed."""
 
 
+@checked_arguments
 @dataclass(frozen=True, eq=False)
 class FieldVocabulary:
     """The tokens of one field.
@@ -63,6 +65,7 @@ class FieldVocabulary:
     missing: int | None = None
 
     @classmethod
+    @checked_arguments
     def of(cls, ids: Mapping[str, int], *, oov: int | None = None, missing: int | None = None) -> FieldVocabulary:
         """Return the vocabulary that a mapping from token to id describes."""
         return cls(tuple(ids), np.fromiter(ids.values(), np.int32, len(ids)), oov, missing)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.types import Float32Array, Float64Array
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class NumericWeights:
     """Weights of the numeric fields.
@@ -26,6 +28,7 @@ class NumericWeights:
     embeddings: Float32Array
 
     @classmethod
+    @checked_arguments
     def none(cls, dim: int) -> NumericWeights:
         """Return the weights of no field."""
         return cls(np.empty(0, np.float32), np.empty((0, dim), np.float32))

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import UsageError
 from fmcompress.fm.pooling import Pooling
 from fmcompress.types import AnyArray, Int32Array, Int64Array
@@ -19,6 +20,7 @@ MISSING = -1
 """Id of a missing value: it contributes nothing to the logit."""
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Field:
     """A categorical field with a table of its own, of ``cardinality`` categories: one is active in a row, or several.
@@ -36,6 +38,7 @@ class Field:
     pooling: Pooling | None = None
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class SharedField:
     """A categorical field that looks its categories up in the table of another one.
@@ -51,6 +54,7 @@ class SharedField:
     pooling: Pooling | None = None
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class NumericField:
     """A field with one linear weight and one embedding, both multiplied by its value in the row.
@@ -64,6 +68,7 @@ class NumericField:
     linear_only: bool = False
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Schema:
     """The fields of a factorization machine.
@@ -115,14 +120,23 @@ class Schema:
                 raise UsageError("the order of the fields is not that in which they are listed")
 
     @classmethod
+    @checked_arguments
     def of(cls, sizes: Iterable[tuple[str, int]]) -> Schema:
         """Return the schema of ``(name, cardinality)`` pairs."""
-        return cls(tuple(Field(name, int(cardinality)) for name, cardinality in sizes))
+        pairs = list(sizes)
+        for pair in pairs:
+            if not isinstance(pair, tuple | list) or len(pair) != 2:
+                raise UsageError(f"field {pair!r} is no pair of a name and a size")
+        return cls(tuple(Field(name, int(cardinality)) for name, cardinality in pairs))
 
     @classmethod
+    @checked_arguments
     def in_order(cls, fields: Iterable[Field | SharedField | NumericField]) -> Schema:
         """Return the schema of fields of all kinds in the order in which the model's tool takes them."""
         found = tuple(fields)
+        for field in found:
+            if not isinstance(field, Field | SharedField | NumericField):
+                raise UsageError(f"field {field!r} is no Field, SharedField or NumericField")
         return cls(
             tuple(field for field in found if isinstance(field, Field)),
             tuple(field for field in found if isinstance(field, SharedField)),
@@ -196,6 +210,7 @@ class Schema:
         """Rows of one table for all fields, with one row for each numeric field, as many tools have it."""
         return self.categories + len(self.numeric)
 
+    @checked_arguments
     def weights(self, dim: int) -> int:
         """Return how many embeddings' numbers and linear weights a model with embeddings of this size has."""
         embedded = sum(not field.linear_only for field in self.numeric)
@@ -207,15 +222,18 @@ class Schema:
         # Not the sum of the array: a sum of int64 can overflow.
         return sum(field.cardinality for field in self.fields)
 
+    @checked_arguments
     def rows(self, field: int) -> slice:
         """Return the rows of field number ``field``."""
         start = int(self.offsets[field])
         return slice(start, start + self.fields[field].cardinality)
 
+    @checked_arguments
     def split(self, array: AnyArray) -> list[AnyArray]:
         """Return an array, (categories, …) of any dtype, field by field: (cardinality, …) each."""
         return [array[self.rows(field)] for field in range(len(self))]
 
+    @checked_arguments
     def union(self, other: Schema) -> Schema:
         """Return this schema with each field as large as in the larger of both; the fields are the same."""
         largest = np.maximum(self.cardinalities, other.cardinalities)

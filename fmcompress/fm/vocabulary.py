@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import DataError, UsageError
 from fmcompress.fm.field_vocabulary import FieldVocabulary, decode_fields, encode_fields
 from fmcompress.fm.schema import MAX_CATEGORIES, Schema
@@ -16,6 +17,7 @@ UNKNOWN = "__OOV__"
 """In a vocabulary file the token whose id all unknown tokens get."""
 
 
+@checked_arguments
 @dataclass(frozen=True, eq=False)
 class Vocabulary:
     """The vocabularies of the categorical fields; a field without one takes ids only.
@@ -26,6 +28,7 @@ class Vocabulary:
 
     fields: Mapping[str, FieldVocabulary] = field(default_factory=dict)
 
+    @checked_arguments
     def of(self, name: str, schema: Schema) -> FieldVocabulary | None:
         """Return the vocabulary of a field, None where it has none."""
         if name in self.fields:
@@ -33,6 +36,7 @@ class Vocabulary:
         tables = {sharing.name: sharing.table for sharing in schema.shared}
         return self.fields.get(tables.get(name, name))
 
+    @checked_arguments
     def check(self, schema: Schema) -> None:
         """Raise UsageError where the vocabulary is not one of these fields: another name, an id out of range."""
         check_ids({name: own.extreme_ids for name, own in self.fields.items()}, schema)
@@ -50,6 +54,7 @@ class Vocabulary:
         return encode_fields(self.fields)
 
     @classmethod
+    @checked_arguments
     def decode(cls, data: bytes) -> Vocabulary:
         """Return the vocabulary of bytes that ``encode`` made.
 
@@ -80,6 +85,7 @@ def check_ids(fields: Mapping[str, Iterable[int]], schema: Schema) -> None:
                 )
 
 
+@checked_arguments
 def read_vocabulary(path: str | Path) -> Vocabulary:
     """Read a vocabulary file: JSON ``{field: {token: id, …}, …}``; the token ``__OOV__`` has the id of unknown ones.
 

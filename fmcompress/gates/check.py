@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmcompress.data.options import DataOptions
+from fmcompress.arguments import checked_arguments
+from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.errors import UsageError, missing_packages_named
+from fmcompress.fm.field_specs import Fields
 from fmcompress.gates.gate import GATES, Limit, parse_limits
 from fmcompress.gates.judging import Measured, judge, measure
 from fmcompress.progress import SILENT, Progress
@@ -16,14 +18,13 @@ from fmcompress.reporting.verdict import Verdict
 from fmcompress.serve.compressed_fm import load
 
 if TYPE_CHECKING:
-    from fmcompress.data.options import Match, Oov
     from fmcompress.evaluation.predictors import Model
     from fmcompress.evaluation.scores import Scores
-    from fmcompress.fm.field_specs import Fields
     from fmcompress.fm.vocabulary import Vocabulary
 
 
 @missing_packages_named()
+@checked_arguments
 def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     artifacts: str | Path | Sequence[str | Path],
     *,

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.artifact.header import encode
 from fmcompress.artifact.metadata import UNSEALED
 from fmcompress.artifact.packed import same_pieces, stored_pieces
-from fmcompress.data.options import DataOptions
+from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.errors import missing_packages_named
 from fmcompress.progress import SILENT, Progress
 from fmcompress.reporting.comparison import Change, ComparedArtifact, Comparison, FieldChange, PartChange, SettingChange
@@ -18,7 +19,6 @@ from fmcompress.reporting.report_data import PARTS, FieldReport, ReportData
 from fmcompress.serve.compressed_fm import CompressedFM, load
 
 if TYPE_CHECKING:
-    from fmcompress.data.options import Match, Oov
     from fmcompress.evaluation.scores import Scores
     from fmcompress.fm.vocabulary import Vocabulary
 
@@ -26,6 +26,7 @@ _SETTINGS = ("dim", "link", "method", "seed", "budget_bytes", "source", "librari
 
 
 @missing_packages_named()
+@checked_arguments
 def compare(
     old: str | Path | CompressedFM,
     new: str | Path | CompressedFM,

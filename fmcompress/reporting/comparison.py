@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.reporting.document import (
     NOTHING,
     Block,
@@ -116,6 +117,7 @@ class FieldChange:
         return (self.new.bytes if self.new else 0) - (self.old.bytes if self.old else 0)
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Comparison:
     """What changed from one artifact to another.
@@ -169,6 +171,7 @@ class Comparison:
         """Return the comparison as plain text, with every field that changed."""
         return plain_document(self._blocks(self.changed_fields, None)) + "\n"
 
+    @checked_arguments
     def to_markdown(self, *, top: int | None = TOP) -> str:
         """Return the comparison as Markdown, with the ``top`` fields that changed most; None shows all."""
         shown = self.changed_fields

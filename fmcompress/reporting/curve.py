@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Quality
 from fmcompress.errors import UsageError
 from fmcompress.reporting.document import Table, json_document
@@ -91,6 +92,7 @@ class CurvePanel:
     source: float
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Curve:
     """Sizes and how well a model of that size predicts; differences are to the checkpoint.

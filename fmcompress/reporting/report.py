@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Header, PackedFM, Quality, read_artifact
 from fmcompress.artifact.header import BIAS_BYTES, tier_bytes
 from fmcompress.fm.quantizer import Quantizer, code_bits
@@ -22,6 +23,7 @@ _DECIMALS = 5
 """Of LogLoss, as it is written in the header: a difference of two has no more."""
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Report(ReportData):
     """The memory report of an artifact.
@@ -67,6 +69,7 @@ class Report(ReportData):
         """Return the report as JSON."""
         return FORMATS["json"](self, Options())
 
+    @checked_arguments
     def to_markdown(self, *, top: int | None = TOP) -> str:
         """Return the report as Markdown, with the ``top`` largest fields; None shows all."""
         return FORMATS["markdown"](self, Options(top=top))
@@ -75,6 +78,7 @@ class Report(ReportData):
         """Return the report as plain text."""
         return FORMATS["text"](self, Options())
 
+    @checked_arguments
     def to_html(self, *, name: str = "", curve: Curve | None = None) -> str:
         """Return the report as a page of HTML that needs nothing else: no network, no scripts.
 
@@ -84,6 +88,7 @@ class Report(ReportData):
         """
         return FORMATS["html"](self, Options(name=name, curve=curve))
 
+    @checked_arguments
     def to_github(self, *, name: str = "") -> str:
         """Return the report as a workflow command of GitHub, which shows it as an annotation.
 
@@ -92,6 +97,7 @@ class Report(ReportData):
         """
         return FORMATS["github"](self, Options(name=name))
 
+    @checked_arguments
     def to_card(self, *, name: str = "artifact.safetensors") -> str:
         """Return a model card: a README with a block of metadata, as model hubs take it.
 
@@ -101,6 +107,7 @@ class Report(ReportData):
         return FORMATS["card"](self, Options(name=name))
 
 
+@checked_arguments
 def report(artifact: str | Path | CompressedFM) -> Report:
     """Return the memory report of an artifact, from its header.
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import floor
 from typing import TYPE_CHECKING, Literal
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.reporting.document import (
     NOTHING,
     Level,
@@ -86,6 +87,7 @@ class JudgedModel:
     scores: Scores | None
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Verdict:
     """What came out of the checks.

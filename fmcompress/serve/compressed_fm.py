@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.artifact.io import read_artifact, save
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.types import Float32Array
@@ -33,6 +34,7 @@ class CompressedFM(PackedFM):
     """
 
     @classmethod
+    @checked_arguments
     def of(cls, packed: PackedFM) -> CompressedFM:
         """Return a packed model that predicts; the arrays are shared."""
         return cls(**{name: getattr(packed, name) for name in cls.__dataclass_fields__})
@@ -64,8 +66,11 @@ class CompressedFM(PackedFM):
                 beside a bag.
             UsageError: there are fewer threads than one.
         """
+        if bags is not None or type(threads) is not int:  # a row takes little longer than to look at more
+            _check_options(bags, threads)
         return self._scorer.predict(ids, values, bags=bags, threads=threads)
 
+    @checked_arguments
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the artifact; see ``fmcompress.artifact.save``."""
         save(self, path, force=force)
@@ -81,6 +86,12 @@ class CompressedFM(PackedFM):
         return {name: value for name, value in vars(self).items() if name != "_scorer"}
 
 
+@checked_arguments
+def _check_options(bags: Mapping[str, Any] | None, threads: int) -> None:
+    """Raise UsageError where an option of a prediction is of another type."""
+
+
+@checked_arguments
 def load(path: str | Path, *, map: bool = False) -> CompressedFM:
     """Read an artifact into memory, after checking every byte of it.
 

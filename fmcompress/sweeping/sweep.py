@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
-from fmcompress.data.options import DataOptions
+from fmcompress.arguments import checked_arguments
+from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.data.rows import open_tuning_data
 from fmcompress.errors import UsageError, missing_packages_named
 from fmcompress.evaluation.scores import open_rows_for
@@ -28,12 +29,12 @@ from fmcompress.training.device import Device
 
 if TYPE_CHECKING:
     from fmcompress.baselines import BaselinePoint
-    from fmcompress.data.options import Match, Oov
 
 _RATIO = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*x", re.IGNORECASE | re.ASCII)
 
 
 @missing_packages_named()
+@checked_arguments
 def sweep(
     checkpoint: FMCheckpoint,
     budgets: Sequence[str | int] | str,

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
 from fmcompress.checkpoints.files.safetensors_file import write_safetensors
@@ -58,6 +59,7 @@ def check_saveable(path: Path, *, force: bool = False) -> None:
 
 
 @missing_packages_named()
+@checked_arguments
 def save_checkpoint(ckpt: FMCheckpoint, path: str | Path, *, force: bool = False) -> None:
     """Write a checkpoint that ``load_checkpoint`` reads back bit by bit, but for ``source``.
 

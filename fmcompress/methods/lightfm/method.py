@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Frame
 from fmcompress.artifact.header import artifact_bytes
 from fmcompress.errors import BudgetError, UsageError
@@ -29,6 +30,7 @@ class PaperMethod(QuantizationMethod[Measurements]):
         return Measurements(job.checkpoint, job.data, job.seed, job.progress)
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class LightFM(PaperMethod):
     """The method ``lightfm``: sizes of all codebooks.
@@ -51,6 +53,7 @@ class LightFM(PaperMethod):
         if self.linear_codewords:
             check_codewords("linear_codewords", self.linear_codewords, least=1)
 
+    @checked_arguments
     def quantizers(self, cardinalities: Sequence[int], dim: int) -> list[Quantizer]:
         """Return the quantizer of each field.
 

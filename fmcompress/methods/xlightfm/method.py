@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import UsageError
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.base import Job
@@ -14,6 +15,7 @@ from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class XLightFM(PaperMethod):
     """Section 3.4 of the paper: numbers of codewords are searched under the memory limit, on data.

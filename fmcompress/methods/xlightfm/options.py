@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import UsageError
 from fmcompress.methods.lightfm.method import check_codewords, check_subspaces
 
 Scope = Literal["codebook", "field"]
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class SpaceOptions:
     """What the search chooses from.
@@ -33,6 +35,7 @@ class SpaceOptions:
             check_codewords("linear_codewords", self.linear_codewords, least=1)
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class SearchOptions:
     """How codebook sizes are searched.
