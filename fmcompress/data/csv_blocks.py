@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +28,7 @@ _TOKENS = pa.dictionary(pa.int32(), pa.string())
 _BETWEEN_NUMBERS = r"[\s|^,;]+", "[]() \t|"
 _BETWEEN_TOKENS = r"[|^]", "|"
 _WRONG_COLUMN = re.compile(r"column #(\d+)")
+_WRONG_ROW = re.compile(r"(?s)Row #(\d+): Expected (\d+) columns, got (\d+): (.*)")
 _SHOWN_CHARACTERS = 60
 
 
@@ -83,6 +83,7 @@ class BlockParser:
                 words = _NULL_WORDS if any(failed.values()) else ("",)  # the longer they are, the more time they take
                 table = self._table(block, types or {self.header.names[0]: pa.string()}, words)
             except pa.ArrowInvalid as error:
+                _check_cells(str(error))
                 self._note_failure(error, types, failed)
                 continue
             fields = [self._without_null_words(table[name], name) for name in columns]
@@ -95,12 +96,6 @@ class BlockParser:
         return _TOKENS if name in self.tokens else _NUMBERS[failed]
 
     def _table(self, block: bytes, types: Mapping[str, pa.DataType], null_words: Sequence[str]) -> dict[str, pa.Array]:
-        wrong: list[Any] = []
-
-        def note(row: Any) -> str:
-            wrong.append(row)
-            return "skip"
-
         quoted = b'"' in block
         # One thread: where the process ends at once, over an error in the data, Arrow's threads would abort it.
         found = pa.csv.read_csv(
@@ -112,18 +107,11 @@ class BlockParser:
                 delimiter=self.header.delimiter,
                 quote_char='"' if quoted else False,
                 newlines_in_values=quoted,
-                invalid_row_handler=note,
             ),
             convert_options=pa.csv.ConvertOptions(
                 column_types=types, include_columns=list(types), null_values=null_words, strings_can_be_null=False
             ),
         )
-        if wrong:
-            shown = shortened(wrong[0].text, _SHOWN_CHARACTERS)
-            raise RowError(
-                wrong[0].number - 1,
-                f"has {wrong[0].actual_columns} cells, expected the header's {wrong[0].expected_columns}: {shown!r}",
-            )
         return {name: found.column(name).combine_chunks() for name in types}
 
     def _note_failure(self, error: pa.ArrowInvalid, types: Mapping[str, pa.DataType], failed: dict[str, int]) -> None:
@@ -159,6 +147,15 @@ class BlockParser:
 
     def _null_words(self, name: str) -> list[str]:
         return [word for word in _NULL_WORDS if word not in self.tokens.get(name, ())]
+
+
+def _check_cells(error: str) -> None:
+    """Raise RowError where an error of Arrow is about how many cells a row has."""
+    found = _WRONG_ROW.search(error)
+    if found is not None:
+        row, expected, cells, text = found.groups()
+        shown = shortened(repr(text), _SHOWN_CHARACTERS)
+        raise RowError(int(row) - 1, f"has {cells} cells, expected the header's {expected}: {shown}")
 
 
 def _without_empty(column: pa.Array) -> pa.Array:

@@ -20,6 +20,7 @@ from fmcompress.data.csv_blocks import BlockParser, ColumnError, RowError
 from fmcompress.data.csv_text import (
     LONGEST_ROW_BYTES,
     Header,
+    OpenQuoteError,
     RowTooLongError,
     blocks_of,
     count_rows,
@@ -166,6 +167,8 @@ def _reading(file: DataFile, row: Callable[[], int] = lambda: 0) -> Iterator[Non
         raise DataError(
             f"{file}: row {row()} is longer than {LONGEST_ROW_BYTES:,} bytes", hint="is a quote in it never closed?"
         ) from error
+    except OpenQuoteError as error:
+        raise DataError(f"{file}: row {row()}: a quote in it is never closed") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{file}: its first line is no header of CSV in UTF-8 ({error})") from error
     except (OSError, pa.ArrowInvalid) as error:

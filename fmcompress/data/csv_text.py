@@ -31,7 +31,11 @@ class Stream(Protocol):
 
 
 class RowTooLongError(ValueError):
-    """A row is so long that it is none: a quote in it is never closed."""
+    """A row is so long that it is none."""
+
+
+class OpenQuoteError(ValueError):
+    """A quote is never closed: what comes behind it, up to the end of the file, is no row."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ def blocks_of(stream: Stream, size_bytes: int, delimiter: str) -> Iterator[bytes
 
     Raises:
         RowTooLongError: a row has no end.
+        OpenQuoteError: the last row has none.
     """
     rest = b""
     while more := stream.read(max(size_bytes, len(rest))):
@@ -111,7 +116,12 @@ def blocks_of(stream: Stream, size_bytes: int, delimiter: str) -> Iterator[bytes
         if len(rest) > LONGEST_ROW_BYTES:
             raise RowTooLongError
     if rest:
-        yield rest + b"\n"
+        text = rest + b"\n"
+        end = whole_rows(text, delimiter)
+        if end:
+            yield text[:end]
+        if end < len(text):
+            raise OpenQuoteError
 
 
 def whole_rows(text: bytes, delimiter: str) -> int:

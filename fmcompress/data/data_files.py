@@ -16,7 +16,7 @@ TEXT_SUFFIXES = (".libfm", ".libsvm", ".svm", ".svmlight")
 _LOOKED_FOR = (PARQUET_SUFFIXES, CSV_SUFFIXES, TEXT_SUFFIXES)
 """What is looked for in a folder: the first kind of which there are files."""
 
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_NO_VALUES = ("__HIVE_DEFAULT_PARTITION__", "")
 _SHOWN_FILES = 3
 
 
@@ -63,7 +63,7 @@ def _data_file(file: Path, base: Path) -> DataFile:
 def _keys(folder: Path) -> dict[str, str | None]:
     """Return the keys and values of the folders on a path, which URLs' escapes are resolved in."""
     pairs = [part.split("=", 1) for part in folder.parts if "=" in part[1:]]
-    return {unquote(key): None if value == _NO_VALUE else unquote(value) for key, value in pairs}
+    return {unquote(key): unquote(value) if value not in _NO_VALUES else None for key, value in pairs}
 
 
 def _fixed_part(pattern: Path) -> Path:

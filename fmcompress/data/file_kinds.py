@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fmcompress.errors import DataError
+from fmcompress.text import shortened
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +21,9 @@ COMPRESSED_SUFFIXES = (".gz", ".zst", ".bz2", ".lz4")
 _CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4"}
 _CSV_NAME = re.compile(r"(?i)\.(csv|tsv)(\.\w+)?$")
 _TEXT_NAME = re.compile(r"(?i)\.(libfm|libsvm|svm|svmlight)(\.\w+)?$")
+_PARQUET_NAME = re.compile(r"(?i)\.(parquet|parq|pq)$")
 _SNIFFED_BYTES = 65_536
+_SHOWN_CHARACTERS = 60
 _BINARY = re.compile(rb"[^\t\n\v\f\r -~\x80-\xff]")
 _COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
 _PAIRS = re.compile(rb"\s*[+-]?[\d.]+(?:[eE][+-]?\d+)?\s+(?:qid|\d+):")
@@ -77,14 +80,16 @@ _TAR = slice(257, 262)
 
 def kind_of(file: Path) -> Kind:
     """Return what a file looks like; what cannot be read is ``other``."""
-    start, codec = _start_of(file)
-    if codec is None and start.startswith(b"PAR1"):
-        return "parquet"
-    if not start and _is_empty(file):
-        return "libsvm" if _TEXT_NAME.search(file.name) else "csv" if _CSV_NAME.search(file.name) else "other"
-    if not start or _BINARY.search(start) or _foreign(file, start) is not None:
+    found = _start_of(file)
+    if found is None or (not found.text and found.broken):
         return "other"
-    return _kind_of_text(start, file.name)
+    if found.codec is None and found.text.startswith(b"PAR1"):
+        return "parquet"
+    if not found.text:
+        return "libsvm" if _TEXT_NAME.search(file.name) else "csv" if _CSV_NAME.search(file.name) else "other"
+    if _BINARY.search(found.text) or _foreign(found) is not None:
+        return "other"
+    return _kind_of_text(found.text, file.name)
 
 
 def codec_of(file: Path) -> str | None:
@@ -109,41 +114,54 @@ def open_text(file: Path) -> pa.NativeFile:
 
 def check_readable(file: Path) -> None:
     """Raise DataError for a file that is known to be of a kind that cannot be read: it says what to give."""
-    start, codec = _start_of(file)
-    if codec is not None and not start:
-        raise DataError(f"{file}: is broken: it begins as {codec} does, and cannot be decompressed")
-    found = _foreign(file, start) if start else None
-    if codec is not None and start.startswith(b"PAR1"):
-        found = ("a Parquet file", "unpack it: Parquet is compressed inside")
-    if codec is not None and start[_TAR] == b"ustar":
-        found = ("a tar archive", "unpack it, and give the files in it")
-    if found is not None:
-        inside = "" if codec is None else f", compressed by {codec}"
-        raise DataError(f"{file}: is {found[0]}{inside}, expected rows in Parquet, CSV or libsvm text", hint=found[1])
+    found = _start_of(file)
+    if found is None:
+        return  # whoever opens it will say why
+    if found.codec is not None and found.broken and not found.text:
+        raise DataError(f"{file}: is broken: it begins as {found.codec} does, and cannot be decompressed")
+    foreign = _foreign(found)
+    if foreign is None and kind_of(file) == "other" and not _PARQUET_NAME.search(file.name):
+        foreign = _no_rows(found.text, file.name)
+    if foreign is not None:
+        inside = "" if found.codec is None else f", compressed by {found.codec}"
+        raise DataError(
+            f"{file}: is {foreign[0]}{inside}, expected rows in Parquet, CSV or libsvm text", hint=foreign[1]
+        )
 
 
-def _start_of(file: Path) -> tuple[bytes, str | None]:
-    """Return the first bytes of a file, decompressed, and what it is compressed by; none where it cannot be read."""
+@dataclass(frozen=True)
+class _Start:
+    """How a file begins.
+
+    Attributes:
+        text: its first bytes, decompressed.
+        codec: what it is compressed by; None where it is not.
+        broken: whether reading ended in an error.
+    """
+
+    text: bytes
+    codec: str | None
+    broken: bool
+
+
+def _start_of(file: Path) -> _Start | None:
+    """Return how a file begins; None where it cannot be opened."""
     import pyarrow as pa
 
     try:
         if not file.is_file():
-            return b"", None
+            return None
         codec = codec_of(file)
     except OSError:
-        return b"", None  # whoever opens it will say why
+        return None
     start = b""
     try:
         with open_text(file) as opened:
             while len(start) < _SNIFFED_BYTES and (more := opened.read(_SNIFFED_BYTES // 16)):
                 start += more
     except (OSError, pa.ArrowInvalid):
-        pass  # the same; what was read before it broke tells what it is
-    return start, codec
-
-
-def _is_empty(file: Path) -> bool:
-    return file.is_file() and file.stat().st_size == 0
+        return _Start(start, codec, broken=True)  # what was read before it broke tells what it is
+    return _Start(start, codec, broken=False)
 
 
 def _kind_of_text(start: bytes, name: str) -> Kind:
@@ -160,8 +178,21 @@ def _kind_of_text(start: bytes, name: str) -> Kind:
     return "libsvm" if _NUMBER.fullmatch(lines[0]) else "other"
 
 
-def _foreign(file: Path, start: bytes) -> tuple[str, str] | None:
+def _foreign(found: _Start) -> tuple[str, str] | None:
     """Return what a file is and what to give in its place, if it is known not to be read."""
+    packed = None if found.codec is None else _foreign_when_packed(found.text)
+    return packed or _foreign_by_start(found.text) or _foreign_text(found.text)
+
+
+def _foreign_when_packed(start: bytes) -> tuple[str, str] | None:
+    if start.startswith(b"PAR1"):
+        return "a Parquet file", "unpack it: Parquet is compressed inside"
+    if start[_TAR] == b"ustar":
+        return "a tar archive", "unpack it, and give the files in it"
+    return ("compressed itself", "unpack it once") if start.startswith(tuple(_CODECS)) else None
+
+
+def _foreign_by_start(start: bytes) -> tuple[str, str] | None:
     for one in _FOREIGN:
         if start.startswith(one.start) and one.somewhere in start:
             return one.what, one.remedy
@@ -169,10 +200,29 @@ def _foreign(file: Path, start: bytes) -> tuple[str, str] | None:
         return "a pickle", "write Parquet: pandas.read_pickle(FILE).to_parquet(OTHER)"
     if _SAFETENSORS.match(start):
         return "a file of safetensors, which holds weights", "give rows: Parquet, CSV or libsvm text"
+    return None
+
+
+def _foreign_text(start: bytes) -> tuple[str, str] | None:
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text.startswith((b"{", b"[")):
         how = "pandas.read_json(FILE, lines=True)" if text.startswith(b"{") else "pandas.read_json(FILE)"
         return "JSON", f"write Parquet: {how}.to_parquet(OTHER)"
     if text.startswith(b"<"):
         return "a page of HTML, or XML", "give rows: Parquet, CSV or libsvm text"
+    return None
+
+
+def _no_rows(start: bytes, name: str) -> tuple[str, str] | None:
+    """Return what a file is that is called text, or is some, and is neither CSV nor libsvm text."""
+    if not _BINARY.search(start):
+        if not start.strip():
+            return None
+        line = shortened(start.strip().split(b"\n")[0].decode(errors="backslashreplace"), _SHOWN_CHARACTERS)
+        return (
+            f"text that begins with {line!r}",
+            "CSV has commas, tabs, semicolons or bars between columns; libsvm text has lines such as 1 17:1 42:1",
+        )
+    if _CSV_NAME.search(name) or name.lower().endswith(".txt"):
+        return "no text, as its name says: it holds bytes that are none", "save it in UTF-8 if it is in UTF-16"
     return None

@@ -156,5 +156,7 @@ def _fraction(file: str, first_row: FirstRow, field: str, column: pa.Array, wron
     return DataError(
         f"{file}: row {row_of(first_row, row)}, field {field!r}: id is {shown}, expected a whole number, "
         f"or -1, null or NaN for a missing value",
-        hint=f"a field of numbers is {field}:numeric",
+        hint="number its categories from 0 on, or give the model their vocabulary (--vocab FILE)"
+        if isinstance(value, str)
+        else f"a field of numbers is {field}:numeric",
     )

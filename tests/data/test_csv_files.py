@@ -155,6 +155,8 @@ def test_columns_are_carried_along_as_text(text):
         ("\n\n", "is empty"),
         ("label,a,b\n", "holds no rows"),
         ('label,a,b\n1,"2,3\n' + "1,2,3\n" * 30, "row 0 is longer than 500 bytes"),
+        ('label,a,b\n1,2,3\n1,"2,3\n1,2,3\n', "row 1: a quote in it is never closed"),
+        ("label,a,b\n1,2,3\n1,\xff\n", r"row 1 has 2 cells, expected the header's 3: '1,\xff'"),
     ],
 )
 def test_errors_say_where(text, monkeypatch, content, says):

@@ -87,6 +87,10 @@ FOREIGN = {
         "a pointer of Git LFS",
         "git lfs pull",
     ),
+    "twice.csv.gz": (gzip.compress(gzip.compress(CSV)), "compressed itself, compressed by gzip", "unpack it once"),
+    "blanks.txt": (b"label a b\n1 1 1\n", "text that begins with 'label a b'", "commas, tabs"),
+    "nul.csv": (b"label,a,b\n1,\x00,1\n", "no text, as its name says", "UTF-8"),
+    "le.csv": (CSV.decode().encode("utf-16-le"), "no text, as its name says", "UTF-8"),
     "broken.csv.gz": (b"\x1f\x8b" + bytes(50), "broken: it begins as gzip does", None),
 }
 
@@ -118,6 +122,8 @@ def parquet():
         ("x.libsvm", b"what is this\n", "libsvm"),
         ("x.libsvm", b"", "libsvm"),
         ("x.csv", b"", "csv"),
+        ("x.csv.gz", gzip.compress(b"", mtime=0), "csv"),
+        ("x.svm.gz", gzip.compress(b"", mtime=0), "libsvm"),
         ("x.csv", b"a\n1\n", "csv"),
         ("x.gz", gzip.compress(CSV, mtime=0), "csv"),
         ("x.csv", bz2.compress(b"1 1:1\n"), "libsvm"),
