@@ -101,7 +101,7 @@ def _as_bag(name: str, given: Any) -> Bag:
     else:
         starts, ids = _of_rows(name, given)
     starts, ids = np.asarray(starts), np.asarray(ids)
-    if not len(ids) and ids.ndim == 1:
+    if not len(ids) and ids.ndim == 1 and ids.dtype.kind == "f":  # what an empty list becomes
         ids = ids.astype(np.int64)
     for what, array in (("starts", starts), ("ids", ids)):
         if array.ndim != 1 or array.dtype.kind not in "iu":
