@@ -156,16 +156,29 @@ INLINE bool add_bags_of_size(row_state *state, uint32_t vectors, float *logit)
     return true;
 }
 
-/* The same, outside of the code for rows without bags, which is as it is without it. */
+/* A copy for each usual number of vectors. */
+#define FMC_COPY(NAME, VECTORS) \
+    static __attribute__((noinline)) bool NAME(row_state *state, float *logit) { return add_bags_of_size(state, VECTORS, logit); }
+
+FMC_COPY(add_any_bags, state->vectors)
+#if !defined(FMC_FEW_COPIES)
+FMC_COPY(add_bags_1, 1)
+FMC_COPY(add_bags_2, 2)
+FMC_COPY(add_bags_4, 4)
+FMC_COPY(add_bags_8, 8)
+#endif
+#undef FMC_COPY
+
+/* Adds bags outside of the code for rows without them, which is as it is without it. */
 static __attribute__((noinline)) bool add_bags(row_state *state, float *logit)
 {
     switch (state->vectors) {
 #if !defined(FMC_FEW_COPIES)
-    case 1: return add_bags_of_size(state, 1, logit);
-    case 2: return add_bags_of_size(state, 2, logit);
-    case 4: return add_bags_of_size(state, 4, logit);
-    case 8: return add_bags_of_size(state, 8, logit);
+    case 1: return add_bags_1(state, logit);
+    case 2: return add_bags_2(state, logit);
+    case 4: return add_bags_4(state, logit);
+    case 8: return add_bags_8(state, logit);
 #endif
-    default: return add_bags_of_size(state, state->vectors, logit);
+    default: return add_any_bags(state, logit);
     }
 }

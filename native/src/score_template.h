@@ -586,12 +586,29 @@ INLINE fmc_status score_all(row_state *state, size_t first, size_t last, uint32_
     return FMC_OK;
 }
 
-/* One copy of the code for each usual number of vectors; only one where compiling takes long, as it does with sanitizers. */
+/* One copy of the code for each usual number of vectors, a function each: in one that held all, compilers would keep sums in memory.
+ * Only one copy where compiling takes long, as it does with sanitizers. */
+#define FMC_COPY(NAME, VECTORS, WIDE)                                                                                             \
+    static __attribute__((noinline)) fmc_status NAME(row_state *state, size_t first, size_t last, char *message)                   \
+    {                                                                                                                             \
+        return score_all(state, first, last, VECTORS, WIDE, message);                                                             \
+    }
+
+FMC_COPY(score_any, 0, false)
+#if !defined(FMC_FEW_COPIES)
+FMC_COPY(score_1_narrow, 1, false)
+FMC_COPY(score_1_wide, 1, true)
+FMC_COPY(score_2_narrow, 2, false)
+FMC_COPY(score_2_wide, 2, true)
+FMC_COPY(score_4_narrow, 4, false)
+FMC_COPY(score_4_wide, 4, true)
+FMC_COPY(score_8_narrow, 8, false)
+FMC_COPY(score_8_wide, 8, true)
+#endif
+#undef FMC_COPY
+
 fmc_status FMC_SCORE(const fmc_batch *batch, size_t first, size_t last, char *message)
 {
-#define FMC_VECTORS(V)                                                                                           \
-    case V:                                                                                                      \
-        return batch->wide ? score_all(&state, first, last, V, true, message) : score_all(&state, first, last, V, false, message);
     row_state state;
     state.batch = batch;
     state.start = 0;
@@ -599,12 +616,11 @@ fmc_status FMC_SCORE(const fmc_batch *batch, size_t first, size_t last, char *me
     state.vectors = (state.end + LANES - 1) / LANES;
     switch (state.vectors) {
 #if !defined(FMC_FEW_COPIES)
-        FMC_VECTORS(1)
-        FMC_VECTORS(2)
-        FMC_VECTORS(4)
-        FMC_VECTORS(8)
+    case 1: return (batch->wide ? score_1_wide : score_1_narrow)(&state, first, last, message);
+    case 2: return (batch->wide ? score_2_wide : score_2_narrow)(&state, first, last, message);
+    case 4: return (batch->wide ? score_4_wide : score_4_narrow)(&state, first, last, message);
+    case 8: return (batch->wide ? score_8_wide : score_8_narrow)(&state, first, last, message);
 #endif
-    default: return score_all(&state, first, last, 0, false, message);
+    default: return score_any(&state, first, last, message);
     }
-#undef FMC_VECTORS
 }
