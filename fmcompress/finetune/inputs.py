@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from fmcompress.data.batch import Batch
+from fmcompress.finetune.lookup import Values
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.numeric_weights import NumericWeights
-from fmcompress.fm.schema import MISSING, Schema, stacked, uses_of
+from fmcompress.fm.schema import stacked, uses_of
 from fmcompress.fm.tiers import Tiers
 from fmcompress.training.pooled_values import PooledValues, pooled_values, values_in_order
-from fmcompress.types import Float32Array, Int32Array, Int64Array
+from fmcompress.types import Float32Array, Int64Array
 
 
 @dataclass(frozen=True)
@@ -21,28 +22,29 @@ class Inputs:
     """A batch for a model in training.
 
     Attributes:
-        ids: category in each part, -1 where it has none, int64 (uses · rows + values, parts): stacked, see
-            ``fm.schema``, and then a row for each value in a bag.
+        ids: category in each part, -1 where it has none, int64 (uses · rows, parts); stacked, see ``fm.schema``.
         uses: how many fields look up the same table, at most.
         numeric: what the numeric fields add to the sum of vectors, float32 (rows, dim), and to the logit beside,
             float32 (rows,); None where there are none.
-        bags: how the values of bags are pooled; None where no field has several in a row.
+        values: those in bags; None where no field has several in a row.
+        bags: how they are pooled.
     """
 
     ids: Tensor
     uses: int = 1
     numeric: tuple[Tensor, Tensor] | None = None
+    values: Values | None = None
     bags: PooledValues | None = None
 
     def summed(self, vectors: Tensor, norms: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
         """Return S, float32 (rows, dim), and what bias and ½ ‖S‖² are added to in a logit, float32 (rows,).
 
         Args:
-            vectors: Σ q_i of each row of ``ids``, float32 (uses · rows + values, dim).
+            vectors: Σ q_i of each row of ``ids``, and then q of each value, float32 (uses · rows + values, dim).
             norms: its −½ Σ ‖q_i‖², float32 (uses · rows + values,).
             linear: its Σ w_i, float32 (uses · rows + values,).
         """
-        own = len(self.ids) if self.bags is None else len(self.ids) - len(self.bags)
+        own = len(self.ids)
         total, scalars = self._over_uses(vectors[:own]), self._over_uses((linear + norms)[:own])
         added = [] if self.numeric is None else [self.numeric]
         if self.bags is not None:
@@ -72,23 +74,20 @@ class InputsOf:
     def __call__(self, batch: Batch) -> Inputs:
         """Return the inputs of a batch."""
         schema = self.tiers.schema
-        values = [] if not batch.bags else [_values(batch.bags, schema)]
-        ids = self.tiers.ids(np.concatenate([stacked(batch.ids, schema), *values])).astype(np.int64)
+        ids = self.tiers.ids(stacked(batch.ids, schema)).astype(np.int64)
         numeric = self.numeric.contributions(batch.values) if len(self.numeric) else None
         return Inputs(
             self._moved(ids),
             uses_of(schema),
             None if numeric is None else (self._moved(numeric[0]), self._moved(numeric[1])),
+            self._values(batch.bags) if batch.bags else None,
             pooled_values(batch.bags, schema, self.device) if batch.bags else None,
         )
 
+    def _values(self, bags: Mapping[str, Bag]) -> Values:
+        ids, tables = values_in_order(bags, self.tiers.schema)
+        columns, places = self.tiers.places(tables, ids)
+        return Values(self._moved(columns), self._moved(places))
+
     def _moved(self, values: Float32Array | Int64Array) -> Tensor:
         return torch.from_numpy(values).to(self.device)
-
-
-def _values(bags: Mapping[str, Bag], schema: Schema) -> Int32Array:
-    """Return a row for each value of bags, with nothing but its own table's column filled, int32 (values, tables)."""
-    ids, tables = values_in_order(bags, schema)
-    found = np.full((len(ids), len(schema)), MISSING, dtype=np.int32)
-    found[np.arange(len(ids)), tables] = ids
-    return found

@@ -4,8 +4,9 @@ With q_i the decoded embedding, the logit is the bias, plus Σ over layers of th
 vectors‖². A layer's vectors are its fields' Σ q_i, its scalars their −½ Σ ‖q_i‖², or Σ w_i.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
 from fmcompress.finetune.inputs import Inputs
-from fmcompress.finetune.lookup import Lookup, sum_of_rows
+from fmcompress.finetune.lookup import Lookup, Values, sum_of_rows
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.types import Float32Array, Int32Array, Int64Array
@@ -45,9 +46,15 @@ class Linear(nn.Module):
         """Take over the codes of the fields."""
         self._lookup.replace(self._rows_of(fields))
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Return Σ w_i, float32 (rows,), of ids, int64 (rows, all fields)."""
-        weights = embedding(self._lookup(ids), self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
+    def forward(self, ids: Tensor, values: Values | None = None) -> Tensor:
+        """Return Σ w_i, float32 (rows,), of ids, int64 (rows, all fields), and behind them w of values."""
+        found = [self._sums(self._lookup(ids))]
+        if values is not None:
+            found.append(self._sums(self._lookup.of_values(values)))
+        return torch.cat(found)
+
+    def _sums(self, rows: Tensor) -> Tensor:
+        weights = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
         return weights.sum(dim=(1, 2))
 
     def store(self, fields: Sequence[QuantizedField]) -> list[QuantizedField]:
@@ -61,7 +68,11 @@ class Linear(nn.Module):
 
 
 class EmbeddingLayer(nn.Module):
-    """A layer of the embeddings of some fields: from ids to sums over these fields."""
+    """A layer of the embeddings of some fields: from ids to sums over these fields.
+
+    ``forward(ids, values)`` returns vectors, float32 (rows + values, dim), and scalars, float32 (rows + values,), of
+    ids, int64 (rows, all fields), and behind them of values, if there are any.
+    """
 
     def sparse_tables(self) -> list[nn.Parameter]:
         """Return the parameters whose gradients may be sparse."""
@@ -91,11 +102,13 @@ class RawRows(EmbeddingLayer):
         self.table = nn.Parameter(torch.from_numpy(np.concatenate([*tables, np.zeros((1, model.dim), np.float32)])))
         self._starts = np.cumsum([0] + [len(table) for table in tables]).tolist()
         rows = [np.arange(start, end) for start, end in pairwise(self._starts)]
-        self._lookup = Lookup(rows, null=self._starts[-1])
+        self._lookup = Lookup(rows, null=self._starts[-1], columns=columns, fields=len(model.fields))
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vectors, float32 (rows, dim), and scalars, float32 (rows,), of ids, int64 (rows, all fields)."""
-        rows = self._lookup(ids[:, self._columns])
+    def forward(self, ids: Tensor, values: Values | None = None) -> tuple[Tensor, Tensor]:
+        """Return vectors and scalars, see ``EmbeddingLayer``."""
+        return with_values(self._lookup, self._sums, ids, values)
+
+    def _sums(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         vectors = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
         return vectors.sum(dim=1), -0.5 * (vectors * vectors).sum(dim=(1, 2))
 
@@ -200,26 +213,48 @@ class FixedCodes(EmbeddingLayer):
         super().__init__()
         self._layout = CodebookTable(model, columns)
         self.table = nn.Parameter(torch.from_numpy(self._layout.join(model.fields)))
-        self._lookup = Lookup(self._layout.rows_of(model.fields), null=self._layout.null, persistent=True)
+        rows = self._layout.rows_of(model.fields)
+        fields = len(model.fields)
+        self._lookup = Lookup(rows, null=self._layout.null, columns=columns, fields=fields, persistent=True)
 
     def recode(self, fields: Sequence[QuantizedField]) -> None:
         """Take over the codes of the fields."""
         self._lookup.replace(self._layout.rows_of(fields))
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vectors, float32 (rows, dim), and scalars, float32 (rows,), of ids, int64 (rows, all fields)."""
-        columns = self._layout.columns
-        rows = self._lookup(ids[:, columns]).transpose(1, 2)
+    def forward(self, ids: Tensor, values: Values | None = None) -> tuple[Tensor, Tensor]:
+        """Return vectors and scalars, see ``EmbeddingLayer``."""
         codewords = self.table[:-1]
         norms = -0.5 * (codewords * codewords).sum(dim=1, keepdim=True)
         # The row of missing values is put on here, so that it gets no gradient.
         table = pad(torch.cat([codewords, norms], dim=1), (0, 0, 0, 1))
-        bags = sum_of_rows(table, rows.reshape(-1, len(columns))).view(len(ids), self._layout.subspaces, -1)
+        return with_values(self._lookup, partial(self._sums, table), ids, values)
+
+    def _sums(self, table: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        flat = rows.transpose(1, 2).reshape(-1, rows.shape[1])
+        bags = sum_of_rows(table, flat).view(len(rows), self._layout.subspaces, -1)
         return self._layout.unpadded(bags[:, :, :-1]), bags[:, :, -1].sum(dim=1)
 
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
         """Return the fields of this layer with the numbers as they are now."""
         return self._layout.store(fields, numpy_of(self.table), self._lookup.split())
+
+
+def with_values(
+    lookup: Lookup, sums: Callable[[Tensor], tuple[Tensor, Tensor]], ids: Tensor, values: Values | None
+) -> tuple[Tensor, Tensor]:
+    """Return vectors, float32 (n, dim), and scalars, float32 (n,), of rows and behind them of values.
+
+    Args:
+        lookup: to rows of a table.
+        sums: of such rows, int32 (n, fields[, subspaces]), over fields.
+        ids: int64 (rows, all fields).
+        values: of bags; None where there are none.
+    """
+    if values is None:
+        return sums(lookup(ids))
+    both = zip(sums(lookup(ids)), sums(lookup.of_values(values)), strict=True)
+    vectors, scalars = (torch.cat(parts) for parts in both)
+    return vectors, scalars
 
 
 def by_subspaces(fields: Iterable[QuantizedField]) -> dict[int, list[int]]:

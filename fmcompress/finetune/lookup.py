@@ -1,6 +1,7 @@
 """Looking rows of tables up, and summing them, with gradients that are summed in a fixed order."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,23 @@ from torch.nn.functional import embedding_bag
 from fmcompress.types import Int32Array, Int64Array
 
 
+@dataclass(frozen=True)
+class Values:
+    """The values of bags, one by one.
+
+    Attributes:
+        columns: the field, or the tier of one, that each is in, int64 (values,).
+        ids: their categories in it, int64 (values,).
+    """
+
+    columns: Tensor
+    ids: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of values."""
+        return len(self.ids)
+
+
 class Lookup(nn.Module):
     """Maps ids of some fields to rows of a table.
 
@@ -18,17 +36,29 @@ class Lookup(nn.Module):
         numbers: the rows of all categories, field after field, int32 (categories + 1[, subspaces]); the last are those
             of missing values.
         starts: first category of each field in them, int64 (fields,).
+        starts_of_all: the same for all fields of the model, -1 for those that are not mapped, int64 (all fields,).
     """
 
     numbers: Tensor
     starts: Tensor
+    starts_of_all: Tensor
 
-    def __init__(self, numbers: Sequence[Int64Array], *, null: int, persistent: bool = False) -> None:
+    def __init__(
+        self,
+        numbers: Sequence[Int64Array],
+        *,
+        null: int,
+        columns: Sequence[int] | None = None,
+        fields: int = 0,
+        persistent: bool = False,
+    ) -> None:
         """Join the maps of fields.
 
         Args:
             numbers: the rows of each field's categories, int64 (cardinality[, subspaces]) each.
             null: the row of missing values.
+            columns: the fields among all of the model; None where they are all.
+            fields: number of all of them, where only some are mapped.
             persistent: whether the maps are part of ``state_dict``, since they change.
         """
         super().__init__()
@@ -38,6 +68,10 @@ class Lookup(nn.Module):
         self._end = int(starts[-1])
         self.register_buffer("numbers", torch.from_numpy(np.concatenate([joined, nothing])), persistent=persistent)
         self.register_buffer("starts", torch.from_numpy(starts[:-1]), persistent=False)
+        self._columns = None if columns is None else list(columns)
+        of_all = np.full(fields if columns is not None else len(numbers), -1, dtype=np.int64)
+        of_all[slice(None) if columns is None else self._columns] = starts[:-1]
+        self.register_buffer("starts_of_all", torch.from_numpy(of_all), persistent=False)
 
     def replace(self, numbers: Sequence[Int64Array]) -> None:
         """Take other maps of the same fields, int64 (cardinality[, subspaces]) each."""
@@ -50,12 +84,26 @@ class Lookup(nn.Module):
         return np.split(joined, self.starts.cpu().numpy()[1:])
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return the rows, int32 (rows, fields[, subspaces]), of ids, int64 (rows, fields), -1 where one is missing."""
+        """Return the rows, int32 (rows, fields[, subspaces]), of ids, int64 (rows, all fields), -1 for missing ones."""
         return self.numbers[self.positions(ids)]
 
+    def of_values(self, values: Values) -> Tensor:
+        """Return the rows of values, int32 (values, 1[, subspaces]); those of other fields are as if missing."""
+        return self.numbers[self.positions_of_values(values)]
+
     def positions(self, ids: Tensor) -> Tensor:
-        """Return the place of ids in the joined map, int64 (rows, fields); missing ones have the last."""
-        return torch.where(ids < 0, self._end, ids + self.starts)
+        """Return the place of ids in the joined map, int64 (rows, fields); missing ones have the last.
+
+        Args:
+            ids: int64 (rows, all fields).
+        """
+        own = ids if self._columns is None else ids[:, self._columns]
+        return torch.where(own < 0, self._end, own + self.starts)
+
+    def positions_of_values(self, values: Values) -> Tensor:
+        """Return the place of values in the joined map, int64 (values, 1); those of other fields have the last."""
+        starts = self.starts_of_all[values.columns]
+        return torch.where(starts < 0, self._end, starts + values.ids)[:, None]
 
 
 def sum_of_rows(table: Tensor, rows: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ class QuantizedModule(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return the logits of rows, float32 (rows,)."""
-        ids = inputs.ids
-        return logits_of(self.bias, self.linear(ids), [layer(ids) for layer in self.layers], inputs)
+        ids, values = inputs.ids, inputs.values
+        return logits_of(self.bias, self.linear(ids, values), [layer(ids, values) for layer in self.layers], inputs)
 
     def tables(self) -> list[nn.Parameter]:
         """Return the parameters whose gradients may be sparse."""

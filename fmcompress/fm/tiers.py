@@ -83,6 +83,30 @@ class Tiers:
             first += len(sizes)
         return found
 
+    def places(self, fields: Int64Array, ids: Int32Array) -> tuple[Int64Array, Int64Array]:
+        """Return the tier of each value, numbered through all fields, and its id in there, int64 (values,) each.
+
+        Args:
+            fields: of each value, int64 (values,).
+            ids: its category, none of them missing, int32 (values,).
+        """
+        rows = self.schema.offsets[fields] + ids
+        return self._tier_of_rows[rows], self._place_of_rows[rows]
+
+    @cached_property
+    def _tier_of_rows(self) -> Int64Array:
+        """Tier of each row of the schema's tables, numbered through all fields, int64 (categories,)."""
+        first = np.cumsum([0, *map(len, self.sizes)])[:-1]
+        return np.asarray(np.repeat(first, self.schema.cardinalities) + self.of)
+
+    @cached_property
+    def _place_of_rows(self) -> Int64Array:
+        """Place of each row of the schema's tables in its tier, int64 (categories,)."""
+        found = np.empty(self.schema.categories, dtype=np.int64)
+        starts = self.as_fields.offsets
+        found[self.order] = np.arange(len(found)) - np.repeat(starts, self.as_fields.cardinalities)
+        return found
+
     def of_field(self, field: int, ids: Int32Array) -> Int32Array:
         """Return ids in the tiers of one field, -1 in all but one, int32 (rows, tiers), of its ids, int32 (rows,)."""
         sizes = self.sizes[field]

@@ -138,14 +138,15 @@ class CodeAssignment(nn.Module):
         return self.layout.store(fields, numpy_of(self.table), rows)
 
 
-def sums_over_fields(vectors: Tensor, uses: Tensor, layout: CodebookTable) -> tuple[Tensor, Tensor]:
-    """Return Σ q_i, (rows, dim), and −½ Σ ‖q_i‖², (rows,), of rows.
+def sums_over_fields(vectors: Tensor, uses: Sequence[Tensor], layout: CodebookTable) -> tuple[Tensor, Tensor]:
+    """Return Σ q_i, (n, dim), and −½ Σ ‖q_i‖², (n,), of rows and of what stands behind them.
 
     Args:
         vectors: q of distinct categories, padded, (n, subspaces, width).
-        uses: which of them is in each field of each row, int64 (rows, fields).
+        uses: which of them is in each field of each row, int64 (rows, fields); and of each value, int64 (values, 1).
         layout: where their codebooks lie.
     """
     norms = -0.5 * (vectors * vectors).sum(dim=(1, 2))
-    bags = sum_of_rows(torch.cat([vectors.flatten(1), norms[:, None]], dim=1), uses)
-    return layout.unpadded(bags[:, :-1].view(len(uses), *vectors.shape[1:])), bags[:, -1]
+    table = torch.cat([vectors.flatten(1), norms[:, None]], dim=1)
+    bags = torch.cat([sum_of_rows(table, own) for own in uses])
+    return layout.unpadded(bags[:, :-1].view(len(bags), *vectors.shape[1:])), bags[:, -1]

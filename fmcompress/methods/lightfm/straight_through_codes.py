@@ -18,7 +18,7 @@ from torch.nn.functional import embedding, embedding_bag, pad
 from torch.optim import Optimizer
 
 from fmcompress.finetune.layers import EmbeddingLayer, Fields
-from fmcompress.finetune.lookup import Lookup
+from fmcompress.finetune.lookup import Lookup, Values
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
@@ -69,7 +69,7 @@ class StraightThroughCodes(EmbeddingLayer):
         self.assignment = CodeAssignment(model, columns, start)
         residuals = self.assignment.joined(start) - self.assignment.current(torch.arange(self._null))
         self.latents = nn.Parameter(pad(residuals.flatten(1), (0, 0, 0, 1)))
-        self._lookup = DistinctCategories(self.assignment)
+        self._lookup = DistinctCategories(self.assignment, len(model.fields))
         self.register_buffer("weights", start.distance_weights(columns), persistent=False)
         self.distance = torch.zeros(())
 
@@ -81,12 +81,12 @@ class StraightThroughCodes(EmbeddingLayer):
         """Return the latents."""
         return [self.latents]
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vectors, float32 (rows, dim), and scalars, float32 (rows,), of ids, int64 (rows, all fields).
+    def forward(self, ids: Tensor, values: Values | None = None) -> tuple[Tensor, Tensor]:
+        """Return vectors and scalars, see ``EmbeddingLayer``.
 
         In training mode the codes of the batch's categories are assigned anew, and kept.
         """
-        categories, uses = self._lookup(ids)
+        categories, uses = self._lookup(ids, values)
         current = self.assignment.current(categories)
         residuals = embedding(categories, self.latents, padding_idx=self._null, sparse=True)
         latents = current + residuals.view(current.shape)
@@ -111,23 +111,28 @@ def straight_through_layers(module: QuantizedModule) -> list[StraightThroughCode
 class DistinctCategories(nn.Module):
     """Finds the distinct categories of batches."""
 
-    def __init__(self, assignment: CodeAssignment) -> None:
-        """Number the categories of the assignment's fields, one field after the other."""
+    def __init__(self, assignment: CodeAssignment, fields: int) -> None:
+        """Number the categories of the assignment's fields, of so many, one field after the other."""
         super().__init__()
-        self._columns = assignment.layout.columns
         ends = assignment.ends.tolist()
         numbers = [np.arange(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-        self._lookup = Lookup(numbers, null=ends[-1])
+        self._lookup = Lookup(numbers, null=ends[-1], columns=assignment.layout.columns, fields=fields)
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the distinct categories of ids, int64 (n,), and which of them is where, int64 (rows, fields).
+    def forward(self, ids: Tensor, values: Values | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Return the distinct categories of ids and values, int64 (n,), and which of them is where.
+
+        The latter are int64 (rows, fields) and, where there are values, int64 (values, 1).
 
         Args:
             ids: int64 (rows, all fields).
+            values: of bags; None where there are none.
         """
-        places = self._lookup.positions(ids[:, self._columns])
-        categories, uses = torch.unique(places, return_inverse=True)
-        return categories, uses
+        places = [self._lookup.positions(ids)]
+        if values is not None:
+            places.append(self._lookup.positions_of_values(values))
+        categories, uses = torch.unique(torch.cat([own.flatten() for own in places]), return_inverse=True)
+        parts = torch.split(uses, [own.numel() for own in places])
+        return categories, [part.view(own.shape) for part, own in zip(parts, places, strict=True)]
 
 
 _MEMORY = 0.99

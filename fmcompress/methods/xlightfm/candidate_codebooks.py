@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
 from fmcompress.finetune.layers import EmbeddingLayer, Fields
+from fmcompress.finetune.lookup import Values
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, decode
 from fmcompress.methods.lightfm.code_assignment import CodeAssignment, LatentStart, sums_over_fields
 from fmcompress.methods.lightfm.straight_through import weighted_distance
@@ -49,7 +50,7 @@ class CandidateCodebooks(EmbeddingLayer):
         self._assignments = nn.ModuleList(CodeAssignment(model, columns, start) for model in models)
         latents = self.assignments[0].joined(start)
         self.latents = nn.Parameter(pad(latents.flatten(1), (0, 0, 0, 1)))
-        self._lookup = DistinctCategories(self.assignments[0])
+        self._lookup = DistinctCategories(self.assignments[0], len(models[0].fields))
         self.register_buffer("weights", start.distance_weights(columns), persistent=False)
         self.mixture = torch.zeros(len(columns), self.assignments[0].layout.subspaces, len(models))
         self.selected = np.zeros((len(columns), self.assignments[0].layout.subspaces), dtype=np.int64)
@@ -60,9 +61,9 @@ class CandidateCodebooks(EmbeddingLayer):
         """The codebooks and codes of each candidate."""
         return cast("list[CodeAssignment]", list(self._assignments))
 
-    def forward(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vectors, float32 (rows, dim), and scalars, float32 (rows,), of ids, int64 (rows, all fields)."""
-        categories, uses = self._lookup(ids)
+    def forward(self, ids: Tensor, values: Values | None = None) -> tuple[Tensor, Tensor]:
+        """Return vectors and scalars, see ``EmbeddingLayer``."""
+        categories, uses = self._lookup(ids, values)
         rows = embedding(categories, self.latents, padding_idx=len(self.latents) - 1, sparse=True)
         layout = self.assignments[0].layout
         latents = rows.view(len(rows), layout.subspaces, layout.width)
