@@ -27,6 +27,7 @@ _TOKENS = pa.dictionary(pa.int32(), pa.string())
 # What parts several values in a cell, and what may stand around them.
 _BETWEEN_NUMBERS = r"[\s|^,;]+", "[]() \t|"
 _BETWEEN_TOKENS = r"[|^]", "|"
+_BETWEEN_TYPED_TOKENS = r" +", " "
 _WRONG_COLUMN = re.compile(r"column #(\d+)")
 _WRONG_ROW = re.compile(r"(?s)Row #(\d+): Expected (\d+) columns, got (\d+): (.*)")
 _SHOWN_CHARACTERS = 60
@@ -127,7 +128,8 @@ class BlockParser:
     def _without_null_words(self, column: pa.Array, name: str) -> pa.Array:
         """Return a column of text with null for what stands for it, but for what its vocabulary knows, or lists."""
         if name in self.several:
-            separators, around = _BETWEEN_TOKENS if name in self.tokens else _BETWEEN_NUMBERS
+            tokens = _BETWEEN_TYPED_TOKENS if self.header.typed else _BETWEEN_TOKENS
+            separators, around = tokens if name in self.tokens else _BETWEEN_NUMBERS
             column = pc.utf8_trim(column, around)
             nulls = pc.is_in(column, pa.array(self._null_words(name), pa.string()))
             column = pc.if_else(nulls, pa.scalar(None, pa.string()), column)

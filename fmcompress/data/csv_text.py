@@ -20,6 +20,7 @@ _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
 _QUOTED = re.compile(r'"[^"]*"')
 # What numpy works on at a time stays in the cache.
 _CACHED_BYTES = 2**18
+_TYPE = re.compile(r":(token|float)(_seq)?$")
 _BLANK_LINES = re.compile(rb"[\r\n]*")
 
 
@@ -46,11 +47,13 @@ class Header:
         names: of the columns.
         delimiter: what parts them: a comma, a tab, a semicolon or a bar, whichever there are most of.
         size_bytes: where the row ends, in the file.
+        typed: whether their types stood behind their names, as in RecBole's files: ``item_id:token``.
     """
 
     names: tuple[str, ...]
     delimiter: str
     size_bytes: int
+    typed: bool = False
 
 
 def header_of(stream: Stream) -> Header | None:
@@ -81,7 +84,9 @@ def header_of(stream: Stream) -> Header | None:
     if not line:
         return None
     (names,) = csv.reader(io.StringIO(line, newline=""), delimiter=delimiter, strict=True)
-    return Header(tuple(name.strip() for name in names), delimiter, begin + size)
+    typed = all(_TYPE.search(name) for name in names)
+    found = tuple((_TYPE.sub("", name) if typed else name).strip() for name in names)
+    return Header(found, delimiter, begin + size, typed)
 
 
 def _delimiter_of(text: bytes) -> str:

@@ -80,7 +80,10 @@ _TAR = slice(257, 262)
 
 def kind_of(file: Path) -> Kind:
     """Return what a file looks like; what cannot be read is ``other``."""
-    found = _start_of(file)
+    return _kind_of(_start_of(file), file)
+
+
+def _kind_of(found: _Start | None, file: Path) -> Kind:
     if found is None or (not found.text and found.broken):
         return "other"
     if found.codec is None and found.text.startswith(b"PAR1"):
@@ -112,21 +115,27 @@ def open_text(file: Path) -> pa.NativeFile:
     return opened if codec is None else pa.CompressedInputStream(opened, codec)
 
 
-def check_readable(file: Path) -> None:
-    """Raise DataError for a file that is known to be of a kind that cannot be read: it says what to give."""
+def readable_kind_of(file: Path) -> Kind:
+    """Return what a file looks like; what is known not to be read is an error.
+
+    Raises:
+        DataError: it is of another kind; the error says which, and what to give.
+    """
     found = _start_of(file)
-    if found is None:
-        return  # whoever opens it will say why
+    kind = _kind_of(found, file)
+    if found is None or kind != "other":
+        return kind  # whoever opens it will say why it cannot be
     if found.codec is not None and found.broken and not found.text:
         raise DataError(f"{file}: is broken: it begins as {found.codec} does, and cannot be decompressed")
     foreign = _foreign(found)
-    if foreign is None and kind_of(file) == "other" and not _PARQUET_NAME.search(file.name):
+    if foreign is None and not _PARQUET_NAME.search(file.name):
         foreign = _no_rows(found.text, file.name)
     if foreign is not None:
         inside = "" if found.codec is None else f", compressed by {found.codec}"
         raise DataError(
             f"{file}: is {foreign[0]}{inside}, expected rows in Parquet, CSV or libsvm text", hint=foreign[1]
         )
+    return kind
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,10 @@ def _start_of(file: Path) -> _Start | None:
     start = b""
     try:
         with open_text(file) as opened:
-            while len(start) < _SNIFFED_BYTES and (more := opened.read(_SNIFFED_BYTES // 16)):
+            while not start.startswith(b"PAR1") and len(start) < _SNIFFED_BYTES:
+                more = opened.read(_SNIFFED_BYTES // 16)
+                if not more:
+                    break
                 start += more
     except (OSError, pa.ArrowInvalid):
         return _Start(start, codec, broken=True)  # what was read before it broke tells what it is

@@ -12,7 +12,7 @@ import numpy as np
 
 from fmcompress.data.batch import Batch, Split, split_of, split_rows
 from fmcompress.data.data_files import DataFile, find_files
-from fmcompress.data.file_kinds import Kind, check_readable, kind_of
+from fmcompress.data.file_kinds import Kind, readable_kind_of
 from fmcompress.data.options import DataOptions, Labels, labels_for
 from fmcompress.errors import DataError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -197,9 +197,7 @@ def _kind_of_all(path: str | Path, files: Sequence[DataFile]) -> Kind:
     Raises:
         DataError: they are of several, or one is of a kind that cannot be read.
     """
-    for file in files:
-        check_readable(file.path)
-    kinds = [kind_of(file.path) for file in files]
+    kinds = [readable_kind_of(file.path) for file in files]
     other = next((number for number, kind in enumerate(kinds) if kind != kinds[0]), None)
     if other is not None and {kinds[0], kinds[other]} != {"parquet", "other"}:
         raise DataError(

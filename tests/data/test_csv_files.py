@@ -227,6 +227,16 @@ def test_several_values_in_a_cell(text, cells):
     assert batch.bags["genres"].starts.tolist() == [0, 2, 2, 3]
 
 
+def test_files_of_recbole(text):
+    items, genres = FieldVocabulary.of({"12": 1, "7": 2}), FieldVocabulary.of({"x": 1, "[y]": 2})
+    path = text("item_id:token\tgenre:token_seq\tlabel:float\n12\tx [y]\t1.0\n7\t\t0.0\n", name="x.inter")
+    vocabulary = Vocabulary({"item_id": items, "genre": genres})
+    (batch,) = open_rows(path, parse_fields("item_id:3,genre:3:mean"), vocabulary=vocabulary).batches()
+    assert (batch.ids[:, 0].tolist(), batch.labels.tolist()) == ([1, 2], [1, 0])
+    assert batch.bags["genre"].ids.tolist() == [1, 2]
+    assert read(text("label,a:token,b\n1,1,1\n", name="y.csv"), parse_fields("b:2")) == ([[1]], [1])
+
+
 def test_several_tokens_in_a_cell(text):
     vocabulary = Vocabulary({"genres": FieldVocabulary.of({"Film Noir": 2, "Sci-Fi": 1, "NA": 3})})
     path = text("label,user,genres\n1,0,Film Noir|Sci-Fi\n1,0,\n1,0,NA\n", name="x.csv")
