@@ -124,6 +124,38 @@ def test_arrays_of_numpy(fmcompress):
     assert (found["tool"], found["dim"], found["bias"], found["also"]) == ("own model", 4, -0.5, [])
 
 
+SEQUENCES = """
+import json, torch
+embeddings = "embedding_layer.embedding_layer.embedding_layers.{}.weight"
+state = {"fm.lr_layer.bias": torch.zeros(1)}
+for name in "ab":
+    for pattern, width in ((embeddings, 3), ("fm.lr_layer." + embeddings, 1)):
+        table = state[pattern.format(name)] = torch.randn(5, width, generator=torch.Generator().manual_seed(0))
+        table[0] = 0
+torch.save(state, "FM.model")
+one = {"type": "categorical", "padding_idx": 0, "vocab_size": 5}
+several = {**one, "type": "sequence", "feature_encoder": "layers.MaskedAveragePooling()", "max_len": 3}
+json.dump({"features": [{"a": one}, {"b": several}]}, open("feature_map.json", "w"))
+"""
+
+
+def test_sequences_from_the_checkpoint_to_the_scores(fmcompress):
+    python = console_script().replace("fmcompress", "python")
+    subprocess.run([python, "-c", SEQUENCES], cwd=fmcompress.folder, check=True)
+    field = inspected(fmcompress, "FM.model")["fields"][1]
+    assert (field["kind"], field["pad"], field["pooling"]) == ("categorical", 0, "mean/sum")
+    assert "categorical, mean/sum" in fmcompress("inspect", "FM.model").stdout
+    lists = [[1, 2, 3], [4], [], None, [0, 2]]
+    pq.write_table(pa.table({"a": [1, 2, 3, 4, 0], "b": lists}), fmcompress.folder / "rows.parquet")
+    fmcompress("quantize", "FM.model", "--budget", "10KB", "-o", "a.safetensors")
+    found = []
+    for model in ("FM.model", "a.safetensors"):
+        fmcompress("score", model, "rows.parquet", "-o", "scores.parquet", "--force")
+        found.append(pq.read_table(fmcompress.folder / "scores.parquet")["prediction"].to_numpy())
+    np.testing.assert_allclose(found[0], found[1], atol=0.01)
+    assert len(set(found[0].tolist())) == 5
+
+
 def test_artifact_is_pointed_to_report(fmcompress, files):
     stderr = fmcompress("inspect", files.ptq, rc=2).stderr
     assert stderr == (

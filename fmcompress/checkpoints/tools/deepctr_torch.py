@@ -9,11 +9,15 @@ E is the feature's ``embedding_name``: mostly its name, but features may share o
 feature columns, named tuples that are read as stubs.
 
 SparseFeat(name, vocabulary_size, embedding_dim, …, embedding_name, group_name)
+VarLenSparseFeat(SparseFeat, maxlen, combiner, length_name, …)
 DenseFeat(name, dimension, dtype)
+
+A sequence is pooled by its combiner, in both parts. Id 0 is none of its values, unless ``length_name`` says how many
+there are.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,10 +28,11 @@ from fmcompress.checkpoints.files.state_dict import submodule
 from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
-from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, read_tables
+from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, pad_rows, read_tables
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import Field, NumericField, SharedField
 
 _EMBEDDINGS = "embedding_dict.{}.weight"
@@ -42,6 +47,9 @@ _LINKS = {"binary": "sigmoid", "regression": "identity"}
 _SPARSE_FEAT = "deepctr_torch.inputs.SparseFeat"
 _DENSE_FEAT = "deepctr_torch.inputs.DenseFeat"
 _SEQUENCE_FEAT = "deepctr_torch.inputs.VarLenSparseFeat"
+_COMBINER, _LENGTH_NAME = 2, 3
+_COMBINERS = ("sum", "mean")
+_PAD = 0
 
 
 def recognises(file: CheckpointFile) -> bool:
@@ -69,6 +77,8 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     fields = replace(fields, own={name: columns.tables.get(own, own) for name, own in fields.own.items()})
     _check_complete(fields, set(rows))
     linear, embeddings = read_tables(fields, weights, _LINEAR, _EMBEDDINGS)
+    for row in pad_rows(fields.schema):  # never looked at, and left as it was drawn at random
+        linear[row], embeddings[row] = 0, 0
     return FMCheckpoint(
         fields.schema,
         bias=read_number(weights, _BIAS),
@@ -145,8 +155,14 @@ def _columns_of_model(model: Stub, rows: Mapping[str, int], numbers: int) -> _Co
         owners: dict[str, str] = {}
         columns = _in_order(model, {_name(column): column for column in _all_columns(model)})
         _check_numbers(columns.values(), numbers)
+        in_linear = {_name(column): column for column in _list(_linear_model(model), "varlen_sparse_feature_columns")}
+        counted = {_table(column) for column in columns.values() if _takes_all(column)}
         for name, column in columns.items():
-            fields.extend(_fields(name, column, owners, rows))
+            if column.class_name == _SEQUENCE_FEAT:
+                pooling = _pooling(name, column, in_linear.get(name, column))
+                fields.append(_sequence(name, column, pooling, owners, rows, counted))
+            else:
+                fields.extend(_fields(name, column, owners, rows))
         if any(isinstance(field, SharedField) for field in fields):
             _check_same_parts(model)
     return _Columns(fields, {owner: table for table, owner in owners.items()})
@@ -165,7 +181,8 @@ def _pairwise(model: Stub) -> list[Stub]:
 
 def _check_same_parts(model: Stub) -> None:
     """Check that both parts take the same features: one that is in a single part must have a table of its own."""
-    linear = {_name(column) for column in _list(_linear_model(model), "sparse_feature_columns")}
+    parts = ("sparse_feature_columns", "varlen_sparse_feature_columns")
+    linear = {_name(column) for part in parts for column in _list(_linear_model(model), part)}
     different = linear ^ {_name(column) for column in _pairwise(model)}
     if different:
         raise CheckpointError(f"it shares tables, and its feature {listed(sorted(different))} is not in both parts")
@@ -216,21 +233,70 @@ def _dimension(column: Stub) -> int:
 
 
 def _fields(name: str, column: Stub, owners: dict[str, str], rows: Mapping[str, int]) -> list[AnyField]:
-    """Return the fields of a column; ``owners`` gets the field of each table."""
-    if column.class_name == _SEQUENCE_FEAT:
-        raise CheckpointError(
-            f"it is no plain factorization machine: its feature {listed([name])} is a sequence (VarLenSparseFeat)"
-        )
+    """Return the fields of a column of single values; ``owners`` gets the field of each table."""
     if column.class_name == _DENSE_FEAT:
         numbers = _dimension(column)
         names = [name] if numbers == 1 else [f"{name}_{number}" for number in range(numbers)]
         return [NumericField(each, linear_only=True) for each in names]
-    table = column.args[-2] if column.class_name == _SPARSE_FEAT and isinstance(column.args, tuple) else None
-    if not isinstance(table, str):
-        raise TypeError("a column is of an unknown kind")
-    if table not in rows:
-        raise CheckpointError(f"its feature {listed([name])} has no table {listed([table])}")
+    table = _table(column)
+    _check_table(name, table, rows)
     if table in owners:
         return [SharedField(name, owners[table])]
     owners[table] = name
     return [Field(name, rows[table])]
+
+
+def _sequence(
+    name: str,
+    column: Stub,
+    pooling: Pooling,
+    owners: dict[str, str],
+    rows: Mapping[str, int],
+    counted: Collection[str],
+) -> AnyField:
+    """Return the field of a sequence; in the tables that are ``counted``, id 0 is a value for one of the features."""
+    table = _table(column)
+    _check_table(name, table, rows)
+    if table in owners:
+        return SharedField(name, owners[table], pooling)
+    owners[table] = name
+    return Field(name, rows[table], None if table in counted else _PAD, pooling)
+
+
+def _takes_all(column: Stub) -> bool:
+    """Return whether id 0 is a value of a feature like all others."""
+    if column.class_name == _SEQUENCE_FEAT:
+        return _part(column, _LENGTH_NAME) is not None
+    return column.class_name == _SPARSE_FEAT
+
+
+def _table(column: Stub) -> str:
+    """Return the name of the table that a column looks up in."""
+    own: object = _part(column, 0) if column.class_name == _SEQUENCE_FEAT else column
+    is_sparse = isinstance(own, Stub) and own.class_name == _SPARSE_FEAT
+    table = own.args[-2] if is_sparse and isinstance(own, Stub) and isinstance(own.args, tuple) else None
+    if not isinstance(table, str):
+        raise TypeError("a column is of an unknown kind")
+    return table
+
+
+def _check_table(name: str, table: str, rows: Mapping[str, int]) -> None:
+    if table not in rows:
+        raise CheckpointError(f"its feature {listed([name])} has no table {listed([table])}")
+
+
+def _pooling(name: str, column: Stub, in_linear: Stub) -> Pooling:
+    """Return how the values of a sequence are pooled in the pairwise part and in the linear one."""
+    combiners = [_part(each, _COMBINER) for each in (column, in_linear)]
+    for combiner in combiners:
+        if combiner not in _COMBINERS:
+            shown = quoted(combiner) if isinstance(combiner, str) else type(combiner).__name__
+            raise CheckpointError(
+                f"its sequence {listed([name])} is pooled by {shown}, expected {' or '.join(_COMBINERS)}",
+                hint="what is largest in each coordinate is no sum of embeddings: train with combiner='mean' or 'sum'",
+            )
+    return Pooling(str(combiners[0]), str(combiners[1]))
+
+
+def _part(column: Stub, place: int) -> object:
+    return column.args[place] if isinstance(column.args, tuple) and len(column.args) > place else None

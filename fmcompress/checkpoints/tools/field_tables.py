@@ -9,6 +9,7 @@ import numpy as np
 from fmcompress.checkpoints.files.tensor import FileTensor, read_shape
 from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError, UsageError
+from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.types import Float32Array
 
@@ -105,11 +106,11 @@ def _agreed(given: AnyField, own: AnyField, names: Mapping[str, str]) -> AnyFiel
                 f"its field {own.name!r} has {own.cardinality:,} categories, but --fields says {given.cardinality:,}",
                 hint=_KEEP,
             )
-        return given if own.pad is None else replace(given, pad=own.pad)
+        return replace(given, pad=given.pad if own.pad is None else own.pad, pooling=_pooling(given, own))
     if isinstance(given, SharedField) and isinstance(own, SharedField):
         if names[given.table] != own.table:
             raise CheckpointError(f"its field {own.name!r} shares the table of {own.table!r}", hint=_KEEP)
-        return given
+        return replace(given, pooling=_pooling(given, own))
     if isinstance(given, NumericField) and isinstance(own, NumericField):
         if given.linear_only and not own.linear_only:
             raise CheckpointError(
@@ -117,6 +118,19 @@ def _agreed(given: AnyField, own: AnyField, names: Mapping[str, str]) -> AnyFiel
             )
         return replace(given, linear_only=own.linear_only)
     raise CheckpointError(f"its field {own.name!r} is {_KINDS[type(own)]}, which --fields contradicts", hint=_KEEP)
+
+
+def _pooling(given: Field | SharedField, own: Field | SharedField) -> Pooling | None:
+    """Return how the values of a field are pooled: as the file says, or else as the caller does."""
+    if own.pooling is not None and given.pooling not in (None, own.pooling):
+        raise CheckpointError(f"its field {own.name!r} is pooled by {own.pooling}, not {given.pooling}", hint=_KEEP)
+    return given.pooling if own.pooling is None else own.pooling
+
+
+def pad_rows(schema: Schema) -> list[int]:
+    """Return the rows of PAD in the tables of all fields."""
+    firsts = zip(schema.offsets.tolist(), schema.fields, strict=True)
+    return [first + field.pad for first, field in firsts if field.pad is not None]
 
 
 def read_tables(

@@ -9,7 +9,8 @@ What kind of feature F is, and its tokens, stand in two files of JSON beside the
 feature_map.json     {"features": [{"user": {"type": "categorical", "vocab_size": 9, "padding_idx": 0}}, …], …}
 feature_vocab.json   {"user": {"__PAD__": 0, "alice": 1, …, "__OOV__": 8}, …}
 
-A row of zeros is PAD. Features that share embeddings have linear weights of their own.
+A row of zeros is PAD. Features that share embeddings have linear weights of their own. A sequence has a
+``feature_encoder``, which pools its embeddings; its linear weights are always added.
 """
 
 import json
@@ -30,6 +31,7 @@ from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import MAX_CATEGORIES, Field, NumericField, SharedField
 from fmcompress.fm.vocabulary import UNKNOWN, Vocabulary
 
@@ -46,7 +48,13 @@ _VOCABULARY_NAME = "feature_vocab.json"
 _EMPTY = ""
 """What FuxiCTR fills a null with, unless it is told otherwise; mostly it is no token of its own."""
 
-_REFUSED = {"sequence": "a sequence of categories", "embedding": "a vector of another model"}
+_REFUSED = {"embedding": "a vector of another model"}
+_SUM = "sum"
+_POOLINGS = {
+    "layers.MaskedAveragePooling()": Pooling("mean", "sum"),
+    "layers.MaskedSumPooling()": Pooling("sum", "sum"),
+}
+"""What encodes the sequences of a factorization machine, as the feature map has it."""
 
 
 def recognises(file: CheckpointFile) -> bool:
@@ -79,6 +87,12 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     else:
         features = _chosen(_read_feature_map(path), names)
     fields = named(_fields(features, weights), given.fields)
+    for name, pooling in fields.schema.poolings.items():
+        if pooling.linear != _SUM:
+            raise CheckpointError(
+                f"its linear weights of {listed([name])} are added, whatever is done to its embeddings",
+                hint=f"write name:size:{pooling.embedding}/{_SUM} in --fields",
+            )
     vocabulary = _read_vocabulary(path.with_name(_VOCABULARY_NAME), fields)
     linear, embeddings = read_tables(fields, weights, _LINEAR, _EMBEDDINGS)
     pads = {name: features[own].pad for name, own in fields.own.items()}
@@ -121,6 +135,7 @@ class _Feature:
     categories: int | None = None
     pad: int | None = None
     shares: str | None = None
+    pooling: Pooling | None = None
 
 
 def _read_feature_map(path: Path) -> dict[str, _Feature]:
@@ -135,18 +150,34 @@ def _read_feature_map(path: Path) -> dict[str, _Feature]:
 
 def _feature(name: str, spec: Mapping[str, Any]) -> _Feature:
     kind = spec["type"]
-    if kind in ("numeric", "categorical") and not spec.get("feature_encoder"):
+    pooling = _pooling(name, spec.get("feature_encoder")) if kind == "sequence" else None
+    if pooling or (kind in ("numeric", "categorical") and not spec.get("feature_encoder")):
         return _Feature(
             name,
             kind == "numeric",
             None if spec.get("vocab_size") is None else _whole(spec["vocab_size"]),
             None if spec.get("padding_idx") is None else _whole(spec["padding_idx"]),
             None if spec.get("share_embedding") is None else str(spec["share_embedding"]),
+            pooling,
         )
     what = _REFUSED.get(kind, f"of type {quoted(str(kind))}") if kind != "categorical" else "encoded by a layer"
     raise CheckpointError(
         f"it is no plain factorization machine: its feature {listed([name])} is {what}, by {_MAP_NAME}"
     )
+
+
+def _pooling(name: str, encoder: object) -> Pooling:
+    """Return what an encoder does to the values of a sequence."""
+    if isinstance(encoder, list) and len(encoder) == 1:
+        (encoder,) = encoder
+    found = _POOLINGS.get(encoder.replace(" ", "")) if isinstance(encoder, str) else None
+    if found is None:
+        shown = quoted(encoder) if isinstance(encoder, str) else "no layer of its own"
+        raise CheckpointError(
+            f"it is no plain factorization machine: {_MAP_NAME} encodes its sequence {listed([name])} by {shown}",
+            hint=f"expected {' or '.join(_POOLINGS)}",
+        )
+    return found
 
 
 def _whole(value: object) -> int:
@@ -183,7 +214,7 @@ def _fields(features: Mapping[str, _Feature], weights: Mapping[str, FileTensor])
         if feature.numeric:
             fields.append(NumericField(name))
         elif table is not None and all(_same(pattern, name, table, weights) for pattern in (_LINEAR, _EMBEDDINGS)):
-            fields.append(SharedField(name, table))
+            fields.append(SharedField(name, table, feature.pooling))
             tables[name] = table
         elif feature.categories not in (None, rows):
             raise CheckpointError(
@@ -191,7 +222,7 @@ def _fields(features: Mapping[str, _Feature], weights: Mapping[str, FileTensor])
                 hint="the file is of another data set",
             )
         else:
-            fields.append(Field(name, rows))
+            fields.append(Field(name, rows, pooling=feature.pooling))
             tables[name] = name
     return fields
 
@@ -210,17 +241,24 @@ def _numeric(fields: NamedFields, weights: Mapping[str, FileTensor], dim: int) -
 
 
 def _read_vocabulary(path: Path, fields: NamedFields) -> Vocabulary | None:
-    """Return the tokens of fields: an unknown one gets the id of ``__OOV__``, a null that of the empty text."""
+    """Return the tokens of fields: an unknown one gets the id of ``__OOV__``, a null that of the empty text.
+
+    A sequence that is null or empty has no values.
+    """
     if not path.is_file():
         return None
     found = _json(path)
     names = {name: fields.own[name] for name in fields.schema.id_names if name in fields.own}
     with damaged(f"{path.name} cannot be read"):
-        own = {name: _field_vocabulary(dict(found[feature])) for name, feature in names.items() if feature in found}
+        own = {
+            name: _field_vocabulary(dict(found[feature]), single=name not in fields.schema.poolings)
+            for name, feature in names.items()
+            if feature in found
+        }
     return Vocabulary(own) if own else None
 
 
-def _field_vocabulary(ids: Mapping[str, object]) -> FieldVocabulary:
+def _field_vocabulary(ids: Mapping[str, object], *, single: bool) -> FieldVocabulary:
     numbers = {token: _whole(number) for token, number in ids.items()}
     oov = numbers.pop(UNKNOWN, None)
-    return FieldVocabulary.of(numbers, oov=oov, missing=numbers.get(_EMPTY, oov))
+    return FieldVocabulary.of(numbers, oov=oov, missing=numbers.get(_EMPTY, oov) if single else None)

@@ -4,10 +4,13 @@ token_embedding_table.embedding.weight                       (categories, dim)
 first_order_linear.token_embedding_table.embedding.weight    (categories, 1)
 float_embedding_table.embedding.weight                       (2 · numbers, dim)
 first_order_linear.float_embedding_table.embedding.weight    (2 · numbers, 1)
+token_seq_embedding_table.I.weight                           (categories, dim), of sequence number I
+first_order_linear.token_seq_embedding_table.I.weight        (categories, 1)
 first_order_linear.bias                                      (1,)
 
 Of the two rows of a numeric field the second one is multiplied by its value; the first one is never used. Category 0
-of a field is ``[PAD]``, which stands for a null and is trained like any other category.
+of a field is ``[PAD]``, which stands for a null and is trained like any other category; of a sequence it is no value.
+The embeddings of a sequence are averaged, its linear weights added.
 
 The fields are told by ``<name>-Dataset.pth`` beside it, a pickle of RecBole's Dataset:
 
@@ -19,8 +22,11 @@ field2id_token   name -> array of text, the tokens by id; ``[PAD]`` has 0
 The rows of data, which may be many, come after these and are not read. As in RecBole, an unknown token is an error.
 """
 
+from __future__ import annotations
+
+import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,20 +37,27 @@ from fmcompress.checkpoints.files.pickle_file import PickleFile
 from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.pickle.arrays import NumpyArray
 from fmcompress.checkpoints.pickle.stubs import Stub
-from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
-from fmcompress.checkpoints.tools.field_tables import AnyField, padded, schema_of
+from fmcompress.checkpoints.reading_errors import damaged, listed, listed_all, quoted
+from fmcompress.checkpoints.tools.field_tables import AnyField, pad_rows, padded, schema_of
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import Field, NumericField, Schema
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.types import Float32Array
 
 _EMBEDDINGS = "token_embedding_table.embedding.weight"
 _NUMERIC_EMBEDDINGS = "float_embedding_table.embedding.weight"
 _LINEAR = f"first_order_linear.{_EMBEDDINGS}"
 _NUMERIC_LINEAR = f"first_order_linear.{_NUMERIC_EMBEDDINGS}"
+_SEQUENCES = "token_seq_embedding_table.{}.weight"
+_SEQUENCES_LINEAR = f"first_order_linear.{_SEQUENCES}"
+_SEQUENCE = re.compile(r"token_seq_embedding_table\.\d+\.weight")
 _BIAS = "first_order_linear.bias"
+_POOLING = Pooling("mean", "sum")
+"""Of sequences."""
 
 _MODEL = "FM"
 _DATASETS = "*-Dataset.pth"
@@ -79,13 +92,19 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     found = file.weights.tensors
     numeric = (_NUMERIC_EMBEDDINGS, _NUMERIC_LINEAR)
     has_numbers = any(key in found for key in numeric)
-    weights = claim(found, (_EMBEDDINGS, _LINEAR, _BIAS, *(numeric if has_numbers else ())))
+    sequences = range(sum(_SEQUENCE.fullmatch(key) is not None for key in found))
+    tables = [pattern.format(number) for number in sequences for pattern in (_SEQUENCES, _SEQUENCES_LINEAR)]
+    weights = claim(found, (_EMBEDDINGS, _LINEAR, _BIAS, *tables, *(numeric if has_numbers else ())))
     rows, dim = _matrix(_EMBEDDINGS, weights)
+    sizes = [_matrix(_SEQUENCES.format(number), weights)[0] for number in sequences]
     path = given.dataset or _beside(file.path, config.get("dataset"))
     own = None if path is None else _read_dataset(path, config)
-    schema = _agreed(own, given.fields, rows, _matrix(_NUMERIC_EMBEDDINGS, weights)[0] if has_numbers else 0)
-    linear = read_shape(weights, _LINEAR, (rows, 1))[:, 0]
-    embeddings = read_shape(weights, _EMBEDDINGS, (rows, dim))
+    number_rows = _matrix(_NUMERIC_EMBEDDINGS, weights)[0] if has_numbers else 0
+    schema = _with_sequences(_agreed(own, given.fields, rows + sum(sizes), number_rows), own, sizes)
+    linear = _stacked(schema, weights, _LINEAR, _SEQUENCES_LINEAR, rows, 1)[:, 0]
+    embeddings = _stacked(schema, weights, _EMBEDDINGS, _SEQUENCES, rows, dim)
+    for row in pad_rows(schema):  # of sequences: never looked at, and left as it was drawn at random
+        linear[row], embeddings[row] = 0, 0
     return FMCheckpoint(
         padded(schema, linear, embeddings, dict.fromkeys(schema.names, _PAD)),
         bias=read_number(weights, _BIAS),
@@ -94,6 +113,48 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         numeric=_numeric(len(schema.numeric), dim, weights),
         vocabulary=None if own is None else _vocabulary(schema, own.tokens),
     )
+
+
+def _with_sequences(schema: Schema, own: _Dataset | None, sizes: list[int]) -> Schema:
+    """Return the fields of a model with PAD and pooling of its sequences.
+
+    Args:
+        schema: the agreed fields.
+        own: what the dataset tells, which knows the sequences; without it they are the fields that are pooled.
+        sizes: categories of each sequence.
+    """
+    named = schema if own is None else own.schema
+    pooled = [number for number, field in enumerate(named.fields) if field.pooling is not None]
+    given = [field.pooling for field in schema.fields if field.pooling is not None]
+    if [schema.fields[number].cardinality for number in pooled] != sizes or set(given) - {_POOLING}:
+        raise CheckpointError(
+            f"it has {len(sizes)} sequences, of {listed_all([f'{size}' for size in sizes]) or 'no'} categories, "
+            f"pooled by {_POOLING}, but its fields say otherwise",
+            hint=f"write name:size:{_POOLING} for each sequence in --fields, and for nothing else",
+        )
+    changed = {
+        schema.fields[number].name: replace(schema.fields[number], pad=_PAD, pooling=_POOLING) for number in pooled
+    }
+    return Schema.in_order(changed.get(field.name, field) for field in schema.all_fields)
+
+
+def _stacked(
+    schema: Schema, weights: Mapping[str, FileTensor], table: str, sequences: str, rows: int, width: int
+) -> Float32Array:
+    """Return the rows of all fields in their order, float32 (categories, width): sequences have tables of their own."""
+    single = read_shape(weights, table, (rows, width))
+    if all(field.pooling is None for field in schema.fields):
+        return single
+    parts: list[Float32Array] = []
+    first = number = 0
+    for field in schema.fields:
+        if field.pooling is None:
+            parts.append(single[first : first + field.cardinality])
+            first += field.cardinality
+        else:
+            parts.append(read_shape(weights, sequences.format(number), (field.cardinality, width)))
+            number += 1
+    return np.concatenate(parts)
 
 
 def _matrix(key: str, weights: Mapping[str, FileTensor]) -> tuple[int, int]:
@@ -182,6 +243,13 @@ def _dataset(found: Mapping[object, object], config: Mapping[object, object]) ->
         if _member(kind) == "token":
             arrays.append(_tokens(name, tokens.get(name)))
             fields.append(Field(name, len(arrays[-1].values)))
+        elif _member(kind) == "token_seq":
+            arrays.append(_tokens(name, tokens.get(name)))
+            fields.append(Field(name, len(arrays[-1].values), pooling=_POOLING))
+        elif _member(kind) == "float_seq" and name in numeric:
+            raise CheckpointError(
+                f"its field {listed([name])} is a sequence of numbers, expected categories or numbers"
+            )
         elif _member(kind) == "float" and name in numeric:
             fields.append(NumericField(name))
     return _Dataset(schema_of(fields), tuple(arrays))

@@ -11,6 +11,7 @@ from torch import nn
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField, SharedField
 from fmcompress.fm.scorer import FMScorer
@@ -180,8 +181,12 @@ def test_regression_has_no_sigmoid(load):
         (lambda: build([sparse("user")], kind=WDL), r"it is a deepctr_torch\.models\.wdl\.WDL, expected a"),
         (lambda: build([sparse("user")], [dense("price")]), "it has no embeddings: it is a linear model"),
         (
-            lambda: build([sparse("user"), VarLenSparseFeat(sparse("hist", "user"), 9, "mean", None)]),
-            "its feature 'hist' is a sequence",
+            lambda: build([sparse("user"), VarLenSparseFeat(sparse("hist"), 9, "max", None)]),
+            "its sequence 'hist' is pooled by max, expected sum or mean",
+        ),
+        (
+            lambda: build([sparse("user"), VarLenSparseFeat(sparse("hist"), 9, ["max"], None)]),
+            "its sequence 'hist' is pooled by list, expected sum or mean",
         ),
         (
             lambda: build([sparse("item"), sparse("clicked", "item")], [sparse("item")]),
@@ -223,3 +228,69 @@ def test_columns_that_disagree_with_the_tables(load, change, message):
     change(model)
     with pytest.raises(CheckpointError, match=message):
         load(model)
+
+
+def computed_as_the_tool_does(model, columns, rows, combiners):
+    """Return logits by the tool's own formula, of rows of ids and of padded sequences by the names of columns."""
+    logits = np.ones(len(next(iter(rows.values()))))
+    vectors = []
+    for part, combiner in ((model.embedding_dict, combiners[0]), (model.linear_model.embedding_dict, combiners[1])):
+        for column in columns:
+            own = column.sparsefeat if isinstance(column, VarLenSparseFeat) else column
+            table, ids = part[own.embedding_name].weight.detach().double().numpy(), rows[own.name]
+            if own is column:
+                pooled = table[ids]
+            else:
+                lengths = rows.get(column.length_name)
+                mask = ids != 0 if lengths is None else np.arange(ids.shape[1]) < lengths[:, None]
+                pooled = (table[ids] * mask[:, :, None]).sum(axis=1)
+                pooled = pooled / (mask.sum(axis=1, keepdims=True) + 1e-8) if combiner == "mean" else pooled
+            if part is model.embedding_dict:
+                vectors.append(pooled)
+            else:
+                logits += pooled[:, 0]
+    stacked = np.stack(vectors, axis=1)
+    return logits + 0.5 * (stacked.sum(axis=1) ** 2 - (stacked**2).sum(axis=1)).sum(axis=1)
+
+
+def bag_of(sequences, present):
+    return Bag(np.concatenate(([0], np.cumsum(present.sum(axis=1)))), sequences[present].astype(np.int32))
+
+
+ROWS = {
+    "user": np.array([0, 1, 4, 2]),
+    "item": np.array([3, 0, 1, 2]),
+    "hist": np.array([[1, 2, 3], [4, 4, 0], [0, 0, 0], [2, 0, 0]]),
+    "length": np.array([3, 2, 1, 0]),
+}
+
+
+@pytest.mark.parametrize("table", ["hist", "item"])
+@pytest.mark.parametrize("length", [None, "length"])
+@pytest.mark.parametrize("combiners", [("mean", "mean"), ("sum", "sum"), ("mean", "sum")])
+def test_sequences_are_pooled_as_the_tool_pools_them(load, table, length, combiners):
+    own, linear = (VarLenSparseFeat(sparse("hist", table), 3, combiner, length) for combiner in combiners)
+    columns = [sparse("user"), own, sparse("item")]
+    model = build([sparse("user"), linear, sparse("item")], columns)
+    ckpt = load(model)
+    assert str(ckpt.schema.poolings["hist"]) == "/".join(dict.fromkeys(combiners))
+    lengths = None if length is None else ROWS["length"]
+    present = ROWS["hist"] != 0 if lengths is None else np.arange(3) < lengths[:, None]
+    ids = np.stack([ROWS.get(name) if name != "hist" else np.full(4, -1) for name in ckpt.schema.id_names], axis=1)
+    logits, _ = FMScorer(ckpt).logits_and_sums(ids.astype(np.int32), None, {"hist": bag_of(ROWS["hist"], present)})
+    np.testing.assert_allclose(logits, computed_as_the_tool_does(model, columns, ROWS, combiners), atol=1e-5)
+    pads = {field.name: field.pad for field in ckpt.schema.fields}
+    assert pads == (
+        {"user": None, "item": None, "hist": 0 if length is None else None}
+        if table == "hist"
+        else {"user": None, "hist": None}
+    )
+
+
+def test_sequences_of_a_state_dict_are_named_by_the_caller(load):
+    model = build([sparse("user"), VarLenSparseFeat(sparse("hist"), 3, "mean", None)])
+    assert not load(model.state_dict()).schema.poolings
+    assert str(load(model.state_dict(), fields="user:5,hist:5:mean").schema.poolings["hist"]) == "mean"
+    with pytest.raises(CheckpointError, match="its field 'hist' is pooled by mean, not sum"):
+        load(model, fields="user:5,hist:5:sum")
+    assert load(model, fields="u:5,h:5").schema.poolings.keys() == {"h"}

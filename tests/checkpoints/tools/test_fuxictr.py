@@ -10,6 +10,7 @@ import torch
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField, SharedField
 from fmcompress.fm.scorer import FMScorer
@@ -20,6 +21,8 @@ MODELS = {name: FOLDER / name / f"FM_{name}.model" for name in ("tiny_cat", "tin
 EMBEDDINGS = "embedding_layer.embedding_layer.embedding_layers.{}.weight"
 LINEAR = "fm.lr_layer." + EMBEDDINGS
 CATEGORICAL = {"type": "categorical", "padding_idx": 0, "vocab_size": 5}
+AVERAGED = {**CATEGORICAL, "type": "sequence", "max_len": 4, "feature_encoder": "layers.MaskedAveragePooling()"}
+ADDED = {**AVERAGED, "feature_encoder": ["layers.MaskedSumPooling()"]}
 
 
 def expected(name):
@@ -162,7 +165,9 @@ def test_features_that_the_model_was_not_trained_with_are_left_out(load, tmp_pat
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"type": "sequence", "vocab_size": 5, "max_len": 9}, "its feature 'b' is a sequence of categories"),
+        ({"type": "sequence", "vocab_size": 5, "max_len": 9}, "its sequence 'b' by no layer of its own"),
+        ({**AVERAGED, "feature_encoder": "layers.KMaxPooling(2, 1)"}, "its sequence 'b' by 'layers.KMaxPooling"),
+        ({**AVERAGED, "feature_encoder": ["layers.MaskedSumPooling()", "nn.ReLU()"]}, "its sequence 'b' by no layer"),
         ({"type": "embedding"}, "its feature 'b' is a vector of another model"),
         ({**CATEGORICAL, "feature_encoder": "nn.ReLU()"}, "its feature 'b' is encoded by a layer"),
         ({"type": "text"}, "its feature 'b' is of type text"),
@@ -175,6 +180,63 @@ def test_features_that_the_model_was_not_trained_with_are_left_out(load, tmp_pat
 def test_features_of_other_kinds_are_refused(load, spec, message):
     with pytest.raises(CheckpointError, match=message):
         load({"a": CATEGORICAL, "b": spec})
+
+
+SEQUENCES = np.array([[1, 2, 3, 0], [4, 4, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [2, 3, 4, 1]])
+"""Padded as the tool pads them."""
+
+
+def computed_as_the_tool_does(ckpt_of, specs, sequences):
+    """Return logits by the tool's own formula: embeddings of PAD are zero, and what is not zero is counted."""
+    logits = np.zeros(len(sequences))
+    pooled = []
+    for name, spec in specs.items():
+        ids = sequences if spec["type"] == "sequence" else sequences[:, 0]
+        table, linear = (ckpt_of[pattern.format(name)].double().numpy() for pattern in (EMBEDDINGS, LINEAR))
+        if spec["type"] == "sequence":
+            vectors = table[ids]
+            mask = (vectors.sum(axis=-1) != 0).astype(float)
+            averaged = "Average" in str(spec["feature_encoder"])
+            pooled.append(vectors.sum(axis=1) / (mask.sum(axis=1, keepdims=True) + 1e-12 if averaged else 1))
+            logits += linear[ids].sum(axis=(1, 2))
+        else:
+            pooled.append(table[ids])
+            logits += linear[ids][:, 0]
+    stacked = np.stack(pooled, axis=1)
+    return logits + 0.5 * (stacked.sum(axis=1) ** 2 - (stacked**2).sum(axis=1)).sum(axis=1)
+
+
+def bag_of(sequences):
+    """Return the values of padded sequences."""
+    present = sequences != 0
+    starts = np.concatenate(([0], np.cumsum(present.sum(axis=1))))
+    return Bag(starts, sequences[present].astype(np.int32))
+
+
+@pytest.mark.parametrize("fields", [None, "a:5,b:5:mean/sum,c:5:sum", "x:5,y:5:mean/sum,z:5"])
+def test_sequences_are_pooled_as_the_tool_pools_them(load, tmp_path, fields):
+    specs = {"a": CATEGORICAL, "b": AVERAGED, "c": ADDED}
+    ckpt = load(specs, fields=fields)
+    state = torch.load(tmp_path / "FM.model")
+    assert [str(pooling) for pooling in ckpt.schema.poolings.values()] == ["mean/sum", "sum"]
+    assert [field.pad for field in ckpt.schema.fields] == [0, 0, 0]
+    ids = np.full((5, 3), -1, np.int32)
+    ids[:, 0] = np.where(SEQUENCES[:, 0] == 0, -1, SEQUENCES[:, 0])
+    bags = dict.fromkeys(ckpt.schema.poolings, bag_of(SEQUENCES))
+    logits, _ = FMScorer(ckpt).logits_and_sums(ids, None, bags)
+    np.testing.assert_allclose(logits, computed_as_the_tool_does(state, specs, SEQUENCES), atol=1e-5)
+    (tmp_path / "feature_map.json").unlink()
+    if fields is not None and fields.startswith("a"):
+        again = load_checkpoint(tmp_path / "FM.model", fields=fields)
+        np.testing.assert_allclose(FMScorer(again).logits_and_sums(ids, None, bags)[0], logits)
+        with pytest.raises(CheckpointError, match="its linear weights of 'b' are added, whatever"):
+            load_checkpoint(tmp_path / "FM.model", fields="a:5,b:5:mean,c:5:sum")
+
+
+def test_a_sequence_that_is_null_has_no_values(load, tmp_path):
+    (tmp_path / "feature_vocab.json").write_text('{"b": {"__PAD__": 0, "x": 1, "__OOV__": 4}}')
+    own = load({"a": CATEGORICAL, "b": AVERAGED}).vocabulary.fields["b"]
+    assert (own.oov, own.missing) == (4, None)
 
 
 def test_deepfm_is_refused_by_its_key(load):

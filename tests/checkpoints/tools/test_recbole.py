@@ -15,8 +15,10 @@ from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
 from fmcompress.evaluation.predictors import predictions_of, predictor
 from fmcompress.evaluation.scores import open_rows_for
+from fmcompress.fm.bags import Bag
 from fmcompress.fm.field_specs import parse_fields
 from fmcompress.fm.schema import Field, NumericField
+from fmcompress.fm.scorer import FMScorer
 from tests.checkpoints.pickles import stood_in
 from tests.checkpoints.samples import FILES, predict, rewritten
 
@@ -149,7 +151,8 @@ class Made:
 
 
 def feature(kind, *, by_name=False):
-    dotted = f"recbole.utils.enum_type.{'FeatureType' if kind in ('token', 'float', 'token_seq') else 'FeatureSource'}"
+    name = "FeatureType" if kind in ("token", "float", "token_seq", "float_seq") else "FeatureSource"
+    dotted = f"recbole.utils.enum_type.{name}"
     return Attribute(dotted, kind.upper()) if by_name else Made(dotted, kind)
 
 
@@ -235,11 +238,11 @@ def test_buckets_and_tokens_that_are_not_different_are_refused(load, tmp_path):
     [
         ({"user": ("token", "user", None)}, "field user has no tokens"),
         ({"user": ("token", "user", np.arange(4))}, "field user has no tokens"),
-        ({"user": ("token_seq", "user", tokens())}, "its fields make no model"),
+        ({"user": ("float_seq", "user", None)}, "its field 'user' is a sequence of numbers"),
     ],
 )
 def test_wrong_datasets_are_refused(load, tmp_path, fields, message):
-    write_dataset(tmp_path / "a-Dataset.pth", fields)
+    write_dataset(tmp_path / "a-Dataset.pth", fields, numerical_features=["user"])
     with pytest.raises(CheckpointError, match=rf"a-Dataset\.pth: .*{message}"):
         load(state_dict(4))
 
@@ -255,7 +258,8 @@ def test_pad_is_one_where_its_row_is_zero(load):
 @pytest.mark.parametrize(
     ("change", "fields", "message"),
     [
-        ({"token_seq_embedding_table.0.weight": (3, 2)}, "a:4", "it also holds 'token_seq_embedding_table"),
+        ({"token_seq_embedding_table.0.weight": (3, 2)}, "a:4", r"'first_order_linear\.token_seq_embedding_table\.0"),
+        ({"token_seq_embedding_table.1.weight": (3, 2)}, "a:4", "it also holds 'token_seq_embedding_table"),
         ({NUMERIC_EMBEDDINGS: (2, 2)}, "a:4,p:numeric", f"'first_order_linear.{NUMERIC_EMBEDDINGS}' is missing"),
         ({EMBEDDINGS: (5, 2)}, "a:5", r"has shape \(4, 1\), expected \(5, 1\)"),
         ({EMBEDDINGS: (4,)}, "a:4", r"has shape \(4,\), expected \(rows, dim\)"),
@@ -274,3 +278,82 @@ def test_numbers_that_are_cut_into_buckets_have_more_rows(load):
     state = state_dict(4, numbers=2)
     with pytest.raises(CheckpointError, match="it has 4 rows for numbers, but its fields have 1 numbers"):
         load(state, "a:5,p:numeric")
+
+
+def with_sequences(state, *sizes, dim=2):
+    for number, size in enumerate(sizes):
+        state[f"token_seq_embedding_table.{number}.weight"] = torch.randn(size, dim)
+        state[f"first_order_linear.token_seq_embedding_table.{number}.weight"] = torch.randn(size, 1)
+    return state
+
+
+SEQUENCE_FIELDS = {
+    "tags": ("token_seq", "item", tokens("x", "y", "z")),
+    "user": ("token", "user_id", tokens("a", "b")),
+    "price": ("float", "item", None),
+    "words": ("token_seq", "user", SHARED),
+    "item": ("token", "item_id", SHARED),
+}
+TAGS = np.array([[1, 2, 0], [3, 3, 3], [0, 0, 0], [2, 0, 0]])
+WORDS = np.array([[1, 2], [2, 0], [1, 0], [0, 0]])
+SINGLE = np.array([[1, 2], [0, 1], [2, 2], [1, 0]])
+PRICES = np.array([0.5, -1, 2, 0])
+
+
+def computed_as_the_tool_does(state):
+    """Return logits by the tool's own formula: embeddings averaged over what is not PAD, first-order terms added."""
+    logits = np.zeros(4)
+    vectors = []
+    offsets = np.array([0, 3])
+    for table, first_order in ((EMBEDDINGS, False), (f"first_order_linear.{EMBEDDINGS}", True)):
+        rows = state[table].double().numpy()[SINGLE + offsets]
+        if first_order:
+            logits += rows.sum(axis=(1, 2))
+        else:
+            vectors.extend(rows.transpose(1, 0, 2))
+    for number, ids in enumerate((TAGS, WORDS)):
+        mask = (ids != 0).astype(float)[:, :, None]
+        pooled = state[f"token_seq_embedding_table.{number}.weight"].double().numpy()[ids] * mask
+        vectors.append(pooled.sum(axis=1) / (mask.sum(axis=1) + 1e-8))
+        linear = state[f"first_order_linear.token_seq_embedding_table.{number}.weight"].double().numpy()[ids]
+        logits += (linear * mask).sum(axis=(1, 2))
+    vectors.append(PRICES[:, None] * state[NUMERIC_EMBEDDINGS].double().numpy()[1])
+    logits += PRICES * state[f"first_order_linear.{NUMERIC_EMBEDDINGS}"].double().numpy()[1, 0]
+    stacked = np.stack(vectors, axis=1)
+    return logits + 0.5 * (stacked.sum(axis=1) ** 2 - (stacked**2).sum(axis=1)).sum(axis=1)
+
+
+def bag_of(sequences):
+    """Return the values of padded sequences."""
+    present = sequences != 0
+    return Bag(np.concatenate(([0], np.cumsum(present.sum(axis=1)))), sequences[present].astype(np.int32))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fields"),
+    [
+        (True, None),
+        (True, "t:4,u:3,p:numeric,w:3,i:3"),
+        (True, "t:4:mean/sum,u:3,p:numeric,w:3:mean/sum,i:3"),
+        (False, "tags:4:mean/sum,user:3,price:numeric,words:3:mean/sum,item:3"),
+    ],
+)
+def test_sequences_are_pooled_as_the_tool_pools_them(load, tmp_path, dataset, fields):
+    if dataset:
+        write_dataset(tmp_path / "a-Dataset.pth", SEQUENCE_FIELDS, numerical_features=["price"])
+    state = with_sequences(state_dict(6, numbers=1), 4, 3)
+    ckpt = load(state, fields)
+    tags, _, words, _ = ckpt.schema.fields
+    assert [(field.pad, str(field.pooling)) for field in (tags, words)] == [(0, "mean/sum")] * 2
+    assert ckpt.vocabulary is None or ckpt.vocabulary.fields[words.name].tokens == ("[PAD]", "x", "y")
+    ids = np.stack([np.full(4, -1), SINGLE[:, 0], np.full(4, -1), SINGLE[:, 1]], axis=1).astype(np.int32)
+    bags = {tags.name: bag_of(TAGS), words.name: bag_of(WORDS)}
+    logits, _ = FMScorer(ckpt).logits_and_sums(ids, PRICES[:, None].astype(np.float32), bags)
+    np.testing.assert_allclose(logits, computed_as_the_tool_does(state), atol=1e-5)
+
+
+@pytest.mark.parametrize("fields", ["a:4,b:3", "a:4,b:3:mean", "a:4:mean/sum,b:3", "a:4:mean/sum,b:3:mean/sum"])
+def test_sequences_must_be_named_as_such(load, fields):
+    with pytest.raises(CheckpointError, match="it has 1 sequences, of '3' categories, pooled by mean/sum") as caught:
+        load(with_sequences(state_dict(4), 3), fields)
+    assert "name:size:mean/sum" in caught.value.hint
