@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -39,6 +39,14 @@ class _LimitsGroup:
     max_rmse: Annotated[float | None, typer.Option(metavar="RMSE", help="RMSE of a regression at most.")] = None
     max_rmse_rise: Annotated[
         str | None, typer.Option(metavar="RMSE|%", help="How far the RMSE may be above the baseline's: 0.01, or 1%.")
+    ] = None
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="Hold limits of scores against one-sided bounds of this confidence, such as 0.95, that the rows "
+            "allow; what may keep a limit or break it is not judged. Default: against the figures alone.",
+        ),
     ] = None
 
     def needs(self) -> tuple[bool, bool]:
@@ -88,6 +96,8 @@ def check(
         data = None
     if not compared and is_configured(context, "baseline"):
         baseline = None
+    if not scored and is_configured(context, "confidence"):
+        limits = replace(limits, confidence=None)
     arguments = given.given()
     inputs = [*artifacts, baseline, data, *given.files]
     _check_summary(summary, [path for path in inputs if path is not None])

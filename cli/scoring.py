@@ -1,5 +1,6 @@
 """``fmcompress evaluate`` and ``fmcompress score``: what models predict for rows."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -26,15 +27,19 @@ def evaluate(
     AUC, LogLoss and calibration, or the RMSE of a regression. Differences are to the first MODEL.
     """
     from fmcompress.checkpoints.model_files import load_model, stored_bytes
-    from fmcompress.evaluation.scores import score_data
+    from fmcompress.evaluation.deviations import auc_change_error
+    from fmcompress.evaluation.scores import ScoredRows, score_data
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
     arguments, progress = given.given(), progress_of(context)
     loaded = [(path, load_model(path, **arguments)) for path in models]
-    results = []
+    results: list[EvaluatedModel] = []
+    first: ScoredRows | None = None
     for path, model in loaded:
-        scores = score_data(model, str(path), data, reading.options(), arguments["vocabulary"], progress)
-        results.append(EvaluatedModel(str(path), stored_bytes(path), scores))
+        scored = score_data(model, str(path), data, reading.options(), arguments["vocabulary"], progress)
+        change = math.nan if first is None else auc_change_error(scored, first)
+        first = first or scored
+        results.append(EvaluatedModel(str(path), stored_bytes(path), scored.scores, change))
     print(shown(Evaluation(tuple(results)), format_))
 
 

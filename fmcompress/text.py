@@ -1,5 +1,6 @@
 """Text for people: whatever it holds, it shows as one line."""
 
+import math
 import re
 
 _COMMANDS = re.compile(r"^(\s*):(?=:)|(#)#(?=\w*\[)")
@@ -25,3 +26,8 @@ def shortened(text: str, most: int) -> str:
 def inert(line: str) -> str:
     """Return a line of printable text that no build system's log takes for a command; it shows an escape instead."""
     return _COMMANDS.sub(lambda found: f"{found[2]}\\x23" if found[2] else f"{found[1]}\\x3a", line)
+
+
+def with_error(shown: str, standard_error: float | None) -> str:
+    """Return a figure with its standard error where that is known, ``0.82411 ± 0.00712``; None and NaN are not."""
+    return shown if standard_error is None or math.isnan(standard_error) else f"{shown} ± {standard_error:.5f}"

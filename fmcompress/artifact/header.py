@@ -24,7 +24,7 @@ from fmcompress.artifact.metadata import (
     encode_entry,
     encode_table_less,
 )
-from fmcompress.artifact.origin import LONGEST, Origin, decode_origin, listed, text, whole
+from fmcompress.artifact.origin import Origin, decode_origin, listed, longest, text, whole
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits
 from fmcompress.fm.schema import Field, Schema
@@ -230,7 +230,7 @@ def _rest_bytes(frame: Frame, origin: Origin, tensors: Sequence[StoredTensor] = 
     largest = frame.tensors(numbers, HALF * numbers + frame.schema.categories)
     if tensors:
         largest = tuple(max(pair, key=lambda tensor: tensor.size) for pair in zip(largest, tensors, strict=True))
-    quality = {name: replace(LONGEST, rows=found.rows) for name, found in origin.quality.items()}
-    longest = replace(origin, budget_bytes=max(_LARGEST_BUDGET, origin.budget_bytes), quality=quality)
-    empty = len(encode_header(compose(frame, longest, [], UNSEALED), largest))
+    quality = {name: longest(found) for name, found in origin.quality.items()}
+    widest = replace(origin, budget_bytes=max(_LARGEST_BUDGET, origin.budget_bytes), quality=quality)
+    empty = len(encode_header(compose(frame, widest, [], UNSEALED), largest))
     return empty + sum(map(_in_header, encode_table_less(frame.schema).values())) - len(_COMMA)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -27,12 +27,14 @@ class Quality:
         auc: area under the ROC curve; NaN for regression.
         logloss: mean binary cross entropy, in nats; NaN for regression.
         rmse: root of the mean squared error; NaN for classification.
+        auc_standard_error: of the AUC, by DeLong; NaN where it has none, None where nobody has written it down.
     """
 
     rows: int
     auc: float
     logloss: float
     rmse: float = math.nan
+    auc_standard_error: float | None = None
 
     @property
     def regression(self) -> bool:
@@ -40,8 +42,14 @@ class Quality:
         return not math.isnan(self.rmse)
 
 
-LONGEST = Quality(0, 0.12345, 0.12345, 0.000123457)
+LONGEST = Quality(0, 0.12345, 0.12345, 0.000123457, 0.12345)
 """No scores take more room in the metadata."""
+
+
+def longest(quality: Quality) -> Quality:
+    """Return the scores that take most room in the metadata, of as many figures and rows as these."""
+    error = None if quality.auc_standard_error is None else LONGEST.auc_standard_error
+    return replace(LONGEST, rows=quality.rows, auc_standard_error=error)
 
 
 @dataclass(frozen=True)
@@ -115,16 +123,21 @@ def _decode_libraries(found: Any) -> dict[str, str]:
 def _encode_quality(quality: Mapping[str, Quality], *, regression: bool) -> Any:
     """Return the rows, then the scores of each model in its order; an object where rows or models are odd.
 
-    Scores are the RMSE of a regression, AUC and LogLoss of anything else; None, JSON's null, for what is not there.
+    Scores are the RMSE of a regression; of anything else AUC, LogLoss and, where it is known, the standard error of the
+    AUC. None, JSON's null, stands for what is not there.
     """
-    scores = {
-        name: [_rmse(found.rmse)] if regression else [_score(found.auc), _score(found.logloss)]
-        for name, found in quality.items()
-    }
+    scores = {name: _encode_scores(found, regression=regression) for name, found in quality.items()}
     rows = {found.rows for found in quality.values()}
     if len(rows) == 1 and scores.keys() <= set(MEASURED):
         return [*rows, *map(scores.get, MEASURED)]
     return {name: [quality[name].rows, *scores[name]] for name in scores}
+
+
+def _encode_scores(found: Quality, *, regression: bool) -> list[float | None]:
+    if regression:
+        return [_rmse(found.rmse)]
+    error = found.auc_standard_error
+    return [_score(score) for score in (found.auc, found.logloss, *(() if error is None else (error,)))]
 
 
 def _decode_quality(found: Any, *, regression: bool) -> dict[str, Quality]:
@@ -138,8 +151,10 @@ def _decode_scores(rows: int, scores: list[Any], *, regression: bool) -> Quality
     if regression:
         (rmse,) = scores
         return Quality(rows, math.nan, math.nan, number(rmse))
-    auc, logloss = scores
-    return Quality(rows, number(auc), number(logloss))
+    auc, logloss, *errors = scores
+    if len(errors) > 1:
+        raise ValueError("more figures than there are")
+    return Quality(rows, number(auc), number(logloss), math.nan, *map(number, errors))
 
 
 def _score(value: float) -> float | None:

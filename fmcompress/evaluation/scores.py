@@ -1,8 +1,11 @@
 """How well a model predicts: AUC, LogLoss, calibration; RMSE of a regression."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,13 @@ from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions, labels_for
 from fmcompress.data.rows import Rows, open_rows
+from fmcompress.errors import DataError
+from fmcompress.evaluation.placements import auc_with_error
 from fmcompress.evaluation.predictors import Model, predicted
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.progress import SILENT, Progress
+from fmcompress.text import with_error
 from fmcompress.types import Float32Array
 
 
@@ -30,6 +36,9 @@ class Scores:
         calibration: sum of the predictions over the number of positive labels; NaN where there is none.
         rmse: square root of the mean squared error of a regression, which has none of the others; NaN for
             probabilities.
+        positives: rows with label 1; None for a regression.
+        auc_standard_error: DeLong's standard error of the AUC, with rows that do not depend on each other; NaN where a
+            label occurs less than twice.
     """
 
     rows: int
@@ -37,6 +46,8 @@ class Scores:
     logloss: float
     calibration: float
     rmse: float = math.nan
+    positives: int | None = None
+    auc_standard_error: float = math.nan
 
     @property
     def regression(self) -> bool:
@@ -51,7 +62,10 @@ class Scores:
         return -self.logloss if np.isnan(self.auc) else self.auc - self.logloss
 
     def __str__(self) -> str:
-        return f"RMSE {self.rmse:.5f}" if self.regression else f"AUC {self.auc:.5f}, LogLoss {self.logloss:.5f}"
+        if self.regression:
+            return f"RMSE {self.rmse:.5f}"
+        auc = with_error(f"{self.auc:.5f}", self.auc_standard_error)
+        return f"AUC {auc}, LogLoss {self.logloss:.5f}"
 
 
 def open_rows_for(
@@ -93,11 +107,32 @@ def score_rows(model: Model, rows: Rows) -> Scores:
         model: a checkpoint or a compressed factorization machine, of the same schema as the rows.
         rows: labelled rows.
     """
+    return scored_rows(model, rows).scores
+
+
+def scored_rows(model: Model, rows: Rows) -> ScoredRows:
+    """Return the predictions of a model for labelled rows, which are streamed, beside the labels.
+
+    Args:
+        model: a checkpoint or a compressed factorization machine, of the same schema as the rows.
+        rows: labelled rows.
+
+    Raises:
+        DataError: the rows cannot be used, or a prediction is not finite.
+    """
     predictions, labels = [], []
     for batch, found in predicted(model, rows):
         predictions.append(found)
         labels.append(batch.labels)
-    return scores_of(np.concatenate(predictions), np.concatenate(labels), regression=parse_link(model.link).regression)
+    scored = ScoredRows(np.concatenate(predictions), np.concatenate(labels), parse_link(model.link).regression)
+    wrong = np.flatnonzero(~np.isfinite(scored.predictions))
+    if wrong.size:
+        row = int(wrong[0])
+        raise DataError(
+            f"the prediction for row {row:,} is {scored.predictions[row]}, expected a finite number: the model's "
+            "weights are too large for its rows"
+        )
+    return scored
 
 
 def score_data(
@@ -107,8 +142,8 @@ def score_data(
     options: DataOptions,
     vocabulary: Vocabulary | None = None,
     progress: Progress = SILENT,
-) -> Scores:
-    """Return the scores of a model on labelled rows, and note under its name how many of their ids contribute nothing.
+) -> ScoredRows:
+    """Score a model on labelled rows, and note under its name how many of their ids contribute nothing.
 
     Args:
         model: a checkpoint or a compressed factorization machine.
@@ -123,15 +158,16 @@ def score_data(
         DataError: the files cannot be used.
     """
     rows = open_rows_for(model, data, options, vocabulary=vocabulary)
-    scores = score_rows(model, rows)
+    scored = scored_rows(model, rows)
     if rows.out_of_range:
         progress.note(f"{name}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
-    return scores
+    return scored
 
 
 def quality_of(scores: Scores) -> Quality:
     """Return what an artifact holds of scores."""
-    return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse)
+    error = None if scores.regression else scores.auc_standard_error
+    return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse, error)
 
 
 def scores_of(predictions: Float32Array, labels: Float32Array, *, regression: bool = False) -> Scores:
@@ -145,13 +181,36 @@ def scores_of(predictions: Float32Array, labels: Float32Array, *, regression: bo
     if regression:
         errors = predictions.astype(np.float64) - labels
         return Scores(len(labels), math.nan, math.nan, math.nan, float(np.sqrt(np.mean(np.square(errors)))))
-    from sklearn.metrics import log_loss, roc_auc_score
+    from sklearn.metrics import log_loss
 
-    positives = float(labels.sum(dtype=np.float64))
-    both = 0 < positives < len(labels)
+    positive = labels > 0
+    positives = int(positive.sum())
+    auc, error = auc_with_error(predictions[positive], predictions[~positive])
     return Scores(
         rows=len(labels),
-        auc=float(roc_auc_score(labels, predictions)) if both else math.nan,
+        auc=auc,
         logloss=float(log_loss(labels, predictions.astype(np.float64), labels=[0, 1])),
         calibration=float(predictions.sum(dtype=np.float64)) / positives if positives else math.nan,
+        positives=positives,
+        auc_standard_error=error,
     )
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """What a model predicts for labelled rows, kept so that it can be compared with another one row by row.
+
+    Attributes:
+        predictions: probabilities, or for a regression numbers, float32 (rows,).
+        labels: 0 and 1, or numbers, float32 (rows,).
+        regression: which of both.
+    """
+
+    predictions: Float32Array
+    labels: Float32Array
+    regression: bool = False
+
+    @cached_property
+    def scores(self) -> Scores:
+        """The scores of the model on these rows."""
+        return scores_of(self.predictions, self.labels, regression=self.regression)

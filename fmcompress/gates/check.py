@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,14 @@ from fmcompress.errors import UsageError, missing_packages_named
 from fmcompress.fm.field_specs import Fields
 from fmcompress.gates.gate import GATES, Limit, parse_limits
 from fmcompress.gates.judging import Measured, judge, measure
+from fmcompress.gates.uncertainty import check_confidence
 from fmcompress.progress import SILENT, Progress
-from fmcompress.reporting.verdict import Verdict
+from fmcompress.reporting.verdict import Check, JudgedModel, Verdict
 from fmcompress.serve.compressed_fm import load
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.predictors import Model
-    from fmcompress.evaluation.scores import Scores
+    from fmcompress.evaluation.scores import ScoredRows
     from fmcompress.fm.vocabulary import Vocabulary
 
 
@@ -37,6 +38,7 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     max_logloss_rise: str | float | None = None,
     max_rmse: str | float | None = None,
     max_rmse_rise: str | float | None = None,
+    confidence: float | None = None,
     label: str = "label",
     match: Match = "name",
     oov: Oov = "error",
@@ -66,6 +68,8 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
         max_logloss_rise: how far the LogLoss may be above the baseline's: nats, or ``1%``.
         max_rmse: RMSE of a regression at most.
         max_rmse_rise: how far the RMSE may be above the baseline's, or ``1%``.
+        confidence: with which limits of scores must be kept, such as 0.95: a limit passes where the one-sided bound on
+            its side does, fails where the other one fails, and cannot be judged in between. None judges by the figures.
         label, match, oov, first_index: how the data are read, as for ``evaluate``.
         fields, link, key, keys, instance_norm, dataset: what its checkpoint does not tell; see ``load_checkpoint``.
         vocabulary: tokens of the categories, of the baseline and of the data.
@@ -77,17 +81,18 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     given = (max_size, max_growth, min_auc, max_auc_drop, max_logloss_rise, max_rmse, max_rmse_rise)
     limits = parse_limits({gate.name: limit for gate, limit in zip(GATES, given, strict=True)})
     paths = [artifacts] if isinstance(artifacts, str | Path) else list(artifacts)
-    _check_given(paths, limits, baseline, data)
+    _check_given(paths, limits, baseline, data, confidence)
     told: dict[str, Any] = {"fields": fields, "link": link, "key": key, "keys": keys}
     told |= {"instance_norm": instance_norm, "dataset": dataset}
     score = _scorer(data, DataOptions(label, match, oov, first_index), vocabulary, progress)
     compared = _measure_baseline(baseline, limits, score, vocabulary=vocabulary, **told)
-    return _verdict(limits, [measure(path, load, score) for path in paths], compared)
+    measured = (measure(path, load, score) for path in paths)
+    return _verdict(limits, measured, compared, confidence)
 
 
 def _scorer(
     data: str | Path | None, options: DataOptions, vocabulary: Vocabulary | None, progress: Progress
-) -> Callable[[Model, str], Scores] | None:
+) -> Callable[[Model, str], ScoredRows] | None:
     """Return what scores a model of a name on the data; None where there are none."""
     if data is None:
         return None
@@ -97,7 +102,7 @@ def _scorer(
 
 
 def _measure_baseline(
-    baseline: str | Path | None, limits: Sequence[Limit], score: Callable[[Model, str], Scores] | None, **told: Any
+    baseline: str | Path | None, limits: Sequence[Limit], score: Callable[[Model, str], ScoredRows] | None, **told: Any
 ) -> Measured | None:
     """Measure what artifacts are compared with, and score it where a limit compares scores."""
     if baseline is None:
@@ -108,16 +113,24 @@ def _measure_baseline(
     return measure(baseline, partial(load_model, **told), score if scored else None)
 
 
-def _verdict(limits: Sequence[Limit], measured: Sequence[Measured], compared: Measured | None) -> Verdict:
-    return Verdict(
-        tuple(judge(limit, artifact, compared) for artifact in measured for limit in limits),
-        tuple(artifact.model for artifact in measured),
-        compared.model if compared else None,
-    )
+def _verdict(
+    limits: Sequence[Limit], measured: Iterable[Measured], compared: Measured | None, confidence: float | None
+) -> Verdict:
+    """Judge one artifact after the other; predictions of one are let go before the next one is measured."""
+    checks: list[Check] = []
+    models: list[JudgedModel] = []
+    for artifact in measured:
+        checks += [judge(limit, artifact, compared, confidence) for limit in limits]
+        models.append(artifact.model)
+    return Verdict(tuple(checks), tuple(models), compared.model if compared else None)
 
 
 def _check_given(
-    paths: Sequence[str | Path], limits: Sequence[Limit], baseline: str | Path | None, data: str | Path | None
+    paths: Sequence[str | Path],
+    limits: Sequence[Limit],
+    baseline: str | Path | None,
+    data: str | Path | None,
+    confidence: float | None,
 ) -> None:
     """Raise where a limit has not what it needs, or something is given that no limit needs."""
     if not paths:
@@ -128,6 +141,12 @@ def _check_given(
         raise UsageError(f"{scored[0]} needs labelled rows", hint="give them with --data")
     if compared and baseline is None:
         raise UsageError(f"{compared[0]} needs something to compare with", hint="give it with --baseline")
+    check_confidence(confidence)
+    if confidence is not None and not scored:
+        raise UsageError(
+            f"there is a confidence ({confidence}), and no limit of a score",
+            hint="sizes are known for certain; add a limit such as --max-auc-drop 0.001",
+        )
     if data is not None and not scored:
         raise UsageError(f"there are data ({data}), and no limit that needs them", hint="add one such as --min-auc 0.8")
     if baseline is not None and not compared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from fmcompress.reporting.report_data import PARTS, FieldReport, ReportData
 from fmcompress.serve.compressed_fm import CompressedFM, load
 
 if TYPE_CHECKING:
-    from fmcompress.evaluation.scores import Scores
+    from fmcompress.evaluation.scores import ScoredRows, Scores
     from fmcompress.fm.vocabulary import Vocabulary
 
 _SETTINGS = ("dim", "link", "method", "seed", "budget_bytes", "source", "libraries")
@@ -60,13 +61,14 @@ def compare(
     models = [each if isinstance(each, CompressedFM) else load(each) for each in (old, new)]
     given = (("old", old), ("new", new))
     names = [name if isinstance(each, CompressedFM) else str(each) for name, each in given]
-    scored: list[Scores | None] = [None, None]
+    scored: list[ScoredRows] = []
     if data is not None:
         from fmcompress.evaluation.scores import score_data
 
         options = DataOptions(label, match, oov, first_index)
         scored = [score_data(m, n, data, options, vocabulary, progress) for m, n in zip(models, names, strict=True)]
-    before, now = (ComparedArtifact(n, report(m), s) for n, m, s in zip(names, models, scored, strict=True))
+    scores: list[Scores | None] = [*(each.scores for each in scored)] or [None, None]
+    before, now = (ComparedArtifact(n, report(m), s) for n, m, s in zip(names, models, scores, strict=True))
     fields = tuple(_fields(models, before.report, now.report))
     vocabularies = [None if m.vocabulary_data is None else m.vocabulary_data.tobytes() for m in models]
     return Comparison(
@@ -77,7 +79,15 @@ def compare(
         parts=tuple(_parts(before.report, now.report)),
         settings=tuple(_settings(before.report, now.report)),
         fields=fields,
+        auc_change_error=_auc_change_error(*scored) if scored else None,
     )
+
+
+def _auc_change_error(old: ScoredRows, new: ScoredRows) -> float | None:
+    from fmcompress.evaluation.deviations import auc_change_error
+
+    found = auc_change_error(new, old)
+    return None if math.isnan(found) else found
 
 
 def _identical(models: Sequence[CompressedFM]) -> bool:

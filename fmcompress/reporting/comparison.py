@@ -20,7 +20,7 @@ from fmcompress.reporting.document import (
 from fmcompress.reporting.report_data import FieldReport, ReportData
 from fmcompress.reporting.sections import LONGEST_NAME, TOP, categories, limited
 from fmcompress.sizes import format_size
-from fmcompress.text import shortened
+from fmcompress.text import shortened, with_error
 
 if TYPE_CHECKING:
     from fmcompress.artifact import Quality
@@ -130,6 +130,8 @@ class Comparison:
         parts: the parts of the file, and the total.
         settings: what holds for the whole artifact and is another.
         fields: all fields, in the order of the new artifact; those that are gone come last.
+        auc_change_error: standard error of the difference of both AUCs on the data given, which are the same rows; None
+            without data, and where one has no AUC.
     """
 
     old: ComparedArtifact
@@ -139,6 +141,7 @@ class Comparison:
     parts: tuple[PartChange, ...]
     settings: tuple[SettingChange, ...]
     fields: tuple[FieldChange, ...]
+    auc_change_error: float | None = None
 
     @property
     def bytes_change(self) -> int:
@@ -156,6 +159,7 @@ class Comparison:
             "identical": self.identical,
             "bytes_change": self.bytes_change,
             "vocabulary_changed": self.vocabulary_changed,
+            "auc_change_standard_error": self.auc_change_error,
             "old": _summary(self.old),
             "new": _summary(self.new),
             "parts": [{**asdict(part), "bytes_change": part.bytes_change} for part in self.parts],
@@ -188,7 +192,8 @@ class Comparison:
         if self.settings:
             yield Table(("setting", "old", "new"), [_setting(setting) for setting in self.settings], left=3)
         kept = [each.report.quality.get("artifact") for each in (self.old, self.new)]
-        scores = [*_scores("validation data", *kept), *_scores("the data given", self.old.scores, self.new.scores)]
+        given = _scores("the data given", [self.old.scores, self.new.scores], self.auc_change_error)
+        scores = [*_scores("validation data", kept), *given]
         if scores:
             yield Table(("quality", "old", "new", "Δ"), scores)
         if shown:
@@ -243,19 +248,24 @@ def _setting(setting: SettingChange) -> tuple[str, ...]:
     return (_SETTING_NAMES.get(setting.name, setting.name), setting.old, setting.new)
 
 
-def _scores(where: str, old: Quality | Scores | None, new: Quality | Scores | None) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of the scores that exist before or now."""
-    counts = dict.fromkeys(f"{each.rows:,}" for each in (old, new) if each)
+def _scores(
+    where: str, both: Sequence[Quality | Scores | None], auc_change_error: float | None = None
+) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of the scores that exist before or now, of the AUC with standard errors where these are known."""
+    counts = dict.fromkeys(f"{each.rows:,}" for each in both if each)
     for score, (label, digits) in _SCORES.items():
-        was, is_now = (getattr(each, score, math.nan) for each in (old, new))
+        was, is_now = (getattr(each, score, math.nan) for each in both)
         if not math.isfinite(was) and not math.isfinite(is_now):
             continue
-        rise = is_now - was
-        yield (
-            f"{label}, {' and '.join(counts)} rows of {where}",
-            *(f"{value:{digits}}" if math.isfinite(value) else NOTHING for value in (was, is_now)),
-            f"{rise:+{digits}}" if math.isfinite(rise) else NOTHING,
-        )
+        cells = [_figure(was, digits), _figure(is_now, digits), _figure(is_now - was, f"+{digits}")]
+        if score == "auc":
+            errors = [*(getattr(each, "auc_standard_error", None) for each in both), auc_change_error]
+            cells = [with_error(cell, error) for cell, error in zip(cells, errors, strict=True)]
+        yield (f"{label}, {' and '.join(counts)} rows of {where}", *cells)
+
+
+def _figure(value: float, digits: str) -> str:
+    return f"{value:{digits}}" if math.isfinite(value) else NOTHING
 
 
 def _field(field: FieldChange, longest: int | None) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Quality
 from fmcompress.errors import UsageError
 from fmcompress.reporting.document import Table, json_document
+from fmcompress.text import with_error
 
 MeasuredOn = Literal["test", "validation"]
 """The rows that figures of quality are of."""
@@ -34,6 +35,12 @@ _HINT = "fmcompress sweep … --format json > curve.json writes one"
 def scores_of(quality: Quality | None) -> Mapping[str, str]:
     """Return the scores that a model is measured by, and what they are called: of a regression the RMSE."""
     return NUMBERS if quality is not None and quality.regression else PROBABILITIES
+
+
+def score_with_error(quality: Quality, score: str) -> str:
+    """Return a score for people, of the AUC with its standard error."""
+    shown = f"{getattr(quality, score):.5f}"
+    return with_error(shown, quality.auc_standard_error) if score == "auc" else shown
 
 
 @dataclass(frozen=True)
@@ -177,7 +184,7 @@ class Curve:
         }
 
     def _scores(self, quality: Quality | None) -> dict[str, Any]:
-        found = {name: quality and getattr(quality, name) for name in (*_SCORES, "rows")}
+        found = {name: quality and getattr(quality, name) for name in (*_SCORES, "auc_standard_error", "rows")}
         return {**found, "measured_on": quality and self.measured_on}
 
     def _ratio(self, point: CurvePoint) -> float | None:
@@ -211,9 +218,9 @@ class Curve:
         if quality is None or change is None:
             return (_NOTHING,) * 2 * len(self._measured_by)
         return tuple(
-            f"{getattr(each, score):{digits}}"
+            cell
             for score in self._measured_by
-            for each, digits in ((quality, ".5f"), (change, "+.5f"))
+            for cell in (score_with_error(quality, score), f"{getattr(change, score):+.5f}")
         )
 
     @property
@@ -276,7 +283,9 @@ def _quality(found: Any) -> Quality | None:
     if found["rows"] is None:
         return None
     scores = [_value(found, name, float | None) for name in _SCORES]
-    return Quality(_value(found, "rows", int), *(math.nan if score is None else float(score) for score in scores))
+    error = _value({"auc_standard_error": None, **found}, "auc_standard_error", float | None)
+    auc, logloss, rmse = (math.nan if score is None else float(score) for score in scores)
+    return Quality(_value(found, "rows", int), auc, logloss, rmse, error)
 
 
 def _score(name: str) -> Callable[[CurvePoint], float | None]:

@@ -7,7 +7,16 @@ from fmcompress.reporting.card import to_card
 from fmcompress.reporting.document import json_document, markdown_document, plain_document, workflow_command
 from fmcompress.reporting.page import to_html
 from fmcompress.reporting.report_data import ReportData
-from fmcompress.reporting.sections import LONGEST_NAME, Options, blocks, rises, score_text, scores, times_smaller
+from fmcompress.reporting.sections import (
+    LONGEST_NAME,
+    Options,
+    blocks,
+    quality_text,
+    rises,
+    score_text,
+    scores,
+    times_smaller,
+)
 from fmcompress.sizes import format_size
 from fmcompress.text import shortened
 
@@ -41,7 +50,7 @@ def _scores_in_words(report: ReportData) -> str:
     artifact, before = report.quality.get("artifact"), report.quality.get("source")
     if artifact is None:
         return f"rise of the loss: {rises(report)}"
-    found = [f"{label} {score_text(report, getattr(artifact, score))}" for score, label in scores(report).items()]
+    found = [f"{label} {quality_text(report, 'artifact', score)}" for score, label in scores(report).items()]
     if before is not None:
         pairs = zip(found, scores(report), strict=True)
         found = [f"{now} ({score_text(report, getattr(before, score))} before)" for now, score in pairs]

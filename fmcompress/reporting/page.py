@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fmcompress.errors import missing_packages_named
 from fmcompress.reporting import charts, sections
 from fmcompress.reporting.report_data import ReportData
-from fmcompress.reporting.sections import Options, score_text
+from fmcompress.reporting.sections import Options, quality_text, score_text
 from fmcompress.sizes import short_size
 from fmcompress.text import printable, shortened
 from fmcompress.version import __version__
@@ -91,7 +91,7 @@ def _measured(report: ReportData) -> Iterator[tuple[str, str, float, str, str]]:
         told = "on validation data"
         if change is not None:
             told = f"{change:+.5f}, was {score_text(report, getattr(report.quality['source'], score))}"
-        yield label, f"quality.artifact.{score}", value, score_text(report, value), told
+        yield label, f"quality.artifact.{score}", value, quality_text(report, "artifact", score), told
 
 
 def _read(name: str) -> str:

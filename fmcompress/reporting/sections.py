@@ -9,7 +9,7 @@ from fmcompress.reporting.curve import NUMBERS, PROBABILITIES, Curve
 from fmcompress.reporting.document import NOTHING, Block, Paragraph, Table, facts_table
 from fmcompress.reporting.report_data import FIELD_PARTS, PARTS, FieldReport, ReportData
 from fmcompress.sizes import format_size
-from fmcompress.text import shortened
+from fmcompress.text import shortened, with_error
 
 TOP = 20
 """Fields that Markdown and pictures show: the largest ones."""
@@ -193,11 +193,18 @@ def score_text(report: ReportData, score: float) -> str:
     return f"{score:{'.6g' if report.regression else '.5f'}}"
 
 
+def quality_text(report: ReportData, name: str, score: str) -> str:
+    """Return a score on validation data, of the AUC with its standard error where the file tells it."""
+    found = report.quality[name]
+    shown = score_text(report, getattr(found, score))
+    return with_error(shown, found.auc_standard_error) if score == "auc" else shown
+
+
 def quality_tables(report: ReportData) -> list[Table]:
     """Return the table of scores, if there are any."""
     rows = [
-        (shown, f"{found.rows:,}", *(score_text(report, getattr(found, score)) for score in scores(report)))
+        (shown, f"{report.quality[key].rows:,}", *(quality_text(report, key, score) for score in scores(report)))
         for key, shown in QUALITY_NAMES.items()
-        if (found := report.quality.get(key))
+        if key in report.quality
     ]
     return [Table(("on validation data", "rows", *scores(report).values()), rows)] if report.quality else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import floor
@@ -30,6 +30,8 @@ Unit = Literal["bytes", "AUC", "nats", "RMSE"]
 Outcome = Literal["pass", "FAIL", "not judged"]
 
 _DECIMALS, _PERCENT_DECIMALS, _MOST_DECIMALS = 5, 2, 12
+_CERTAIN = 1.645
+"""Standard errors between a figure and a limit from which on the figure is on its side with a confidence of 95 %."""
 _MARKS = {"pass": "✅ pass", "FAIL": "❌ FAIL", "not judged": "❔ not judged"}
 
 
@@ -41,7 +43,7 @@ class Check:
         name: name of the gate: ``max-size``, ``max-growth``, ``min-auc``, …
         artifact: the artifact.
         actual: what the limit is held against: a figure of the artifact, or how much worse it is than the baseline's;
-            None where it could not be judged.
+            None where it is not known.
         limit: the limit.
         unit: what both are counted in; ``%`` is of the baseline's figure.
         passed: whether the limit is kept; None where that could not be judged.
@@ -49,6 +51,11 @@ class Check:
         baseline: the baseline's figure; None where it is not known or not compared with.
         value_unit: what these two are counted in.
         reason: why it could not be judged; else empty.
+        standard_error: of ``actual``, on rows that do not depend on each other; None of sizes, which are exact, and
+            where it is not known.
+        confidence: with which the bounds hold, each by itself; None where the figure alone decides.
+        lower: ``actual`` is at least this; None without a confidence.
+        upper: ``actual`` is at most this; None without a confidence.
     """
 
     name: str
@@ -61,6 +68,10 @@ class Check:
     baseline: float | None
     value_unit: Unit
     reason: str = ""
+    standard_error: float | None = None
+    confidence: float | None = None
+    lower: float | None = None
+    upper: float | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -145,28 +156,68 @@ class Verdict:
         return ", ".join(ends) or f"{total} of {total} passed"
 
     def _table(self, marks: Mapping[str, str] | None = None) -> Table:
-        rows = [
-            (check.artifact, check.name, *_figures(check), marks[check.outcome] if marks else check.outcome)
-            for check in self.checks
+        columns: list[tuple[str, Callable[[Check], str]]] = [
+            ("artifact", lambda check: check.artifact),
+            ("check", lambda check: check.name),
+            ("actual", lambda check: _figures(check)[0]),
+            ("limit", lambda check: _figures(check)[1]),
+            ("verdict", lambda check: marks[check.outcome] if marks else check.outcome),
         ]
-        return Table(("artifact", "check", "actual", "limit", "verdict"), rows, left=2)
+        level = next((check.confidence for check in self.checks if check.confidence is not None), None)
+        if level is not None:
+            columns.insert(3, (f"{100 * level:g}% bounds", _bounds))
+        if any(check.standard_error is not None for check in self.checks):
+            columns.insert(3, ("std. error", _error))
+        rows = [tuple(show(check) for _, show in columns) for check in self.checks]
+        return Table(tuple(title for title, _ in columns), rows, left=2)
 
     def _notes(self) -> Paragraph:
-        """Return what the table does not tell: what was compared, scores, and why some could not be judged."""
+        """Return what the table does not tell: what was compared, scores, why some could not be judged, or hardly."""
         known = [f"baseline {_described(self.baseline)}"] if self.baseline and self.baseline.kind else []
         known += [_described(artifact) for artifact in self.artifacts if artifact.scores]
         reasons: dict[str, dict[str, None]] = {}
         for check in self.not_judged:
             reasons.setdefault(check.reason, {})[check.name] = None
         why = [f"not judged: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
-        return Paragraph([*known, *why], bullet="- ")
+        return Paragraph([*known, *why, *filter(None, map(_chance, self.checks))], bullet="- ")
 
 
 def _command(check: Check) -> str:
     actual, limit = _figures(check)
+    if check.confidence is not None:
+        actual += f" ({_bounds(check)} with a confidence of {check.confidence:g})"
+    elif check.standard_error is not None:
+        actual += f" (standard error {_error(check)})"
     told = f"{check.reason}; the limit is {limit}" if check.passed is None else f"{actual}, the limit is {limit}"
     level: Level = "notice" if check.passed else "error"
     return workflow_command(level, f"{check.name}: {check.outcome}", f"{check.artifact}: {told}")
+
+
+def _chance(check: Check) -> str:
+    """Return a warning where the figure alone has decided, and might have fallen on the other side; else nothing."""
+    error = check.standard_error
+    if check.passed is None or check.confidence is not None or check.actual is None or not error:
+        return ""
+    if abs(check.actual - check.limit) > _CERTAIN * error:
+        return ""
+    return (
+        f"{check.name} of {check.artifact}: the limit is {abs(check.actual - check.limit) / error:.1f} standard errors "
+        "away, so chance may have decided; --confidence 0.95 judges what is certain"
+    )
+
+
+def _error(check: Check) -> str:
+    return NOTHING if check.standard_error is None else _in_unit(check, check.standard_error)
+
+
+def _bounds(check: Check) -> str:
+    if check.lower is None or check.upper is None:
+        return NOTHING
+    return f"{_in_unit(check, check.lower)} to {_in_unit(check, check.upper)}"
+
+
+def _in_unit(check: Check, number: float) -> str:
+    return f"{number:.{_PERCENT_DECIMALS}f}%" if check.unit == "%" else f"{number:.{_DECIMALS}f}"
 
 
 def _figures(check: Check) -> tuple[str, str]:

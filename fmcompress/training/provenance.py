@@ -34,7 +34,9 @@ def origin_of(checkpoint: FMCheckpoint, budget_bytes: int, method: str, seed: in
         import torch
 
         libraries["torch"] = torch.__version__
-        unknown = Quality(data.valid.rows, 0.0, 0.0)  # takes its place in the header until it is known
+        error = None if checkpoint.link_function.regression else 0.0
+        # Takes its place in the header until it is known.
+        unknown = Quality(data.valid.rows, 0.0, 0.0, auc_standard_error=error)
         quality = dict.fromkeys(("source", "untuned", "artifact"), unknown)
     return Origin(
         budget_bytes=budget_bytes,

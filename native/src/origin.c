@@ -45,13 +45,14 @@ static bool check_libraries(fmc_json found)
     return true;
 }
 
-/* Scores of a model: RMSE, or AUC and LogLoss; `score` is the first one, the last ones of a list. */
+/* Scores of a model: RMSE, or AUC, LogLoss and perhaps a standard error; `score` is the first one, the last ones of a
+   list. */
 static bool check_scores(fmc_json score, bool regression)
 {
     size_t count = 0;
     for (; score != NULL; score = fmc_json_next(score), count++)
         if (!fmc_json_is_number_or_null(score)) return false;
-    return count == (regression ? 1 : 2);
+    return regression ? count == 1 : count == 2 || count == 3;
 }
 
 static bool check_quality_list(fmc_json list, bool regression)

@@ -72,6 +72,8 @@ FIELD = ["a", "cat", 9, "2x4", "4", 0.0]
         {"quality": [1]},
         {"quality": [1, None, None]},
         {"quality": [1, [0.5, 0.5], [0.5], None]},
+        {"quality": [1, [0.5, 0.5], [0.5, 0.5, 0.1, 0.1], None]},
+        {"quality": [1, [0.5, 0.5], [0.5, 0.5, "0.1"], None]},
         {"quality": [1, [0.5, 0.5], [0.5, "0.5"], None]},
         {"quality": [1.5, None, None, [0.5, 0.5]]},
         {"quality": "abcd"},

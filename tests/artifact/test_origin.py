@@ -77,3 +77,20 @@ def test_quality_goes_there_and_back(quality):
     header = packed(2, "3 raw raw", quality=quality).header
     assert decode(encode(header, SEAL))[0] == header
     assert len(_header_bytes(header, SEAL)) == header.header_bytes
+
+
+def test_the_standard_error_of_an_auc_is_written_where_it_is_known():
+    quality = {
+        "source": Quality(10, 0.75, 0.5, auc_standard_error=0.1234567),
+        "untuned": Quality(10, math.nan, 0.5, auc_standard_error=math.nan),
+        "artifact": Quality(10, 0.75, 0.5),
+    }
+    header = packed(2, "3 raw raw", quality=quality).header
+    assert '"quality":[10,[0.75,0.5,0.12346],[null,0.5,null],[0.75,0.5]]' in encode(header, SEAL)
+    assert len(_header_bytes(header, SEAL)) == header.header_bytes
+    found = decode(encode(header, SEAL))[0].origin.quality
+    assert [each.auc_standard_error for each in found.values()] == [0.12346, pytest.approx(math.nan, nan_ok=True), None]
+    unknown = dict.fromkeys(quality, Quality(10, 0.0, 0.0, auc_standard_error=0.0))
+    known = dict.fromkeys(quality, Quality(10, 0.8, 0.12345, auc_standard_error=0.12345))
+    sizes = {dataclasses.replace(header, origin=origin(quality=each)).header_bytes for each in (unknown, known)}
+    assert len(sizes) == 1

@@ -1,11 +1,13 @@
 """AUC, LogLoss, calibration and RMSE are those of the plain formulas."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import fmcompress as fc
 from fmcompress.data.options import DataOptions
@@ -35,12 +37,16 @@ def test_plain_formulas(digits):
     assert found.logloss == pytest.approx(-np.where(labels == 1, np.log(wide), np.log(1 - wide)).mean(), abs=1e-9)
     assert found.calibration == pytest.approx(wide.sum() / labels.sum(), abs=1e-9)
     assert found.selection == found.auc - found.logloss
+    assert found.positives == labels.sum()
+    assert str(found).startswith(f"AUC {found.auc:.5f} ± {found.auc_standard_error:.5f}, LogLoss ")
+    assert found.auc == pytest.approx(roc_auc_score(labels, predictions), abs=1e-12)
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class(label):
     found = scores_of(np.full(4, 0.25, np.float32), np.full(4, label, np.float32))
-    assert np.isnan(found.auc)
+    assert np.isnan([found.auc, found.auc_standard_error]).all()
+    assert str(found).startswith("AUC nan, LogLoss")
     assert found.logloss == pytest.approx(-np.log(0.25 if label else 0.75))
     assert found.selection == -found.logloss
     shown = json.loads(Evaluation((EvaluatedModel("m", 10, found),)).to_json())["models"][0]
@@ -89,8 +95,16 @@ def test_ids_that_are_out_of_range_are_noted_under_the_models_name(files, tmp_pa
     users = pa.array([10**6, *table["user"].to_pylist()[1:]])
     pq.write_table(table.set_column(table.column_names.index("user"), "user", users), tmp_path / "rows.parquet")
     model, notes = fc.load(files.ptq), Notes()
-    found = score_data(model, "small", tmp_path / "rows.parquet", DataOptions(oov="zero"), progress=notes)
+    found = score_data(model, "small", tmp_path / "rows.parquet", DataOptions(oov="zero"), progress=notes).scores
     assert found.rows == table.num_rows
     assert notes.lines == ["small: 1 ids out of range or unknown contribute nothing"]
     with pytest.raises(fc.DataError):
         score_data(model, "small", tmp_path / "rows.parquet", DataOptions())
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_predictions_that_are_not_finite_are_told(files):
+    model = fc.load_checkpoint(files.fm)
+    huge = replace(model, embeddings=model.embeddings * np.float32(1e30), link="identity")
+    with pytest.raises(fc.DataError, match=r"the prediction for row \d+ is (inf|-inf|nan), expected a finite number"):
+        fc.evaluate(huge, files.test)

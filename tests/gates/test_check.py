@@ -13,6 +13,7 @@ import pytest
 
 import fmcompress as fc
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
+from fmcompress.data.rows import open_rows
 from fmcompress.fm.schema import Schema
 from tests.conftest import SEED
 
@@ -50,6 +51,11 @@ def release(tmp_path_factory):
     write_rows(rows, SCHEMA, found.test)
     write_rows(replace(rows, labels=np.zeros_like(rows.labels)), SCHEMA, found.one_class)
     pq.write_table(pa.table({"label": [0, 1], "user": [1, 2]}), found.other)
+    clicked, passed_by = (np.flatnonzero(rows.labels == label) for label in (1, 0))
+    for name, few in (("few", 29), ("enough", 30)):
+        write_rows(
+            rows.take(np.concatenate([passed_by[:1000], clicked[:few]])), SCHEMA, found.folder / f"{name}.parquet"
+        )
     found.damaged.write_bytes(found.better.read_bytes()[:-1])
     return found
 
@@ -61,6 +67,14 @@ def only(verdict):
 
 def score(release, name):
     return fc.evaluate(fc.load(getattr(release, name)), release.test)
+
+
+def ids(release):
+    return np.column_stack([pq.read_table(release.test)[name].to_numpy() for name in SCHEMA.names])
+
+
+def labels(release):
+    return pq.read_table(release.test)["label"].to_numpy()
 
 
 def test_size(release):
@@ -156,7 +170,80 @@ def test_scores_that_a_model_has_not_are_not_judged(release):
     no_auc, logloss = verdict.checks
     assert (no_auc.passed, no_auc.actual) == (None, None)
     assert "all the same" in no_auc.reason
-    assert logloss.passed
+    assert (logloss.passed, logloss.actual is None) == (None, False)
+    assert "0 of 3,000 rows have label 1, too few to judge by" in logloss.reason
+
+
+def test_a_few_rows_of_a_label_judge_nothing(release):
+    limits = {"min_auc": 0.5, "max_auc_drop": 0.5, "max_logloss_rise": "90%", "baseline": release.fm}
+    for name, passed in (("few", None), ("enough", True)):
+        verdict = fc.check(release.better, max_size="5KB", data=release.folder / f"{name}.parquet", **limits)
+        assert [check.passed for check in verdict.checks] == [True, passed, passed, passed]
+        assert all(check.actual is not None for check in verdict.checks)
+    few = fc.check(release.better, data=release.folder / "few.parquet", confidence=0.95, **limits).checks
+    assert {check.reason.split(": ", 1)[1] for check in few} == {
+        "29 of 1,029 rows have label 1, too few to judge by: expected 30 or more of each label"
+    }
+    assert {check.upper for check in few} == {None}
+    pq.write_table(pq.read_table(release.test).slice(0, 29), release.folder / "29.parquet")
+    numbers = only(fc.check(release.ratings, data=release.folder / "29.parquet", max_rmse=1e9))
+    assert "29 rows are too few to judge by, expected 30 or more" in numbers.reason
+
+
+def test_with_confidence_bounds_decide(release):
+    data = {"data": release.test, "baseline": release.fm}
+    drop = only(fc.check(release.crude, max_auc_drop=0.1, **data))
+    assert (drop.passed, drop.confidence, drop.lower) == (True, None, None)
+    for errors, passed in ((2, True), (-2, False), (1, None), (-1, None)):
+        limit = drop.actual + errors * drop.standard_error
+        found = only(fc.check(release.crude, max_auc_drop=limit, confidence=0.95, **data))
+        assert (found.passed, found.confidence) == (passed, 0.95)
+        assert found.standard_error == drop.standard_error
+        assert found.upper - found.actual == pytest.approx(1.6449 * drop.standard_error, rel=1e-4)
+        assert ("may keep the limit or break it" in found.reason) == (passed is None)
+        assert only(fc.check(release.crude, max_auc_drop=limit, **data)).passed == (limit > drop.actual)
+        assert only(fc.check(release.crude, max_auc_drop=limit, confidence=0.5, **data)).passed == (limit > drop.actual)
+
+
+def test_each_limit_of_a_score_is_judged_with_confidence(release):
+    data = {"data": release.test, "confidence": 0.95}
+    auc = only(fc.check(release.crude, min_auc=0.5, **data))
+    assert auc.standard_error == pytest.approx(score(release, "crude").auc_standard_error)
+    for limit, passed in ((auc.lower - 1e-9, True), (auc.upper + 1e-9, False), (auc.actual, None)):
+        assert only(fc.check(release.crude, min_auc=limit, **data)).passed is passed
+    before = {"baseline": release.fm, **data}
+    rise, percent = (only(fc.check(release.crude, max_logloss_rise=limit, **before)) for limit in (9, "99%"))
+    base = rise.baseline
+    assert percent.standard_error == pytest.approx(100 * rise.standard_error / base, rel=0.2)
+    for found, unit in ((rise, ""), (percent, "%")):
+        for limit, passed in ((found.upper + 1e-9, True), (found.lower - 1e-9, False), (found.actual, None)):
+            assert only(fc.check(release.crude, max_logloss_rise=f"{limit:.12f}{unit}", **before)).passed is passed
+    rmse = only(fc.check(release.ratings, max_rmse=9, **data))
+    errors = np.square(fc.load(release.ratings).predict(ids(release)) - labels(release))
+    assert rmse.standard_error == pytest.approx(errors.std(ddof=1) / len(errors) ** 0.5 / (2 * rmse.actual), rel=1e-5)
+    assert only(fc.check(release.ratings, max_rmse=rmse.actual, **data)).passed is None
+    same = {"baseline": release.folder / "ratings.pt", **data}
+    assert only(fc.check(release.ratings, max_rmse_rise="50%", **same)).passed
+    assert only(fc.check(release.ratings, max_rmse_rise=0, **same)).upper < 0  # it got better, for certain
+
+
+def test_how_many_rows_would_tell(release):
+    data = {"data": release.test, "baseline": release.fm, "confidence": 0.95}
+    drop = only(fc.check(release.crude, max_auc_drop=0.1, **data))
+    limit = drop.actual + drop.standard_error
+    reason = only(fc.check(release.crude, max_auc_drop=limit, **data)).reason
+    assert reason.endswith("with a confidence of 0.95 it may keep the limit or break it; some 8,100 rows like these "
+                           "3,000 would tell")  # fmt: skip
+    assert "rows" not in only(fc.check(release.crude, max_auc_drop=drop.actual + 1e-9, **data)).reason
+
+
+def test_rows_that_are_not_the_same_are_not_compared(release, monkeypatch):
+    from fmcompress.evaluation import scores
+
+    turns = iter([release.test, release.folder / "enough.parquet"])
+    monkeypatch.setattr(scores, "open_rows", lambda path, *given, **more: open_rows(next(turns), *given, **more))
+    found = only(fc.check(release.better, max_auc_drop=0.5, data=release.test, baseline=release.fm))
+    assert (found.passed, "scored on other rows" in found.reason) == (None, True)
 
 
 def test_what_cannot_be_judged_stops_no_other_check(release):
@@ -192,6 +279,10 @@ def test_what_cannot_be_judged_stops_no_other_check(release):
         ({"min_auc": 1.5, "data": "d"}, "min-auc is 1.5, expected a number from 0 to 1"),
         ({"min_auc": math.nan, "data": "d"}, "min-auc is nan"),
         ({"max_auc_drop": "0.1%", "data": "d", "baseline": "b"}, "expected no percentage"),
+        ({"max_size": 1, "confidence": 0.95}, "no limit of a score"),
+        ({"min_auc": 0.5, "data": "d", "confidence": 95}, "confidence is 95, expected a number from 0.5"),
+        ({"min_auc": 0.5, "data": "d", "confidence": math.nan}, "confidence is nan"),
+        ({"min_auc": 0.5, "data": "d", "confidence": 1.0}, "confidence is 1.0"),
         ({"max_rmse": math.inf, "data": "d"}, "max-rmse is inf"),
         ({"max_logloss_rise": "some", "data": "d", "baseline": "b"}, "max-logloss-rise is 'some'"),
     ],

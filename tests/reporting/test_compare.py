@@ -184,7 +184,9 @@ def test_scores_on_the_same_rows(files):
     found = fc.compare(files.ptq, files.tuned, data=files.test)
     scores = [fc.evaluate(load(path), files.test) for path in (files.ptq, files.tuned)]
     assert (found.old.scores, found.new.scores) == tuple(scores)
-    line = f"{scores[0].auc:.5f}  {scores[1].auc:.5f}  {scores[1].auc - scores[0].auc:+.5f}"
+    shown = [f"{each.auc:.5f} ± {each.auc_standard_error:.5f}" for each in scores]
+    line = f"{'  '.join(shown)}  {scores[1].auc - scores[0].auc:+.5f} ± {found.auc_change_error:.5f}"
+    assert 0 < found.auc_change_error < scores[0].auc_standard_error
     assert re.search(rf"^AUC, 4,000 rows of the data given +{re.escape(line)}$", found.to_text(), re.MULTILINE)
     assert json.loads(found.to_json())["new"]["scores"]["auc"] == scores[1].auc
 

@@ -9,7 +9,7 @@ from fmcompress.artifact import Quality
 from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource
 
 CURVE = Curve(
-    CurveSource("f$m$|.pt", 40_000, Quality(20, 0.75, 0.5)),
+    CurveSource("f$m$|.pt", 40_000, Quality(20, 0.75, 0.5, auc_standard_error=0.0625)),
     (
         CurvePoint("auto", None, 100, None, None, None, 0.0, smallest_bytes=845),
         CurvePoint("auto", None, 2000, 1999, Quality(20, 0.74, 0.51), 0.008, 1.25),
@@ -41,13 +41,14 @@ def test_json():
     found = parsed(CURVE)
     assert found["checkpoint"] == {
         "name": "f$m$|.pt", "fp32_bytes": 40_000, "auc": 0.75, "logloss": 0.5, "rmse": None, "rows": 20,
-        "measured_on": "test",
+        "measured_on": "test", "auc_standard_error": 0.0625,
     }  # fmt: skip
     too_small, ours, _, baseline = found["points"]
     assert ours == {
         "name": "auto", "baseline": None, "budget_bytes": 2000, "file_bytes": 1999, "smallest_bytes": None,
         "ratio": 40_000 / 1999, "auc": 0.74, "logloss": 0.51, "rmse": None, "rows": 20, "measured_on": "test",
-        "delta_auc": pytest.approx(-0.01), "delta_logloss": pytest.approx(0.01), "delta_rmse": None,
+        "auc_standard_error": None, "delta_auc": pytest.approx(-0.01),
+        "delta_logloss": pytest.approx(0.01), "delta_rmse": None,
         "predicted_rise": 0.008, "seconds": 1.25,
     }  # fmt: skip
     assert too_small["smallest_bytes"] == 845
@@ -77,7 +78,8 @@ def test_regressions_are_measured_by_their_rmse():
 
 def test_text():
     lines = CURVE.to_text().splitlines()
-    assert lines[2].split()[-9:] == ["-", "40,000", "1.00", "0.75000", "+0.00000", "0.50000", "+0.00000", "-", "-"]
+    auc = ["0.75000", "±", "0.06250"]
+    assert lines[2].split()[-11:] == ["-", "40,000", "1.00", *auc, "+0.00000", "0.50000", "+0.00000", "-", "-"]
     assert lines[3].startswith("auto: too small, the least is 845 bytes ")
     assert lines[4].split() == [
         "auto", "2,000", "1,999", "20.01", "0.74000", "-0.01000", "0.51000", "+0.01000", "+0.00800", "1.2",

@@ -8,8 +8,8 @@ from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
 EVALUATION = Evaluation(
     (
-        EvaluatedModel("fm.pt", 1000, Scores(20, 0.75, 0.5, 1.0)),
-        EvaluatedModel("a|b\n.safetensors", 100, Scores(20, 0.74, 0.51, 0.9)),
+        EvaluatedModel("fm.pt", 1000, Scores(20, 0.75, 0.5, 1.0, math.nan, 8, 0.0625)),
+        EvaluatedModel("a|b\n.safetensors", 100, Scores(20, 0.74, 0.51, 0.9, math.nan, 8, 0.065), 0.004),
         EvaluatedModel("one-label", 100, Scores(20, math.nan, 0.3, math.nan)),
     )
 )
@@ -19,14 +19,16 @@ def test_json_has_the_keys_of_pipelines_and_no_nan():
     found = json.loads(EVALUATION.to_json(), parse_constant=lambda constant: constant / 0)
     assert found["models"][0] == {
         "name": "fm.pt", "rows": 20, "auc": 0.75, "logloss": 0.5, "calibration": 1.0, "rmse": None, "bytes": 1000,
+        "positives": 8, "auc_standard_error": 0.0625, "auc_change_standard_error": None,
     }  # fmt: skip
     assert found["models"][2]["auc"] is None
 
 
 def test_differences_are_to_the_first_model():
     first, second = EVALUATION.to_text().splitlines()[2:4]
-    assert first.split() == ["fm.pt", "1,000", "20", "0.75000", "+0.00000", "0.50000", "+0.00000", "1.0000"]
-    assert "-0.01000" in second
+    auc = ["0.75000", "±", "0.06250", "+0.00000"]
+    assert first.split() == ["fm.pt", "1,000", "20", *auc, "0.50000", "+0.00000", "1.0000"]
+    assert "-0.01000 ± 0.00400" in second
     assert "+0.01000" in second
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -50,6 +51,7 @@ def test_json_has_the_keys_of_pipelines_and_no_nan():
     assert found["checks"][0] == {
         "name": "max-size", "artifact": "fm.safetensors", "actual": 10_000_001, "limit": 10_000_000, "unit": "bytes",
         "passed": False, "value": 10_000_001, "baseline": None, "value_unit": "bytes", "reason": "",
+        "standard_error": None, "confidence": None, "lower": None, "upper": None,
     }  # fmt: skip
     assert found["checks"][3]["passed"] is found["checks"][3]["actual"] is None
     assert found["artifacts"][0]["scores"]["rmse"] is None
@@ -132,3 +134,33 @@ def test_a_regression_shows_its_error():
     model = JudgedModel("r.safetensors", "artifact", 10, Scores(20, math.nan, math.nan, math.nan, 0.9))
     check = Check("max-rmse", "r.safetensors", 0.9, 1.0, "RMSE", True, 0.9, None, "RMSE")
     assert "RMSE 0.90000, 20 rows" in Verdict((check,), (model,), None).to_text()
+
+
+DROP = Check("max-auc-drop", "a", 0.0007, 0.001, "AUC", True, 0.7993, 0.8, "AUC", "", 0.0004)
+RISE = Check("max-logloss-rise", "a", 1.5, 2.0, "%", None, 0.5, 0.49, "nats", "a: may be", 0.4, 0.95, 0.8421, 2.1579)
+
+
+def test_standard_errors_stand_beside():
+    lines = verdict_of(SIZE, DROP).to_text().splitlines()
+    assert lines[0].split("  ")[-1] == "verdict"
+    assert lines[0].split()[2:] == ["actual", "std.", "error", "limit", "verdict"]
+    assert lines[2].split()[-6] == "–"
+    assert lines[3].split()[2:] == ["0.00070", "0.00040", "0.00100", "pass"]
+    assert lines[-1] == (
+        "max-auc-drop of a: the limit is 0.8 standard errors away, so chance may have decided; "
+        "--confidence 0.95 judges what is certain"
+    )
+    assert "0.00070 (standard error 0.00040), the limit is 0.00100" in verdict_of(DROP).to_github()
+    for certain in (replace(DROP, standard_error=1e-4), replace(DROP, standard_error=0.0), replace(DROP, passed=None)):
+        assert "chance" not in verdict_of(certain).to_text()
+
+
+def test_bounds_stand_beside():
+    head, _, row, *_ = verdict_of(RISE).to_text().splitlines()
+    assert head.split()[2:] == ["actual", "std.", "error", "95%", "bounds", "limit", "verdict"]
+    assert row.split()[2:] == ["1.50%", "0.40%", "0.84%", "to", "2.16%", "2.00%", "not", "judged"]
+    kept = replace(RISE, passed=True, limit=3.0, reason="")
+    assert "1.50% (0.84% to 2.16% with a confidence of 0.95), the limit is 3.00%" in (
+        verdict_of(kept).to_github().replace("%25", "%")
+    )
+    assert "chance" not in verdict_of(kept).to_text()

@@ -1,5 +1,6 @@
 """Points of a curve: which rows are measured on, what becomes of budgets that nothing meets."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -61,5 +62,5 @@ def test_baselines_are_measured_and_told(monkeypatch):
     curve, _ = quantize_to_budgets(job, (4000,), SweepRows(test=TEST), compared)
     last = curve.points[-1]
     assert (last.name, last.baseline, last.budget_bytes, last.file_bytes) == ("FM, dim 2", "smaller-fm", None, 1234)
-    assert last.quality == curve.checkpoint.quality == Quality(20, 0.75, 0.5)
+    assert last.quality == curve.checkpoint.quality == Quality(20, 0.75, 0.5, auc_standard_error=math.nan)
     assert notes.lines[-1] == "FM, dim 2: test AUC 0.75000, LogLoss 0.50000"
