@@ -74,6 +74,8 @@ def _run(folder: Path, progress: Progress) -> None:
     import fmcompress as fc
     from fmcompress.backbones.vanilla_fm import TrainOptions, train
     from fmcompress.data.rows import open_training_rows
+    from fmcompress.evaluation.deviations import auc_change_error
+    from fmcompress.evaluation.scores import score_data
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
     data = _generate(folder, progress)
@@ -88,9 +90,11 @@ def _run(folder: Path, progress: Progress) -> None:
     tuned = fc.quantize(checkpoint, budget, train=data["train"], valid=data["valid"], tuning=tuning, progress=progress)
     tuned.save(folder / "tuned.safetensors", force=True)
     files: dict[str, Model] = {"fm.pt": checkpoint, "ptq.safetensors": untuned, "tuned.safetensors": tuned}
+    scored = {name: score_data(model, name, data["test"]) for name, model in files.items()}
+    first = scored["fm.pt"]
     models = [
-        EvaluatedModel(name, (folder / name).stat().st_size, fc.evaluate(model, data["test"]))
-        for name, model in files.items()
+        EvaluatedModel(name, (folder / name).stat().st_size, found.scores, auc_change_error(found, first))
+        for name, found in scored.items()
     ]
     print(fc.report(folder / "tuned.safetensors").to_text())
     print(Evaluation(tuple(models)).to_text())

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fmcompress.progress import SILENT, Progress
+from fmcompress.progress import Progress
+from fmcompress.text import printable
 
+from .exits import tell
 from .options import GlobalOptions
 
 if TYPE_CHECKING:
@@ -17,7 +19,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 
-class PlainProgress(Progress):
+class QuietProgress(Progress):
+    """Warnings alone."""
+
+    def warn(self, message: str) -> None:
+        """Print the warning."""
+        tell(f"warning: {message}")
+
+
+class PlainProgress(QuietProgress):
     """One line per finished step."""
 
     def note(self, message: str) -> None:
@@ -38,6 +48,10 @@ class BarProgress(Progress):
     def note(self, message: str) -> None:
         """Print the line above the bar."""
         self._console.print(message, soft_wrap=True)
+
+    def warn(self, message: str) -> None:
+        """Print the warning above the bar."""
+        self.note(f"warning: {printable(message)}")
 
     def start(self, what: str, total: int) -> None:
         """Show a bar."""
@@ -83,13 +97,13 @@ def _make_bars(console: Console) -> Bars:
 
 
 def progress_of(context: typer.Context) -> Progress:
-    """Return where a command tells of its progress: nowhere, in bars, or in plain lines.
+    """Return where a command tells of its progress: in bars, in plain lines, or nowhere but for warnings.
 
     However the command ends, the terminal is put in order.
     """
     given = context.find_object(GlobalOptions)
     if (given and given.quiet) or sys.stderr is None:
-        return SILENT
+        return QuietProgress()
     if not sys.stderr.isatty():
         return PlainProgress()
     bars = BarProgress()

@@ -1,6 +1,5 @@
 """``fmcompress evaluate`` and ``fmcompress score``: what models predict for rows."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -37,8 +36,8 @@ def evaluate(
     first: ScoredRows | None = None
     for path, model in loaded:
         scored = score_data(model, str(path), data, reading.options(), arguments["vocabulary"], progress)
-        change = math.nan if first is None else auc_change_error(scored, first)
         first = first or scored
+        change = auc_change_error(scored, first)
         results.append(EvaluatedModel(str(path), stored_bytes(path), scored.scores, change))
     print(shown(Evaluation(tuple(results)), format_))
 

@@ -56,7 +56,7 @@ def train(
     """
     from fmcompress.checkpoints import check_saveable, save_checkpoint
     from fmcompress.data.options import DataOptions
-    from fmcompress.data.rows import open_training_rows
+    from fmcompress.data.rows import doubts_of, open_training_rows
     from fmcompress.fm.field_specs import parse_fields
     from fmcompress.fm.pooling import parse_pooling
 
@@ -71,7 +71,10 @@ def train(
     from fmcompress.training.device import resolve_device
 
     how = TrainOptions(dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device))
-    found = train_fm(rows, held_out, how, progress=progress_of(context))
+    progress = progress_of(context)
+    for doubt in doubts_of(rows, held_out):
+        progress.warn(str(doubt))
+    found = train_fm(rows, held_out, how, progress=progress)
     save_checkpoint(found.checkpoint, output, force=force)
     print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
 

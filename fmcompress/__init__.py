@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fmcompress.errors import DataError as DataError
     from fmcompress.errors import DependencyError as DependencyError
     from fmcompress.errors import FMCompressError as FMCompressError
+    from fmcompress.errors import FMCompressWarning as FMCompressWarning
     from fmcompress.errors import OutputError as OutputError
     from fmcompress.errors import StateError as StateError
     from fmcompress.errors import UsageError as UsageError
@@ -67,8 +68,8 @@ _NAMES = {
     "api": "evaluate quantize",
     "checkpoints": "FMCheckpoint load_checkpoint save_checkpoint",
     "errors": (
-        "ArtifactError BudgetError CheckpointError DataError DependencyError FMCompressError OutputError StateError "
-        "UsageError"
+        "ArtifactError BudgetError CheckpointError DataError DependencyError FMCompressError FMCompressWarning "
+        "OutputError StateError UsageError"
     ),
     "evaluation.scores": "Scores",
     "export.onnx_file": "export_onnx",

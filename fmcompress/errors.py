@@ -10,6 +10,8 @@
     ├── BudgetError        a budget that no artifact can meet
     └── DependencyError    an optional package that is missing
 
+and one warning, FMCompressWarning, of results that may be worth nothing.
+
 Each message says what was found and what was expected; ``hint`` says what to try.
 """
 
@@ -72,6 +74,10 @@ class BudgetError(FMCompressError):
 
 class DependencyError(FMCompressError):
     """An optional package is missing."""
+
+
+class FMCompressWarning(UserWarning):
+    """Something works, but what comes of it may be worth nothing: rows that say hardly anything, say."""
 
 
 @contextmanager

@@ -45,7 +45,9 @@ def open_job(
     *,
     carries_vocabulary: bool = False,
 ) -> Job:
-    """Check all that a quantization is asked for, and open the files of its run; nothing is computed yet.
+    """Check all that a quantization is asked for, and open the files of its run.
+
+    Rows are counted; nothing else is computed yet.
 
     Args:
         checkpoint: the factorization machine.
@@ -131,7 +133,13 @@ def quantize(job: Job, plan: Plan | None = None, measured: Measurements | None =
 
 
 def measure(job: Job) -> Measurements:
-    """Return what is measured of a job's checkpoint: how often categories occur, and what errors cost."""
+    """Return what is measured of a job's checkpoint: how often categories occur, and what errors cost.
+
+    What is doubtful of the rows is told, once for all budgets.
+    """
+    if job.data is not None:
+        for doubt in job.data.doubts(regression=job.checkpoint.link_function.regression):
+            job.progress.warn(str(doubt))
     measured: Measurements = job.method.measure(job)
     return measured
 

@@ -1,6 +1,9 @@
 """How the library tells what it is doing: it never prints, it calls one of these."""
 
 import math
+import warnings
+
+from fmcompress.errors import FMCompressWarning
 
 
 class Progress:
@@ -12,6 +15,10 @@ class Progress:
 
     def note(self, message: str) -> None:
         """Receive one finished step, as a line of text."""
+
+    def warn(self, message: str) -> None:
+        """Receive a line of text that must be seen, however silent all else is; it becomes a warning of Python's."""
+        warnings.warn(message, FMCompressWarning, stacklevel=2)
 
     def start(self, what: str, total: int) -> None:
         """Begin a loop of ``total`` steps."""

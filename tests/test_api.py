@@ -17,8 +17,8 @@ pytestmark = pytest.mark.slow
 
 SURFACE = {
     "ArtifactError", "Auto", "BudgetError", "CheckpointError", "Comparison", "CompressedFM", "Curve", "DataError",
-    "DependencyError", "FMCheckpoint", "FMCompressError", "Field", "FieldVocabulary", "LightFM", "MovingOptions",
-    "NumericField", "NumericWeights", "OutputError", "ReassignOptions", "Report", "Schema", "Scores",
+    "DependencyError", "FMCheckpoint", "FMCompressError", "FMCompressWarning", "Field", "FieldVocabulary", "LightFM",
+    "MovingOptions", "NumericField", "NumericWeights", "OutputError", "ReassignOptions", "Report", "Schema", "Scores",
     "SearchOptions", "SharedField", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "Verdict",
     "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate", "export_onnx", "load",
     "load_checkpoint",
@@ -91,10 +91,11 @@ def test_training_data_of_one_class_in_validation(files, tmp_path):
 
     table = pq.read_table(files.valid)
     pq.write_table(table.filter(table["label"].to_numpy() == 0), tmp_path / "valid.parquet")
-    model = fc.quantize(
-        fc.load_checkpoint(files.fm), BUDGET, train=files.train, valid=tmp_path / "valid.parquet",
-        tuning=fc.TuneOptions(epochs=1),
-    )  # fmt: skip
+    with pytest.warns(fc.FMCompressWarning, match="validation rows have label 0"):
+        model = fc.quantize(
+            fc.load_checkpoint(files.fm), BUDGET, train=files.train, valid=tmp_path / "valid.parquet",
+            tuning=fc.TuneOptions(epochs=1),
+        )  # fmt: skip
     model.save(tmp_path / "artifact.safetensors")
     fc.report(tmp_path / "artifact.safetensors").to_json()
     assert fc.load(tmp_path / "artifact.safetensors").file_bytes <= 6000

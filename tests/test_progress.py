@@ -1,5 +1,8 @@
 """Times for people, and a progress that keeps silent."""
 
+import pytest
+
+from fmcompress.errors import FMCompressWarning
 from fmcompress.progress import SILENT, format_duration
 
 
@@ -14,3 +17,8 @@ def test_silence(capsys):
     SILENT.advance(3, "loss 0.5")
     SILENT.finish()
     assert capsys.readouterr() == ("", "")
+
+
+def test_even_silence_warns():
+    with pytest.warns(FMCompressWarning, match="beware"):
+        SILENT.warn("beware")

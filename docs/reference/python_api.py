@@ -29,6 +29,7 @@ GROUPS = {
     "Settings of the tuning": ("TuneOptions", "ReassignOptions", "MovingOptions"),
     "Errors": (
         "FMCompressError",
+        "FMCompressWarning",
         "UsageError",
         "CheckpointError",
         "DataError",

@@ -64,6 +64,7 @@ class Origin:
         libraries: versions of what made it.
         quality: on validation data, of the checkpoint (``source``), the artifact before tuning
             (``untuned``) and as it is (``artifact``); empty without data. Written with 5 decimals.
+        warnings: what was found that makes it doubtful.
     """
 
     budget_bytes: int
@@ -72,9 +73,10 @@ class Origin:
     source: tuple[str, ...] = ()
     libraries: Mapping[str, str] = field(default_factory=dict)
     quality: Mapping[str, Quality] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
-DEFAULTS: Mapping[str, Any] = {"source": [], "libraries": "", "quality": {}}
+DEFAULTS: Mapping[str, Any] = {"source": [], "libraries": "", "quality": {}, "warnings": []}
 """What metadata mean that do not say it."""
 
 
@@ -88,6 +90,7 @@ def encode_origin(origin: Origin, *, regression: bool) -> dict[str, Any]:
         "source": [word.encode(errors="replace").decode() for word in origin.source],
         "libraries": _encode_libraries(origin.libraries),
         "quality": _encode_quality(origin.quality, regression=regression),
+        "warnings": [warning.encode(errors="replace").decode() for warning in origin.warnings],
     }
 
 
@@ -104,6 +107,7 @@ def decode_origin(found: Mapping[str, Any], *, regression: bool) -> Origin:
         source=tuple(text(word) for word in listed(found["source"])),
         libraries=_decode_libraries(found["libraries"]),
         quality=_decode_quality(found["quality"], regression=regression),
+        warnings=tuple(text(warning) for warning in listed(found["warnings"])),
     )
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, embedding
 
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows, count_categories
-from fmcompress.errors import UsageError
+from fmcompress.errors import DataError, UsageError
 from fmcompress.evaluation.scores import Scores
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
@@ -191,13 +191,18 @@ def train(rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progr
 
     Raises:
         UsageError: a field is numeric.
-        DataError: the rows cannot be used.
+        DataError: the rows cannot be used, or all have the same label.
     """
     options = options or TrainOptions()
     if rows.schema.numeric:
         raise UsageError(
             f"field {rows.schema.numeric[0].name!r} is numeric, training takes categorical fields alone",
             hint="put its values into ranges, and number these from 0 on",
+        )
+    if len(rows.summary.labels) == 1:
+        raise DataError(
+            f"all {rows.rows:,} training rows have label {rows.summary.labels[0]:g}, expected 0 and 1: "
+            "there is nothing to tell apart"
         )
     if options.l2 is not None:
         return _train(rows, valid, options, options.l2, progress)

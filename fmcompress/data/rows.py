@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +14,7 @@ from fmcompress.data.batch import Batch, Split, split_of, split_rows
 from fmcompress.data.data_files import DataFile, find_files
 from fmcompress.data.file_kinds import Kind, readable_kind_of
 from fmcompress.data.options import DataOptions, Labels, labels_for
+from fmcompress.data.summary import Doubt, RowSummary, doubts_of_training, doubts_of_validation, summarize
 from fmcompress.errors import DataError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.pooling import MEAN, Pooling
@@ -78,6 +79,11 @@ class Rows:
     def out_of_range(self) -> int:
         """Ids out of range and unknown tokens that the last pass counted and skipped, with ``oov="zero"``."""
         return self._reader.skipped
+
+    @cached_property
+    def summary(self) -> RowSummary:
+        """What the rows hold, counted in one pass when it is first asked for."""
+        return summarize(self.schema, self.batches())
 
     def batches(self, *, order: np.random.Generator | None = None) -> Iterator[Batch]:
         """Yield all rows in batches of up to 65,536.
@@ -220,6 +226,25 @@ class TuningData:
         """All files that are read."""
         return [*self.rows.files, *self.valid.files]
 
+    def doubts(self, *, regression: bool) -> list[Doubt]:
+        """Return what is doubtful of the rows; where nothing has asked yet, they are counted.
+
+        Args:
+            regression: whether labels are numbers, not 0 and 1.
+        """
+        return doubts_of(self.rows, self.valid, regression=regression)
+
+
+def doubts_of(rows: Rows, valid: Rows, *, regression: bool = False) -> list[Doubt]:
+    """Return what is doubtful of training and validation rows; where nothing has asked yet, they are counted.
+
+    Args:
+        rows: training rows.
+        valid: validation rows.
+        regression: whether labels are numbers, not 0 and 1.
+    """
+    return [*doubts_of_training(rows.summary), *doubts_of_validation(valid.summary, regression=regression)]
+
 
 def open_tuning_data(
     checkpoint: FMCheckpoint, train: str | Path | None, valid: str | Path | None, options: DataOptions
@@ -242,15 +267,9 @@ def open_tuning_data(
 
 
 def count_categories(rows: Rows) -> Int64Array:
-    """Count how often each category is active, int64 (categories,), in one pass.
+    """Return how often each category is active, int64 (categories,), counted in one pass once and for all.
 
     Fields that share a table count together: a category may be active in several of them. Where a field has several
     values in a row each of them counts.
     """
-    schema = rows.schema
-    counts = np.zeros(schema.categories, dtype=np.int64)
-    for batch in rows.batches():
-        for column, (name, table) in enumerate(zip(schema.id_names, schema.tables.tolist(), strict=True)):
-            ids = batch.bags[name].ids if name in batch.bags else batch.ids[:, column]
-            counts[schema.rows(table)] += np.bincount(ids[ids >= 0], minlength=schema.fields[table].cardinality)
-    return counts
+    return rows.summary.counts

@@ -53,8 +53,10 @@ def auc_change_error(rows: ScoredRows, before: ScoredRows) -> float:
         before: those of the other one.
 
     Returns:
-        NaN where either has no AUC with a standard error, or the rows are not the same.
+        NaN where either has no AUC with a standard error, the rows are not the same, or both are one.
     """
+    if rows is before:
+        return math.nan
     errors = [each.scores.auc_standard_error for each in (rows, before)]
     if any(map(math.isnan, errors)) or not np.array_equal(rows.labels, before.labels):
         return math.nan

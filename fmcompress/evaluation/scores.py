@@ -139,7 +139,7 @@ def score_data(
     model: Model,
     name: str,
     data: str | Path,
-    options: DataOptions,
+    options: DataOptions | None = None,
     vocabulary: Vocabulary | None = None,
     progress: Progress = SILENT,
 ) -> ScoredRows:

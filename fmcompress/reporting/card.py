@@ -161,6 +161,9 @@ def _limits(report: ReportData) -> str:
         "- It predicts what its factorization machine predicts, up to the errors above, and has that model's biases.",
         "- Ids that the model was not trained on are refused; `--oov zero` lets them contribute nothing.",
     ]
+    if report.warnings:
+        found = "; ".join(markdown_text(shortened(warning, _LONGEST)) for warning in report.warnings)
+        parts.append(f"- What it was made from is doubtful: {found}.")
     if report.vocabulary_bytes:
         parts.append("- It carries its vocabulary: `fmcompress score` takes raw tokens; `predict` takes ids.")
     else:

@@ -11,7 +11,6 @@ from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Quality
 from fmcompress.errors import UsageError
 from fmcompress.reporting.document import Table, json_document
-from fmcompress.text import with_error
 
 MeasuredOn = Literal["test", "validation"]
 """The rows that figures of quality are of."""
@@ -35,12 +34,6 @@ _HINT = "fmcompress sweep … --format json > curve.json writes one"
 def scores_of(quality: Quality | None) -> Mapping[str, str]:
     """Return the scores that a model is measured by, and what they are called: of a regression the RMSE."""
     return NUMBERS if quality is not None and quality.regression else PROBABILITIES
-
-
-def score_with_error(quality: Quality, score: str) -> str:
-    """Return a score for people, of the AUC with its standard error."""
-    shown = f"{getattr(quality, score):.5f}"
-    return with_error(shown, quality.auc_standard_error) if score == "auc" else shown
 
 
 @dataclass(frozen=True)
@@ -149,6 +142,9 @@ class Curve:
         loss = "half the squared error" if quality.regression else "LogLoss"
         rows = f"{quality.rows:,} rows of {self.measured_on} data"
         measured = f"{scores} {'is' if quality.regression else 'are'} of {rows}"
+        error = quality.auc_standard_error
+        if error is not None and math.isfinite(error):
+            measured += f", the checkpoint's AUC with a standard error of {error:.5f}"
         return f"{measured}; the predicted rise is of {loss}, before tuning."
 
     def panels(self) -> list[CurvePanel]:
@@ -218,9 +214,9 @@ class Curve:
         if quality is None or change is None:
             return (_NOTHING,) * 2 * len(self._measured_by)
         return tuple(
-            cell
+            f"{getattr(each, score):{digits}}"
             for score in self._measured_by
-            for cell in (score_with_error(quality, score), f"{getattr(change, score):+.5f}")
+            for each, digits in ((quality, ".5f"), (change, "+.5f"))
         )
 
     @property

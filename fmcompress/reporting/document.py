@@ -17,7 +17,7 @@ Kind = Literal["report", "compare", "evaluate", "check", "inspect", "sweep"]
 VERSION = 1
 """Of all schemas. A key that is taken away or changes its meaning makes a new one; keys that are added do not."""
 
-Level = Literal["notice", "error"]
+Level = Literal["notice", "warning", "error"]
 
 _WIDEST = 60
 _LONGEST_MARKDOWN = 200

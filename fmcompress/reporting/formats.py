@@ -41,8 +41,8 @@ def to_github(report: ReportData, options: Options) -> str:
     left = report.budget_bytes - report.file_bytes
     size = f"{format_size(report.file_bytes)}, {left:,} bytes left of the budget"
     title = f"Memory report of {shortened(options.name, 200)}" if options.name else "Memory report"
-    sentences = [size, f"{times_smaller(report)} than in fp32", _scores_in_words(report)]
-    return workflow_command("notice", title, "; ".join(sentences))
+    sentences = [size, f"{times_smaller(report)} than in fp32", _scores_in_words(report), *report.warnings]
+    return workflow_command("warning" if report.warnings else "notice", title, "; ".join(sentences))
 
 
 def _scores_in_words(report: ReportData) -> str:

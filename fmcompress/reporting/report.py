@@ -59,6 +59,7 @@ class Report(ReportData):
         numeric_bytes: of the file, the weights of the numeric fields.
         vocabulary_bytes: of the file, the vocabulary.
         source_linear_bytes: of source_fp32_bytes, the linear weights.
+        warnings: what was found, when it was made, that makes it doubtful.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,6 +153,7 @@ def report(artifact: str | Path | CompressedFM) -> Report:
         numeric_bytes=header.frame.numeric.nbytes,
         vocabulary_bytes=header.frame.vocabulary.nbytes,
         source_linear_bytes=FLOAT_BYTES * header.schema.flat_rows,
+        warnings=origin.warnings,
     )
 
 

@@ -118,6 +118,7 @@ class ReportData:
     numeric_bytes: int = 0
     vocabulary_bytes: int = 0
     source_linear_bytes: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def regression(self) -> bool:

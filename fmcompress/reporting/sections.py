@@ -103,6 +103,7 @@ def facts(report: ReportData) -> list[tuple[str, str]]:
         ("method", f"{report.method}, seed {report.seed}"),
         ("source", source(report)),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
+        *([("warning", "; ".join(report.warnings))] if report.warnings else []),
     ]
 
 

@@ -18,9 +18,10 @@ from fmcompress.methods.base import Job
 from fmcompress.progress import Progress
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
-from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource, MeasuredOn, score_with_error, scores_of
+from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource, MeasuredOn, scores_of
 from fmcompress.serve.compressed_fm import CompressedFM
 from fmcompress.sizes import format_size
+from fmcompress.text import with_error
 
 if TYPE_CHECKING:
     from fmcompress.baselines import BaselinePoint
@@ -151,6 +152,8 @@ def _quality(model: Model, rows: SweepRows) -> Quality | None:
 
 def _tell(progress: Progress, name: str, quality: Quality | None, rows: SweepRows) -> None:
     if quality is not None:
-        figures = [f"{label} {score_with_error(quality, score)}" for score, label in scores_of(quality).items()]
+        figures = [f"{label} {getattr(quality, score):.5f}" for score, label in scores_of(quality).items()]
+        if not quality.regression:
+            figures[0] = with_error(figures[0], quality.auc_standard_error)
         name += f": {rows.measured_on} {', '.join(figures)}"
     progress.note(name)

@@ -20,6 +20,8 @@ from fmcompress.version import __version__
 def origin_of(checkpoint: FMCheckpoint, budget_bytes: int, method: str, seed: int, data: TuningData | None) -> Origin:
     """Return what an artifact says of where it comes from; its quality is not known yet, but has its place.
 
+    With data their rows are counted, once, for what is doubtful of them.
+
     Args:
         checkpoint: the factorization machine.
         budget_bytes: size of the artifact at most; 0 where there is no budget.
@@ -29,12 +31,15 @@ def origin_of(checkpoint: FMCheckpoint, budget_bytes: int, method: str, seed: in
     """
     source = checkpoint.source
     libraries = {"fmcompress": __version__, "faiss": kmeans.version(), "numpy": np.__version__}
-    quality = {}
+    quality: dict[str, Quality] = {}
+    warnings: tuple[str, ...] = ()
     if data is not None:
         import torch
 
         libraries["torch"] = torch.__version__
-        error = None if checkpoint.link_function.regression else 0.0
+        regression = checkpoint.link_function.regression
+        warnings = tuple(doubt.found for doubt in data.doubts(regression=regression))
+        error = None if regression else 0.0
         # Takes its place in the header until it is known.
         unknown = Quality(data.valid.rows, 0.0, 0.0, auc_standard_error=error)
         quality = dict.fromkeys(("source", "untuned", "artifact"), unknown)
@@ -45,6 +50,7 @@ def origin_of(checkpoint: FMCheckpoint, budget_bytes: int, method: str, seed: in
         source=() if source is None else (source.tool, source.name, source.sha256),
         libraries=libraries,
         quality=quality,
+        warnings=warnings,
     )
 
 

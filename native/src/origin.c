@@ -86,10 +86,10 @@ bool fmc_check_origin(fmc_json metadata, bool regression)
 {
     int64_t ignored;
     fmc_json source = fmc_json_member(metadata, "source"), libraries = fmc_json_member(metadata, "libraries");
-    fmc_json quality = fmc_json_member(metadata, "quality");
+    fmc_json quality = fmc_json_member(metadata, "quality"), warnings = fmc_json_member(metadata, "warnings");
     return fmc_json_whole(fmc_json_member(metadata, "budget"), &ignored) &&
            fmc_json_is_text(fmc_json_member(metadata, "method")) &&
            fmc_json_whole(fmc_json_member(metadata, "seed"), &ignored) &&
            (source == NULL || is_list_of_texts(source)) && (libraries == NULL || check_libraries(libraries)) &&
-           (quality == NULL || check_quality(quality, regression));
+           (quality == NULL || check_quality(quality, regression)) && (warnings == NULL || is_list_of_texts(warnings));
 }

@@ -59,6 +59,14 @@ def test_a_regression_has_an_rmse_of_six_digits(rmse, text):
     assert header.header_bytes == dataclasses.replace(header, origin=origin(quality=unknown)).header_bytes
 
 
+@pytest.mark.parametrize("warnings", [(), ("no training row has a value of field 'größe'", "b")])
+def test_warnings_go_there_and_back(warnings):
+    header = packed(2, "3 raw raw", warnings=warnings).header
+    assert ('"warnings":' in encode(header, SEAL)) == bool(warnings)
+    assert decode(encode(header, SEAL))[0].origin.warnings == warnings
+    assert len(_header_bytes(header, SEAL)) == header.header_bytes
+
+
 @pytest.mark.parametrize("libraries", LIBRARIES, ids=str)
 def test_libraries_go_there_and_back(libraries):
     header = packed(2, "3 raw raw", libraries=libraries).header

@@ -1,6 +1,7 @@
 """The AUC with DeLong's standard error is that of the plain formulas over all pairs, ties and all."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,7 +44,8 @@ def test_plain_formulas(rows, digits):
     both = [ScoredRows(predictions, labels) for predictions in (first, second)]
     paired = (plain[0, 0] + plain[1, 1] - 2 * plain[0, 1]) ** 0.5
     assert auc_change_error(*both) == pytest.approx(paired, abs=1e-12)
-    assert auc_change_error(both[0], both[0]) == 0
+    assert auc_change_error(both[0], replace(both[0])) == 0
+    assert math.isnan(auc_change_error(both[0], both[0]))
 
 
 def test_placements_stand_in_the_order_of_the_rows():

@@ -183,6 +183,7 @@ def test_what_is_accepted_may_be_odd(native, path):
         "spaces": craft(more=json.dumps(json.loads(metadata), indent=3)),
         "versions": craft(metadata={"libraries": "faiss 1, , numpy 2"}),
         "standard errors": craft(metadata={"quality": [9, [0.5, 0.7, 0.01], None, [None, 0.7, None]]}),
+        "warnings": craft(metadata={"warnings": ["there are 19 training rows", ""]}),
         "no figures": craft(metadata={"quality": ["?", None, None, None]}),
         "no defaults": craft(more=json.dumps({k: v for k, v in json.loads(metadata).items() if k not in (
             "link", "source", "libraries", "quality")})),
@@ -211,6 +212,7 @@ def test_origins_that_make_no_sense_are_refused(native, path):
         {"quality": [1.5, [0.5, 0.5], None, None]}, {"quality": [1, [0.5], None, None]},
         {"quality": {"a": [1, 2, 3, 4, 5]}}, {"link": "identity", "quality": {"a": [1, 2, 3]}},
         {"quality": [1, [0.5, 0.5, "0.5"], None, None]},
+        {"warnings": "a"}, {"warnings": ["a", 1]}, {"warnings": None},
         {"quality": {"a": ["1", 2, 3]}}, {"quality": {"a": [1, True, 3]}}, {"quality": {"a": []}}, {"quality": 3},
         {"quality": {"a": [1, int("9" * 400), 3]}}, {"link": "identity", "quality": [1, [0.5, 0.5], None, None]},
     ):  # fmt: skip
