@@ -1,7 +1,9 @@
 """``fmcompress train``: a vanilla factorization machine, the yardstick."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +11,10 @@ from fmcompress.errors import UsageError
 
 from .options import FirstIndexOption, ForceOption, LabelOption, MachineGroup, PoolingOption, with_groups
 from .progress import progress_of
+
+if TYPE_CHECKING:
+    from fmcompress.data.rows import Rows
+    from fmcompress.progress import Progress
 
 _MAX_DIM = 65_536
 
@@ -56,7 +62,7 @@ def train(
     """
     from fmcompress.checkpoints import check_saveable, save_checkpoint
     from fmcompress.data.options import DataOptions
-    from fmcompress.data.rows import doubts_of, open_training_rows
+    from fmcompress.data.rows import open_training_rows
     from fmcompress.fm.field_specs import parse_fields
     from fmcompress.fm.pooling import parse_pooling
 
@@ -71,12 +77,18 @@ def train(
     from fmcompress.training.device import resolve_device
 
     how = TrainOptions(dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device))
-    progress = progress_of(context)
-    for doubt in doubts_of(rows, held_out):
-        progress.warn(str(doubt))
-    found = train_fm(rows, held_out, how, progress=progress)
+    found = train_fm(rows, held_out, how, progress=_warned(progress_of(context), rows, held_out))
     save_checkpoint(found.checkpoint, output, force=force)
     print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
+
+
+def _warned(progress: Progress, rows: Rows, valid: Rows) -> Progress:
+    """Tell what is doubtful of training and validation rows, and return what it was told to."""
+    from fmcompress.data.rows import doubts_of
+
+    for doubt in doubts_of(rows, valid):
+        progress.warn(str(doubt))
+    return progress
 
 
 def _l2(text: str) -> float | None:

@@ -18,6 +18,7 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
 from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import TuningData, open_tuning_data
+from fmcompress.data.summary import summarize
 from fmcompress.errors import BudgetError, OutputError, UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.fm.quantizer import parse_quantizer
@@ -82,8 +83,12 @@ class MemoryRows:
     def batches(self, *, order=None):
         yield self._batch
 
+    @property
+    def summary(self):
+        return summarize(self.schema, self.batches())
 
-DATA = TuningData(MemoryRows(60, 0), MemoryRows(40, 1), DataOptions())
+
+DATA = TuningData(MemoryRows(1000, 0), MemoryRows(60, 1), DataOptions())
 
 
 def test_steps_follow_each_other():

@@ -68,8 +68,7 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
         max_logloss_rise: how far the LogLoss may be above the baseline's: nats, or ``1%``.
         max_rmse: RMSE of a regression at most.
         max_rmse_rise: how far the RMSE may be above the baseline's, or ``1%``.
-        confidence: with which limits of scores must be kept, such as 0.95: a limit passes where the one-sided bound on
-            its side does, fails where the other one fails, and cannot be judged in between. None judges by the figures.
+        confidence: with which limits of scores must be kept, or broken, such as 0.95; None judges by the figures.
         label, match, oov, first_index: how the data are read, as for ``evaluate``.
         fields, link, key, keys, instance_norm, dataset: what its checkpoint does not tell; see ``load_checkpoint``.
         vocabulary: tokens of the categories, of the baseline and of the data.
@@ -86,8 +85,7 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     told |= {"instance_norm": instance_norm, "dataset": dataset}
     score = _scorer(data, DataOptions(label, match, oov, first_index), vocabulary, progress)
     compared = _measure_baseline(baseline, limits, score, vocabulary=vocabulary, **told)
-    measured = (measure(path, load, score) for path in paths)
-    return _verdict(limits, measured, compared, confidence)
+    return _verdict(limits, (measure(path, load, score) for path in paths), compared, confidence)
 
 
 def _scorer(

@@ -49,7 +49,7 @@ def test_the_best_epoch_is_kept(data):
     found = train(*data, TrainOptions(dim=4, l2=0.0, lr=0.05, batch_size=512, epochs=12), progress=notes)
     seen = [line for line in notes.lines if "epoch" in line]
     best = max(
-        float(line.split("AUC ")[1].split(",")[0]) - float(re.search(r"LogLoss ([\d.]+)", line)[1]) for line in seen
+        float(line.split("AUC ")[1].split()[0]) - float(re.search(r"LogLoss ([\d.]+)", line)[1]) for line in seen
     )
     assert found.scores.selection == pytest.approx(best, abs=2e-5)
     assert "*" not in seen[-1]  # it went on after the best one, and came back

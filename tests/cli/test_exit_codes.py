@@ -96,7 +96,7 @@ CASES = {
     "damaged checkpoint": Case("quantize cut.pt --budget 6KB", WRONG, "cut.pt: "),
     "no rows there": Case("evaluate good.safetensors --data none.parquet", WRONG, "none.parquet: no such file"),
     "no label": Case("evaluate good.safetensors --data test.parquet --label click", WRONG, "label column 'click'"),
-    "rows to train on are no rows": Case("train fm.pt -o other.pt", WRONG, "fm.pt: not a readable Parquet file"),
+    "rows to train on are no rows": Case("train fm.pt -o other.pt", WRONG, "fm.pt: is a checkpoint of torch"),
     # Wrong output
     "output exists": Case("quantize fm.pt --budget 6KB -o old", WRONG, "old exists (pass --force"),
     "output in no folder": Case("score good.safetensors test.parquet -o none/a.parquet", WRONG, "there is no folder"),
@@ -165,6 +165,8 @@ def test_a_bug_of_ours(folder):
 def test_interrupted(folder):
     endless = ("train", "test.parquet", "-o", "endless.pt", "--epochs", "1000000", "--patience", "1000000", "--l2", "0")
     with CommandLine(folder).start(*endless) as process:
+        assert process.stderr.readline().startswith("warning: there are 475 training rows")
+        assert process.stderr.readline().startswith("warning: 11 of 25 validation rows")
         assert "epoch 1 " in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()

@@ -12,7 +12,9 @@ from tests.conftest import BUDGET
 
 pytestmark = pytest.mark.slow
 
-NULLS = ("auc", "logloss", "rmse", "rows", "measured_on", "delta_auc", "delta_logloss", "delta_rmse")
+NULLS = (
+    "auc", "logloss", "rmse", "auc_standard_error", "rows", "measured_on", "delta_auc", "delta_logloss", "delta_rmse",
+)  # fmt: skip
 KEYS = {
     "name", "baseline", "budget_bytes", "file_bytes", "smallest_bytes", "ratio", "predicted_rise", "seconds", *NULLS,
 }  # fmt: skip
