@@ -33,9 +33,11 @@ class IntegerTable(nn.Module):
         values: float32 (categories + 1, columns); the last row is 0, for missing values.
         log_steps: logarithms of the steps, float32 (fields, columns): Adam moves them by shares of themselves.
         gradient_scales: g of LSQ, float32 (fields, 1).
+        ends: last row + 1 of each field, int64 (fields,).
     """
 
     gradient_scales: Tensor
+    ends: Tensor
 
     def __init__(self, values: Float32Array, steps: Float16Array, schema: Schema, integers: Integers) -> None:
         """Take over a table, float32 (categories, columns), and its steps, float16 (fields, columns)."""
@@ -45,11 +47,16 @@ class IntegerTable(nn.Module):
         self.log_steps = nn.Parameter(torch.from_numpy(np.log(steps.astype(np.float32))))
         scales = (schema.cardinalities * integers.highest) ** -0.5
         self.register_buffer("gradient_scales", torch.from_numpy(scales.astype(np.float32))[:, None], persistent=False)
+        self.register_buffer("ends", torch.from_numpy(schema.offsets + schema.cardinalities), persistent=False)
 
     def forward(self, rows: Tensor, *, sparse: bool) -> Tensor:
-        """Return the quantized rows, float32 (rows, fields, columns), of row numbers, int64 (rows, fields)."""
+        """Return the quantized rows, float32 (rows, n, columns), of row numbers, int64 (rows, n), of any fields."""
         found = embedding(rows, self.values, padding_idx=len(self.values) - 1, sparse=sparse)
-        return fake_quantized(found, fake_float16(self.log_steps.exp()), self.gradient_scales, self._integers)
+        steps, scales = fake_float16(self.log_steps.exp()), self.gradient_scales
+        if self._schema.shared or self._schema.poolings:  # the rows are not one of each table, in their order
+            tables = torch.searchsorted(self.ends, rows, right=True).clamp_max(len(self.ends) - 1)
+            steps, scales = steps[tables], scales[tables]
+        return fake_quantized(found, steps, scales, self._integers)
 
     def stored(self) -> IntegerRows:
         """Return the table as a file holds it."""

@@ -13,6 +13,7 @@ from fmcompress.data.batch import Batch
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT
 from fmcompress.training import trainable
+from tests import pooled
 from tests.models import random_checkpoint, random_ids
 
 SOURCE = random_checkpoint((60, 9, 1), dim=5)
@@ -34,6 +35,20 @@ def test_a_module_predicts_what_its_decoded_state_predicts(kind, trained, data):
     logits = module(RowNumbers(SOURCE.schema)(Batch(IDS, np.zeros(len(IDS), np.float32))))[0].detach()
     expected, _ = FMScorer(module.stored().decode()).logits_and_sums(IDS)
     np.testing.assert_allclose(logits, expected, atol=3e-3 if "pruned" in kind else 1e-5)  # kept rows become float16
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda ckpt, counts: integer_module(ckpt, counts, INT8), lambda ckpt, counts: pruned_module(ckpt, counts, 90)],
+    ids=["int8", "pruned"],
+)
+def test_shared_tables_and_several_values_are_looked_up_as_they_are_stored(make):
+    ckpt = pooled.checkpoint()
+    rows = pooled.batch(ckpt, 40)
+    module = make(ckpt, np.ones(ckpt.schema.categories, np.int64))
+    logits = module(RowNumbers(ckpt.schema)(rows))[0].detach()
+    expected, _ = FMScorer(module.stored().decode()).logits_and_sums(rows.ids, rows.values, rows.bags)
+    np.testing.assert_allclose(logits, expected, atol=1e-2)
 
 
 @pytest.mark.parametrize("kind", ["int4", "pruned"])
