@@ -33,7 +33,7 @@ def choose(file: CheckpointFile, given: Given, dialects: Sequence[Dialect]) -> t
         return next(((dialect, file) for dialect in dialects if dialect.recognises(file)), None)
     parts = [file.part(given.key)] if given.key is not None else file.parts
     found = [match for part in parts for match in _matches(file, part, dialects)]
-    if not found and given.key is None and file.whole is not None:
+    if not found and given.key is None and file.whole is not None and [file.whole] != parts:
         found = list(_matches(file, file.whole, dialects))
     if len(found) > 1:
         names = [view.view.name for _, view in found if view.view is not None]

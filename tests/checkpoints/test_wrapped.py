@@ -12,6 +12,7 @@ from torch import nn
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
+from tests.checkpoints.limits import refused
 from tests.checkpoints.samples import FIELDS, FILES, STATE_DICT
 
 STATE = torch.load(STATE_DICT)
@@ -286,3 +287,9 @@ def test_a_whole_model_in_a_wrapper(tmp_path):
     model.linear.bias = nn.Parameter(saved["linear.bias"])
     torch.save({"epoch": 1, "best": nn.DataParallel(model)}, tmp_path / "fm.pt")
     check(load_checkpoint(tmp_path / "fm.pt", fields=FIELDS))
+
+
+def test_thousands_of_nested_keys_take_little_time(tmp_path):
+    """Time is in proportion to the keys, each of which has a prefix of its own."""
+    torch.save({f"a{i}.b.c.d.e.f.g.h.w": torch.zeros(2, 2) for i in range(4000)}, tmp_path / "fm.pt")
+    refused(tmp_path / "fm.pt", seconds=30, message="found keys 'a0")

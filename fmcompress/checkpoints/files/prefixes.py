@@ -26,6 +26,9 @@ _PARALLEL = "module"
 _MOST_NAMES = 8
 """Names in a prefix."""
 
+_MOST_PREFIXES = 10_000
+"""The shortest ones that are looked at, of which a large model has some thousands."""
+
 _MEASURE = re.compile(
     r"(?:(?:train|training|val|valid|validation|test|eval)_?)?"
     r"(?:criterion|criteria|loss|losses|loss_\w+|\w+_loss|metrics?|metrics?_\w+|\w+_metrics?"
@@ -94,7 +97,7 @@ def views(part: Part) -> Iterator[View]:
         names = key.split(".")[:-1]
         for count in range(min(len(names), _MOST_NAMES) + 1):
             behind.setdefault("".join(f"{name}." for name in names[:count]), []).append(key)
-    for prefix in sorted(behind, key=lambda each: each.count(".")):
+    for prefix in sorted(behind, key=lambda each: each.count("."))[:_MOST_PREFIXES]:
         yield View(part, prefix, _behind(part, prefix, behind[prefix]))
 
 

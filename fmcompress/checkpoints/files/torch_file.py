@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class TorchFile:
         """How many numbers its tensors can have together, unless they are the same ones again and again."""
         return _MAX_NUMBERS_PER_BYTE * self._zip.size_bytes
 
-    @property
+    @cached_property
     def texts(self) -> Mapping[str, str]:
         """The strings of a dict, beside its tensors."""
         if not isinstance(self.root, dict):
