@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fmcompress.fm.field_specs import parse_fields as parse_fields
     from fmcompress.fm.field_vocabulary import FieldVocabulary as FieldVocabulary
     from fmcompress.fm.numeric_weights import NumericWeights as NumericWeights
+    from fmcompress.fm.pooling import Pooling as Pooling
     from fmcompress.fm.schema import Field as Field
     from fmcompress.fm.schema import NumericField as NumericField
     from fmcompress.fm.schema import Schema as Schema
@@ -78,6 +79,7 @@ _NAMES = {
     "fm.field_specs": "parse_fields",
     "fm.field_vocabulary": "FieldVocabulary",
     "fm.numeric_weights": "NumericWeights",
+    "fm.pooling": "Pooling",
     "fm.schema": "Field NumericField Schema SharedField",
     "fm.vocabulary": "Vocabulary read_vocabulary",
     "gates": "Verdict check",

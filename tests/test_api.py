@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 SURFACE = {
     "ArtifactError", "Auto", "Bag", "BudgetError", "CheckpointError", "Comparison", "CompressedFM", "Curve",
     "DataError", "DependencyError", "FMCheckpoint", "FMCompressError", "FMCompressWarning", "Field", "FieldVocabulary",
-    "LightFM", "MovingOptions", "NumericField", "NumericWeights", "OutputError", "ReassignOptions", "Report",
+    "LightFM", "MovingOptions", "NumericField", "NumericWeights", "OutputError", "Pooling", "ReassignOptions", "Report",
     "Schema", "Scores",
     "SearchOptions", "SharedField", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "Verdict",
     "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate", "export_onnx", "load",

@@ -20,6 +20,7 @@ GROUPS = {
         "NumericWeights",
         "read_vocabulary",
         "Vocabulary",
+        "Pooling",
         "FieldVocabulary",
     ),
     "Compressing": ("quantize", "sweep", "Curve"),

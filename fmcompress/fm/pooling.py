@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.arguments import checked_arguments
 from fmcompress.errors import UsageError
 from fmcompress.types import Float64Array, Int64Array
 
@@ -21,6 +22,7 @@ _EACH = "each"
 _LINEAR_OF_EACH = "sum"
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class Pooling:
     """How m values with weights c_j, which are 1 where nothing else is said, become one embedding and linear weight.

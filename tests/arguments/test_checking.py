@@ -47,6 +47,7 @@ def calls(model, report):
         "Field": (fc.Field, {"name": "a", "cardinality": 3}),
         "SharedField": (fc.SharedField, {"name": "a", "table": "b"}),
         "NumericField": (fc.NumericField, {"name": "a"}),
+        "Pooling": (fc.Pooling, {"embedding": "mean", "linear": "sum"}),
         "Schema": (fc.Schema, {"fields": (fc.Field("a", 3),)}),
         "Schema.of": (fc.Schema.of, {"sizes": [("a", 3)]}),
         "Schema.in_order": (fc.Schema.in_order, {"fields": [fc.Field("a", 3)]}),
