@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
 from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
+from fmcompress.evaluation.sampled_rows import doubt_of, sampled_errors
 from fmcompress.evaluation.scores import Scores, quality_of, score_rows
 from fmcompress.files import check_apart
 from fmcompress.finetune.options import TuneOptions
@@ -126,8 +127,7 @@ def quantize(job: Job, plan: Plan | None = None, measured: Measurements | None =
     plan = job.method.search_sizes(job, measured, plan)
     quantized = fit_codebooks(job, measured, plan)
     model = pack(job, plan, quantized)
-    if job.data is not None:
-        model = finetune(job, measured, model)
+    model = sample(job, model) if job.data is None else finetune(job, measured, model)
     vocabulary = job.checkpoint.vocabulary if job.carries_vocabulary else None
     return CompressedFM.of(with_vocabulary(model, vocabulary))
 
@@ -176,6 +176,19 @@ def fit_codebooks(job: Job, measured: Measurements, plan: Plan) -> QuantizedFM:
 def pack(job: Job, plan: Plan, quantized: QuantizedFM) -> PackedFM:
     """Return the packed model; where no budget is asked for, it says its own size."""
     return pack_model(quantized, replace(job.origin, budget_bytes=job.budget_bytes or plan.file_bytes))
+
+
+def sample(job: Job, model: PackedFM) -> PackedFM:
+    """Return the model with the errors of its logits on drawn rows in its header; large ones are told."""
+    sampled = sampled_errors(job.checkpoint, model, seed=job.seed)
+    job.progress.note(
+        f"sampled rows: logits are off by {sampled.mean:.2g} on average, {sampled.largest:.2g} at most; "
+        f"the checkpoint's spread by {sampled.spread:.2g}"
+    )
+    doubt = doubt_of(sampled)
+    if doubt is not None:
+        job.progress.warn(doubt)
+    return replace(model, header=replace(model.header, origin=replace(model.header.origin, sampled=sampled)))
 
 
 def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:

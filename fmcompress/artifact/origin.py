@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -15,6 +15,8 @@ _MAX_RMSE = 999_999_000.0
 _SCORE_DIGITS = 6
 _RMSE_DECIMALS = 9
 _MAX_WHOLE = 2**63 - 1
+_MIN_ERROR, _MAX_ERROR = 1e-99, 9.9e99
+_ERROR = re.compile(r"[0-9]\.[0-9]e[+-][0-9]{2}")
 _PLAIN = re.compile(r"[^\s,]+")
 
 
@@ -53,6 +55,21 @@ def longest(quality: Quality) -> Quality:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """How far logits are from the checkpoint's on rows that were drawn, for there were no data.
+
+    Attributes:
+        largest: absolute error.
+        mean: of the absolute errors.
+        spread: standard deviation of the checkpoint's logits.
+    """
+
+    largest: float
+    mean: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where an artifact comes from: all of it is written into its header.
 
@@ -62,6 +79,7 @@ class Origin:
         seed: seed of k-means, tuning and shuffling.
         source: tool, file name and SHA-256 of the checkpoint; empty for a model made in memory.
         libraries: versions of what made it.
+        sampled: errors on drawn rows; None with data. Written with 2 digits.
         quality: on validation data, of the checkpoint (``source``), the artifact before tuning
             (``untuned``) and as it is (``artifact``); empty without data. Written with 5 decimals.
         warnings: what was found that makes it doubtful.
@@ -72,11 +90,12 @@ class Origin:
     seed: int
     source: tuple[str, ...] = ()
     libraries: Mapping[str, str] = field(default_factory=dict)
+    sampled: Sampled | None = None
     quality: Mapping[str, Quality] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-DEFAULTS: Mapping[str, Any] = {"source": [], "libraries": "", "quality": {}, "warnings": []}
+DEFAULTS: Mapping[str, Any] = {"sampled": "", "source": [], "libraries": "", "quality": {}, "warnings": []}
 """What metadata mean that do not say it."""
 
 
@@ -89,6 +108,7 @@ def encode_origin(origin: Origin, *, regression: bool) -> dict[str, Any]:
         # With ? in place of what UTF-8 cannot say: a file name may hold any bytes.
         "source": [word.encode(errors="replace").decode() for word in origin.source],
         "libraries": _encode_libraries(origin.libraries),
+        "sampled": _encode_sampled(origin.sampled),
         "quality": _encode_quality(origin.quality, regression=regression),
         "warnings": [warning.encode(errors="replace").decode() for warning in origin.warnings],
     }
@@ -106,9 +126,30 @@ def decode_origin(found: Mapping[str, Any], *, regression: bool) -> Origin:
         seed=whole(found["seed"]),
         source=tuple(text(word) for word in listed(found["source"])),
         libraries=_decode_libraries(found["libraries"]),
+        sampled=_decode_sampled(found["sampled"]),
         quality=_decode_quality(found["quality"], regression=regression),
         warnings=tuple(text(warning) for warning in listed(found["warnings"])),
     )
+
+
+def _encode_sampled(sampled: Sampled | None) -> str:
+    """Return three numbers that take the same room whatever they are: ``1.2e-05``."""
+    if sampled is None:
+        return ""
+    return " ".join(_error(number) for number in astuple(sampled))
+
+
+def _error(number: float) -> str:
+    number = min(number, _MAX_ERROR) if math.isfinite(number) else _MAX_ERROR
+    return f"{number if number >= _MIN_ERROR else 0.0:.1e}"
+
+
+def _decode_sampled(found: Any) -> Sampled | None:
+    """Return the errors; None for what is none of the kind: nothing depends on them."""
+    numbers = found.split(" ") if isinstance(found, str) else []
+    if len(numbers) != len(fields(Sampled)) or not all(map(_ERROR.fullmatch, numbers)):
+        return None
+    return Sampled(*map(float, numbers))
 
 
 def _encode_libraries(libraries: Mapping[str, str]) -> str | dict[str, str]:

@@ -85,6 +85,9 @@ def _measured(report: ReportData) -> Iterator[tuple[str, str, float, str, str]]:
         loss, digits = ("squared error / 2", "+.3g") if report.regression else ("LogLoss", "+.5f")
         rise = report.predicted_rise
         yield f"Expected rise of {loss}", "predicted_rise", rise, f"{rise:{digits}}", "not measured: no data"
+        if report.sampled is not None:
+            mean, largest = report.sampled.mean, report.sampled.largest
+            yield "Logit error, drawn rows", "sampled.mean", mean, f"{mean:.2g}", f"mean; {largest:.2g} at most"
         return
     for score, label in sections.scores(report).items():
         value, change = getattr(report.quality["artifact"], score), change_of(report, "artifact", score)

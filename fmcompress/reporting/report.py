@@ -51,6 +51,8 @@ class Report(ReportData):
         libraries: versions of what made it.
         quality: rows, and AUC and LogLoss or the RMSE, on validation data of the checkpoint (``source``), of the
             artifact before tuning (``untuned``) and of the ``artifact``; empty where it was made without data.
+        sampled: without data, how far logits are from the checkpoint's on drawn rows: the ``largest`` and the ``mean``
+            absolute error, and the ``spread`` of the checkpoint's logits; None where there were data.
         predicted_rise: rise of the loss that quantizing was expected to cause, before tuning: the fields' errors. The
             loss is the LogLoss, or half the mean squared error of a regression.
         measured_rise_untuned: loss before tuning, less the checkpoint's; None without data.
@@ -147,6 +149,7 @@ def report(artifact: str | Path | CompressedFM) -> Report:
         libraries=dict(origin.libraries),
         quality=dict(origin.quality),
         predicted_rise=sum(header.errors),
+        sampled=origin.sampled,
         measured_rise_untuned=_rise(origin.quality, "untuned"),
         measured_rise=_rise(origin.quality, "artifact"),
         fields=fields,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from fmcompress.artifact import Header, Quality
 from fmcompress.artifact.layout import FieldLayout, TierLayout, field_layouts
+from fmcompress.artifact.origin import Sampled
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.quantizer import embedding_spec, linear_spec
 from fmcompress.fm.schema import Field, NumericField, SharedField
@@ -119,6 +120,7 @@ class ReportData:
     vocabulary_bytes: int = 0
     source_linear_bytes: int = 0
     warnings: tuple[str, ...] = ()
+    sampled: Sampled | None = None
 
     @property
     def regression(self) -> bool:

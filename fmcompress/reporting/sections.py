@@ -98,6 +98,7 @@ def facts(report: ReportData) -> list[tuple[str, str]]:
         ("in memory, decoded", format_size(report.decoded_bytes)),
         ("paper's Params", f"{report.paper_params_mib:.4f} MiB, of the FM {report.paper_fm_mib:.4f} MiB"),
         (f"rise of {'half the squared error' if report.regression else 'LogLoss'}", rises(report)),
+        *([("logits, on drawn rows", errors)] if (errors := logit_errors(report)) else []),
         ("embedding size", str(report.dim)),
         ("link", report.link),
         ("method", f"{report.method}, seed {report.seed}"),
@@ -129,6 +130,15 @@ def rises(report: ReportData) -> str:
     if report.measured_rise is not None:
         found.append(f"after {report.measured_rise:{digits}}")
     return ", ".join(found)
+
+
+def logit_errors(report: ReportData) -> str | None:
+    """Return how far logits are from the checkpoint's on drawn rows; None where that is not known."""
+    found = report.sampled
+    if found is None:
+        return None
+    shown = f"off by {found.mean:.2g} on average, {found.largest:.2g} at most"
+    return f"{shown}; the checkpoint's spread by {found.spread:.2g}"
 
 
 def file_parts(report: ReportData) -> list[Part]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fmcompress.artifact import Origin, Quality
+from fmcompress.artifact.origin import Sampled
 from fmcompress.data.rows import TuningData
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.field_specs import format_fields
@@ -49,6 +50,7 @@ def origin_of(checkpoint: FMCheckpoint, budget_bytes: int, method: str, seed: in
         seed=seed,
         source=() if source is None else (source.tool, source.name, source.sha256),
         libraries=libraries,
+        sampled=Sampled(0, 0, 0) if data is None else None,  # takes its place in the header, too
         quality=quality,
         warnings=warnings,
     )

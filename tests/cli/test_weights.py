@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -68,3 +69,16 @@ def test_wild_weights_end_well(fmcompress, tmp_path, seed):
     done = fmcompress("quantize", "fm.pt", "--budget", "4KB")
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
+
+
+def test_without_data_errors_on_drawn_rows_are_told_and_bad_ones_with_quiet_too(here, tmp_path):
+    file = saved(tmp_path / "fm.pt", times=10)
+    done = here("quantize", file, "--budget", "8KB", "-o", "a.safetensors")
+    assert "sampled rows: logits are off by" in done.stderr
+    assert "warning" not in done.stderr
+    found = json.loads(here("report", "a.safetensors", "--format", "json").stdout)["sampled"]
+    assert 0 < found["mean"] < found["largest"]
+    least = re.search(r"--budget (\d+) is the least", here("quantize", file, "--budget", "20", rc=1).stderr)[1]
+    done = here("--quiet", "quantize", file, "--budget", least, "-o", "b.safetensors")
+    assert done.stderr.startswith("warning: without data, logits of the artifact are off by")
+    assert "on drawn rows" in here("report", "b.safetensors").stdout
