@@ -284,7 +284,9 @@ def test_the_lines_of_progress(job):
     bytes_ = f"{found.model.file_bytes:,} bytes"
 
     for line in told.lines[:-1]:
-        assert re.search(rf"validation AUC {number}, LogLoss {number}( \*)?, {bytes_}, at most 1 min left$", line)
+        assert re.search(
+            rf"validation AUC {number} ± {number}, LogLoss {number}( \*)?, {bytes_}, at most 1 min left$", line
+        )
     assert told.lines[-1].endswith(bytes_)
-    best = f"best AUC {number}, LogLoss {number}"
+    best = f"best AUC {number} ± {number}, LogLoss {number}"
     assert re.fullmatch(rf"loss {number}, {best}, {bytes_}, at most 1 min left", told.bars[-1])

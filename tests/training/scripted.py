@@ -1,9 +1,12 @@
 """A model in training whose epochs score as a script says, for tests of what goes on around it."""
 
+from functools import cached_property
+
 import numpy as np
 import torch
 
 from fmcompress.data.batch import Batch
+from fmcompress.data.summary import summarize
 from fmcompress.evaluation.scores import Scores
 from fmcompress.fm.schema import Schema
 from fmcompress.training.trainable import Trainable
@@ -22,6 +25,10 @@ class MemoryRows:
     def batches(self, *, order=None):
         ids = np.arange(self.rows, dtype=np.int32)[:, None]
         yield Batch(ids, np.zeros(self.rows, np.float32))
+
+    @cached_property
+    def summary(self):
+        return summarize(self.schema, self.batches())
 
 
 class Scripted(Trainable):
