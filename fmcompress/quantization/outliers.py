@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from fmcompress.data.batch import Batch
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.schema import Schema
 from fmcompress.quantization.typical_rows import Typical
 from fmcompress.types import BoolArray, Float32Array, Float64Array
 
@@ -52,6 +54,24 @@ def far_out(checkpoint: FMCheckpoint, frequencies: Float64Array, typical: Typica
         if own.any() and frequencies[rows][own].sum() <= _RARE * frequencies[rows].sum():
             found[rows] = own
     return found
+
+
+def without(batch: Batch, out: BoolArray, schema: Schema) -> Batch:
+    """Return the rows of a batch in which no category is far out; all where that is so of none.
+
+    Args:
+        batch: rows.
+        out: which categories are far out, bool (categories,).
+        schema: the fields.
+    """
+    if not out.any():
+        return batch
+    present = batch.ids >= 0
+    wrong: BoolArray = np.asarray((out[np.where(present, batch.ids + schema.id_offsets, 0)] & present).any(axis=1))
+    for name, bag in batch.bags.items():
+        offset = schema.id_offsets[schema.id_names.index(name)]
+        wrong[bag.rows[out[bag.ids + offset]]] = True
+    return batch.take(~wrong) if wrong.any() else batch
 
 
 def _square_root(moments: Float64Array) -> Float64Array:

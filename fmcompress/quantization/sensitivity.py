@@ -20,7 +20,7 @@ import numpy as np
 
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
-from fmcompress.quantization.outliers import far_out
+from fmcompress.quantization.outliers import far_out, without
 from fmcompress.quantization.typical_rows import Typical, typical_of
 from fmcompress.types import Float64Array, Int64Array
 
@@ -134,6 +134,8 @@ def _negligible(checkpoint: FMCheckpoint, typical: Typical) -> float:
 def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed: int) -> Sensitivity:
     """Return the sensitivity as it is on rows of data, of which some 262,144 are drawn.
 
+    Rows with a category that is far out, see ``outliers``, are left out.
+
     Args:
         checkpoint: the factorization machine.
         rows: training data.
@@ -149,7 +151,11 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
     curvatures = np.zeros(len(schema))
     present_rows, bag_values = np.zeros(len(schema)), np.zeros(len(schema))
     seen = 0
-    for batch in shuffled(rows, _BATCH_ROWS, seed=seed):
+    frequencies = shares(schema, counts)
+    typical = typical_of(checkpoint, frequencies)
+    out = far_out(checkpoint, frequencies, typical)
+    for drawn in shuffled(rows, _BATCH_ROWS, seed=seed):
+        batch = without(drawn, out, schema)
         logits, sums = scorer.logits_and_sums(batch.ids, batch.values, batch.bags)
         root = np.sqrt(link.curvatures(logits.astype(np.float64))).astype(np.float32)
         for name, field, ids in zip(schema.id_names, schema.tables.tolist(), batch.ids.T, strict=True):
@@ -166,14 +172,14 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
             hessians[field] += others.T @ others
             curvatures[field] += float((linear**2).sum(dtype=np.float64))
             present_rows[field] += len(others)
-        seen += len(batch)
+        seen += len(drawn)
         if seen >= _SAMPLE_ROWS:
             break
     present_rows = np.maximum(present_rows, 1)
     hessians /= present_rows[:, None, None]
     frequencies = shares(schema, counts, bag_values / seen)
-    negligible = _negligible(checkpoint, typical_of(checkpoint, frequencies))
-    return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures / present_rows), negligible)
+    curvatures = curvatures / present_rows
+    return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures), _negligible(checkpoint, typical))
 
 
 def shares(schema: Schema, counts: Int64Array | None, bag_values: Float64Array | None = None) -> Float64Array:

@@ -7,7 +7,6 @@ from tests.wild import outcome
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.filterwarnings("ignore:without data, logits of the artifact are off")
 @pytest.mark.parametrize("start", range(0, 120, 20))
 def test_each_checkpoint_is_quantized_finitely_or_refused(start):
     found = [outcome(seed) for seed in range(start, start + 20)]

@@ -185,3 +185,14 @@ def test_several_values_in_a_row_are_priced_one_by_one():
     frequencies = ckpt.schema.split(found.frequencies)
     assert frequencies[table].sum() == pytest.approx(len(bag.ids) / len(batch))
     assert frequencies[0].sum() == pytest.approx(1)
+
+
+def test_a_category_that_is_far_out_does_not_set_the_price_of_others():
+    ckpt = dataclasses.replace(kinds.checkpoint(), counts=None)
+    rows = Rows(ckpt.schema, kinds.batch(ckpt, 4000))
+    counts = np.ones(ckpt.schema.categories, np.int64)
+    before = from_rows(ckpt, rows, counts, seed=0)
+    embeddings = ckpt.embeddings.copy()
+    embeddings[5] = 1e5
+    after = from_rows(dataclasses.replace(ckpt, embeddings=embeddings), rows, counts, seed=0)
+    np.testing.assert_allclose(after.hessians, before.hessians, rtol=0.2, atol=0.05 * before.hessians.max())

@@ -31,7 +31,7 @@ from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embeddi
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.field_weights import FieldWeights, all_weights, split
 from fmcompress.quantization.knapsack import allocate
-from fmcompress.quantization.outliers import far_out, standing_apart
+from fmcompress.quantization.outliers import far_out, standing_apart, without
 from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.plan import Plan
 from fmcompress.quantization.sensitivity import Sensitivity
@@ -96,17 +96,19 @@ def price_candidates(
     schema = checkpoint.schema
     of_fields = [None] * len(schema) if counts is None else schema.split(counts)
     weights = all_weights(checkpoint, sensitivity)
-    out = schema.split(far_out(checkpoint, sensitivity.frequencies, typical_of(checkpoint, sensitivity.frequencies)))
+    out = far_out(checkpoint, sensitivity.frequencies, typical_of(checkpoint, sensitivity.frequencies))
     splits = [
         ways_to_split(own, field.cardinality, far, standing_apart(field.embeddings, field.linear))
-        for own, field, far in zip(of_fields, weights, out, strict=True)
+        for own, field, far in zip(of_fields, weights, schema.split(out), strict=True)
     ]
     if held_out is None:
         by_tier = _expected(weights, splits, seed, progress)
         return PricedCandidates(checkpoint, splits, by_tier, [_by_field(checkpoint, by_tier)])
     from fmcompress.methods.auto.held_out_loss import prepare_held_out
 
-    found = prepare_held_out(weights, checkpoint, splits, held_out, seed=seed, progress=progress)
+    # The loss of a row that one category decides says nothing of all others, and would drown out what does.
+    rows = without(held_out, out, schema)
+    found = prepare_held_out(weights, checkpoint, splits, rows, seed=seed, progress=progress)
     measured, expected = found.measured(), found.expected()
     blends = [_by_field(checkpoint, _blended(measured, expected, share)) for share in _SHARES]
     return PricedCandidates(checkpoint, splits, measured, blends, found, expected)
