@@ -16,7 +16,7 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Schedule, fit
-from fmcompress.training.pooled_values import PooledValues, pooled_values, values_in_order
+from fmcompress.training.pooled_values import PooledValues, pooled_values
 from fmcompress.training.trainable import Trainable, adam, sparse_gradients
 from fmcompress.types import Int64Array
 
@@ -60,9 +60,9 @@ class RowNumbers:
         active = torch.from_numpy(rows).to(self._device)
         if not batch.bags:
             return ActiveRows(active)
-        ids, tables = values_in_order(batch.bags, self._schema)
+        ids, tables, pooled = pooled_values(batch.bags, self._schema, self._device)
         values = torch.from_numpy(ids + self._schema.offsets[tables])[:, None]
-        return ActiveRows(active, values.to(self._device), pooled_values(batch.bags, self._schema, self._device))
+        return ActiveRows(active, values.to(self._device), pooled)
 
 
 class VanillaFM(nn.Module):

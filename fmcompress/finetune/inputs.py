@@ -13,7 +13,7 @@ from fmcompress.fm.bags import Bag
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.schema import stacked, uses_of
 from fmcompress.fm.tiers import Tiers
-from fmcompress.training.pooled_values import PooledValues, pooled_values, values_in_order
+from fmcompress.training.pooled_values import PooledValues, pooled_values
 from fmcompress.types import Float32Array, Int64Array
 
 
@@ -76,18 +76,14 @@ class InputsOf:
         schema = self.tiers.schema
         ids = self.tiers.ids(stacked(batch.ids, schema)).astype(np.int64)
         numeric = self.numeric.contributions(batch.values) if len(self.numeric) else None
-        return Inputs(
-            self._moved(ids),
-            uses_of(schema),
-            None if numeric is None else (self._moved(numeric[0]), self._moved(numeric[1])),
-            self._values(batch.bags) if batch.bags else None,
-            pooled_values(batch.bags, schema, self.device) if batch.bags else None,
-        )
+        added = None if numeric is None else (self._moved(numeric[0]), self._moved(numeric[1]))
+        values, pooled = self._values(batch.bags) if batch.bags else (None, None)
+        return Inputs(self._moved(ids), uses_of(schema), added, values, pooled)
 
-    def _values(self, bags: Mapping[str, Bag]) -> Values:
-        ids, tables = values_in_order(bags, self.tiers.schema)
+    def _values(self, bags: Mapping[str, Bag]) -> tuple[Values, PooledValues]:
+        ids, tables, pooled = pooled_values(bags, self.tiers.schema, self.device)
         columns, places = self.tiers.places(tables, ids)
-        return Values(self._moved(columns), self._moved(places))
+        return Values(self._moved(columns), self._moved(places)), pooled
 
     def _moved(self, values: Float32Array | Int64Array) -> Tensor:
         return torch.from_numpy(values).to(self.device)

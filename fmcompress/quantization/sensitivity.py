@@ -22,7 +22,7 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.quantization.outliers import far_out, without
 from fmcompress.quantization.typical_rows import Typical, typical_of
-from fmcompress.types import Float64Array, Int64Array
+from fmcompress.types import BoolArray, Float64Array, Int64Array
 
 if TYPE_CHECKING:
     from fmcompress.data.rows import Rows
@@ -48,12 +48,14 @@ class Sensitivity:
         hessians: H_f, float64 (fields, dim, dim), positive definite.
         curvatures: h_f, float64 (fields,).
         negligible: a rise of the loss per row that is none, in the loss's unit.
+        far_out: categories that were left out, see ``outliers``, bool (categories,).
     """
 
     frequencies: Float64Array
     hessians: Float64Array
     curvatures: Float64Array
-    negligible: float = NEGLIGIBLE
+    negligible: float
+    far_out: BoolArray
 
 
 def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensitivity:
@@ -69,7 +71,9 @@ def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensiti
     """
     schema, dim = checkpoint.schema, checkpoint.dim
     frequencies = shares(schema, counts)
-    ordinary, typical = ordinary_shares(checkpoint, frequencies)
+    typical = typical_of(checkpoint, frequencies)
+    out = far_out(checkpoint, frequencies, typical)
+    ordinary = _without(out, frequencies, schema)
     means = np.empty((len(schema), dim))
     covariances = np.empty((len(schema), dim, dim))
     linear = checkpoint.bias
@@ -89,11 +93,11 @@ def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensiti
     outer = np.einsum("fl,fm->flm", others, others)
     hessians = curvature * (_of_others(covariances, uses) + outer)
     curvatures = np.full(len(schema), curvature)
-    return Sensitivity(frequencies, _regular(hessians), curvatures, _negligible(checkpoint, typical))
+    return Sensitivity(frequencies, _regular(hessians), curvatures, _negligible(checkpoint, typical), out)
 
 
-def ordinary_shares(checkpoint: FMCheckpoint, frequencies: Float64Array) -> tuple[Float64Array, Typical]:
-    """Return shares of rows with 0 for categories that are far out, float64 (categories,), and what rows look like.
+def ordinary_shares(checkpoint: FMCheckpoint, frequencies: Float64Array) -> Float64Array:
+    """Return shares of rows with 0 for categories that are far out, float64 (categories,).
 
     They add up to the same in each table.
 
@@ -101,14 +105,17 @@ def ordinary_shares(checkpoint: FMCheckpoint, frequencies: Float64Array) -> tupl
         checkpoint: the factorization machine.
         frequencies: share of rows of each category, float64 (categories,).
     """
-    typical = typical_of(checkpoint, frequencies)
-    out = far_out(checkpoint, frequencies, typical)
+    out = far_out(checkpoint, frequencies, typical_of(checkpoint, frequencies))
+    return _without(out, frequencies, checkpoint.schema)
+
+
+def _without(out: BoolArray, frequencies: Float64Array, schema: Schema) -> Float64Array:
     found = np.where(out, 0, frequencies)
-    for field in range(len(checkpoint.schema)):
-        rows = checkpoint.schema.rows(field)
+    for field in range(len(schema)):
+        rows = schema.rows(field)
         if out[rows].any():
             found[rows] *= frequencies[rows].sum() / found[rows].sum()
-    return found, typical
+    return found
 
 
 def _of_others(of_tables: Float64Array, uses: Int64Array) -> Float64Array:
@@ -177,9 +184,10 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
             break
     present_rows = np.maximum(present_rows, 1)
     hessians /= present_rows[:, None, None]
-    frequencies = shares(schema, counts, bag_values / seen)
+    if schema.poolings:
+        frequencies = shares(schema, counts, bag_values / seen)
     curvatures = curvatures / present_rows
-    return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures), _negligible(checkpoint, typical))
+    return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures), _negligible(checkpoint, typical), out)
 
 
 def shares(schema: Schema, counts: Int64Array | None, bag_values: Float64Array | None = None) -> Float64Array:
@@ -194,7 +202,7 @@ def shares(schema: Schema, counts: Int64Array | None, bag_values: Float64Array |
             None takes one for each of them.
     """
     uses = np.bincount(schema.tables).astype(np.float64)
-    if bag_values is not None and schema.poolings:
+    if bag_values is not None:
         single = [name not in schema.poolings for name in schema.id_names]
         uses = np.bincount(schema.tables, single, len(schema)) + bag_values
     frequencies = np.ones(schema.categories)

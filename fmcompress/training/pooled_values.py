@@ -56,9 +56,23 @@ class PooledValues:
         return pooled.sum(dim=1), bags[:, :, -1].sum(dim=1) - 0.5 * squares
 
 
-def pooled_values(bags: Mapping[str, Bag], schema: Schema, device: torch.device | str) -> PooledValues:
-    """Return the values of all bags of a batch, by the poolings of their fields; see ``values_in_order``."""
-    order = _order(bags)
+def pooled_values(
+    bags: Mapping[str, Bag], schema: Schema, device: torch.device | str
+) -> tuple[Int32Array, Int64Array, PooledValues]:
+    """Return the values of all bags of a batch, and how they are pooled.
+
+    Args:
+        bags: of each field that may have several values in a row.
+        schema: the fields.
+        device: where tensors are wanted.
+
+    Returns:
+        Ids, int32 (values,), and tables, int64 (values,), in the order of ``PooledValues``; and these.
+    """
+    # All values field after field, in the order of their rows.
+    order = np.argsort(np.concatenate([bag.rows for bag in bags.values()]), kind="stable")
+    tables = [int(schema.tables[schema.id_names.index(name)]) for name in bags]
+    ids = np.concatenate([bag.ids for bag in bags.values()])
     poolings = [schema.poolings[name] for name in bags]
     factors = [bag.coefficients(pooling) for bag, pooling in zip(bags.values(), poolings, strict=True)]
     each = [np.full(len(bag.ids), pooling.each) for bag, pooling in zip(bags.values(), poolings, strict=True)]
@@ -70,17 +84,5 @@ def pooled_values(bags: Mapping[str, Bag], schema: Schema, device: torch.device 
         np.concatenate(each)[order].astype(np.float32),
         np.array([not pooling.each for pooling in poolings], dtype=np.float32),
     )
-    return PooledValues(*(torch.from_numpy(array).to(device) for array in found))
-
-
-def values_in_order(bags: Mapping[str, Bag], schema: Schema) -> tuple[Int32Array, Int64Array]:
-    """Return ids, int32 (values,), and tables, int64 (values,), of all values in the order of ``PooledValues``."""
-    order = _order(bags)
-    tables = [int(schema.tables[schema.id_names.index(name)]) for name in bags]
-    ids = np.concatenate([bag.ids for bag in bags.values()])
-    return ids[order], np.repeat(tables, [len(bag.ids) for bag in bags.values()])[order]
-
-
-def _order(bags: Mapping[str, Bag]) -> Int64Array:
-    """Return the places of the values of all bags, field after field, in the order of their rows, int64 (values,)."""
-    return np.argsort(np.concatenate([bag.rows for bag in bags.values()]), kind="stable")
+    pooled = PooledValues(*(torch.from_numpy(array).to(device) for array in found))
+    return ids[order], np.repeat(tables, [len(bag.ids) for bag in bags.values()])[order], pooled

@@ -31,11 +31,10 @@ from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embeddi
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.field_weights import FieldWeights, all_weights, split
 from fmcompress.quantization.knapsack import allocate
-from fmcompress.quantization.outliers import far_out, standing_apart, without
+from fmcompress.quantization.outliers import standing_apart, without
 from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.plan import Plan
 from fmcompress.quantization.sensitivity import Sensitivity
-from fmcompress.quantization.typical_rows import typical_of
 from fmcompress.sizes import format_size
 from fmcompress.types import BoolArray, Float64Array, Int64Array, UInt8Array
 
@@ -96,10 +95,9 @@ def price_candidates(
     schema = checkpoint.schema
     of_fields = [None] * len(schema) if counts is None else schema.split(counts)
     weights = all_weights(checkpoint, sensitivity)
-    out = far_out(checkpoint, sensitivity.frequencies, typical_of(checkpoint, sensitivity.frequencies))
     splits = [
         ways_to_split(own, field.cardinality, far, standing_apart(field.embeddings, field.linear))
-        for own, field, far in zip(of_fields, weights, schema.split(out), strict=True)
+        for own, field, far in zip(of_fields, weights, schema.split(sensitivity.far_out), strict=True)
     ]
     if held_out is None:
         by_tier = _expected(weights, splits, seed, progress)
@@ -107,7 +105,7 @@ def price_candidates(
     from fmcompress.methods.auto.held_out_loss import prepare_held_out
 
     # The loss of a row that one category decides says nothing of all others, and would drown out what does.
-    rows = without(held_out, out, schema)
+    rows = without(held_out, sensitivity.far_out, schema)
     found = prepare_held_out(weights, checkpoint, splits, rows, seed=seed, progress=progress)
     measured, expected = found.measured(), found.expected()
     blends = [_by_field(checkpoint, _blended(measured, expected, share)) for share in _SHARES]

@@ -156,7 +156,7 @@ class HeldOutLoss:
             variance = max(float(rise @ rise) / all_rows - mean**2, 0.0)
             return replace(candidate, error=mean, standard_error=_STANDARD_ERRORS * float(np.sqrt(variance / all_rows)))
 
-        shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], seen.others(sums)[own])
+        shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], seen.others(sums, own))
         factors = 1.0 if seen.pooled is None else seen.pooled.linear[own]
         return TierCandidates.of(
             codebooks.tier.weights,

@@ -63,12 +63,18 @@ class SeenCategories:
         summed = (pooled.summed(vectors * pooled.embedding[:, None]), pooled.summed(linear * pooled.linear))
         return self.rows[pooled.starts], *summed
 
-    def others(self, sums: Float32Array) -> Float32Array:
-        """Return what logits change by with each value's embedding, float32 (m, dim), of S, float32 (rows, dim)."""
+    def others(self, sums: Float32Array, own: Int64Array) -> Float32Array:
+        """Return what logits change by with the embeddings of some values, float32 (n, dim).
+
+        Args:
+            sums: S, float32 (rows, dim).
+            own: these values, int64 (n,).
+        """
         if self.pooled is None:
-            return np.asarray(sums[self.rows] - self.embeddings[self.place])
+            return np.asarray(sums[self.rows[own]] - self.embeddings[self.place[own]])
         _, vectors, _ = self.terms()
-        return np.asarray(self.pooled.embedding[:, None] * (sums[self.rows] - vectors[self.pooled.term]))
+        rest = sums[self.rows[own]] - vectors[self.pooled.term[own]]
+        return np.asarray(self.pooled.embedding[own, None] * rest)
 
     def tiers(self, of: UInt8Array) -> Iterator[SeenTier]:
         """Yield the tiers of the field, ``of`` being that of each category, uint8 (cardinality,)."""

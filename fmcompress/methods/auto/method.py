@@ -80,7 +80,7 @@ def _principal_axes(checkpoint: FMCheckpoint) -> Float64Array:
     pooled = np.zeros((checkpoint.dim, checkpoint.dim))
     of_fields = (
         checkpoint.schema.split(checkpoint.embeddings),
-        checkpoint.schema.split(ordinary_shares(checkpoint, shares(checkpoint.schema, checkpoint.counts))[0]),
+        checkpoint.schema.split(ordinary_shares(checkpoint, shares(checkpoint.schema, checkpoint.counts))),
     )
     for vectors, share in zip(*of_fields, strict=True):
         centred = vectors - share @ vectors / share.sum()
