@@ -12,6 +12,7 @@ import numpy as np
 from fmcompress.arguments import checked_arguments
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.links import Link, parse_link
+from fmcompress.fm.network import Network
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
@@ -81,6 +82,8 @@ class FMCheckpoint:
 
         logit(x) = w_0 + Σ_i w_i x_i + ½ (‖Σ_i v_i x_i‖² − Σ_i ‖v_i x_i‖²)
 
+    With a network on top of its embeddings it is a DeepFM or an NFM; see ``Network`` for the logit of these.
+
     Attributes:
         schema: its fields; row ``schema.offsets[f] + id`` of the arrays is category ``id`` of field ``f``.
         bias: w_0.
@@ -93,6 +96,7 @@ class FMCheckpoint:
         source: the file it came from; None for a model made in memory.
         numeric: weights of its numeric fields, in the order of ``schema.numeric``; None where it has none.
         vocabulary: tokens of its categories; None where the file has none.
+        network: dense layers on top of it; None where there are none.
 
     Raises:
         CheckpointError: shapes disagree, a weight is NaN or infinite, a count is negative, the link is
@@ -108,6 +112,7 @@ class FMCheckpoint:
     source: Source | None = None
     numeric: NumericWeights = None  # type: ignore[assignment]
     vocabulary: Vocabulary | None = None
+    network: Network | None = None
 
     def __post_init__(self) -> None:
         rows = self.schema.categories
@@ -132,6 +137,8 @@ class FMCheckpoint:
         if self.numeric is None:
             object.__setattr__(self, "numeric", NumericWeights.none(self.dim))
         self._check_numeric()
+        if self.network is not None:
+            self.network.check(self.schema, self.dim)
         for first_row, own in zip(self.schema.offsets.tolist(), self.schema.fields, strict=True):
             row = None if own.pad is None else first_row + own.pad
             if row is not None and (self.linear[row] or self.embeddings[row].any()):
@@ -157,8 +164,8 @@ class FMCheckpoint:
 
     @property
     def fp32_bytes(self) -> int:
-        """Bytes of embeddings and linear weights in fp32: what ratios are taken of."""
-        return 4 * self.schema.weights(self.dim)
+        """Bytes of embeddings, linear weights and dense layers in fp32: what ratios are taken of."""
+        return 4 * (self.schema.weights(self.dim) + (0 if self.network is None else self.network.size))
 
     @property
     def link_function(self) -> Link:

@@ -7,11 +7,14 @@ counts               int64 (categories,), optional
 numeric_embeddings   float32 (numeric fields, dim), where there are some
 numeric_linear       float32 (numeric fields,), where there are some
 vocabulary           uint8 (bytes,), as ``Vocabulary.encode`` makes them, optional
+network.N.weight     float32 (out, in), of dense layer N from 0 on, where there are some
+network.N.bias       float32 (out,)
 fmcompress           {"version": 1, "fields": [[name, cardinality], …], "link": "sigmoid"} as text
 
-In place of a cardinality a field has [cardinality, PAD], "=" and the name of the field whose table it shares,
-"numeric", or "linear" where it enters the linear term alone. Where it may have several values in a row its pooling
-follows: [name, cardinality, "mean"].
+With dense layers the text has ``"network": ["deepfm", "relu", …, "identity"]`` too: their kind, and the activation of
+each layer. In place of a cardinality a field has [cardinality, PAD], "=" and the name of the field whose table it
+shares, "numeric", or "linear" where it enters the linear term alone. Where it may have several values in a row its
+pooling follows: [name, cardinality, "mean"].
 """
 
 import json
@@ -31,6 +34,7 @@ from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError, OutputError, UsageError, missing_packages_named
 from fmcompress.files import check_writable, replacing
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.network import DenseLayer, Network
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.pooling import parse_pooling
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
@@ -43,6 +47,7 @@ _NEEDED = ("embeddings", "linear", "bias")
 _COUNTS = "counts"
 _NUMERIC = ("numeric_linear", "numeric_embeddings")
 _VOCABULARY = "vocabulary"
+_NETWORK = "network"
 
 
 def check_saveable(path: Path, *, force: bool = False) -> None:
@@ -84,11 +89,29 @@ def save_checkpoint(ckpt: FMCheckpoint, path: str | Path, *, force: bool = False
         arrays |= dict(zip(_NUMERIC, (ckpt.numeric.linear, ckpt.numeric.embeddings), strict=True))
     if ckpt.vocabulary is not None:
         arrays[_VOCABULARY] = np.frombuffer(ckpt.vocabulary.encode(), np.uint8)
-    fields = [[field.name, _kind(field), *_pooling(field)] for field in ckpt.schema.all_fields]
-    label = json.dumps({"version": VERSION, "fields": fields, "link": ckpt.link}, separators=(",", ":"))
+    described: dict[str, object] = {"version": VERSION, "fields": _entries(ckpt.schema), "link": ckpt.link}
+    if ckpt.network is not None:
+        arrays |= _network_arrays(ckpt.network)
+        described[_NETWORK] = [ckpt.network.kind, *(layer.activation for layer in ckpt.network.layers)]
+    label = json.dumps(described, separators=(",", ":"))
     stored = {key: np.asarray(values, _dtype(key), order="C") for key, values in arrays.items()}
     with replacing(path, force=force) as file:
         _WRITERS[path.suffix](file, stored, {_LABEL: label})
+
+
+def _network_arrays(network: Network) -> dict[str, AnyArray]:
+    arrays: dict[str, AnyArray] = {}
+    for number, layer in enumerate(network.layers):
+        arrays |= dict(zip(_layer_keys(number), (layer.weight, layer.bias), strict=True))
+    return arrays
+
+
+def _layer_keys(number: int) -> tuple[str, str]:
+    return f"{_NETWORK}.{number}.weight", f"{_NETWORK}.{number}.bias"
+
+
+def _entries(schema: Schema) -> list[list[object]]:
+    return [[field.name, _kind(field), *_pooling(field)] for field in schema.all_fields]
 
 
 def _dtype(key: str) -> np.dtype[Any]:
@@ -155,9 +178,10 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     Raises:
         CheckpointError: it is damaged, of a newer version, or an artifact; the fields given have other sizes.
     """
-    own, link = _read_label(file.text(_LABEL) or "")
+    own, link, network = _read_label(file.text(_LABEL) or "")
     numeric = _NUMERIC if own.numeric else ()
-    weights = claim(file.weights.tensors, (*_NEEDED, *numeric), (_COUNTS, _VOCABULARY))
+    layers = [key for number in range(len(network) - 1) for key in _layer_keys(number)]
+    weights = claim(file.weights.tensors, (*_NEEDED, *numeric, *layers), (_COUNTS, _VOCABULARY))
     embeddings = _values(weights, "embeddings")
     bias = _values(weights, "bias")
     if embeddings.ndim != 2 or bias.shape != ():
@@ -173,7 +197,16 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         counts=_values(weights, _COUNTS) if _COUNTS in weights else None,
         numeric=NumericWeights(*(_values(weights, key) for key in numeric)) if numeric else None,  # type: ignore[arg-type]
         vocabulary=_vocabulary(_values(weights, _VOCABULARY)) if _VOCABULARY in weights else None,
+        network=_network(weights, *network) if network else None,
     )
+
+
+def _network(weights: Mapping[str, FileTensor], kind: str, *activations: str) -> Network:
+    layers = []
+    for number, activation in enumerate(activations):
+        weight, bias = (_values(weights, key) for key in _layer_keys(number))
+        layers.append(DenseLayer(weight, bias, activation))
+    return Network(kind, tuple(layers))
 
 
 def _renamed(own: Schema, given: Schema | None, categories: int) -> Schema:
@@ -197,7 +230,8 @@ def _vocabulary(data: UInt8Array) -> Vocabulary:
         return Vocabulary.decode(data.tobytes())
 
 
-def _read_label(text: str) -> tuple[Schema, str]:
+def _read_label(text: str) -> tuple[Schema, str, list[str]]:
+    """Return fields, link, and of a network its kind and the activations of its layers; else nothing."""
     with damaged("its description cannot be read"):
         label = json.loads(text)
         if not isinstance(label, dict):
@@ -216,7 +250,10 @@ def _read_label(text: str) -> tuple[Schema, str]:
     with damaged("its description cannot be read"):
         if version != VERSION or not isinstance(label.get("link"), str):
             raise ValueError("it has no version or no link")
-        return _fields(label["fields"]), label["link"]
+        network = label.get(_NETWORK, [])
+        if not isinstance(network, list) or not all(isinstance(name, str) for name in network):
+            raise ValueError("its network is no list of texts")
+        return _fields(label["fields"]), label["link"], network
 
 
 def _fields(entries: list[list[object]]) -> Schema:
