@@ -4,8 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from fmcompress.baselines.binary_codes import binary_code_fms
+from fmcompress.baselines.deep_hash import deep_hash_fms
 from fmcompress.baselines.integers import INT4, INT8
+from fmcompress.baselines.mixed_dimensions import mixed_dimension_fms
 from fmcompress.baselines.product_quantization import equal_codebooks, searched_codebooks, untuned_codebooks
+from fmcompress.baselines.quotient_remainder import quotient_remainder_fms
 from fmcompress.baselines.rowwise import rowwise_int4
 from fmcompress.baselines.smaller import integer_fms, pruned_fms, smaller_fms
 from fmcompress.baselines.task import BaselineOptions, BaselinePoint, Task
@@ -38,6 +42,10 @@ BASELINES = (
     Baseline("smaller-fm-int4", partial(integer_fms, integers=INT4), sized=False),
     Baseline("rowwise-int4", rowwise_int4, sized=False),
     Baseline("pruning", pruned_fms, sized=True),
+    Baseline("dfm", binary_code_fms, sized=True),
+    Baseline("qr", quotient_remainder_fms, sized=True),
+    Baseline("md", mixed_dimension_fms, sized=True),
+    Baseline("dhe", deep_hash_fms, sized=True),
     Baseline("uniform-pq", untuned_codebooks, sized=True),
     Baseline("authors", partial(equal_codebooks, moving=None), sized=True),
     Baseline("lightfm", partial(equal_codebooks, moving=MovingOptions()), sized=True),

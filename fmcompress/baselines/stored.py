@@ -143,10 +143,19 @@ class StoredFM:
         arrays = {f"{name}.{part}": array for name, table in tables.items() for part, array in table.arrays().items()}
         return len(save(arrays | {"bias": np.array([self.bias], dtype=np.float32)}))
 
+    @property
+    def paper_params_mib(self) -> float:
+        """The paper's Params of the embeddings, in MiB: a float has 32 bits, the linear part is not counted."""
+        arrays = self.embeddings.arrays().values()
+        return sum(4 * array.size if array.dtype.kind == "f" else array.nbytes for array in arrays) / 2**20
+
     def decode(self) -> FMCheckpoint:
-        """Return the factorization machine with the numbers that are stored."""
-        bias = float(np.float32(self.bias))
-        return FMCheckpoint(self.schema, bias, self.linear.decode()[:, 0], self.embeddings.decode(), self.link)
+        """Return the factorization machine with the numbers that are stored; rows that are PAD are zero."""
+        bias, linear, embeddings = float(np.float32(self.bias)), self.linear.decode()[:, 0], self.embeddings.decode()
+        firsts = zip(self.schema.offsets.tolist(), self.schema.fields, strict=True)
+        pads = [first + field.pad for first, field in firsts if field.pad is not None]
+        linear[pads], embeddings[pads] = 0, 0
+        return FMCheckpoint(self.schema, bias, linear, embeddings, self.link)
 
 
 def _packed(codes: UInt8Array, integers: Integers) -> UInt8Array:

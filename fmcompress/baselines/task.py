@@ -1,6 +1,6 @@
 """What baselines are asked for: the task, how to train and tune, and the points that they give."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -44,6 +44,25 @@ TRIALS = (
 """The first three were the best of some twenty for int4 on MovieLens-1M, Frappe and Gowalla, in this order."""
 
 
+GRID = tuple(
+    Trial(distillation, lr, l2) for distillation in (0.0, 1.0) for lr in (3e-3, 1e-2, 3e-2) for l2 in (1e-4, 1e-3, 1e-2)
+)
+"""Ways to train embeddings that are computed: a few epochs tell which are worth more."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How a baseline was built and trained, as validation data chose.
+
+    Attributes:
+        variant: which of its ways: ``product``.
+        trial: the rates and weights.
+    """
+
+    variant: str
+    trial: Trial
+
+
 @dataclass(frozen=True)
 class BaselineOptions:
     """How baselines are trained and tuned.
@@ -59,6 +78,8 @@ class BaselineOptions:
         training: how the smaller FMs are trained; dim, lr, seed and device are overruled.
         training_lrs: learning rates to train them with, of which validation data choose.
         search_steps: of the search of xLightFM.
+        grid: ways to train DFM, QR, MD and DHE, of which validation data choose.
+        chosen: ways that were chosen before, by keys of baselines; their grids are not gone through again.
     """
 
     seed: int = 0
@@ -70,9 +91,11 @@ class BaselineOptions:
     training: TrainOptions = field(default_factory=TrainOptions)
     training_lrs: tuple[float, ...] = (1e-3, 1e-2)
     search_steps: int = 1500
+    grid: tuple[Trial, ...] = GRID
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("trials", "training_lrs"):
+        for name in ("trials", "training_lrs", "grid"):
             if not getattr(self, name):
                 raise UsageError(f"{name} is empty, expected one or more")
         self.codebook_tuning(None)
@@ -107,12 +130,16 @@ class BaselinePoint:
         baseline: key of the baseline: ``smaller-fm-int4``.
         file_bytes: size of a file that holds it.
         model: the numbers that this file holds, decoded; or a compressed factorization machine.
+        chosen: how it was built and trained, where a grid was gone through.
+        paper_params_mib: the paper's Params, where they are counted: floats of 32 bits, the linear part left out.
     """
 
     name: str
     baseline: str
     file_bytes: int
     model: Model
+    chosen: Chosen | None = None
+    paper_params_mib: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +165,11 @@ class Task:
         if self.source.schema.numeric or self.source.link != "sigmoid":
             raise UsageError(
                 "baselines are made for categorical fields and sigmoid links alone", hint="sweep without --baselines"
+            )
+        if self.source.network is not None:
+            raise UsageError(
+                "baselines are factorization machines alone, and the checkpoint has a network on top",
+                hint="sweep without --baselines",
             )
 
     @cached_property

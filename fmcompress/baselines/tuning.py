@@ -3,6 +3,7 @@
 Tables are trained in float32, and looked up as they will be stored.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, embedding, pad
 
 from fmcompress.backbones.vanilla_fm import ActiveRows, RowNumbers, logits_and_norms
 from fmcompress.baselines.integers import INT8, Integers, as_float16, best_steps, fake_float16, fake_quantized
-from fmcompress.baselines.stored import IntegerRows, KeptRows, StoredFM
+from fmcompress.baselines.stored import IntegerRows, KeptRows, StoredFM, StoredTable
 from fmcompress.baselines.task import BaselinePoint, Task, Trial
 from fmcompress.data.batch import Batch
 from fmcompress.evaluation.scores import score_rows
@@ -26,7 +27,26 @@ from fmcompress.training.trainable import Trainable, adam, linear_decay, sparse_
 from fmcompress.types import BoolArray, Float16Array, Float32Array, Int64Array
 
 
-class IntegerTable(nn.Module):
+class TrainableTable(nn.Module, ABC):
+    """A table of all categories in training, in the form in which it will be stored."""
+
+    @abstractmethod
+    def forward(self, rows: Tensor, *, sparse: bool) -> Tensor:
+        """Return rows of the table, float32 (rows, n, columns), of row numbers, int64 (rows, n), of any fields.
+
+        The row after the last, of missing values, is zero.
+        """
+
+    @abstractmethod
+    def tables(self) -> list[nn.Parameter]:
+        """Return the parameters whose gradients are sparse where ``sparse`` is given."""
+
+    @abstractmethod
+    def stored(self) -> StoredTable:
+        """Return the table as a file holds it."""
+
+
+class IntegerTable(TrainableTable):
     """A table to be stored in integers, with a step of each field and column that is learned along.
 
     Attributes:
@@ -58,6 +78,10 @@ class IntegerTable(nn.Module):
             steps, scales = steps[tables], scales[tables]
         return fake_quantized(found, steps, scales, self._integers)
 
+    def tables(self) -> list[nn.Parameter]:
+        """Return the numbers."""
+        return [self.values]
+
     def stored(self) -> IntegerRows:
         """Return the table as a file holds it."""
         values = self.values.detach().cpu().numpy()[:-1]
@@ -67,7 +91,7 @@ class IntegerTable(nn.Module):
         return IntegerRows(self._schema, codes, steps, self._integers)
 
 
-class KeptTable(nn.Module):
+class KeptTable(TrainableTable):
     """A table of which some rows are kept, and all others are zero.
 
     Attributes:
@@ -89,6 +113,10 @@ class KeptTable(nn.Module):
     def forward(self, rows: Tensor, *, sparse: bool) -> Tensor:
         """Return rows, float32 (rows, fields, columns), of row numbers, int64 (rows, fields)."""
         return embedding(self.places[rows], self.values, padding_idx=len(self.values) - 1, sparse=sparse)
+
+    def tables(self) -> list[nn.Parameter]:
+        """Return the numbers."""
+        return [self.values]
 
     def stored(self) -> KeptRows:
         """Return the table as a file holds it."""
@@ -119,7 +147,7 @@ class StoredModule(nn.Module):
         sparse: whether gradients of the tables are sparse.
     """
 
-    def __init__(self, model: FMCheckpoint, linear: IntegerTable, embeddings: IntegerTable | KeptTable) -> None:
+    def __init__(self, model: FMCheckpoint, linear: TrainableTable, embeddings: TrainableTable) -> None:
         """Join the tables of linear weights and of embeddings, and the bias of ``model``."""
         super().__init__()
         self.bias = nn.Parameter(torch.tensor(float(model.bias)))
@@ -135,18 +163,19 @@ class StoredModule(nn.Module):
 
     def tables(self) -> list[nn.Parameter]:
         """Return the parameters whose gradients may be sparse."""
-        return [self.linear.values, self.embeddings.values]
+        return [*self.linear.tables(), *self.embeddings.tables()]
 
     def others(self) -> list[nn.Parameter]:
-        """Return all other parameters: the bias and the steps."""
-        return [parameter for name, parameter in self.named_parameters() if not name.endswith(".values")]
+        """Return all other parameters: the bias, steps, scales and networks."""
+        tables = {id(table) for table in self.tables()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in tables]
 
     def stored(self) -> StoredFM:
         """Return the model as a file holds it."""
         return StoredFM(self._schema, self._link, self.bias.item(), self.linear.stored(), self.embeddings.stored())
 
 
-def stored_module(model: FMCheckpoint, counts: Int64Array, embeddings: IntegerTable | KeptTable) -> StoredModule:
+def stored_module(model: FMCheckpoint, counts: Int64Array, embeddings: TrainableTable) -> StoredModule:
     """Return a model to be tuned, with its linear weights in int8; ``counts`` are int64 (categories,)."""
     return StoredModule(model, integer_table(model.linear[:, None], model.schema, counts, INT8), embeddings)
 
@@ -177,12 +206,12 @@ class TrainableStored(Trainable[FMCheckpoint]):
         return self.module.stored().decode()
 
 
-def begin_tuning_stored(module: StoredModule, trial: Trial, task: Task) -> TrainableStored:
-    """Return a stored model that is ready to be tuned in one way."""
+def begin_tuning_stored(module: StoredModule, trial: Trial, task: Task, steps: int | None = None) -> TrainableStored:
+    """Return a stored model that is ready to be tuned in one way, in so many steps or in all epochs."""
     options, source = task.options, task.source
     module = module.to(options.device)
     optimizers = adam(module.tables(), module.others(), trial.lr, sparse=module.sparse)
-    steps = options.epochs * -(-task.data.rows.rows // options.batch_size)
+    steps = steps or options.epochs * -(-task.data.rows.rows // options.batch_size)
     targets = Targets(source, trial.distillation, options.device)
     row_numbers = RowNumbers(source.schema, options.device)
     return TrainableStored(module, optimizers, linear_decay(optimizers, steps), trial.l2, targets, row_numbers)

@@ -22,6 +22,7 @@ OPTIONS = BaselineOptions(
     training=TRAINING,
     training_lrs=(1e-2,),
     search_steps=10,
+    grid=(Trial(1.0, 1e-2, 1e-4), Trial(0.0, 3e-2, 1e-3)),
 )
 BUDGETS = (100, 3500, 6000)  # the first cannot be met
 
