@@ -1,76 +1,86 @@
-"""The paper's figures, from the results and histories of the runs."""
+"""The paper's figures, from the results of the cells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runs import LOSSES, SIZES, Run, Workplace, first_seed
+from grid import Study
+from tables import times_of
 
-Runs = Mapping[str, Sequence[Run]]
+_PANEL = (5.5, 3.6)
+_MILLISECONDS = 1e3
 
 
-def draw(place: Workplace, several: Runs, folder: Path) -> list[str]:
+def draw(studies: Sequence[Study], folder: Path) -> list[str]:
     """Draw all figures, and return their paths as the page beside the folder names them."""
     try:
         import matplotlib
     except ImportError:
-        print("matplotlib is not installed: no plots (pip install matplotlib)")
+        print("matplotlib is not installed: no plots (pip install matplotlib)", file=sys.stderr)
         return []
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "fmcompress"
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    for data, runs in several.items():
-        for name, figure in ((f"figure4-{data}", _sizes(place, runs)), (f"figure5-{data}", _curves(place, runs))):
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-            names.append(f"{folder.name}/{name}.svg")
+    for study in studies:
+        for number, figure in ((4, _sizes(study)), (5, _curves(study)), (6, _times(study))):
+            name = f"figure{number}-{study.data}.svg"
+            figure.savefig(folder / name, metadata={"Date": None})
+            names.append(f"{folder.name}/{name}")
     return names
 
 
-def _sizes(place: Workplace, runs: Sequence[Run]) -> Any:
-    """Draw Figure 4: AUC over bytes, of LightFM with each number of codewords and of xLightFM."""
-    figure, axes = _figure(1)
-    seed = first_seed(runs)
-    for method, marker in (("lightfm", "o-"), ("xlightfm", "s")):
-        found = [
-            place.result(run)
-            for run in runs
-            if run.method == method and run.seed == seed and (run.codes, run.distance) == ("moving", "popularity")
-        ]
-        points = sorted((result["bytes"], result["test"]["auc"]) for result in found if result)
-        axes[0].plot([size for size, _ in points], [auc for _, auc in points], marker, label=method)
-    axes[0].set(xlabel="bytes of the file", ylabel="test AUC", title=runs[0].data)
-    axes[0].legend()
+def _sizes(study: Study) -> Any:
+    """Draw Figure 4: AUC over bytes, of LightFM with each number of codewords and of xLightFM; bars are deviations."""
+    figure, (axes,) = _figure(1)
+    for start, marker in (("LightFM", "o-"), ("xLightFM", "s")):
+        points = []
+        for title, cells in study.figure_4.items():
+            found = [result for result in map(study.place.result, cells) if result is not None]
+            if found and title.startswith(start):
+                aucs = [result["test"]["auc"] for result in found]
+                spread = statistics.stdev(aucs) if len(aucs) > 1 else 0.0
+                points.append((statistics.mean(result["bytes"] for result in found), statistics.mean(aucs), spread))
+        sizes, aucs, spreads = zip(*sorted(points), strict=True) if points else ((), (), ())
+        axes.errorbar(sizes, aucs, yerr=spreads, fmt=marker, label=start, capsize=3)
+    axes.set(xlabel="bytes of the file", ylabel="test AUC", title=study.data)
+    axes.legend()
     return figure
 
 
-def _curves(place: Workplace, runs: Sequence[Run]) -> Any:
-    """Draw Figure 5: training loss and validation AUC over epochs, for the three losses."""
-    figure, axes = _figure(2 * len(SIZES))
-    for row, codewords in enumerate(SIZES):
-        loss_axes, auc_axes = axes[2 * row : 2 * row + 2]
-        for distance in LOSSES:
-            matching = [
-                run
-                for run in runs
-                if (run.codewords, run.codes, run.distance, run.seed)
-                == (codewords, "moving", distance, first_seed(runs))
-            ]
-            lines = [line for line in place.history(matching[0]) if line["epoch"]]
-            epochs = [line["epoch"] for line in lines]
-            loss_axes.plot(epochs, [line["loss"] for line in lines], label=distance)
-            auc_axes.plot(epochs, [line["auc"] for line in lines], label=distance)
-        loss_axes.set(xlabel="epoch", ylabel="training loss", title=f"{runs[0].data}, K = {codewords}")
-        auc_axes.set(xlabel="epoch", ylabel="validation AUC", title=f"{runs[0].data}, K = {codewords}")
-        auc_axes.legend(title="distance loss")
+def _curves(study: Study) -> Any:
+    """Draw Figure 5: LogLoss on training rows and AUC on validation rows over epochs, mean over seeds."""
+    figure, (loss_axes, auc_axes) = _figure(2)
+    for title, cells in study.figure_5.items():
+        curves = [result["curve"] for result in map(study.place.result, cells) if result is not None]
+        for axes, score in ((loss_axes, "loss"), (auc_axes, "auc")):
+            epochs = [[epoch for epoch in curve if epoch[score] is not None] for curve in curves]
+            means = [statistics.mean(each[score] for each in same) for same in zip(*epochs, strict=True)]
+            axes.plot([epoch["epoch"] for epoch in epochs[0]] if epochs else [], means, "o-", label=title)
+    loss_axes.set(xlabel="epoch", ylabel="training LogLoss", title=study.data)
+    auc_axes.set(xlabel="epoch", ylabel="validation AUC", title=study.data)
+    auc_axes.legend()
     return figure
 
 
-def _figure(plots: int) -> tuple[Any, list[Any]]:
+def _times(study: Study) -> Any:
+    """Draw Figure 6: times of training and of inference."""
+    figure, panels = _figure(2)
+    found = {title: times for title, times in times_of(study).items() if times is not None}
+    for number, (axes, what) in enumerate(zip(panels, ("training step", "inference of a batch"), strict=True)):
+        axes.barh(list(found), [times[number] * _MILLISECONDS for times in found.values()])
+        axes.invert_yaxis()
+        axes.set(xlabel=f"{what}, ms", title=study.data)
+    return figure
+
+
+def _figure(panels: int) -> tuple[Any, list[Any]]:
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(max(1, plots // 2), min(plots, 2), squeeze=False, layout="constrained")
-    figure.set_size_inches(5.5 * min(plots, 2), 3.6 * max(1, plots // 2))
-    return figure, [axis for row in axes for axis in row]
+    figure, axes = plt.subplots(1, panels, squeeze=False, layout="constrained")
+    figure.set_size_inches(_PANEL[0] * panels, _PANEL[1])
+    return figure, list(axes[0])

@@ -1,15 +1,19 @@
-"""Reproduces the paper's Table 2 (FM, LightFM, xLightFM) and Figures 4, 5 and 6, with one command."""
+"""Reproduces the paper's Tables 1, 2 and 3 and Figures 4, 5 and 6, with one command."""
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
+from datetime import datetime, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from plots import draw
-from runs import Workplace, all_runs, carry_out_all
-from tables import page, write_between
+from cells import Place
+from grid import Settings, Study, in_order
+from running import Runner
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -17,39 +21,59 @@ _DOCS = Path(__file__).parents[2] / "docs"
 def main(
     data: Annotated[Path, typer.Option("--data", help="Folder of the sets, each with train, valid and test.parquet.")],
     work: Annotated[Path, typer.Option("--work", help="Folder for models and results; what is there is not redone.")],
-    sets: Annotated[str, typer.Option("--sets", help="Names of the sets.")] = "frappe,ml1m",
-    epochs: Annotated[str, typer.Option("--epochs", help="Epochs of tuning: of each set, or of all.")] = "8,5",
+    sets: Annotated[str, typer.Option("--sets", help="Names of the sets.")] = "frappe,ml1m,gowalla",
+    epochs: Annotated[str, typer.Option("--epochs", help="Epochs of tuning: of each set, or of all.")] = "8,5,3",
     seeds: Annotated[str, typer.Option("--seeds", help="Seeds.")] = "0,1,2",
-    search_steps: Annotated[int, typer.Option("--search-steps", min=1, help="Steps of xLightFM's search.")] = 3500,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs side by side.")] = 1,
-    only_tables: Annotated[bool, typer.Option("--only-tables", help="Run nothing; use what is there.")] = False,
-    timings: Annotated[bool, typer.Option(help="Measure times, for Figure 6: the machine should be idle.")] = True,
+    search_steps: Annotated[
+        Optional[int], typer.Option("--search-steps", min=1, help="Steps of xLightFM's search.")  # noqa: UP045
+    ] = None,
+    cells: Annotated[str, typer.Option("--cells", help="Patterns of cells to make: frappe-*,*-auto-seed0.")] = "*",
+    until: Annotated[
+        Optional[str], typer.Option("--until", metavar="HH:MM", help="Begin no cell after this time.")  # noqa: UP045
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Cells side by side, of one thread each.")] = 1,
+    only_tables: Annotated[bool, typer.Option("--only-tables", help="Make nothing; use what is there.")] = False,
+    show_cells: Annotated[bool, typer.Option("--list", help="List cells and whether they are there.")] = False,
     results: Annotated[Optional[Path], typer.Option("--results", help="Page to write into.")] = None,  # noqa: UP045
 ) -> None:
-    """Make all models that are missing, then the tables and plots."""
-    names = sets.split(",")
-    passes = [int(number) for number in epochs.split(",")]
-    if len(passes) == 1:
-        passes *= len(names)
+    """Make all cells that are missing, then the tables and plots."""
     work.mkdir(parents=True, exist_ok=True)
-    place = Workplace(data, work)
-    several = {
-        name: all_runs(name, number, [int(seed) for seed in seeds.split(",")], search_steps)
+    studies = _studies(Place(data, work), sets, epochs, seeds, search_steps)
+    chosen = [cell for cell in in_order(studies) if any(fnmatch(cell.name, each) for each in cells.split(","))]
+    if show_cells:
+        for cell in chosen:
+            there = "there" if studies[0].place.result(cell) else studies[0].place.failure(cell) or "missing"
+            print(f"{cell.name} {studies[0].place.key(cell)} {there}")
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what has begun is ended, too
+    runner = Runner(studies[0].place, jobs, None if until is None else _next(until), _tell)
+    failed = [] if only_tables else runner.run(chosen)
+    from page import write_page
+
+    print(write_page(studies, results or _DOCS / "results.md"))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _studies(place: Place, sets: str, epochs: str, seeds: str, search_steps: int | None) -> list[Study]:
+    names, passes = sets.split(","), [int(number) for number in epochs.split(",")]
+    passes = passes * len(names) if len(passes) == 1 else passes
+    numbers = tuple(int(seed) for seed in seeds.split(","))
+    return [
+        Study(place, name, Settings(numbers, number, search_steps=search_steps))
         for name, number in zip(names, passes, strict=True)
-    }
-    if not only_tables:
-        # Sets take turns, so that each has its most telling runs early.
-        longest = max(len(runs) for runs in several.values())
-        runs = [runs[i] for i in range(longest) for runs in several.values() if i < len(runs)]
-        fms = [run for run in runs if run.method == "fm"]
-        for group in (fms, runs):
-            for run, found in carry_out_all(place, group, jobs=jobs):
-                auc, seconds = found["test"]["auc"], found["seconds"]
-                print(f"{run.name}: AUC {auc:.5f}, {found['bytes']:,} bytes, {seconds:.0f} s", file=sys.stderr)
-    target = results or _DOCS / "results.md"
-    figures = draw(place, several, target.parent / "figures")
-    write_between(target, page(place, several, figures, timings=timings))
-    print(f"{target} has the tables")
+    ]
+
+
+def _tell(line: str) -> None:
+    print(f"{datetime.now():%H:%M:%S} {line}", file=sys.stderr, flush=True)
+
+
+def _next(clock: str) -> float:
+    """Return when the clock shows this time next, in seconds since 1970."""
+    hour, minute = map(int, clock.split(":"))
+    at = datetime.now().replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return (at if at.timestamp() > time.time() else at + timedelta(days=1)).timestamp()
 
 
 if __name__ == "__main__":

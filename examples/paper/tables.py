@@ -1,136 +1,230 @@
-"""The paper's tables, from the results of the runs."""
+"""The paper's tables, from the results of the cells."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runs import LOSSES, SIZES, SWEEP, Run, Workplace
-from timings import time_inference, time_steps
+from cells import Cell, Place
+from grid import BASELINES, MAIN, Study
 
-BEGIN, END = "<!-- begin: examples/paper -->", "<!-- end: examples/paper -->"
-_MISSING = "–"
+Result = dict[str, Any]
+Row = Sequence[str]
 
-Runs = Mapping[str, Sequence[Run]]
-
-
-def write_between(path: Path, text: str) -> None:
-    """Put a text between the markers of a page; they are added where the page has none."""
-    old = path.read_text() if path.exists() else ""
-    if BEGIN not in old:
-        old = f"{old.rstrip()}\n\n{BEGIN}\n{END}\n".lstrip()
-    before, rest = old.split(BEGIN, 1)
-    path.write_text(f"{before}{BEGIN}\n{text.strip()}\n{END}{rest.split(END, 1)[1]}")
+_LIGHTFM, _AUTO = f"LightFM, K = {MAIN}", "auto"
 
 
-def page(place: Workplace, several: Runs, figures: Sequence[str], *, timings: bool) -> str:
-    """Return all tables and links to the plots, as Markdown; ``timings`` are measured now."""
-    parts = [
-        ("### Table 2", _table_2(place, several)),
-        ("### Codes that move, and the distance loss", _comparison(place, several)),
-        ("### Figure 4: sizes of codebooks", _figure_4(place, several)),
-        *([("### Figure 6: time", _figure_6(place, several))] if timings else []),
-    ]
-    text = "\n\n".join(f"{title}\n\n{table}" for title, table in parts)
-    return "\n\n".join([text, *(f"![{Path(name).stem}]({name})" for name in figures)])
-
-
-def _table_2(place: Workplace, several: Runs) -> str:
+def table_1(studies: Sequence[Study]) -> str:
+    """Return the data sets: rows, fields, categories."""
     rows = []
-    for data, runs in several.items():
-        fm = _first(runs, method="fm")
-        full = place.result(fm)
-        chosen = {
-            "FM": fm,
-            **{f"LightFM, K = {k}": _first(runs, method="lightfm", codewords=k, codes="moving", distance="popularity")
-               for k in SWEEP},
-            "xLightFM": _first(runs, method="xlightfm", share=1.0),
-            "xLightFM, 0.85 of its bytes": _first(runs, method="xlightfm", share=0.85),
-        }  # fmt: skip
-        for name, run in chosen.items():
-            found = place.result(run)
-            if found is None:
-                rows.append((data, name, *[_MISSING] * 5))
+    for study in studies:
+        found = study.place.result(study.counted())
+        if found is None:
+            rows.append((study.data, *[_why(study.place, [study.counted()])] * 6))
+            continue
+        counts = (f"{found['rows'][part]:,}" for part in ("train", "valid", "test"))
+        sizes = (str(found["fields"]), f"{found['categories']:,}", f"{found['positive']:.3f}")
+        rows.append((study.data, *counts, *sizes))
+    head = ("data", "training rows", "validation", "test", "fields", "categories", "share of label 1")
+    return _markdown(head, rows)
+
+
+def table_2(studies: Sequence[Study]) -> str:
+    """Return all systems: scores and bytes."""
+    head = ("data", "model", "test AUC", "LogLoss", "bytes", "ratio", "paper's Params, MiB", "seeds")
+    return _markdown(head, [row for study in studies for row in _systems(study)])
+
+
+def _systems(study: Study) -> Iterable[Row]:
+    full = _results(study.place, study.table_2["FM"])
+    for title, cells in study.table_2.items():
+        found = _results(study.place, cells)
+        if not found:
+            yield (study.data, title, *[_why(study.place, cells)] * 5, "0")
+            continue
+        name = title if title not in BASELINES else _name_of(title, found[0])
+        size = statistics.mean(one["bytes"] for one in found)
+        ratio = f"{full[0]['bytes'] / size:.1f}" if full else "no FM"
+        params = f"{found[0]['params_mib']:.3f}"
+        scores = _spread(found, "auc"), _spread(found, "logloss")
+        yield study.data, name, *scores, _bytes(found), ratio, params, _n(found)
+
+
+def _name_of(title: str, result: Result) -> str:
+    """Return the title of a baseline with what was built: ``QR (5 collisions, product)``."""
+    _, _, more = result["method"].partition(", ")
+    return f"{title} ({more})" if more else title
+
+
+def ahead(studies: Sequence[Study]) -> str:
+    """Return by how much LightFM and auto are ahead of each baseline, on the same seeds."""
+    rows = []
+    for study in studies:
+        for title in BASELINES:
+            row = [study.data, title]
+            for ours in (_LIGHTFM, _AUTO):
+                pairs = _pairs(study, study.table_2[ours], study.table_2[title])
+                row.append(_difference(pairs) if pairs else "not both are there")
+                row.append(_more_bytes(pairs) if pairs else "not both are there")
+            rows.append((*row, str(len(_pairs(study, study.table_2[_LIGHTFM], study.table_2[title])))))
+    head = ("data", "baseline", "LightFM: ΔAUC", "its bytes", "auto: ΔAUC", "its bytes", "seeds")
+    return _markdown(head, rows)
+
+
+def searched(studies: Sequence[Study]) -> str:
+    """Return xLightFM beside LightFM: AUC, bytes, time."""
+    head = ("data", "xLightFM", "ΔAUC to LightFM", "ΔLogLoss", "its bytes", "search, × LightFM's tuning", "seeds")
+    rows = []
+    for study in studies:
+        for title, cells in study.table_2.items():
+            if not title.startswith("xLightFM"):
                 continue
-            ratio = f"{full['bytes'] / found['bytes']:.1f}" if full else _MISSING
-            rows.append((data, name, _auc(found), _logloss(found), f"{found['bytes']:,}", ratio, _params(found)))
-    return _markdown(("data", "model", "test AUC", "LogLoss", "bytes", "ratio", "paper's Params, MiB"), rows)
+            pairs = _pairs(study, cells, study.table_2[_LIGHTFM])
+            if not pairs:
+                rows.append((study.data, title, *[_why(study.place, cells)] * 4, "0"))
+                continue
+            loss = _difference(pairs, "logloss")
+            rows.append((study.data, title, _difference(pairs), loss, _more_bytes(pairs), _times(pairs), _n(pairs)))
+    return _markdown(head, rows)
 
 
-def _comparison(place: Workplace, several: Runs) -> str:
+def _times(pairs: Sequence[tuple[Result, Result]]) -> str:
+    """Return the time of the search as a multiple of that of LightFM's tuning, where neither was broken off."""
+    whole = [(one, other) for one, other in pairs if not one["resumed"] and not other["resumed"]]
+    if not whole:
+        return "broken off and resumed"
+    times = [
+        sum(stage["seconds"] for name, stage in one["stages"].items() if name != "tuning")
+        / other["stages"]["tuning"]["seconds"]
+        for one, other in whole
+    ]
+    return f"{statistics.mean(times):.2f}"
+
+
+def table_3(studies: Sequence[Study]) -> str:
+    """Return the networks, whole and compressed."""
     rows = []
-    for data, runs in several.items():
-        for codewords in SIZES:
-            for name, settings in (
-                ("fixed", {"codes": "fixed"}),
-                *((f"moving, distance {loss}", {"codes": "moving", "distance": loss}) for loss in LOSSES),
-            ):
-                found = [place.result(r) for r in _matching(runs, method="lightfm", codewords=codewords, **settings)]
-                done = [result for result in found if result]
-                rows.append(
-                    (data, str(codewords), name, _spread(done, "auc"), _spread(done, "logloss"), str(len(done)))
-                )
-    return _markdown(("data", "K", "codes", "test AUC", "LogLoss", "seeds"), rows)
+    for study in studies:
+        for title, (cells, whole) in study.table_3.items():
+            found = _results(study.place, cells)
+            if not found:
+                rows.append((study.data, title, *[_why(study.place, cells)] * 5, "0"))
+                continue
+            pairs = _pairs(study, cells, whole)
+            ratio = f"{statistics.mean(b['bytes'] / a['bytes'] for a, b in pairs):.1f}"
+            change = "0" if cells == whole else _difference(pairs)
+            scores = _spread(found, "auc"), _spread(found, "logloss")
+            rows.append((study.data, title, *scores, change, _bytes(found), ratio, _n(found)))
+    head = ("data", "model", "test AUC", "LogLoss", "ΔAUC to the network", "bytes", "ratio", "seeds")
+    return _markdown(head, rows)
 
 
-def _figure_4(place: Workplace, several: Runs) -> str:
+def figure_4(studies: Sequence[Study]) -> str:
+    """Return sizes of codebooks."""
     rows = []
-    for data, runs in several.items():
-        same = [r for r in (place.result(run) for run in _matching(runs, method="xlightfm", share=1.0)) if r]
-        less = [r for r in (place.result(run) for run in _matching(runs, method="xlightfm", share=0.85)) if r]
-        fixed_size = _matching(runs, method="lightfm", codewords=256, codes="moving", distance="popularity")
-        light = [r for r in (place.result(run) for run in fixed_size) if r]
-        for name, found in (("LightFM, K = 256", light), ("xLightFM, the same bytes", same), ("0.85 of them", less)):
-            size = f"{found[0]['bytes']:,}" if found else _MISSING
-            rows.append((data, name, size, _spread(found, "auc"), _spread(found, "logloss"), str(len(found))))
+    for study in studies:
+        for title, cells in study.figure_4.items():
+            found = _results(study.place, cells)
+            scores = [_spread(found, "auc"), _spread(found, "logloss")] if found else [_why(study.place, cells)] * 2
+            rows.append((study.data, title, _bytes(found) if found else "0", *scores, _n(found)))
     return _markdown(("data", "model", "bytes", "test AUC", "LogLoss", "seeds"), rows)
 
 
-def _figure_6(place: Workplace, several: Runs) -> str:
+def figure_5(studies: Sequence[Study]) -> str:
+    """Return what the three losses come to."""
     rows = []
-    for data, runs in several.items():
-        training = time_steps(place, data)
-        inference = time_inference(place, data, runs)
-        for name in dict.fromkeys((*training, *inference)):
-            rows.append((data, name, _ms(training.get(name)), _ms(inference.get(name))))
+    for study in studies:
+        for title, cells in study.figure_5.items():
+            found = _results(study.place, cells)
+            if not found:
+                rows.append((study.data, title, *[_why(study.place, cells)] * 4, "0"))
+                continue
+            last = [one["curve"][-1] for one in found]
+            best = [max(epoch["auc"] for epoch in one["curve"]) for one in found]
+            learnt, end = _mean(epoch["loss"] for epoch in last), _mean(epoch["auc"] for epoch in last)
+            rows.append((study.data, title, learnt, _mean(best), end, _spread(found, "auc"), _n(found)))
+    head = ("data", "loss", "training LogLoss at the end", "best validation AUC", "at the end", "test AUC", "seeds")
+    return _markdown(head, rows)
+
+
+def figure_6(studies: Sequence[Study]) -> str:
+    """Return times of training and inference."""
+    rows = []
+    for study in studies:
+        for title, times in times_of(study).items():
+            milliseconds = [_why(study.place, study.table_2[title])] * 2 if times is None else map(_ms, times)
+            rows.append((study.data, title, *milliseconds))
     return _markdown(("data", "model", "training step, ms", "inference of a batch, ms"), rows)
 
 
-def _matching(runs: Iterable[Run], **settings: Any) -> list[Run]:
-    return [run for run in runs if all(getattr(run, name) == value for name, value in settings.items())]
+def times_of(study: Study) -> dict[str, tuple[float, float] | None]:
+    """Return the seconds of a training step and of the inference of a batch, by titles; None where there are none."""
+    times: dict[str, tuple[float, float] | None] = {}
+    for title, cells in study.table_2.items():
+        found = _results(study.place, cells)
+        steps = [_step(one) for one in found]
+        inferences = [one["inference_seconds"] for one in found]
+        times[title] = (statistics.mean(steps), statistics.mean(inferences)) if found else None
+    return times
 
 
-def _first(runs: Iterable[Run], **settings: Any) -> Run:
-    return _matching(runs, **settings)[0]
+def _step(result: Result) -> float:
+    if "step_seconds" in result:
+        return float(result["step_seconds"])
+    stages = result["stages"].values()
+    return sum(stage["seconds"] for stage in stages) / max(1, sum(stage["steps"] for stage in stages))
 
 
-def _auc(found: dict[str, Any]) -> str:
-    return f"{found['test']['auc']:.5f}"
+def _results(place: Place, cells: Iterable[Cell]) -> list[Result]:
+    return [found for found in map(place.result, cells) if found is not None]
 
 
-def _logloss(found: dict[str, Any]) -> str:
-    return f"{found['test']['logloss']:.5f}"
+def _pairs(study: Study, ours: Sequence[Cell], others: Sequence[Cell]) -> list[tuple[Result, Result]]:
+    """Return the results of two systems, of the seeds that both have."""
+    found = [(study.place.result(one), study.place.result(other)) for one, other in zip(ours, others, strict=True)]
+    return [(one, other) for one, other in found if one is not None and other is not None]
 
 
-def _params(found: dict[str, Any]) -> str:
-    return f"{found['params_mib']:.3f}"
+def _why(place: Place, cells: Iterable[Cell]) -> str:
+    """Return why there is no result."""
+    failure = next((why for why in map(place.failure, cells) if why is not None), None)
+    return "not run" if failure is None else f"failed: {failure}".replace("|", "/").replace("\n", " ")
 
 
-def _spread(found: Sequence[dict[str, Any]], score: str) -> str:
-    values = [result["test"][score] for result in found]
-    if not values:
-        return _MISSING
+def _difference(pairs: Sequence[tuple[Result, Result]], score: str = "auc") -> str:
+    return _with_deviation([one["test"][score] - other["test"][score] for one, other in pairs], "+.5f")
+
+
+def _spread(found: Sequence[Result], score: str) -> str:
+    return _with_deviation([result["test"][score] for result in found], ".5f")
+
+
+def _with_deviation(values: Sequence[float], form: str) -> str:
     spread = f" ± {statistics.stdev(values):.5f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.5f}{spread}"
+    return f"{statistics.mean(values):{form}}{spread}".replace("-", "−")
 
 
-def _ms(seconds: float | None) -> str:
-    return _MISSING if seconds is None else f"{seconds * 1e3:.2f}"
+def _mean(values: Iterable[float]) -> str:
+    return f"{statistics.mean(values):.5f}"
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    numbers: Callable[[str], str] = lambda _: "---"  # noqa: E731
-    lines = [head, [numbers(name) for name in head], *rows]
+def _bytes(found: Sequence[Result]) -> str:
+    return f"{statistics.mean(one['bytes'] for one in found):,.0f}"
+
+
+def _more_bytes(pairs: Sequence[tuple[Result, Result]]) -> str:
+    return f"× {statistics.mean(one['bytes'] / other['bytes'] for one, other in pairs):.3f}"
+
+
+def _n(found: Sequence[Any]) -> str:
+    return str(len(found))
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f}"
+
+
+def _markdown(head: Row, rows: Iterable[Row]) -> str:
+    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,162 @@
+"""What the paper's tables and figures are made of: the cells of one data set, and in which order they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+from budgets import AsMany, Budget, BytesOf
+from cells import Cell, Place
+from recipes import Compared, Counted, Given, Quantized, TrainedFM
+
+import fmcompress as fc
+from fmcompress.backbones.vanilla_fm import TrainOptions
+from fmcompress.methods.base import Method
+
+BASELINES = {"DFM": "dfm", "QR": "qr", "DHE": "dhe", "MD": "md"}
+"""Keys of the paper's baselines, in the order of its Table 2."""
+
+CODEWORDS = (64, 128, 256, 512, 1024)
+"""K of Figure 4."""
+
+MAIN = 256
+"""K of the LightFM whose bytes others are given."""
+
+LOSSES = {"func0": "none", "func1": "mean", "func2": "popularity"}
+"""Distance losses of Figure 5."""
+
+BACKBONES = {"DeepFM": "deepfm", "NFM": "nfm"}
+"""Networks of Table 3."""
+
+RATIO = 10
+"""How many times smaller the models of Table 3 are."""
+
+SMALLER = 0.85
+"""Share of LightFM's bytes that xLightFM is given too."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person chooses.
+
+    Attributes:
+        seeds: of everything; the first is made first, and alone where one is enough.
+        epochs: of tuning, the same for all systems of a set.
+        l2: of the factorization machine; None finds it on validation data, with the first seed.
+        search_steps: of xLightFM's search; None takes the method's own.
+    """
+
+    seeds: tuple[int, ...]
+    epochs: int
+    l2: float | None = None
+    search_steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """All cells of a data set; each method returns the cell of a seed.
+
+    Attributes:
+        place: where data are and results are kept.
+        data: name of the set.
+        settings: what a person has chosen.
+    """
+
+    place: Place
+    data: str
+    settings: Settings
+
+    def counted(self) -> Cell:
+        """Return the counts of Table 1."""
+        return Cell(self.data, "data", Counted())
+
+    def fm(self, seed: int) -> Cell:
+        """Return the factorization machine: one that is given, or one trained here."""
+        given = self.place.given(self.data, "fm", seed)
+        if given is not None:
+            return Cell(self.data, "fm", Given(self.place.digest(given), given.name), seed)
+        if seed == self.settings.seeds[0] or self.settings.l2 is not None:
+            return Cell(self.data, "fm", TrainedFM(TrainOptions(l2=self.settings.l2)), seed)
+        return Cell(self.data, "fm", TrainedFM(like=self.fm(self.settings.seeds[0])), seed)
+
+    def baseline(self, key: str, seed: int) -> Cell:
+        """Return one of the paper's baselines, as large as LightFM; the first seed goes through its grid."""
+        first = self.settings.seeds[0]
+        like = None if seed == first else self.baseline(key, first)
+        budget = BytesOf(self.lightfm(seed))
+        return Cell(self.data, key, Compared(self.fm(seed), key, budget, self.settings.epochs, like=like), seed)
+
+    def lightfm(self, seed: int, codewords: int = MAIN) -> Cell:
+        """Return LightFM with a number of codewords."""
+        return self._quantized(f"lightfm-{codewords}", fc.LightFM(codewords=codewords), AsMany(), seed)
+
+    def xlightfm(self, seed: int, share: float = 1.0) -> Cell:
+        """Return xLightFM at a share of LightFM's bytes."""
+        search = fc.SearchOptions()
+        if self.settings.search_steps is not None:
+            search = replace(search, steps=self.settings.search_steps)
+        label = "xlightfm" if share == 1 else f"xlightfm-{share}"
+        return self._quantized(label, fc.XLightFM(search=search), BytesOf(self.lightfm(seed), share), seed)
+
+    def auto(self, seed: int) -> Cell:
+        """Return ``auto`` at LightFM's bytes."""
+        return self._quantized("auto", fc.Auto(), BytesOf(self.lightfm(seed)), seed)
+
+    def loss(self, distance: str, seed: int) -> Cell:
+        """Return LightFM tuned on labels with one of the three losses of Figure 5."""
+        tuning = replace(self._tuning(fc.LightFM()), distillation=0.0, moving=fc.MovingOptions(distance=distance))
+        methods = (fc.LightFM(codewords=MAIN),)
+        return Cell(self.data, f"loss-{distance}", Quantized(self.fm(seed), methods, AsMany(), tuning), seed)
+
+    def _quantized(self, label: str, method: Method, budget: Budget, seed: int) -> Cell:
+        return Cell(self.data, label, Quantized(self.fm(seed), (method,), budget, self._tuning(method)), seed)
+
+    def _tuning(self, method: Method) -> fc.TuneOptions:
+        return replace(method.default_tuning(), epochs=self.settings.epochs)
+
+    @cached_property
+    def table_2(self) -> dict[str, tuple[Cell, ...]]:
+        """The rows of Table 2: title, and a cell for each seed."""
+        return {
+            "FM": self._of(self.fm),
+            **{title: self._of(partial(self.baseline, key)) for title, key in BASELINES.items()},
+            f"LightFM, K = {MAIN}": self._of(self.lightfm),
+            "xLightFM": self._of(self.xlightfm),
+            f"xLightFM, {SMALLER} of the bytes": self._of(partial(self.xlightfm, share=SMALLER)),
+            "auto": self._of(self.auto),
+        }
+
+    @cached_property
+    def figure_4(self) -> dict[str, tuple[Cell, ...]]:
+        """LightFM of all sizes, with the first seed alone, and what is held against it."""
+        sizes = {f"LightFM, K = {k}": (self.lightfm(self.settings.seeds[0], k),) for k in CODEWORDS}
+        return sizes | {title: cells for title, cells in self.table_2.items() if "LightFM" in title}
+
+    @cached_property
+    def figure_5(self) -> dict[str, tuple[Cell, ...]]:
+        """The three losses."""
+        return {title: self._of(partial(self.loss, distance)) for title, distance in LOSSES.items()}
+
+    @cached_property
+    def table_3(self) -> dict[str, tuple[tuple[Cell, ...], tuple[Cell, ...]]]:
+        """The rows of Table 3: title, a cell for each seed, and the networks that they are held against."""
+        return {}
+
+    def _of(self, cell: Callable[[int], Cell]) -> tuple[Cell, ...]:
+        return tuple(cell(seed) for seed in self.settings.seeds)
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield all cells, the most telling first: those of the first seed, by tables and figures, then the others."""
+        networks = [cells for cells, _ in self.table_3.values()]
+        rows = [*self.table_2.values(), *networks, *self.figure_4.values(), *self.figure_5.values()]
+        yield self.counted()
+        for seed in self.settings.seeds:
+            yield from (cell for cells in rows for cell in cells if cell.seed == seed)
+
+
+def in_order(studies: Sequence[Study]) -> list[Cell]:
+    """Return the cells of several sets; those of a seed are made for all sets before those of the next."""
+    cells = [cell for study in studies for cell in study.cells()]
+    seeds = {seed: rank for rank, seed in enumerate(dict.fromkeys(cell.seed for cell in cells))}
+    return sorted(dict.fromkeys(cells), key=lambda cell: seeds[cell.seed])
