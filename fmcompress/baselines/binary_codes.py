@@ -27,7 +27,6 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.types import AnyArray, BoolArray, Float16Array, Float32Array, Int64Array
 
-_MOST_TIMES_DIM = 4
 _LEAST = 1e-6
 
 
@@ -38,16 +37,14 @@ def binary_code_fms(key: str, task: Task) -> Iterator[BaselinePoint]:
 
 def _forms(task: Task, budget_bytes: int) -> list[Form]:
     dim = task.source.dim
-    bits = largest_that_fits(
-        range(_MOST_TIMES_DIM * dim, 0, -1), partial(_empty, task.source.schema), task, budget_bytes
-    )
+    bits = largest_that_fits(range(dim, 0, -1), partial(_empty, task.source.schema), task, budget_bytes)
     if bits is None:
         return []
-    begin = partial(CodeTable, task.source, task.counts)
-    forms = [Form("perceptrons", f"DFM, {bits} bits, perceptrons", partial(begin, bits, task.options.seed))]
-    if bits >= dim:
-        forms.append(Form("signs", f"DFM, {dim} bits, signs", partial(begin, dim, None)))
-    return forms
+    begin = partial(CodeTable, task.source, task.counts, bits)
+    return [
+        Form("perceptrons", f"DFM, {bits} bits, perceptrons", partial(begin, networks=True)),
+        Form("signs", f"DFM, {bits} bits, signs", partial(begin, networks=False)),
+    ]
 
 
 @dataclass(frozen=True)
@@ -87,27 +84,26 @@ class CodeTable(ComposedTable):
 
     fields: Tensor
 
-    def __init__(self, source: FMCheckpoint, counts: Int64Array, bits: int, seed: int | None) -> None:
-        """Begin with the signs of embeddings, or of random sums of their coordinates where there are more bits.
+    def __init__(self, source: FMCheckpoint, counts: Int64Array, bits: int, *, networks: bool) -> None:
+        """Begin with the signs of the embeddings, with networks too.
 
         Args:
             source: the trained factorization machine.
             counts: rows in which each category is active, int64 (categories,).
-            bits: length of the codes; without networks that of the embeddings.
-            seed: of the sums that networks begin with; None for signs without networks.
+            bits: length of the codes, that of the embeddings at most.
+            networks: whether there are any.
         """
         super().__init__(source.schema)
         fields, dim = len(source.schema), source.dim
-        spread, scales = _spread(source, counts, bits)
+        spread, scales = _spread(source, counts)
         self.values = nn.Parameter(torch.from_numpy(source.embeddings / spread[fields_of_rows(source.schema), None]))
-        self.log_scales = nn.Parameter(torch.from_numpy(np.log(scales)))
+        self.log_scales = nn.Parameter(torch.from_numpy(np.log(scales[:, :bits])))
         self.register_buffer("fields", torch.from_numpy(fields_of_rows(source.schema)), persistent=False)
-        self.networks = seed is not None
-        if seed is not None:
-            eye, generator = torch.eye(dim), torch.Generator().manual_seed(seed)
-            mixed = torch.cat([eye, torch.randn(dim, max(0, bits - dim), generator=generator) / dim**0.5], dim=1)
+        self.networks = networks
+        if networks:
+            eye = torch.eye(dim)
             self.first = nn.Parameter(torch.cat([eye, -eye], dim=1).repeat(fields, 1, 1))
-            self.second = nn.Parameter(torch.cat([mixed, -mixed])[:, :bits].repeat(fields, 1, 1))
+            self.second = nn.Parameter(torch.cat([eye, -eye])[:, :bits].repeat(fields, 1, 1))
             self.biases = nn.ParameterList([torch.zeros(fields, 2 * dim), torch.zeros(fields, bits)])
 
     def compose(self, rows: Tensor, *, sparse: bool) -> Tensor:
@@ -121,7 +117,7 @@ class CodeTable(ComposedTable):
         """Return what the codes are the signs of, float32 (n, bits)."""
         values = embedding(rows, self.values, sparse=sparse)
         if not self.networks:
-            return values
+            return values[:, : self.log_scales.shape[1]]
         found, start = [], 0
         for number, own in enumerate(self.by_field(rows)):
             hidden = relu(values[start : start + len(own)] @ self.first[number] + self.biases[0][number])
@@ -140,20 +136,16 @@ class CodeTable(ComposedTable):
         return CodeRows(self.schema, positive.cpu().numpy(), as_float16(self.log_scales.exp().cpu().numpy()))
 
 
-def _spread(source: FMCheckpoint, counts: Int64Array, bits: int) -> tuple[Float32Array, Float32Array]:
-    """Return the root mean square of each field's numbers, float32 (fields,), and first scales, float32 (fields, bits).
+def _spread(source: FMCheckpoint, counts: Int64Array) -> tuple[Float32Array, Float32Array]:
+    """Return what numbers spread by in each field, float32 (fields,), and first scales, float32 (fields, dim).
 
-    The scales are the mean absolute numbers of columns, and beyond the source's columns of all, so that embeddings keep
-    their length.
+    They are the root mean square, and the mean absolute number of each column, over rows of the training data.
     """
     split = source.schema.split
     weights = [np.maximum(own, _LEAST) / np.maximum(own, _LEAST).sum() for own in split(counts)]
     tables = split(source.embeddings)
     spread = [np.sqrt(own @ np.square(table).mean(axis=1)) for own, table in zip(weights, tables, strict=True)]
-    means = np.stack([own @ np.abs(table) for own, table in zip(weights, tables, strict=True)])
-    scales = np.full((len(means), bits), means.mean(axis=1, keepdims=True))
-    scales[:, : means.shape[1]] = means[:, :bits]
-    scales *= min(1.0, source.dim / bits) ** 0.5
+    scales = np.stack([own @ np.abs(table) for own, table in zip(weights, tables, strict=True)])
     return np.maximum(spread, _LEAST).astype(np.float32), np.maximum(scales, _LEAST).astype(np.float32)
 
 

@@ -44,8 +44,17 @@ TRIALS = (
 """The first three were the best of some twenty for int4 on MovieLens-1M, Frappe and Gowalla, in this order."""
 
 
-GRID = tuple(
-    Trial(distillation, lr, l2) for distillation in (0.0, 1.0) for lr in (3e-3, 1e-2, 3e-2) for l2 in (1e-4, 1e-3, 1e-2)
+GRID = (
+    Trial(distillation=1.0, lr=3e-3, l2=0.0),
+    Trial(distillation=1.0, lr=1e-2, l2=0.0),
+    Trial(distillation=1.0, lr=1e-2, l2=1e-3),
+    Trial(distillation=1.0, lr=3e-2, l2=1e-4),
+    Trial(distillation=1.0, lr=3e-2, l2=1e-3),
+    Trial(distillation=1.0, lr=3e-2, l2=1e-2),
+    Trial(distillation=0.0, lr=3e-3, l2=1e-3),
+    Trial(distillation=0.0, lr=1e-2, l2=1e-3),
+    Trial(distillation=0.0, lr=3e-2, l2=1e-3),
+    Trial(distillation=0.0, lr=3e-2, l2=1e-2),
 )
 """Ways to train embeddings that are computed: a few epochs tell which are worth more."""
 

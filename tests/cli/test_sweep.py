@@ -66,6 +66,17 @@ def test_json_with_data_and_baselines(here, files, tmp_path):
     assert all(f"<!-- {label} -->" in shown for label in ("FM", "auto", "rowwise-int4", "uniform-pq"))
 
 
+def test_the_papers_other_systems(here, files):
+    data = ("--train", files.train, "--valid", files.valid, "--data", files.test, "--epochs", "1", "--device", "cpu")
+    done = here(
+        *("sweep", files.fm, "--budgets", "6KB", *data, "--baselines", "dfm,qr,md,dhe", "--format", "json", "--quiet"),
+    )
+    found = json.loads(done.stdout)["points"]
+    assert [point["baseline"] for point in found] == [None, "dfm", "qr", "md", "dhe"]
+    assert all(point["file_bytes"] <= 6000 and point["rows"] == 4000 for point in found)
+    assert [point["name"].split(",")[0] for point in found[1:]] == ["DFM", "QR", "MD", "DHE"]
+
+
 def test_markdown_on_test_data_alone(here, files):
     done = here("sweep", files.fm, "--budgets", BUDGET, "--data", files.test, "--format", "markdown")
     assert done.stdout.startswith("| model | budget | bytes | ratio | AUC |")
