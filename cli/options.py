@@ -200,6 +200,12 @@ class CheckpointGroup:
     ] = None
 
     @property
+    def of_machine(self) -> dict[str, object]:
+        """Options that only factorization machines have use for, as they are given."""
+        plain = {"--fields": self.fields, "--link": self.link, "--map": self.map_, "--vocab": self.vocab}
+        return {**plain, "--instance-norm": self.instance_norm is not None, "--dataset": self.dataset}
+
+    @property
     def files(self) -> list[Path]:
         """The files that are read beside a checkpoint."""
         return [path for path in (self.vocab, self.dataset) if path is not None]

@@ -25,6 +25,7 @@ from .options import (
     with_groups,
 )
 from .progress import progress_of
+from .table_options import TablesGroup, TablesRun
 
 if TYPE_CHECKING:
     from fmcompress.methods.base import Job
@@ -104,6 +105,11 @@ class _RunGroup:
     ] = None
     force: ForceOption = False
 
+    @property
+    def of_tuning(self) -> dict[str, object]:
+        """Options that only tuning has use for, as they are given."""
+        return {"--resume": self.resume, "--history": self.history}
+
     def check(self, target: Path, checkpoint: Path, given: CheckpointGroup) -> None:
         """Raise where an output cannot be written, or would replace an input."""
         from fmcompress.files import check_apart, check_writable
@@ -127,6 +133,7 @@ def quantize(
     artifact: _ArtifactGroup,
     rows: TuningRowsGroup,
     given: CheckpointGroup,
+    tables: TablesGroup,
     with_vocab: Annotated[
         bool, typer.Option("--with-vocab", help="Put the vocabulary into the artifact; its bytes count in the budget.")
     ] = False,
@@ -140,11 +147,18 @@ def quantize(
 ) -> None:
     """Compress CHECKPOINT into one file of at most SIZE bytes.
 
-    With --train, it is tuned on rows, and predicts better for the same size.
+    With --train, it is tuned on rows, and predicts better for the same size. With --tables, CHECKPOINT is a model of
+    any kind, and its embedding tables are compressed.
     """
     how, tune = sizes.method(method), tuning.options(codes, method)
     target, budget_bytes = artifact.path(checkpoint), artifact.budget_bytes
     run.check(target, checkpoint, given)
+    other = {"--method": method != "auto", "--train": rows.train, "--valid": rows.valid, "--with-vocab": with_vocab}
+    tables.check(other | run.of_tuning | given.of_machine)
+    if tables.tables:
+        of_tables = TablesRun(checkpoint, target, tables, given.key, budget_bytes, machine.seed, run.dry_run, run.force)
+        print(of_tables.carry_out(progress_of(context)))
+        return
     source = given.load(checkpoint)
     from fmcompress.data.rows import open_tuning_data
     from fmcompress.pipeline import open_job

@@ -68,12 +68,11 @@ def _check(
 def _text(artifact: Path, format_: Format, *, card: bool, curve: Path | None) -> str:
     from fmcompress.reporting import report as make_report
     from fmcompress.reporting.curve import read_curve
-    from fmcompress.reporting.formats import FORMATS
     from fmcompress.reporting.sections import Options
 
     found = make_report(artifact)
     options = Options(name=artifact.name, curve=None if curve is None else read_curve(curve))
-    return FORMATS["card" if card else format_](found, options)
+    return found.shown("card" if card else format_, options)
 
 
 def _write(text: str, path: Path, *, force: bool) -> None:

@@ -56,13 +56,19 @@ if TYPE_CHECKING:
     from fmcompress.methods.xlightfm.options import SearchOptions as SearchOptions
     from fmcompress.methods.xlightfm.options import SpaceOptions as SpaceOptions
     from fmcompress.reporting import Report as Report
+    from fmcompress.reporting import TablesReport as TablesReport
     from fmcompress.reporting import report as report
     from fmcompress.reporting.compare import compare as compare
     from fmcompress.reporting.comparison import Comparison as Comparison
     from fmcompress.reporting.curve import Curve as Curve
     from fmcompress.serve.compressed_fm import CompressedFM as CompressedFM
     from fmcompress.serve.compressed_fm import load as load
+    from fmcompress.serve.compressed_tables import CompressedTables as CompressedTables
+    from fmcompress.serve.vector_table import VectorTable as VectorTable
     from fmcompress.sweeping.sweep import sweep as sweep
+    from fmcompress.tables import EmbeddingTables as EmbeddingTables
+    from fmcompress.tables import load_tables as load_tables
+    from fmcompress.tables import quantize_tables as quantize_tables
 
 # The public names of each module: each is imported when it is first used, so that reading a report needs no torch.
 _NAMES = {
@@ -87,12 +93,15 @@ _NAMES = {
     "methods.lightfm.method": "LightFM",
     "methods.xlightfm.method": "XLightFM",
     "methods.xlightfm.options": "SearchOptions SpaceOptions",
-    "reporting": "Report report",
+    "reporting": "Report TablesReport report",
     "reporting.compare": "compare",
     "reporting.comparison": "Comparison",
     "reporting.curve": "Curve",
     "serve.compressed_fm": "CompressedFM load",
+    "serve.compressed_tables": "CompressedTables",
+    "serve.vector_table": "VectorTable",
     "sweeping.sweep": "sweep",
+    "tables": "EmbeddingTables load_tables quantize_tables",
 }
 _HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 

@@ -16,14 +16,14 @@ from tests.conftest import BUDGET
 pytestmark = pytest.mark.slow
 
 SURFACE = {
-    "ArtifactError", "Auto", "Bag", "BudgetError", "CheckpointError", "Comparison", "CompressedFM", "Curve",
-    "DataError", "DependencyError", "FMCheckpoint", "FMCompressError", "FMCompressWarning", "Field", "FieldVocabulary",
-    "LightFM", "MovingOptions", "NumericField", "NumericWeights", "OutputError", "Pooling", "ReassignOptions", "Report",
-    "Schema", "Scores",
-    "SearchOptions", "SharedField", "SpaceOptions", "StateError", "TuneOptions", "UsageError", "Verdict",
-    "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate", "export_onnx", "load",
-    "load_checkpoint",
-    "parse_fields", "quantize", "read_vocabulary", "report", "save_checkpoint", "sweep",
+    "ArtifactError", "Auto", "Bag", "BudgetError", "CheckpointError", "Comparison", "CompressedFM",
+    "CompressedTables", "Curve", "DataError", "DependencyError", "EmbeddingTables", "FMCheckpoint",
+    "FMCompressError", "FMCompressWarning", "Field", "FieldVocabulary", "LightFM", "MovingOptions", "NumericField",
+    "NumericWeights", "OutputError", "Pooling", "ReassignOptions", "Report", "Schema", "Scores", "SearchOptions",
+    "SharedField", "SpaceOptions", "StateError", "TablesReport", "TuneOptions", "UsageError", "VectorTable",
+    "Verdict", "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate", "export_onnx", "load",
+    "load_checkpoint", "load_tables", "parse_fields", "quantize", "quantize_tables", "read_vocabulary", "report",
+    "save_checkpoint", "sweep",
 }  # fmt: skip
 
 

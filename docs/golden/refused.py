@@ -112,6 +112,10 @@ def _huge(metadata: dict[str, Any], header: dict[str, Any], tensors: dict[str, b
     metadata["dim"] = 2**16
 
 
+def _tables(metadata: dict[str, Any], header: dict[str, Any], tensors: dict[str, bytearray]) -> None:
+    metadata |= {"schema_version": 2, "content": "tables"}
+
+
 def _claims_more(metadata: dict[str, Any], header: dict[str, Any], tensors: dict[str, bytearray]) -> None:
     tensors["vocabulary"][:8] = (2**40).to_bytes(8, "little")
 
@@ -127,7 +131,8 @@ _CHANGED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 _INF, _NAN = (np.float32(number).tobytes() for number in (np.inf, np.nan))
 _EDITED: dict[str, tuple[str, Edit]] = {
-    "newer-version": ("schema_version is 2", _metadata("schema_version", 2)),
+    "newer-version": ("schema_version is 3", _metadata("schema_version", 3)),
+    "tables": ("it says that it holds tables, not a factorization machine", _tables),
     "version-true": ("schema_version is no number", _metadata("schema_version", True)),
     "unknown-link": ("there is no such link", _metadata("link", "softmax")),
     "clip-reversed": ("the limits of a clip are the wrong way round", _metadata("link", "clip:2:1")),

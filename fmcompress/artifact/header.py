@@ -16,8 +16,11 @@ from fmcompress.artifact.metadata import (
     DEFAULTS,
     LONGEST_ERROR,
     SCHEMA_VERSION,
+    TABLES,
+    TABLES_VERSION,
     UNSEALED,
     Frame,
+    TablesFrame,
     Tier,
     compose,
     decode_entry,
@@ -27,10 +30,13 @@ from fmcompress.artifact.metadata import (
 from fmcompress.artifact.origin import Origin, decode_origin, listed, longest, text, whole
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits
-from fmcompress.fm.schema import Field, Schema
+from fmcompress.fm.schema import Field, Schema, VectorField
 from fmcompress.fm.tiers import by_field
 
 BIAS_BYTES = 4
+
+NO_MACHINE = "holds tables of vectors, not a factorization machine"
+"""What is said where a factorization machine is needed."""
 
 _MAX_DIM = 65_536
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -100,15 +106,16 @@ def encode(header: Header, sha256: str) -> str:
     return compose(header.frame, header.origin, ordered, sha256)
 
 
-def decode(metadata: str, *, vocabulary_bytes: int = 0) -> tuple[Header, str]:
+def decode(metadata: str, *, vocabulary_bytes: int = 0, machine: bool = False) -> tuple[Header, str]:
     """Return header and SHA-256 of a metadata text; the inverse of ``encode``.
 
     Args:
         metadata: the text.
         vocabulary_bytes: size of the vocabulary, of which the text does not tell.
+        machine: whether it must be that of a factorization machine.
 
     Raises:
-        ArtifactError: the text is no metadata of an artifact, or of a newer schema version.
+        ArtifactError: the text is no metadata of an artifact, of a newer schema version, or of tables.
     """
     try:
         found = parse_json(metadata)
@@ -120,25 +127,23 @@ def decode(metadata: str, *, vocabulary_bytes: int = 0) -> tuple[Header, str]:
             f"has schema version {version}, this fmcompress reads version {SCHEMA_VERSION}",
             hint="a newer fmcompress reads it",
         )
+    if machine and version == TABLES_VERSION and found.get("content") == TABLES:
+        raise ArtifactError(NO_MACHINE, hint="fmcompress.load(path).table(name) reads them")
     try:
-        if version != SCHEMA_VERSION or not _SHA256.fullmatch(found["sha256"]):
-            raise ValueError("schema version or SHA-256")
+        if not _SHA256.fullmatch(found["sha256"]):
+            raise ValueError("SHA-256")
         return _header({**DEFAULTS, **found}, vocabulary_bytes), found["sha256"]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, UsageError) as error:
         raise ArtifactError(f"is damaged: its metadata cannot be used ({str(error)[:100]})") from error
 
 
 def _header(found: Mapping[str, Any], vocabulary_bytes: int) -> Header:
-    dim, link = whole(found["dim"]), text(found["link"])
-    if not 1 <= dim <= _MAX_DIM:
-        raise ValueError(f"dim {dim}")
     entries = [decode_entry(*listed(entry)) for entry in listed(found["fields"])]
     tiers = [tier for _, tiers in entries for tier in tiers]
-    if any(len(tier.quantizer.codewords) > dim for tier in tiers):
+    frame = _frame(found, Schema.in_order(field for field, _ in entries), vocabulary_bytes)
+    sizes = zip(frame.vector_sizes, (tiers for _, tiers in entries if tiers), strict=True)
+    if any(len(tier.quantizer.codewords) > dim for dim, own in sizes for tier in own):
         raise ValueError("more subspaces than coordinates")
-    frame = Frame(Schema.in_order(field for field, _ in entries), dim, link, vocabulary_bytes)
-    if frame.link != link:
-        raise ValueError(f"link {link}")
     return Header(
         frame=frame,
         quantizers=tuple(tier.quantizer for tier in tiers),
@@ -146,6 +151,30 @@ def _header(found: Mapping[str, Any], vocabulary_bytes: int) -> Header:
         origin=decode_origin(found, regression=frame.link_function.regression),
         tier_sizes=tuple(tuple(tier.size for tier in tiers) for _, tiers in entries if tiers),
     )
+
+
+def _frame(found: Mapping[str, Any], schema: Schema, vocabulary_bytes: int) -> Frame:
+    """Return the frame of a file of any content.
+
+    Raises:
+        ValueError, KeyError, UsageError: it makes no sense, or its version does not know this content.
+    """
+    tables = [isinstance(field, VectorField) for field in schema.fields]
+    frame: Frame
+    if found.get("content") == TABLES:
+        if not all(tables) or schema.numeric or schema.poolings or vocabulary_bytes:
+            raise ValueError("tables alone were expected")
+        frame = TablesFrame(schema)
+    else:
+        if any(tables):
+            raise ValueError("no tables were expected")
+        frame = Frame(schema, whole(found["dim"]), text(found["link"]), vocabulary_bytes)
+    for dim in frame.vector_sizes:
+        if not 1 <= dim <= _MAX_DIM:
+            raise ValueError(f"dim {dim}")
+    if any(found[key] != value for key, value in frame.described.items()):
+        raise ValueError("schema version or link")
+    return frame
 
 
 def tier_bits(sizes: Sequence[int]) -> int:
@@ -162,9 +191,10 @@ def tensors_of(
     frame: Frame, quantizers: Sequence[Quantizer], tier_sizes: Sequence[Sequence[int]]
 ) -> tuple[StoredTensor, ...]:
     """Return the tensors of an artifact in the order of their bytes; arguments are those of ``artifact_bytes``."""
-    tiers = list(zip(quantizers, chain.from_iterable(tier_sizes), strict=True))
-    halves = sum(q.values(size, frame.dim) if q.value_bytes == HALF else q.scales for q, size in tiers)
-    payload = sum(q.payload_bytes(size, frame.dim) for q, size in tiers) + sum(map(tier_bytes, tier_sizes))
+    dims = chain.from_iterable([dim] * len(own) for dim, own in zip(frame.vector_sizes, tier_sizes, strict=True))
+    tiers = list(zip(quantizers, chain.from_iterable(tier_sizes), dims, strict=True))
+    halves = sum(q.values(size, dim) if q.value_bytes == HALF else q.scales for q, size, dim in tiers)
+    payload = sum(q.payload_bytes(size, dim) for q, size, dim in tiers) + sum(map(tier_bytes, tier_sizes))
     return frame.tensors(halves, payload - HALF * halves)
 
 
@@ -201,7 +231,7 @@ def fixed_bytes(frame: Frame, origin: Origin) -> int:
 
     They are the bias, the numeric weights, the vocabulary, and the header without the entries of these fields.
     """
-    return _rest_bytes(frame, origin) + BIAS_BYTES + frame.numeric.nbytes + frame.vocabulary.nbytes
+    return _rest_bytes(frame, origin) + sum(tensor.nbytes for tensor in frame.tensors(0, 0))
 
 
 def entry_bytes(field: Field, quantizers: Sequence[Quantizer], sizes: Sequence[int]) -> int:
@@ -226,7 +256,7 @@ def _rest_bytes(frame: Frame, origin: Origin, tensors: Sequence[StoredTensor] = 
 
     Sizes and offsets of tensors take as much room as in an artifact that holds everything raw, or as in this one.
     """
-    numbers = frame.schema.categories * (frame.dim + 1)
+    numbers = frame.raw_numbers
     largest = frame.tensors(numbers, HALF * numbers + frame.schema.categories)
     if tensors:
         largest = tuple(max(pair, key=lambda tensor: tensor.size) for pair in zip(largest, tensors, strict=True))

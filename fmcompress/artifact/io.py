@@ -1,25 +1,24 @@
 """Writing and reading artifacts: sealed by a SHA-256, checked before use, in memory of their own or mapped."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from fmcompress.artifact.bitpack import unpack
 from fmcompress.artifact.container import decode_header, encode_header
-from fmcompress.artifact.header import Header, decode, encode
+from fmcompress.artifact.header import NO_MACHINE, Header, decode, encode
 from fmcompress.artifact.layout import (
     LARGEST_INT8,
     FieldLayout,
     TierLayout,
     decode_numeric,
-    encode_numeric,
     field_layouts,
     stored_numbers,
 )
-from fmcompress.artifact.metadata import UNSEALED
-from fmcompress.artifact.packed import PackedFM
+from fmcompress.artifact.metadata import UNSEALED, TablesFrame
+from fmcompress.artifact.packed import Packed, PackedFM, PackedTables
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.files import replacing
 from fmcompress.fm.field_vocabulary import largest_ids
@@ -32,11 +31,11 @@ _CHUNK_BYTES = 1 << 20
 _CHUNK_ROWS = 1 << 14
 
 
-def save(model: PackedFM, path: str | Path, *, force: bool = False) -> None:
+def save(model: Packed, path: str | Path, *, force: bool = False) -> None:
     """Write an artifact, through a temporary file that takes its place when it is whole.
 
     Args:
-        model: the compressed factorization machine.
+        model: the compressed factorization machine, or the compressed tables.
         path: file to write.
         force: whether an existing file is replaced.
 
@@ -47,12 +46,12 @@ def save(model: PackedFM, path: str | Path, *, force: bool = False) -> None:
         file.writelines(_pieces(model))
 
 
-def sealed_bytes(model: PackedFM) -> bytes:
+def sealed_bytes(model: Packed) -> bytes:
     """Return the bytes of the artifact of a model."""
     return b"".join(_pieces(model))
 
 
-def seal_of(model: PackedFM) -> str:
+def seal_of(model: Packed) -> str:
     """Return the SHA-256 that the artifact of a model carries, in hex."""
     digest = hashlib.sha256(_header_bytes(model.header, UNSEALED))
     for tensor in _payload(model):
@@ -61,7 +60,23 @@ def seal_of(model: PackedFM) -> str:
 
 
 def read_artifact(path: str | Path, *, map: bool = False) -> PackedFM:
-    """Read an artifact into memory, or map it, after checking every byte of it.
+    """Read an artifact that holds a factorization machine into memory, or map it, after checking every byte of it.
+
+    Args:
+        path: file that ``save`` wrote.
+        map: whether the model uses the file where it lies; see ``fmcompress.load``.
+
+    Raises:
+        ArtifactError: the file is missing, no artifact, damaged, cut short, of a newer schema version, or holds tables.
+    """
+    model = _read_path(Path(path), mapped=map, machine=True)
+    if not isinstance(model, PackedFM):
+        raise ArtifactError(f"{path}: {NO_MACHINE}")
+    return model
+
+
+def read_any_artifact(path: str | Path, *, map: bool = False) -> PackedFM | PackedTables:
+    """Read an artifact of any content into memory, or map it, after checking every byte of it.
 
     Args:
         path: file that ``save`` wrote.
@@ -70,9 +85,12 @@ def read_artifact(path: str | Path, *, map: bool = False) -> PackedFM:
     Raises:
         ArtifactError: the file is missing, no artifact, damaged, cut short, or of a newer schema version.
     """
-    path = Path(path)
+    return _read_path(Path(path), mapped=map)
+
+
+def _read_path(path: Path, *, mapped: bool, machine: bool = False) -> PackedFM | PackedTables:
     try:
-        return _read(_bytes(path, mapped=map))
+        return _read(_bytes(path, mapped=mapped), machine=machine)
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}", hint=error.hint) from error
 
@@ -93,10 +111,10 @@ def _bytes(path: Path, *, mapped: bool) -> UInt8Array:
     return data
 
 
-def _read(data: UInt8Array) -> PackedFM:
+def _read(data: UInt8Array, *, machine: bool) -> PackedFM | PackedTables:
     metadata, tensors, start = decode_header(data.data, len(data))
     vocabulary_bytes = sum(tensor.nbytes for tensor in tensors if tensor.name == "vocabulary")
-    header, sha256 = decode(metadata, vocabulary_bytes=vocabulary_bytes)
+    header, sha256 = decode(metadata, vocabulary_bytes=vocabulary_bytes, machine=machine)
     if tensors != header.tensors:
         raise ArtifactError("is damaged: its tensors are not those that its fields need")
     _check_seal(data, start, sha256)
@@ -104,20 +122,23 @@ def _read(data: UInt8Array) -> PackedFM:
     for tensor in tensors:
         arrays[tensor.name] = data[start : start + tensor.nbytes]
         start += tensor.nbytes
-    numeric = arrays.get("numeric", data[:0]).view("<f4")
-    _check_finite(numeric)
-    model = PackedFM(
-        header=header,
-        bias=float(arrays["bias"].view("<f4")[0]),
-        values=arrays["values"].view("<f2"),
-        codes=arrays["codes"],
-        numeric=decode_numeric(numeric, header.frame),
-        vocabulary_data=arrays.get("vocabulary"),
-    )
+    model = _packed(header, arrays)
     _check_numbers(model)
-    if model.vocabulary_data is not None:
-        _check_vocabulary(model.vocabulary_data, header.schema)
     return model
+
+
+def _packed(header: Header, arrays: Mapping[str, UInt8Array]) -> PackedFM | PackedTables:
+    """Return what the tensors of a file hold."""
+    values, codes = arrays["values"].view("<f2"), arrays["codes"]
+    if isinstance(header.frame, TablesFrame):
+        return PackedTables(header, values, codes)
+    numeric = arrays.get("numeric", arrays["bias"][:0]).view("<f4")
+    bias, vocabulary = arrays["bias"].view("<f4"), arrays.get("vocabulary")
+    _check_finite(numeric)
+    _check_finite(bias)
+    if vocabulary is not None:
+        _check_vocabulary(vocabulary, header.schema)
+    return PackedFM(header, float(bias[0]), values, codes, decode_numeric(numeric, header.frame), vocabulary)
 
 
 def _check_seal(data: UInt8Array, start: int, sha256: str) -> None:
@@ -130,9 +151,8 @@ def _check_seal(data: UInt8Array, start: int, sha256: str) -> None:
         raise ArtifactError("is damaged: its SHA-256 is not the one in its header")
 
 
-def _check_numbers(model: PackedFM) -> None:
+def _check_numbers(model: Packed) -> None:
     """Check what a correct seal does not promise: the file may have been written by anything."""
-    _check_finite(np.array([model.bias]))
     _check_finite(model.values)
     for field in field_layouts(model.header):
         if field.tier_bytes:
@@ -155,7 +175,7 @@ def _check_tiers(stream: UInt8Array, field: FieldLayout) -> None:
         raise ArtifactError("is damaged: its tiers have not as many categories as its header says")
 
 
-def _check_tables(model: PackedFM, tier: TierLayout) -> None:
+def _check_tables(model: Packed, tier: TierLayout) -> None:
     """Check what is stored in int8 and fp32; scales are known to be finite."""
     for table in tier.all_tables:
         if table.value_bytes == FLOAT:
@@ -196,7 +216,7 @@ def _unpacked(stream: UInt8Array, rows: int, widths: tuple[int, ...]) -> Iterato
         yield unpack(stream[start * sum(widths) // 8 :], min(_CHUNK_ROWS, rows - start), widths)
 
 
-def _pieces(model: PackedFM) -> list[bytes | memoryview]:
+def _pieces(model: Packed) -> list[bytes | memoryview]:
     return [_header_bytes(model.header, seal_of(model)), *_payload(model)]
 
 
@@ -204,14 +224,8 @@ def _header_bytes(header: Header, sha256: str) -> bytes:
     return encode_header(encode(header, sha256), header.tensors, header_bytes=header.header_bytes)
 
 
-def _payload(model: PackedFM) -> list[bytes | memoryview]:
+def _payload(model: Packed) -> list[bytes | memoryview]:
     """Return the bytes of the tensors."""
-    arrays = {
-        "bias": np.array([model.bias], dtype="<f4"),
-        "numeric": encode_numeric(model.numeric, model.header.frame),
-        "values": np.ascontiguousarray(model.values, dtype="<f2"),
-        "codes": np.ascontiguousarray(model.codes),
-        "vocabulary": model.vocabulary_data,
-    }
+    arrays = model.stored
     found = (arrays[tensor.name] for tensor in model.header.tensors)
     return [array.view(np.uint8).data for array in found if array is not None]

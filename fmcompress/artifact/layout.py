@@ -68,7 +68,7 @@ class TierLayout:
         quantizer: how it is stored.
         cardinality: its number of categories.
         tables: each codebook, or the raw embeddings.
-        linear: the linear weights' table.
+        linear: the linear weights' table; of no numbers where there are none.
         code_start: start of the bit stream in the codes, in bytes.
         code_bytes: size of the stream.
     """
@@ -82,8 +82,8 @@ class TierLayout:
 
     @property
     def all_tables(self) -> tuple[TableLayout, ...]:
-        """The tables in the order of their bytes, that of the linear weights last."""
-        return (*self.tables, self.linear)
+        """The tables in the order of their bytes, that of the linear weights last, if there are any."""
+        return (*self.tables, self.linear) if self.quantizer.has_linear else self.tables
 
     @property
     def stream(self) -> slice:
@@ -120,9 +120,10 @@ class FieldLayout:
 
 def field_layouts(header: Header) -> Iterator[FieldLayout]:
     """Yield where each field lies."""
-    walk = _Walk(header.dim)
-    for sizes, quantizers in zip(header.tier_sizes, by_field(header.quantizers, header.tier_sizes), strict=True):
-        yield walk.field(sizes, quantizers)
+    walk, dims = _Walk(), header.frame.vector_sizes
+    of_fields = zip(dims, header.tier_sizes, by_field(header.quantizers, header.tier_sizes), strict=True)
+    for dim, sizes, quantizers in of_fields:
+        yield walk.field(dim, sizes, quantizers)
 
 
 def tier_layouts(header: Header) -> Iterator[TierLayout]:
@@ -134,17 +135,19 @@ def tier_layouts(header: Header) -> Iterator[TierLayout]:
 class _Walk:
     """Goes through the values and the codes."""
 
-    def __init__(self, dim: int) -> None:
-        self._dim = dim
+    def __init__(self) -> None:
         self._value = self._code = 0
 
-    def field(self, sizes: tuple[int, ...], quantizers: Sequence[Quantizer]) -> FieldLayout:
+    def field(self, dim: int, sizes: tuple[int, ...], quantizers: Sequence[Quantizer]) -> FieldLayout:
         size = tier_bytes(sizes)
-        return FieldLayout(sizes, self._codes(size), size, tuple(map(self._tier, sizes, quantizers)))
+        start = self._codes(size)
+        tiers = zip(sizes, quantizers, strict=True)
+        return FieldLayout(sizes, start, size, tuple(self._tier(dim, *tier) for tier in tiers))
 
-    def _tier(self, cardinality: int, quantizer: Quantizer) -> TierLayout:
-        shapes = [*quantizer.table_shapes(cardinality, self._dim), (quantizer.linear_values(cardinality),)]
-        *tables, linear = [self._table(shape, quantizer) for shape in shapes]
+    def _tier(self, dim: int, cardinality: int, quantizer: Quantizer) -> TierLayout:
+        tables = [self._table(shape, quantizer) for shape in quantizer.table_shapes(cardinality, dim)]
+        shape = (quantizer.linear_values(cardinality),)
+        linear = self._table(shape, quantizer) if quantizer.has_linear else TableLayout(shape, 0)
         size = quantizer.code_bytes(cardinality)
         return TierLayout(quantizer, cardinality, tuple(tables), linear, self._codes(size), size)
 

@@ -8,10 +8,12 @@ It is canonical JSON with an entry for each field: name, kind, cardinality, and 
     ["price","num"]
     ["age","lin"]
     ["genres","cat:mean",18,"4x16","raw",12e-6]
+    ["word_embeddings","vec",[30522,768,0],"16x256",12e-3]
 
 The first one has PAD 0, the second one two tiers, of 200 and 3506 categories. The third shares the table of the
-second. The fourth is numeric, and so is the fifth one, which enters the linear term alone. The last one may have
-several values in a row, of which the mean is taken.
+second. The fourth is numeric, and so is the fifth one, which enters the linear term alone. The sixth one may have
+several values in a row, of which the mean is taken. The last one is a table of another model, of vectors of size 768;
+row 0 is zeros.
 """
 
 from __future__ import annotations
@@ -23,17 +25,22 @@ from typing import Any
 
 from fmcompress.artifact.container import StoredTensor, canonical_json
 from fmcompress.artifact.origin import DEFAULTS as OF_ORIGIN
-from fmcompress.artifact.origin import Origin, encode_origin, number, text, whole
+from fmcompress.artifact.origin import Origin, encode_origin, listed, number, text, whole
 from fmcompress.errors import UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.pooling import Pooling, parse_pooling
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
-from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField, VectorField
 from fmcompress.fm.tiers import MAX_TIERS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest one; files say the oldest that knows what they hold."""
+
+TABLES_VERSION = 2
+"""That of tables; that of factorization machines is 1."""
+
 UNSEALED = "0" * 64
 """Stands in for the SHA-256 while it is computed."""
 
@@ -43,7 +50,10 @@ DEFAULTS = {**OF_ORIGIN, "link": "sigmoid"}
 LONGEST_ERROR = -1.2e-5
 """No error takes more room in the metadata."""
 
-_CATEGORICAL, _SHARED = "cat", "as"
+TABLES = "tables"
+"""Content of an artifact that holds tables of vectors, and no factorization machine."""
+
+_CATEGORICAL, _SHARED, _VECTORS = "cat", "as", "vec"
 _NUMERIC = {"num": False, "lin": True}
 """Kinds of numeric fields, and whether they are linear only."""
 
@@ -90,6 +100,21 @@ class Frame:
         return parse_link(self.link)
 
     @property
+    def vector_sizes(self) -> tuple[int, ...]:
+        """Size l of the embeddings of each field with a table."""
+        return tuple(field.vector_size(self.dim) for field in self.schema.fields)
+
+    @property
+    def raw_numbers(self) -> int:
+        """How many numbers the tables hold where everything is raw."""
+        return self.schema.categories * (self.dim + 1)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the metadata say of it, but for the fields."""
+        return {"schema_version": 1, "link": self.link, "dim": self.dim}
+
+    @property
     def numeric(self) -> StoredTensor:
         """The tensor of the numeric fields: of each its linear weight, and its embedding unless it is linear only."""
         fields = self.schema.numeric
@@ -113,6 +138,36 @@ class Frame:
         return tuple(tensor for tensor in every if tensor.size or tensor.name in _ALWAYS)
 
 
+@dataclass(frozen=True)
+class TablesFrame(Frame):
+    """What is fixed of an artifact that holds tables of vectors, and no factorization machine.
+
+    Attributes:
+        schema: the tables, each a ``VectorField``, and other names of the same ones.
+        dim: not used.
+        link: not used.
+        vocabulary_bytes: not used.
+    """
+
+    dim: int = 0
+    link: str = DEFAULTS["link"]
+
+    @property
+    def raw_numbers(self) -> int:
+        """How many numbers the tables hold where everything is raw."""
+        sizes = zip(self.schema.fields, self.vector_sizes, strict=True)
+        return sum(field.cardinality * size for field, size in sizes)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What the metadata say of it, but for the fields."""
+        return {"schema_version": TABLES_VERSION, "content": TABLES}
+
+    def tensors(self, values: int, codes: int) -> tuple[StoredTensor, ...]:
+        """Return the tensors of an artifact with so many values and codes, in the order of their bytes."""
+        return (StoredTensor("values", "F16", values), StoredTensor("codes", "U8", codes))
+
+
 def compose(frame: Frame, origin: Origin, entries: Sequence[str], sha256: str) -> str:
     """Return the metadata; what goes without saying is left out.
 
@@ -124,9 +179,7 @@ def compose(frame: Frame, origin: Origin, entries: Sequence[str], sha256: str) -
     """
     values = {
         **encode_origin(origin, regression=frame.link_function.regression),
-        "schema_version": SCHEMA_VERSION,
-        "link": frame.link,
-        "dim": frame.dim,
+        **frame.described,
         "sha256": sha256,
     }
     texts = {key: canonical_json(value) for key, value in values.items() if value != DEFAULTS.get(key)}
@@ -151,16 +204,23 @@ class Tier:
 
 def encode_entry(field: Field, tiers: Sequence[Tier]) -> str:
     """Return the entry of a field with a table as JSON; of one tier its quantizers, of several a list of theirs."""
-    stored = [
-        f'"{embedding_spec(tier.quantizer)}","{linear_spec(tier.quantizer)}",{_figure(tier.error)}' for tier in tiers
-    ]
+    stored = [f"{_names(tier.quantizer)},{_figure(tier.error)}" for tier in tiers]
     several = ",".join(f"[{tier.size},{names}]" for tier, names in zip(tiers, stored, strict=True))
+    return f"[{canonical_json(field.name)},{_sizes(field)}," + (stored[0] if len(tiers) == 1 else f"[{several}]") + "]"
+
+
+def _names(quantizer: Quantizer) -> str:
+    """Return the names of a quantizer, that of linear weights if there are any."""
+    embedding = f'"{embedding_spec(quantizer)}"'
+    return f'{embedding},"{linear_spec(quantizer)}"' if quantizer.has_linear else embedding
+
+
+def _sizes(field: Field) -> str:
+    """Return kind and size of a field with a table."""
+    if isinstance(field, VectorField):
+        return f'"{_VECTORS}",{canonical_json([field.cardinality, field.dim, *field.zeros])}'
     cardinality = field.cardinality if field.pad is None else f"[{field.cardinality},{field.pad}]"
-    return (
-        f'[{canonical_json(field.name)},"{_pooled(_CATEGORICAL, field.pooling)}",{cardinality},'
-        + (stored[0] if len(tiers) == 1 else f"[{several}]")
-        + "]"
-    )
+    return f'"{_pooled(_CATEGORICAL, field.pooling)}",{cardinality}'
 
 
 def encode_table_less(schema: Schema) -> dict[str, str]:
@@ -183,6 +243,8 @@ def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField 
         ValueError, TypeError: they make no sense.
         UsageError: there is no such quantizer or pooling.
     """
+    if kind == _VECTORS:
+        return _decode_vectors(text(name), *rest)
     family, colon, pooled = text(kind).partition(":")
     pooling = parse_pooling(pooled) if colon else None
     if family == _CATEGORICAL:
@@ -198,18 +260,32 @@ def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField 
 
 def _decode_table(name: str, categories: Any, *stored: Any) -> tuple[Field, list[Tier]]:
     cardinality, pad = map(whole, categories) if isinstance(categories, list) else (whole(categories), None)
+    return Field(name, cardinality, pad), _decode_tiers(name, cardinality, stored, quantizers=2)
+
+
+def _decode_vectors(name: str, sizes: Any, *stored: Any) -> tuple[VectorField, list[Tier]]:
+    cardinality, dim, *zeros = map(whole, listed(sizes))
+    field = VectorField(name, cardinality, dim=dim, zeros=tuple(zeros))
+    return field, _decode_tiers(name, cardinality, stored, quantizers=1)
+
+
+def _decode_tiers(name: str, cardinality: int, stored: Sequence[Any], *, quantizers: int) -> list[Tier]:
+    """Return the tiers of a field, each with so many names of quantizers."""
     if len(stored) == 1:
-        tiers = [_decode_tier(*tier) for tier in stored[0]]
+        tiers = [_decode_tier(*tier, quantizers=quantizers) for tier in stored[0]]
         usual = 1 < len(tiers) <= MAX_TIERS and min(tier.size for tier in tiers) >= 1
     else:
-        tiers, usual = [_decode_tier(cardinality, *stored)], True
+        tiers, usual = [_decode_tier(cardinality, *stored, quantizers=quantizers)], True
     if not usual or sum(tier.size for tier in tiers) != cardinality:
         raise ValueError(f"field {name!r}")
-    return Field(name, cardinality, pad), tiers
+    return tiers
 
 
-def _decode_tier(size: Any, embedding: Any, linear: Any, error: Any) -> Tier:
-    return Tier(whole(size), parse_quantizer(embedding, linear), number(error))
+def _decode_tier(size: Any, *stored: Any, quantizers: int) -> Tier:
+    *names, error = stored
+    if len(names) != quantizers:
+        raise ValueError("as many quantizers as there are kinds of weights were expected")
+    return Tier(whole(size), parse_quantizer(*map(text, names)), number(error))
 
 
 def _figure(error: float) -> str:

@@ -17,6 +17,7 @@ _RMSE_DECIMALS = 9
 _MAX_WHOLE = 2**63 - 1
 _MIN_ERROR, _MAX_ERROR = 1e-99, 9.9e99
 _ERROR = re.compile(r"[0-9]\.[0-9]e[+-][0-9]{2}")
+_COSINE = re.compile(r"0\.[0-9]{4}|1\.0000")
 _PLAIN = re.compile(r"[^\s,]+")
 
 
@@ -83,6 +84,8 @@ class Origin:
         quality: on validation data, of the checkpoint (``source``), the artifact before tuning
             (``untuned``) and as it is (``artifact``); empty without data. Written with 5 decimals.
         warnings: what was found that makes it doubtful.
+        cosines: of tables, mean cosine of each one's vectors and their originals; empty for a factorization machine.
+            Written with 4 decimals, from 0 on.
     """
 
     budget_bytes: int
@@ -93,9 +96,12 @@ class Origin:
     sampled: Sampled | None = None
     quality: Mapping[str, Quality] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    cosines: tuple[float, ...] = ()
 
 
-DEFAULTS: Mapping[str, Any] = {"sampled": "", "source": [], "libraries": "", "quality": {}, "warnings": []}
+DEFAULTS: Mapping[str, Any] = {
+    **{"sampled": "", "source": [], "libraries": "", "quality": {}, "warnings": [], "cosines": ""},
+}
 """What metadata mean that do not say it."""
 
 
@@ -111,6 +117,7 @@ def encode_origin(origin: Origin, *, regression: bool) -> dict[str, Any]:
         "sampled": _encode_sampled(origin.sampled),
         "quality": _encode_quality(origin.quality, regression=regression),
         "warnings": [warning.encode(errors="replace").decode() for warning in origin.warnings],
+        "cosines": " ".join(f"{min(max(cosine, 0.0), 1.0):.4f}" for cosine in origin.cosines),
     }
 
 
@@ -129,6 +136,7 @@ def decode_origin(found: Mapping[str, Any], *, regression: bool) -> Origin:
         sampled=_decode_sampled(found["sampled"]),
         quality=_decode_quality(found["quality"], regression=regression),
         warnings=tuple(text(warning) for warning in listed(found["warnings"])),
+        cosines=_decode_cosines(found["cosines"]),
     )
 
 
@@ -150,6 +158,12 @@ def _decode_sampled(found: Any) -> Sampled | None:
     if len(numbers) != len(fields(Sampled)) or not all(map(_ERROR.fullmatch, numbers)):
         return None
     return Sampled(*map(float, numbers))
+
+
+def _decode_cosines(found: Any) -> tuple[float, ...]:
+    """Return the cosines; none for what is none of the kind: nothing depends on them."""
+    numbers = found.split(" ") if isinstance(found, str) else []
+    return tuple(map(float, numbers)) if all(map(_COSINE.fullmatch, numbers)) else ()
 
 
 def _encode_libraries(libraries: Mapping[str, str]) -> str | dict[str, str]:

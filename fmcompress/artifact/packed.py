@@ -1,6 +1,6 @@
-"""A compressed factorization machine, packed: what an artifact holds, in memory or mapped from a file."""
+"""What an artifact holds, packed, in memory or mapped from a file: a compressed factorization machine, or tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
@@ -9,8 +9,15 @@ import numpy as np
 
 from fmcompress.artifact.bitpack import pack, unpack
 from fmcompress.artifact.header import Header
-from fmcompress.artifact.layout import FieldLayout, field_layouts, read_table, tier_layouts, write_table
-from fmcompress.artifact.metadata import Frame
+from fmcompress.artifact.layout import (
+    FieldLayout,
+    encode_numeric,
+    field_layouts,
+    read_table,
+    tier_layouts,
+    write_table,
+)
+from fmcompress.artifact.metadata import Frame, TablesFrame
 from fmcompress.artifact.origin import Origin
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
@@ -20,8 +27,62 @@ from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.types import AnyArray, Float16Array, UInt8Array, UInt16Array
 
 
+class Packed:
+    """What all artifacts hold, whatever their content.
+
+    Attributes:
+        header: fields, tiers, quantizers and origin.
+        values: numbers in fp16, and scales of those in int8, float16 (values,).
+        codes: tiers, what is stored in int8 and fp32, and bit streams of codes, uint8 (bytes,).
+    """
+
+    header: Header
+    values: Float16Array
+    codes: UInt8Array
+
+    @property
+    def schema(self) -> Schema:
+        """The fields."""
+        return self.header.schema
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the artifact."""
+        return self.header.header_bytes + sum(tensor.nbytes for tensor in self.header.tensors)
+
+    @property
+    def stored(self) -> Mapping[str, AnyArray | None]:
+        """What is stored in each tensor by its name, (numbers,) of the dtype that the header says."""
+        return {"values": np.ascontiguousarray(self.values, dtype="<f2"), "codes": np.ascontiguousarray(self.codes)}
+
+    @cached_property
+    def tiers(self) -> Tiers:
+        """How the categories of the fields are split."""
+        of = np.zeros(self.schema.categories, dtype=np.uint8)
+        for number, field in enumerate(field_layouts(self.header)):
+            if field.tier_bytes:
+                tiers = unpack(self.codes[field.tier_stream], sum(field.sizes), field.tier_widths)
+                of[self.schema.rows(number)] = tiers[:, 0]
+        return Tiers(self.schema, of)
+
+
 @dataclass(frozen=True, eq=False)
-class PackedFM:
+class PackedTables(Packed):
+    """Tables of vectors as an artifact holds them.
+
+    Attributes:
+        header: tables, tiers, quantizers and origin.
+        values: codebooks and raw vectors in fp16, scales of those in int8, tier by tier, float16 (values,).
+        codes: tiers, what is stored in int8 and fp32, and bit streams of codes, tier by tier, uint8 (bytes,).
+    """
+
+    header: Header
+    values: Float16Array
+    codes: UInt8Array
+
+
+@dataclass(frozen=True, eq=False)
+class PackedFM(Packed):
     """A factorization machine as an artifact holds it.
 
     Attributes:
@@ -46,34 +107,24 @@ class PackedFM:
             object.__setattr__(self, "numeric", NumericWeights.none(self.header.dim))
 
     @property
-    def schema(self) -> Schema:
-        """The fields."""
-        return self.header.schema
-
-    @property
     def link(self) -> str:
         """From logit to prediction."""
         return self.header.link
 
     @property
-    def file_bytes(self) -> int:
-        """Size of the artifact."""
-        return self.header.header_bytes + sum(tensor.nbytes for tensor in self.header.tensors)
+    def stored(self) -> Mapping[str, AnyArray | None]:
+        """What is stored in each tensor by its name, (numbers,) of the dtype that the header says."""
+        return {
+            **super().stored,
+            "bias": np.array([self.bias], dtype="<f4"),
+            "numeric": encode_numeric(self.numeric, self.header.frame),
+            "vocabulary": self.vocabulary_data,
+        }
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
         """The tokens of the categories; None where the artifact carries none."""
         return None if self.vocabulary_data is None else Vocabulary.decode(self.vocabulary_data.tobytes())
-
-    @cached_property
-    def tiers(self) -> Tiers:
-        """How the categories of the fields are split."""
-        of = np.zeros(self.schema.categories, dtype=np.uint8)
-        for number, field in enumerate(field_layouts(self.header)):
-            if field.tier_bytes:
-                tiers = unpack(self.codes[field.tier_stream], sum(field.sizes), field.tier_widths)
-                of[self.schema.rows(number)] = tiers[:, 0]
-        return Tiers(self.schema, of)
 
 
 AnyPacked = TypeVar("AnyPacked", bound=PackedFM)
@@ -88,17 +139,42 @@ def pack_model(model: QuantizedFM, origin: Origin) -> PackedFM:
         origin=origin,
         tier_sizes=model.tiers.sizes,
     )
-    values = np.empty(header.tensor("values").size, dtype=np.float16)
-    codes = np.empty(header.tensor("codes").size, dtype=np.uint8)
-    for field, of in zip(field_layouts(header), model.schema.split(model.tiers.of), strict=True):
-        codes[field.tier_stream] = pack(of[:, None].astype(np.uint16), field.tier_widths)
-    for place, tier in zip(tier_layouts(header), model.fields, strict=True):
-        for table_place, table in zip(place.all_tables, (*tier.tables, tier.linear_table), strict=True):
-            write_table(table, table_place, values, codes)
-        codes[place.stream] = pack(_all_codes(tier), place.quantizer.widths)
+    values, codes = _packed(header, model.fields, model.tiers)
     largest = float(np.finfo(np.float32).max)
     bias = float(np.float32(min(max(model.bias, -largest), largest)))
     return PackedFM(header, bias, values, codes, model.numeric)
+
+
+def pack_tables(fields: Sequence[QuantizedField], tiers: Tiers, origin: Origin) -> PackedTables:
+    """Return the packed form of quantized tables; their numbers are rounded as they are stored.
+
+    Args:
+        fields: the tiers, table by table.
+        tiers: how the tables are split.
+        origin: where they come from.
+    """
+    header = Header(
+        frame=TablesFrame(tiers.schema),
+        quantizers=tuple(tier.quantizer for tier in fields),
+        errors=tuple(tier.error for tier in fields),
+        origin=origin,
+        tier_sizes=tiers.sizes,
+    )
+    return PackedTables(header, *_packed(header, fields, tiers))
+
+
+def _packed(header: Header, fields: Sequence[QuantizedField], tiers: Tiers) -> tuple[Float16Array, UInt8Array]:
+    """Return the values, float16 (values,), and the codes, uint8 (bytes,), of all tiers."""
+    values = np.empty(header.tensor("values").size, dtype=np.float16)
+    codes = np.empty(header.tensor("codes").size, dtype=np.uint8)
+    for field, of in zip(field_layouts(header), tiers.schema.split(tiers.of), strict=True):
+        codes[field.tier_stream] = pack(of[:, None].astype(np.uint16), field.tier_widths)
+    for place, tier in zip(tier_layouts(header), fields, strict=True):
+        linear = [tier.linear_table] if tier.quantizer.has_linear else []
+        for table_place, table in zip(place.all_tables, (*tier.tables, *linear), strict=True):
+            write_table(table, table_place, values, codes)
+        codes[place.stream] = pack(_all_codes(tier), place.quantizer.widths)
+    return values, codes
 
 
 def unpack_model(model: PackedFM) -> QuantizedFM:
@@ -132,7 +208,7 @@ def with_vocabulary(model: AnyPacked, vocabulary: Vocabulary | None) -> AnyPacke
 
 
 def _all_codes(field: QuantizedField) -> UInt16Array:
-    if field.quantizer.linear_raw:
+    if not len(field.linear_codes):
         return field.codes
     return np.concatenate([field.codes, field.linear_codes[:, None]], axis=1)
 

@@ -7,7 +7,7 @@ from typing import Any
 from fmcompress.artifact.container import LENGTH_BYTES, MAX_HEADER_BYTES
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.serve.compressed_fm import CompressedFM, load
+from fmcompress.serve.compressed_fm import CompressedFM, load_fm
 
 _MARK = "schema_version"
 """What the metadata of an artifact has, of any version, and that of a checkpoint has not."""
@@ -21,10 +21,10 @@ def load_model(path: str | Path, **given: Any) -> FMCheckpoint | CompressedFM:
         given: what is not told by a checkpoint: arguments of ``load_checkpoint``.
 
     Raises:
-        ArtifactError: it is an artifact, but damaged or too new.
+        ArtifactError: it is an artifact, but damaged or too new, or it holds tables.
         CheckpointError: it is none, and no checkpoint that can be read either.
     """
-    return load(path) if is_artifact(Path(path)) else load_checkpoint(path, **given)
+    return load_fm(path) if is_artifact(Path(path)) else load_checkpoint(path, **given)
 
 
 def is_artifact(path: Path) -> bool:

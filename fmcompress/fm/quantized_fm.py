@@ -22,8 +22,8 @@ class QuantizedField:
             holds them, (cardinality, dim).
         codes: the codeword of each category in each subspace, uint16 (cardinality, subspaces); no columns
             for raw embeddings.
-        linear_table: codebook of the linear weights, float32 (K,); for raw ones they themselves.
-        linear_codes: codeword of each category's linear weight, uint16 (cardinality,); empty for raw ones.
+        linear_table: codebook of the linear weights, float32 (K,); for raw ones they themselves; empty for none.
+        linear_codes: codeword of each category's linear weight, uint16 (cardinality,); empty for raw ones and none.
         error: expected rise of the loss per row that this causes.
     """
 
@@ -41,7 +41,9 @@ class QuantizedField:
         return decode(self.tables, self.codes)
 
     def linear(self) -> Float32Array:
-        """Return the decoded linear weights, float32 (cardinality,)."""
+        """Return the decoded linear weights, float32 (cardinality,); zeros where there are none."""
+        if not self.quantizer.has_linear:
+            return np.zeros(len(self.codes), dtype=np.float32)
         return self.linear_table if self.quantizer.linear_raw else self.linear_table[self.linear_codes]
 
 

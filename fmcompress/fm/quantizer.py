@@ -22,6 +22,9 @@ HALF = 2
 INT8 = 1
 """Bytes of one in int8: a whole number from -127 to 127, times the scale of its table."""
 
+NO_LINEAR = -1
+"""Codewords of linear weights where there are none: in tables of vectors of other models."""
+
 _RAW = "raw"
 _SHARED = "shared"
 _SUFFIXES = {INT8: ":8", HALF: "", FLOAT: ":32"}
@@ -31,6 +34,8 @@ _DIGITS = "b"
 _BITS = "0123456789abc"
 _UNCODED = {_RAW: 0, _SHARED: 1}
 """Codewords of what has no codes."""
+
+_NO_LINEAR_SPEC = ""
 
 _UNEQUAL = re.compile(r"b([0-9a-c]+)")
 _EQUAL = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,3})")
@@ -58,7 +63,7 @@ class Quantizer:
 
     Attributes:
         codewords: codewords K of each subspace's codebook; empty for raw embeddings, which have no codebook.
-        linear_codewords: codewords of the linear weights' codebook; 0 for raw linear weights.
+        linear_codewords: codewords of the linear weights' codebook; 0 for raw linear weights, ``NO_LINEAR`` for none.
         value_bytes: bytes of a number in the tables: ``FLOAT``, ``HALF``, or ``INT8`` with a scale for each table.
 
     A shared vector is a codebook of one codeword for one subspace: its codes take no bits.
@@ -79,6 +84,11 @@ class Quantizer:
         return self.linear_codewords == 0
 
     @property
+    def has_linear(self) -> bool:
+        """Whether there are linear weights at all."""
+        return self.linear_codewords != NO_LINEAR
+
+    @property
     def embedding_code_bits(self) -> int:
         """Bits of a row's codes for the embedding, all subspaces together."""
         return sum(code_bits(k) for k in self.codewords)
@@ -96,7 +106,7 @@ class Quantizer:
     @property
     def code_sizes(self) -> tuple[int, ...]:
         """How many codewords each of a row's codes chooses from, in the order in which they are packed."""
-        return self.codewords if self.linear_raw else (*self.codewords, self.linear_codewords)
+        return (*self.codewords, self.linear_codewords) if self.linear_codewords > 0 else self.codewords
 
     def table_shapes(self, cardinality: int, dim: int) -> list[tuple[int, int]]:
         """Return the shape of each of a field's tables: its codebooks, or the one of its raw embeddings."""
@@ -111,7 +121,7 @@ class Quantizer:
 
     def linear_values(self, cardinality: int) -> int:
         """Return how many numbers the raw linear weights or their codebook hold."""
-        return cardinality if self.linear_raw else self.linear_codewords
+        return cardinality if self.linear_raw else max(0, self.linear_codewords)
 
     def values(self, cardinality: int, dim: int) -> int:
         """Return how many numbers the tables of the field hold, scales left out."""
@@ -120,7 +130,7 @@ class Quantizer:
     @property
     def scales(self) -> int:
         """How many scales the field stores: one for each table in int8, that of the linear weights last."""
-        return max(1, len(self.codewords)) + 1 if self.value_bytes == INT8 else 0
+        return max(1, len(self.codewords)) + self.has_linear if self.value_bytes == INT8 else 0
 
     def code_bytes(self, cardinality: int) -> int:
         """Return the bytes of the field's packed codes."""
@@ -155,14 +165,21 @@ def _sizes_spec(codewords: tuple[int, ...]) -> str:
 
 
 def linear_spec(quantizer: Quantizer) -> str:
-    """Return the short name of the linear weights' quantizer: ``raw``, ``shared`` or the number of codewords."""
+    """Return the short name of the linear weights' quantizer: ``raw``, ``shared`` or the number of codewords.
+
+    Where there are no linear weights that is empty.
+    """
     if quantizer.linear_raw:
         return _RAW
+    if not quantizer.has_linear:
+        return _NO_LINEAR_SPEC
     return _SHARED if quantizer.linear_codewords == 1 else str(quantizer.linear_codewords)
 
 
-def parse_quantizer(embedding: str, linear: str) -> Quantizer:
+def parse_quantizer(embedding: str, linear: str | None = None) -> Quantizer:
     """Return the quantizer that two short names describe; the pair of ``embedding_spec`` and ``linear_spec``.
+
+    Without a name for linear weights there are none.
 
     The first artifacts say ``256,64,64,64`` for what is ``b8666`` now; both are understood.
 
@@ -172,7 +189,10 @@ def parse_quantizer(embedding: str, linear: str) -> Quantizer:
     """
     value_bytes = next(size for size in (INT8, FLOAT, HALF) if embedding.endswith(_SUFFIXES[size]))
     sizes = embedding.removesuffix(_SUFFIXES[value_bytes])
-    linear_codewords = _UNCODED[linear] if linear in _UNCODED else _codewords(linear)
+    if linear is None:
+        linear, linear_codewords = _NO_LINEAR_SPEC, NO_LINEAR
+    else:
+        linear_codewords = _UNCODED[linear] if linear in _UNCODED else _codewords(linear)
     quantizer = Quantizer(_parse_sizes(sizes), linear_codewords, value_bytes)
     names = embedding_spec(quantizer), linear_spec(quantizer)
     listed = ",".join(map(str, quantizer.codewords)), names[1]

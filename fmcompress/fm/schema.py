@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,6 +37,50 @@ class Field:
     cardinality: int
     pad: int | None = None
     pooling: Pooling | None = None
+
+    def vector_size(self, dim: int) -> int:
+        """Return the size of the field's embeddings in a model with embeddings of size ``dim``."""
+        return dim
+
+    @property
+    def zero_ids(self) -> tuple[int, ...]:
+        """Ids whose vectors are zeros, whatever is stored of them."""
+        return () if self.pad is None else (self.pad,)
+
+
+@checked_arguments
+@dataclass(frozen=True)
+class VectorField(Field):
+    """A table of vectors of a model that is no factorization machine: of a size of their own, without linear weights.
+
+    Attributes:
+        name: of the table.
+        cardinality: number of vectors.
+        pad: not used.
+        pooling: not used.
+        dim: size l of the vectors.
+        zeros: ids of vectors that are zeros to the last bit, rising.
+
+    Raises:
+        UsageError: there is no such id, or they do not rise.
+    """
+
+    dim: int = 1
+    zeros: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = (-1, *self.zeros, self.cardinality)
+        if any(one >= other for one, other in pairwise(ids)):
+            raise UsageError(f"zeros of table {self.name!r} are not rising ids below {self.cardinality}")
+
+    def vector_size(self, dim: int) -> int:
+        """Return the size of the table's vectors, whatever the model's is."""
+        return self.dim
+
+    @property
+    def zero_ids(self) -> tuple[int, ...]:
+        """Ids whose vectors are zeros, whatever is stored of them."""
+        return self.zeros
 
 
 @checked_arguments

@@ -16,7 +16,7 @@ from fmcompress.gates.judging import Measured, judge, measure
 from fmcompress.gates.uncertainty import check_confidence
 from fmcompress.progress import SILENT, Progress
 from fmcompress.reporting.verdict import Check, JudgedModel, Verdict
-from fmcompress.serve.compressed_fm import load
+from fmcompress.serve.compressed_fm import load_fm
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.predictors import Model
@@ -85,7 +85,7 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     told |= {"instance_norm": instance_norm, "dataset": dataset}
     score = _scorer(data, DataOptions(label, match, oov, first_index), vocabulary, progress)
     compared = _measure_baseline(baseline, limits, score, vocabulary=vocabulary, **told)
-    return _verdict(limits, (measure(path, load, score) for path in paths), compared, confidence)
+    return _verdict(limits, (measure(path, load_fm, score) for path in paths), compared, confidence)
 
 
 def _scorer(

@@ -56,6 +56,31 @@ def fit_codebooks(
     """
     tiers = tiers or Tiers.none(checkpoint.schema)
     weights = all_weights(checkpoint, sensitivity, tiers)
+    fields = fit_tiers(weights, quantizers, seed=seed, metric=metric, rises=rises, progress=progress)
+    return QuantizedFM(
+        checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, fields, tiers, checkpoint.numeric
+    )
+
+
+def fit_tiers(
+    weights: Sequence[FieldWeights],
+    quantizers: Sequence[Quantizer],
+    *,
+    seed: int,
+    metric: Metric | Sequence[Metric] = "fm",
+    rises: Sequence[float] | None = None,
+    progress: Progress = SILENT,
+) -> tuple[QuantizedField, ...]:
+    """Make codebooks and codes of tiers; arguments are those of ``fit_codebooks``.
+
+    Args:
+        weights: of each tier, and what errors in them cost.
+        quantizers: of each tier.
+        seed: of k-means.
+        metric: what k-means minimises.
+        rises: of each tier.
+        progress: told of each field.
+    """
     metrics = [metric] * len(weights) if isinstance(metric, str) else metric
     works = [
         partial(quantize_subspace, tier.in_metric(own), quantizer, number, seed=seed)
@@ -69,9 +94,7 @@ def fit_codebooks(
     ]
     if rises is not None:
         fields = [replace(field, error=rise) for field, rise in zip(fields, rises, strict=True)]
-    return QuantizedFM(
-        checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, tuple(fields), tiers, checkpoint.numeric
-    )
+    return tuple(fields)
 
 
 def quantize_subspace(field: FieldWeights, quantizer: Quantizer, number: int, *, seed: int) -> Coded:
@@ -127,6 +150,8 @@ def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
 def _quantize_linear(field: FieldWeights, quantizer: Quantizer, seed: int) -> tuple[Float32Array, UInt16Array]:
     if quantizer.linear_raw:
         return field.linear, np.empty(0, dtype=np.uint16)
+    if not quantizer.has_linear:
+        return np.empty(0, dtype=np.float32), np.empty(0, dtype=np.uint16)
     points = np.ascontiguousarray(field.linear[:, None])
     centroids = _centroids(points, field.frequencies, quantizer.linear_codewords, seed)
     return centroids[:, 0], nearest(points, centroids)[1].astype(np.uint16)

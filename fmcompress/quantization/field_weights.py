@@ -34,6 +34,7 @@ class FieldWeights:
         hessian: H_f, float64 (dim, dim).
         curvature: h_f.
         negligible: a rise of the loss per row that is none.
+        has_linear: whether linear weights are stored; those of a table of vectors alone are zeros, and are not.
     """
 
     embeddings: Float32Array
@@ -42,6 +43,7 @@ class FieldWeights:
     hessian: Float64Array
     curvature: float
     negligible: float = 0.0
+    has_linear: bool = True
 
     @property
     def cardinality(self) -> int:

@@ -2,5 +2,6 @@
 
 from fmcompress.reporting.report import Report, report
 from fmcompress.reporting.report_data import FieldReport
+from fmcompress.reporting.tables_report import TablesReport
 
-__all__ = ["FieldReport", "Report", "report"]
+__all__ = ["FieldReport", "Report", "TablesReport", "report"]

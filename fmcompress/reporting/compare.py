@@ -15,9 +15,9 @@ from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.errors import missing_packages_named
 from fmcompress.progress import SILENT, Progress
 from fmcompress.reporting.comparison import Change, ComparedArtifact, Comparison, FieldChange, PartChange, SettingChange
-from fmcompress.reporting.report import report
+from fmcompress.reporting.report import machine_report
 from fmcompress.reporting.report_data import PARTS, FieldReport, ReportData
-from fmcompress.serve.compressed_fm import CompressedFM, load
+from fmcompress.serve.compressed_fm import CompressedFM, load_fm
 
 if TYPE_CHECKING:
     from fmcompress.evaluation.scores import ScoredRows, Scores
@@ -58,7 +58,7 @@ def compare(
         DataError: the rows cannot be used.
         UsageError: the vocabulary is not one of the models' fields.
     """
-    models = [each if isinstance(each, CompressedFM) else load(each) for each in (old, new)]
+    models = [each if isinstance(each, CompressedFM) else load_fm(each) for each in (old, new)]
     given = (("old", old), ("new", new))
     names = [name if isinstance(each, CompressedFM) else str(each) for name, each in given]
     scored: list[ScoredRows] = []
@@ -68,7 +68,7 @@ def compare(
         options = DataOptions(label, match, oov, first_index)
         scored = [score_data(m, n, data, options, vocabulary, progress) for m, n in zip(models, names, strict=True)]
     scores: list[Scores | None] = [*(each.scores for each in scored)] or [None, None]
-    before, now = (ComparedArtifact(n, report(m), s) for n, m, s in zip(names, models, scores, strict=True))
+    before, now = (ComparedArtifact(n, machine_report(m), s) for n, m, s in zip(names, models, scores, strict=True))
     fields = tuple(_fields(models, before.report, now.report))
     vocabularies = [None if m.vocabulary_data is None else m.vocabulary_data.tobytes() for m in models]
     return Comparison(

@@ -11,7 +11,7 @@ from fmcompress.text import inert, printable, shortened
 NOTHING = "–"
 """What stands where there is no figure."""
 
-Kind = Literal["report", "compare", "evaluate", "check", "inspect", "sweep"]
+Kind = Literal["report", "tables", "compare", "evaluate", "check", "inspect", "sweep"]
 """The commands whose JSON has a schema: ``docs/report.schema.json`` and its siblings."""
 
 VERSION = 1

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from fmcompress.arguments import checked_arguments
-from fmcompress.artifact import Header, PackedFM, Quality, read_artifact
+from fmcompress.artifact import Header, PackedFM, Quality, read_any_artifact
 from fmcompress.artifact.header import BIAS_BYTES, tier_bytes
+from fmcompress.artifact.packed import Packed
 from fmcompress.fm.quantizer import Quantizer, code_bits
 from fmcompress.reporting.curve import Curve
 from fmcompress.reporting.formats import FORMATS
 from fmcompress.reporting.report_data import FIELD_PARTS, FLOAT_BYTES, ReportData, field_reports
 from fmcompress.reporting.sections import TOP, Options
+from fmcompress.reporting.tables_report import TablesReport, tables_report
 from fmcompress.serve.compressed_fm import CompressedFM
+from fmcompress.serve.compressed_tables import CompressedTables
 from fmcompress.serve.memory import resident_bytes
 
 MIB = 2**20
@@ -72,6 +75,10 @@ class Report(ReportData):
         """Return the report as JSON."""
         return FORMATS["json"](self, Options())
 
+    def shown(self, name: str, options: Options) -> str:
+        """Return the report in a format of that name."""
+        return FORMATS[name](self, options)
+
     @checked_arguments
     def to_markdown(self, *, top: int | None = TOP) -> str:
         """Return the report as Markdown, with the ``top`` largest fields; None shows all."""
@@ -111,16 +118,21 @@ class Report(ReportData):
 
 
 @checked_arguments
-def report(artifact: str | Path | CompressedFM) -> Report:
-    """Return the memory report of an artifact, from its header.
+def report(artifact: str | Path | CompressedFM | CompressedTables) -> Report | TablesReport:
+    """Return the memory report of an artifact, from its header: of a factorization machine, or of tables of vectors.
 
     Args:
-        artifact: a file, or a model in memory.
+        artifact: a file, or what it holds in memory.
 
     Raises:
         ArtifactError: the file is no artifact, or damaged.
     """
-    model = artifact if isinstance(artifact, PackedFM) else read_artifact(artifact)
+    found = artifact if isinstance(artifact, Packed) else read_any_artifact(artifact)
+    return machine_report(found) if isinstance(found, PackedFM) else tables_report(found.header, found.file_bytes)
+
+
+def machine_report(model: PackedFM) -> Report:
+    """Return the memory report of a factorization machine, from its header."""
     header, file_bytes, origin = model.header, model.file_bytes, model.header.origin
     fields = tuple(field_reports(header, file_bytes))
     tables = [field for field in fields if field.kind == "categorical"]

@@ -136,10 +136,10 @@ class ReportData:
 def field_reports(header: Header, file_bytes: int) -> Iterator[FieldReport]:
     """Yield the reports of all fields, in the order in which the model's tool takes them."""
     schema, dim = header.schema, header.dim
-    errors = by_field(header.errors, header.tier_sizes)
+    errors, sizes = by_field(header.errors, header.tier_sizes), header.frame.vector_sizes
     found = {
-        field.name: _table_report(layout, field, own, dim, file_bytes)
-        for layout, field, own in zip(field_layouts(header), schema.fields, errors, strict=True)
+        field.name: _table_report(layout, field, own, size, file_bytes)
+        for layout, field, own, size in zip(field_layouts(header), schema.fields, errors, sizes, strict=True)
     }
     found |= {field.name: _shared_report(field, found[field.table]) for field in schema.shared}
     found |= {field.name: _numeric_report(field, dim, file_bytes) for field in schema.numeric}
@@ -223,5 +223,5 @@ def _tier_report(tier: TierLayout, name: str, error: float, dim: int, file_bytes
         bytes=total,
         share=total / file_bytes,
         error=error,
-        source_fp32_bytes=FLOAT_BYTES * (dim + 1) * tier.cardinality,
+        source_fp32_bytes=FLOAT_BYTES * (dim + quantizer.has_linear) * tier.cardinality,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 from fmcompress.reporting.curve import NUMBERS, PROBABILITIES, Curve
 from fmcompress.reporting.document import NOTHING, Block, Paragraph, Table, facts_table
@@ -25,6 +26,15 @@ FIELD_HEAD = (
 
 _OPTIONAL = ("numeric_bytes", "vocabulary_bytes")
 _NUMERIC = {"numeric": "numeric, fp32", "linear": "numeric, linear only"}
+
+
+class _HasBytes(Protocol):
+    @property
+    def bytes(self) -> int: ...
+
+
+Sized = TypeVar("Sized", bound=_HasBytes)
+"""A field or a table."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ def blocks(report: ReportData, *, top: int | None = None, longest: int | None = 
     return [*tables, *rest, *quality_tables(report)]
 
 
-def largest(fields: Sequence[FieldReport], top: int | None) -> tuple[list[FieldReport], list[FieldReport]]:
+def largest(fields: Sequence[Sized], top: int | None) -> tuple[list[Sized], list[Sized]]:
     """Return the largest fields, in descending order, and the rest; all as they stand where that is none."""
     if top is None or len(fields) <= top:
         return list(fields), []
@@ -102,7 +112,7 @@ def facts(report: ReportData) -> list[tuple[str, str]]:
         ("embedding size", str(report.dim)),
         ("link", report.link),
         ("method", f"{report.method}, seed {report.seed}"),
-        ("source", source(report)),
+        ("source", source(report.source)),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
         *([("warning", "; ".join(report.warnings))] if report.warnings else []),
     ]
@@ -113,11 +123,11 @@ def times_smaller(report: ReportData) -> str:
     return f"{report.ratio:.1f} times smaller" if report.ratio >= 1 else f"{1 / report.ratio:.1f} times larger"
 
 
-def source(report: ReportData) -> str:
-    """Return where the artifact comes from."""
-    if len(report.source) != 3:
+def source(found: Sequence[str]) -> str:
+    """Return where an artifact comes from, of tool, file name and SHA-256."""
+    if len(found) != 3:
         return "a model in memory"
-    tool, name, sha256 = report.source
+    tool, name, sha256 = found
     return f"{name} of {tool}, SHA-256 {sha256}" if name else "a model in memory"
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from fmcompress.arguments import checked_arguments
-from fmcompress.artifact.io import read_artifact, save
+from fmcompress.artifact.io import read_any_artifact, read_artifact, save
 from fmcompress.artifact.packed import PackedFM
+from fmcompress.serve.compressed_tables import CompressedTables
+from fmcompress.serve.vector_table import WithTables
 from fmcompress.types import Float32Array
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class CompressedFM(PackedFM):
+class CompressedFM(WithTables, PackedFM):
     """A factorization machine within a byte budget.
 
     Attributes:
@@ -92,8 +94,8 @@ def _check_options(bags: Mapping[str, Any] | None, threads: int) -> None:
 
 
 @checked_arguments
-def load(path: str | Path, *, map: bool = False) -> CompressedFM:
-    """Read an artifact into memory, after checking every byte of it.
+def load(path: str | Path, *, map: bool = False) -> CompressedFM | CompressedTables:
+    """Read an artifact into memory, after checking every byte of it: a factorization machine, or tables of vectors.
 
     Nothing that happens to the file afterwards reaches the model. A mapped model uses the file where it lies: processes
     share its pages, and those that no row needs are not kept. The file may be renamed, deleted, or replaced by another
@@ -107,4 +109,14 @@ def load(path: str | Path, *, map: bool = False) -> CompressedFM:
     Raises:
         ArtifactError: the file is missing, no artifact, damaged, cut short, or of a newer schema version.
     """
-    return CompressedFM.of(read_artifact(path, map=map))
+    found = read_any_artifact(path, map=map)
+    return CompressedFM.of(found) if isinstance(found, PackedFM) else CompressedTables.of(found)
+
+
+def load_fm(path: str | Path) -> CompressedFM:
+    """Read an artifact that holds a factorization machine into memory; see ``load``.
+
+    Raises:
+        ArtifactError: the file is missing, no artifact, damaged, cut short, of a newer schema version, or holds tables.
+    """
+    return CompressedFM.of(read_artifact(path))

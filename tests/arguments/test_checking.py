@@ -30,6 +30,9 @@ def model():
     return fc.quantize(CHECKPOINT, "10KB")
 
 
+TABLES = fc.EmbeddingTables({"a": np.ones((3, 2))})
+
+
 @pytest.fixture(scope="module")
 def report(model):
     return fc.report(model)
@@ -39,6 +42,7 @@ def calls(model, report):
     """Return what is called, and arguments that are right."""
     linear, embeddings = np.zeros(7, np.float32), np.zeros((7, 2), np.float32)
     weights = {"linear": linear, "embeddings": embeddings}
+    tables = fc.quantize_tables(TABLES, "10KB")
     return {
         "load_checkpoint": (fc.load_checkpoint, {"path": "none.pt"}),
         "save_checkpoint": (fc.save_checkpoint, {"ckpt": CHECKPOINT, "path": "no/such.pt"}),
@@ -65,6 +69,14 @@ def calls(model, report):
         "FieldVocabulary.of": (fc.FieldVocabulary.of, {"ids": {"a": 0}}),
         "quantize": (fc.quantize, {"checkpoint": CHECKPOINT, "budget": "10KB"}),
         "sweep": (fc.sweep, {"checkpoint": CHECKPOINT, "budgets": ["10KB"]}),
+        "load_tables": (fc.load_tables, {"path": "none.pt"}),
+        "EmbeddingTables": (fc.EmbeddingTables, {"vectors": {"a": np.ones((3, 2))}}),
+        "quantize_tables": (fc.quantize_tables, {"tables": TABLES, "budget": "10KB"}),
+        "CompressedTables.of": (fc.CompressedTables.of, {"packed": tables}),
+        "CompressedTables.save": (tables.save, {"path": "no/such.safetensors"}),
+        "CompressedTables.table": (tables.table, {"name": "a"}),
+        "TablesReport.to_markdown": (fc.report(tables).to_markdown, {}),
+        "TablesReport.to_github": (fc.report(tables).to_github, {}),
         "load": (fc.load, {"path": "none.safetensors"}),
         "CompressedFM.of": (fc.CompressedFM.of, {"packed": model}),
         "CompressedFM.predict": (model.predict, {"ids": np.zeros((2, 2), np.int64)}),
@@ -91,7 +103,10 @@ def calls(model, report):
     }  # fmt: skip
 
 
-MADE_BY_OTHERS = {"Auto", "Bag", "Comparison", "CompressedFM", "Curve", "Report", "Verdict", "__version__"}
+MADE_BY_OTHERS = {
+    "Auto", "Bag", "Comparison", "CompressedFM", "CompressedTables", "Curve", "Report", "TablesReport", "VectorTable",
+    "Verdict", "__version__",
+}  # fmt: skip
 """Classes of results, which functions make, and what has no arguments."""
 
 

@@ -73,8 +73,8 @@ def test_files_of_others_are_refused(path):
 
 
 def test_a_newer_version_with_a_fitting_seal_says_so(path):
-    path.write_bytes(craft(metadata={"schema_version": 2}))
-    with pytest.raises(ArtifactError, match=r"has schema version 2, this fmcompress reads version 1") as caught:
+    path.write_bytes(craft(metadata={"schema_version": 3}))
+    with pytest.raises(ArtifactError, match=r"has schema version 3, this fmcompress reads version 2") as caught:
         load(path)
     assert caught.value.hint == "a newer fmcompress reads it"
 

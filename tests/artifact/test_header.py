@@ -171,6 +171,6 @@ def test_not_a_number_and_infinity_are_no_json():
 
 
 def test_a_newer_version_says_so():
-    with pytest.raises(ArtifactError, match=r"has schema version 2, this fmcompress reads version 1") as caught:
-        decode(changed(schema_version=2, fields="whatever it may be by then"))
+    with pytest.raises(ArtifactError, match=r"has schema version 3, this fmcompress reads version 2") as caught:
+        decode(changed(schema_version=3, fields="whatever it may be by then"))
     assert caught.value.hint == "a newer fmcompress reads it"

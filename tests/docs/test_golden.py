@@ -19,7 +19,8 @@ MOST_BYTES = 300_000
 
 MESSAGES = {
     "empty": "cannot be read", "cut-short": "bytes, expected", "one-more": "bytes, expected", "seal": "SHA-256",
-    "header-too-long": "cut short", "key-twice": "not a safetensors file", "newer-version": "schema version 2",
+    "header-too-long": "cut short", "key-twice": "not a safetensors file", "newer-version": "schema version 3",
+    "tables": "tables alone",
     "version-true": "schema version", "unknown-link": "link is", "clip-reversed": "link is", "dim-zero": "dim 0",
     "name-twice": "two fields", "pad-outside": "pad",
     "unknown-pooling": "no pooling 'max'", "misspelt-pooling": "is written 'mean'", "empty-pooling": "no pooling ''",

@@ -21,6 +21,7 @@ from tests.models import EVERY_SHAPE, origin, packed
 from tests.reporting.test_curve import CURVE, NUMBERS, ONE_CLASS, UNMEASURED
 from tests.reporting.test_evaluation import EVALUATION
 from tests.reporting.test_report import KINDS, hostile_model
+from tests.tables.samples import packed_tables
 
 SCORES = Scores(20, 0.75, 0.5, 1.0)
 NUMBER_SCORES = Scores(20, math.nan, math.nan, math.nan, 1.5)
@@ -58,6 +59,7 @@ DOCUMENTS = [
     *(("check", verdict.to_json()) for verdict in VERDICTS),
     ("evaluate", EVALUATION.to_json()),
     ("inspect", inspection_json(INSPECTION)),
+    *(("tables", report(tables).to_json()) for tables in (packed_tables(), packed_tables(with_tiers=True))),
 ]
 
 

@@ -7,7 +7,7 @@ count, and how many bits an error deserves goes with its logarithm.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -18,10 +18,12 @@ from fmcompress.artifact import Frame, Origin
 from fmcompress.artifact.header import artifact_bytes, fixed_bytes
 from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.candidates import (
     ByTier,
     FieldCandidate,
+    TierCandidates,
     blended,
     expected_candidates,
     field_candidates,
@@ -57,7 +59,7 @@ class PricedCandidates:
     With held-out rows candidates have the rise of the loss of these rows; without, the expected one.
 
     Attributes:
-        checkpoint: the factorization machine.
+        frame: what is fixed of the artifact, but for its vocabulary.
         splits: ways to split each field into tiers: the tier of each category, uint8 (cardinality,).
         by_tier: the candidates of each tier.
         blends: those of each field, for each share of measured and expected rises that is tried.
@@ -65,7 +67,7 @@ class PricedCandidates:
         expected: the candidates of each tier with expected rises, beside held-out rows.
     """
 
-    checkpoint: FMCheckpoint
+    frame: Frame
     splits: list[list[UInt8Array]]
     by_tier: ByTier
     blends: list[list[list[FieldCandidate]]]
@@ -100,16 +102,36 @@ def price_candidates(
         for own, field, far in zip(of_fields, weights, schema.split(sensitivity.far_out), strict=True)
     ]
     if held_out is None:
-        by_tier = _expected(weights, splits, seed, progress)
-        return PricedCandidates(checkpoint, splits, by_tier, [_by_field(checkpoint, by_tier)])
+        return price_by_distortion(Frame.of(checkpoint), weights, splits, seed=seed, progress=progress)
     from fmcompress.methods.auto.held_out_loss import prepare_held_out
 
     # The loss of a row that one category decides says nothing of all others, and would drown out what does.
     rows = without(held_out, sensitivity.far_out, schema)
     found = prepare_held_out(weights, checkpoint, splits, rows, seed=seed, progress=progress)
     measured, expected = found.measured(), found.expected()
-    blends = [_by_field(checkpoint, _blended(measured, expected, share)) for share in _SHARES]
-    return PricedCandidates(checkpoint, splits, measured, blends, found, expected)
+    blends = [_by_field(schema, _blended(measured, expected, share)) for share in _SHARES]
+    return PricedCandidates(Frame.of(checkpoint), splits, measured, blends, found, expected)
+
+
+def price_by_distortion(
+    frame: Frame,
+    weights: Sequence[FieldWeights],
+    splits: list[list[UInt8Array]],
+    *,
+    seed: int,
+    progress: Progress = SILENT,
+) -> PricedCandidates:
+    """Return the candidates of each field, with their bytes and their expected rise of the loss.
+
+    Args:
+        frame: what is fixed of the artifact, but for its vocabulary.
+        weights: of each field, and what errors in them cost.
+        splits: ways to split each field into tiers, see ``ways_to_split``: uint8 (cardinality,) each.
+        seed: of k-means.
+        progress: told of each step.
+    """
+    by_tier = _expected(weights, splits, seed, progress)
+    return PricedCandidates(frame, splits, by_tier, [_by_field(frame.schema, by_tier)])
 
 
 def allocate_bits(priced: PricedCandidates, origin: Origin, *, vocabulary_bytes: int = 0) -> Plan:
@@ -123,12 +145,12 @@ def allocate_bits(priced: PricedCandidates, origin: Origin, *, vocabulary_bytes:
     Raises:
         BudgetError: no artifact of this model fits the budget.
     """
-    fixed = fixed_bytes(Frame.of(priced.checkpoint, vocabulary_bytes=vocabulary_bytes), origin)
+    fixed = fixed_bytes(replace(priced.frame, vocabulary_bytes=vocabulary_bytes), origin)
     chosen = _within_budget(priced, origin, fixed, vocabulary_bytes)
     tiers = [tier for field in chosen for tier in field.tiers]
     of = [ways[field.split] for ways, field in zip(priced.splits, chosen, strict=True)]
     return Plan(
-        Tiers(priced.checkpoint.schema, np.concatenate(of)),
+        Tiers(priced.frame.schema, np.concatenate(of)),
         tuple(tier.quantizer for tier in tiers),
         _exact_bytes(priced, origin, chosen, vocabulary_bytes),
         max(
@@ -167,7 +189,7 @@ def _exact_bytes(
     priced: PricedCandidates, origin: Origin, chosen: Sequence[FieldCandidate], vocabulary_bytes: int
 ) -> int:
     """Return the exact size of the artifact of chosen candidates."""
-    frame = Frame.of(priced.checkpoint, vocabulary_bytes=vocabulary_bytes)
+    frame = replace(priced.frame, vocabulary_bytes=vocabulary_bytes)
     quantizers = [tier.quantizer for field in chosen for tier in field.tiers]
     sizes = [np.bincount(ways[field.split]).tolist() for ways, field in zip(priced.splits, chosen, strict=True)]
     return artifact_bytes(frame, origin, quantizers, sizes)
@@ -192,7 +214,7 @@ def _refined(
     for _ in range(_ROUNDS):
         held_out.substitute(chosen)
         blend = _blended(held_out.measured(), priced.expected, share)
-        found = allocate(_by_field(priced.checkpoint, blend), allowed)
+        found = allocate(_by_field(priced.frame.schema, blend), allowed)
         if found is None or found == chosen:
             break
         loss = _loss(held_out, found)
@@ -215,8 +237,8 @@ def _blended(measured: ByTier, expected: ByTier | None, share: float) -> ByTier:
     return map_tiers(partial(blended, share=share), measured, expected)
 
 
-def _by_field(checkpoint: FMCheckpoint, by_tier: ByTier) -> list[list[FieldCandidate]]:
-    return list(map(field_candidates, checkpoint.schema.fields, by_tier))
+def _by_field(schema: Schema, by_tier: ByTier) -> list[list[FieldCandidate]]:
+    return list(map(field_candidates, schema.fields, by_tier))
 
 
 def _rises(by_tier: ByTier, chosen: Sequence[FieldCandidate]) -> tuple[float, ...]:
@@ -231,17 +253,21 @@ def _rises(by_tier: ByTier, chosen: Sequence[FieldCandidate]) -> tuple[float, ..
 def _expected(weights: Sequence[FieldWeights], splits: list[list[UInt8Array]], seed: int, progress: Progress) -> ByTier:
     """Return the candidates with the expected loss of each, from rate and distortion."""
     tiers = [[list(split(field, of)) for of in ways] for field, ways in zip(weights, splits, strict=True)]
-    counts = candidate_subspaces(weights[0].dim)
     works = [
         work
         for tier in chain.from_iterable(chain.from_iterable(tiers))
         for work in (
-            *(partial(embedding_distortion, tier, subspaces, seed=seed) for subspaces in counts),
-            partial(linear_distortion, tier, seed=seed),
+            *(partial(embedding_distortion, tier, own, seed=seed) for own in candidate_subspaces(tier.dim)),
+            *([partial(linear_distortion, tier, seed=seed)] if tier.has_linear else []),
         )
     ]
     found = iter(list(side_by_side(works, title="pricing quantizers", progress=progress)))
-    return map_tiers(lambda tier: expected_candidates(tier, list(islice(found, len(counts))), next(found)), tiers)
+
+    def candidates(tier: FieldWeights) -> TierCandidates:
+        embeddings = list(islice(found, len(candidate_subspaces(tier.dim))))
+        return expected_candidates(tier, embeddings, next(found) if tier.has_linear else None)
+
+    return map_tiers(candidates, tiers)
 
 
 def ways_to_split(counts: Int64Array | None, cardinality: int, far: BoolArray, apart: BoolArray) -> list[UInt8Array]:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fmcompress.artifact.header import entry_bytes, tier_bytes
-from fmcompress.fm.quantizer import INT8, Quantizer, code_bits, embedding_spec, linear_spec, subspace_bounds
+from fmcompress.fm.quantizer import INT8, NO_LINEAR, Quantizer, code_bits, embedding_spec, linear_spec, subspace_bounds
 from fmcompress.fm.schema import Field
 from fmcompress.methods.auto.rate_distortion import RateDistortion
 from fmcompress.quantization.field_weights import FieldWeights, Metric
@@ -35,7 +35,7 @@ class WeightsCandidate:
     """A way to store the embeddings of a tier, or its linear weights.
 
     Attributes:
-        codewords: of each subspace's codebook; none for raw numbers.
+        codewords: of each subspace's codebook; none for raw numbers, ``NO_LINEAR`` where there are no linear weights.
         error: expected rise of the loss per row.
         metric: in which codebooks are made.
         standard_error: of a measured rise, counted against it; 0 for what is computed.
@@ -137,19 +137,20 @@ class FieldCandidate:
 
 
 def expected_candidates(
-    field: FieldWeights, embeddings: Iterable[RateDistortion], linear: RateDistortion
+    field: FieldWeights, embeddings: Iterable[RateDistortion], linear: RateDistortion | None
 ) -> TierCandidates:
     """Return the candidates for a tier, by their expected loss.
 
     Args:
         field: its weights.
         embeddings: of each number of subspaces, see ``embedding_distortion``.
-        linear: of the linear weights, see ``linear_distortion``.
+        linear: of the linear weights, see ``linear_distortion``; None where there are none.
     """
     raw = WeightsCandidate((), 0.0)
     coded = [one for found in embeddings for one in codebook_candidates(found, field.cardinality, field.dim)]
-    weights = codebook_candidates(linear, field.cardinality, 1)
-    return TierCandidates.of(field, (raw, *coded), (raw, *weights))
+    if linear is None:
+        return TierCandidates.of(field, (raw, *coded), [WeightsCandidate((NO_LINEAR,), 0.0)])
+    return TierCandidates.of(field, (raw, *coded), (raw, *codebook_candidates(linear, field.cardinality, 1)))
 
 
 def codebook_candidates(
@@ -252,9 +253,10 @@ def field_candidates(field: Field, splits: Iterable[Sequence[TierCandidates]]) -
     """
     found: list[FieldCandidate] = []
     for number, split in enumerate(splits):
-        sizes, raw = tuple(tier.cardinality for tier in split), [Quantizer()] * len(split)
-        fixed = entry_bytes(field, raw, sizes) - sum(map(_name_bytes, raw)) + tier_bytes(sizes)
-        first, *others = map(tier_candidates, split)
+        sizes = tuple(tier.cardinality for tier in split)
+        first, *others = tiers = list(map(tier_candidates, split))
+        some = [own[0].quantizer for own in tiers]
+        fixed = entry_bytes(field, some, sizes) - sum(map(_name_bytes, some)) + tier_bytes(sizes)
         combined = [FieldCandidate(number, (one,), fixed + one.payload_bytes, one.error) for one in first]
         for more in others:
             combined = _combined(combined, more)
