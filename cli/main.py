@@ -36,7 +36,7 @@ EXAMPLES = {
         "fmcompress quantize fm.pt --budget 10MB --dry-run",
         "fmcompress quantize fm.pt --budget 10MB -o artifact.safetensors \\",
         "    --train train.parquet --valid valid.parquet",
-        "fmcompress quantize --tables dlrm.pt --budget 10MB",
+        "fmcompress quantize --tables towers.pt --budget 10MB",
     ),
     "sweep": (
         "fmcompress sweep fm.pt --budgets 10x,20x,40x --data test.parquet",

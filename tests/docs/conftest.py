@@ -49,12 +49,29 @@ def own_model(path, rows, **keys):
     torch.save({keys[part]: torch.from_numpy(rng.normal(size=shape)).float() for part, shape in shapes.items()}, path)
 
 
+def tables_of_two_towers(folder):
+    """Write a model with two embedding tables, counts of one, and both tables compressed."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    layers = {
+        "user_emb": nn.Embedding(600, 16, padding_idx=0),
+        "item_emb": nn.Embedding(200, 16),
+        "mlp": nn.Linear(16, 16),
+    }
+    torch.save(nn.ModuleDict(layers).state_dict(), folder / "towers.pt")
+    np.savez(folder / "counts.npz", user_emb=np.arange(600))
+    fc.quantize_tables(fc.load_tables(folder / "towers.pt"), "20KB").save(folder / "tables.safetensors")
+
+
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory):
     """Return a folder with rows, checkpoints and artifacts; read only."""
     folder = tmp_path_factory.mktemp("workspace")
     model = small_rows(folder)
     fc.save_checkpoint(model, folder / "fm.pt")
+    tables_of_two_towers(folder)
     for name, budget in {"artifact": "8KB", "tuned": "8KB", "old": "7KB"}.items():
         fc.quantize(model, budget).save(folder / f"{name}.safetensors")
     curve = fc.sweep(model, ["7KB", "8KB"], data=folder / "test.parquet")
