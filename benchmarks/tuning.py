@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from benchmarks import criteo
 from benchmarks.timing import interleaved, memory_row, peak_bytes, peak_of, ratio
-from fmcompress.backbones.vanilla_fm import TrainOptions, begin_training
+from fmcompress.backbones.training import TrainOptions, begin_training
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
 from fmcompress.data.rows import open_rows

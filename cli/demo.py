@@ -72,7 +72,7 @@ def _prepare(folder: Path, *, force: bool) -> None:
 
 def _run(folder: Path, progress: Progress) -> None:
     import fmcompress as fc
-    from fmcompress.backbones.vanilla_fm import TrainOptions, train
+    from fmcompress.backbones.training import TrainOptions, train
     from fmcompress.data.rows import open_training_rows
     from fmcompress.evaluation.deviations import auc_change_error
     from fmcompress.evaluation.scores import score_data

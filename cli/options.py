@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, g
 
 import typer
 
+from fmcompress.errors import UsageError
 from fmcompress.training.device import Device
 
 if TYPE_CHECKING:
@@ -256,6 +257,33 @@ class TuningRowsGroup:
         str | None,
         typer.Option(metavar="DATA", help="Rows to choose the best state by. Default: every 20th row of --train."),
     ] = None
+
+
+@dataclass(frozen=True)
+class BackboneGroup:
+    """What is trained."""
+
+    backbone: Annotated[
+        Literal["fm", "deepfm", "nfm"],
+        typer.Option(help="A factorization machine alone, or one with a network on top: DeepFM or NFM."),
+    ] = "fm"
+    hidden: Annotated[
+        str, typer.Option(metavar="N,…", help="Sizes of a network's hidden layers; none with an empty text.")
+    ] = "64,32"
+    dropout: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share of a network's hidden numbers that a step leaves out.")
+    ] = 0.0
+
+    def settings(self) -> tuple[str, tuple[int, ...], float]:
+        """Return backbone, sizes of hidden layers, dropout.
+
+        Raises:
+            UsageError: the sizes are no whole numbers.
+        """
+        try:
+            return self.backbone, tuple(int(size) for size in self.hidden.split(",") if size.strip()), self.dropout
+        except ValueError as error:
+            raise UsageError(f"--hidden is {self.hidden!r}, expected whole numbers such as 64,32") from error
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""``fmcompress train``: a vanilla factorization machine, the yardstick."""
+"""``fmcompress train``: a vanilla factorization machine, the yardstick, or a DeepFM or an NFM."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import typer
 
 from fmcompress.errors import UsageError
 
-from .options import FirstIndexOption, ForceOption, LabelOption, MachineGroup, PoolingOption, with_groups
+from .options import BackboneGroup, FirstIndexOption, ForceOption, LabelOption, MachineGroup, PoolingOption, with_groups
 from .progress import progress_of
 
 if TYPE_CHECKING:
+    from fmcompress.data.options import DataOptions
     from fmcompress.data.rows import Rows
     from fmcompress.progress import Progress
 
@@ -52,34 +53,41 @@ def train(
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a step.")] = 4096,
     epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the data at most.")] = 100,
     patience: Annotated[int, typer.Option(metavar="N", min=1, help="Epochs to wait for a better state.")] = 2,
+    network: BackboneGroup,
     machine: MachineGroup,
     force: ForceOption = False,
 ) -> None:
-    """Train a factorization machine on DATA.
+    """Train a factorization machine, a DeepFM or an NFM on DATA.
 
-    Validation rows choose the state that is kept and, unless --l2 is given, the L2 weight. A checkpoint of another tool
-    serves as well: see inspect.
+    Validation rows choose the state that is kept and, unless --l2 is given, the L2 weight. Checkpoints of other tools
+    serve as well.
     """
     from fmcompress.checkpoints import check_saveable, save_checkpoint
     from fmcompress.data.options import DataOptions
+
+    check_saveable(output, force=force)
+    weight, model = _l2(l2), network.settings()
+    rows, held_out = _rows(data, valid, fields, pooling, DataOptions(label, first_index=first_index))
+
+    from fmcompress.backbones.training import TrainOptions
+    from fmcompress.backbones.training import train as train_fm
+    from fmcompress.training.device import resolve_device
+
+    learning = dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device)
+    warned = _warned(progress_of(context), rows, held_out)
+    found = train_fm(rows, held_out, TrainOptions(*learning, *model), progress=warned)
+    save_checkpoint(found.checkpoint, output, force=force)
+    print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
+
+
+def _rows(data: str, valid: str | None, fields: str | None, pooling: str, options: DataOptions) -> tuple[Rows, Rows]:
+    """Return training and validation rows."""
     from fmcompress.data.rows import open_training_rows
     from fmcompress.fm.field_specs import parse_fields
     from fmcompress.fm.pooling import parse_pooling
 
-    check_saveable(output, force=force)
-    weight = _l2(l2)
     schema = parse_fields(fields) if fields else None
-    options = DataOptions(label, first_index=first_index)
-    rows, held_out = open_training_rows(data, valid, schema=schema, options=options, pooling=parse_pooling(pooling))
-
-    from fmcompress.backbones.vanilla_fm import TrainOptions
-    from fmcompress.backbones.vanilla_fm import train as train_fm
-    from fmcompress.training.device import resolve_device
-
-    how = TrainOptions(dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device))
-    found = train_fm(rows, held_out, how, progress=_warned(progress_of(context), rows, held_out))
-    save_checkpoint(found.checkpoint, output, force=force)
-    print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
+    return open_training_rows(data, valid, schema=schema, options=options, pooling=parse_pooling(pooling))
 
 
 def _warned(progress: Progress, rows: Rows, valid: Rows) -> Progress:

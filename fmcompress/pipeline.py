@@ -161,7 +161,7 @@ def fit_codebooks(job: Job, measured: Measurements, plan: Plan) -> QuantizedFM:
     """Make codebooks and codes as planned."""
     if plan.quantizers is None:
         raise UsageError(f"method {job.method.name} cannot do without data")
-    return codebooks.fit_codebooks(
+    quantized = codebooks.fit_codebooks(
         measured.checkpoint,
         measured.sensitivity,
         plan.quantizers,
@@ -171,6 +171,7 @@ def fit_codebooks(job: Job, measured: Measurements, plan: Plan) -> QuantizedFM:
         rises=plan.rises,
         progress=job.progress,
     )
+    return replace(quantized, network_bytes=plan.network_bytes)
 
 
 def pack(job: Job, plan: Plan, quantized: QuantizedFM) -> PackedFM:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import fmcompress as fc
-from fmcompress.backbones.vanilla_fm import TrainOptions, train
+from fmcompress.backbones.training import TrainOptions, train
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import open_training_rows
 from fmcompress.fm.schema import Schema

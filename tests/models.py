@@ -4,7 +4,7 @@ import numpy as np
 
 from fmcompress.artifact import Origin, Quality
 from fmcompress.artifact import pack_model as pack
-from fmcompress.artifact.layout import as_stored
+from fmcompress.artifact.numbers import as_stored
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.click_model import random_click_model
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM

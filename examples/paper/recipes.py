@@ -14,7 +14,7 @@ from cells import PARTS, Cell
 from work import Made, Work
 
 import fmcompress as fc
-from fmcompress.backbones.vanilla_fm import TrainOptions, begin_training, train
+from fmcompress.backbones.training import TrainOptions, begin_training, train
 from fmcompress.baselines import BaselineOptions, Chosen, Trial, run_baselines
 from fmcompress.baselines.task import GRID
 from fmcompress.data.options import DataOptions

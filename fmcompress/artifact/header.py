@@ -27,6 +27,7 @@ from fmcompress.artifact.metadata import (
     encode_entry,
     encode_table_less,
 )
+from fmcompress.artifact.network_layout import StoredNetwork
 from fmcompress.artifact.origin import Origin, decode_origin, listed, longest, text, whole
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits
@@ -162,13 +163,14 @@ def _frame(found: Mapping[str, Any], schema: Schema, vocabulary_bytes: int) -> F
     tables = [isinstance(field, VectorField) for field in schema.fields]
     frame: Frame
     if found.get("content") == TABLES:
-        if not all(tables) or schema.numeric or schema.poolings or vocabulary_bytes:
+        if not all(tables) or schema.numeric or schema.poolings or vocabulary_bytes or found["network"]:
             raise ValueError("tables alone were expected")
         frame = TablesFrame(schema)
     else:
         if any(tables):
             raise ValueError("no tables were expected")
-        frame = Frame(schema, whole(found["dim"]), text(found["link"]), vocabulary_bytes)
+        network = StoredNetwork.parse(found["network"], schema) if found["network"] != [] else None
+        frame = Frame(schema, whole(found["dim"]), text(found["link"]), vocabulary_bytes, network)
     for dim in frame.vector_sizes:
         if not 1 <= dim <= _MAX_DIM:
             raise ValueError(f"dim {dim}")
@@ -229,7 +231,8 @@ def header_bytes(
 def fixed_bytes(frame: Frame, origin: Origin) -> int:
     """Return the bytes of an artifact that belong to no field with a table.
 
-    They are the bias, the numeric weights, the vocabulary, and the header without the entries of these fields.
+    They are the bias, the numeric weights, dense layers, the vocabulary, and the header without the entries of these
+    fields.
     """
     return _rest_bytes(frame, origin) + sum(tensor.nbytes for tensor in frame.tensors(0, 0))
 

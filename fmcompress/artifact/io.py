@@ -10,7 +10,6 @@ from fmcompress.artifact.bitpack import unpack
 from fmcompress.artifact.container import decode_header, encode_header
 from fmcompress.artifact.header import NO_MACHINE, Header, decode, encode
 from fmcompress.artifact.layout import (
-    LARGEST_INT8,
     FieldLayout,
     TierLayout,
     decode_numeric,
@@ -18,8 +17,9 @@ from fmcompress.artifact.layout import (
     stored_numbers,
 )
 from fmcompress.artifact.metadata import UNSEALED, TablesFrame
+from fmcompress.artifact.numbers import LARGEST_INT8
 from fmcompress.artifact.packed import Packed, PackedFM, PackedTables
-from fmcompress.errors import ArtifactError, UsageError
+from fmcompress.errors import ArtifactError, CheckpointError, UsageError
 from fmcompress.files import replacing
 from fmcompress.fm.field_vocabulary import largest_ids
 from fmcompress.fm.quantizer import FLOAT, code_bits
@@ -138,7 +138,10 @@ def _packed(header: Header, arrays: Mapping[str, UInt8Array]) -> PackedFM | Pack
     _check_finite(bias)
     if vocabulary is not None:
         _check_vocabulary(vocabulary, header.schema)
-    return PackedFM(header, float(bias[0]), values, codes, decode_numeric(numeric, header.frame), vocabulary)
+    weights, layers = decode_numeric(numeric, header.frame), arrays.get("network")
+    model = PackedFM(header, float(bias[0]), values, codes, weights, vocabulary, layers)
+    _check_network(model)
+    return model
 
 
 def _check_seal(data: UInt8Array, start: int, sha256: str) -> None:
@@ -195,6 +198,13 @@ def _check_codes(stream: UInt8Array, tier: TierLayout) -> None:
     for codes in _unpacked(stream, tier.cardinality, tier.quantizer.widths):
         if (codes >= np.array(sizes)).any():
             raise ArtifactError("is damaged: a code names a codeword that does not exist")
+
+
+def _check_network(model: PackedFM) -> None:
+    try:
+        _ = model.network
+    except CheckpointError as error:
+        raise ArtifactError(f"is damaged: {str(error)[:100]}") from error
 
 
 def _check_vocabulary(data: UInt8Array, schema: Schema) -> None:

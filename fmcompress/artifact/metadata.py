@@ -13,7 +13,7 @@ It is canonical JSON with an entry for each field: name, kind, cardinality, and 
 The first one has PAD 0, the second one two tiers, of 200 and 3506 categories. The third shares the table of the
 second. The fourth is numeric, and so is the fifth one, which enters the linear term alone. The sixth one may have
 several values in a row, of which the mean is taken. The last one is a table of another model, of vectors of size 768;
-row 0 is zeros.
+row 0 is zeros. How dense layers are told of stands in ``network_layout``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fmcompress.artifact.container import StoredTensor, canonical_json
+from fmcompress.artifact.network_layout import StoredNetwork
 from fmcompress.artifact.origin import DEFAULTS as OF_ORIGIN
 from fmcompress.artifact.origin import Origin, encode_origin, listed, number, text, whole
 from fmcompress.errors import UsageError
@@ -38,13 +39,16 @@ from fmcompress.fm.tiers import MAX_TIERS
 SCHEMA_VERSION = 2
 """The newest one; files say the oldest that knows what they hold."""
 
+NETWORKS_VERSION = 2
+"""Of artifacts with dense layers."""
+
 TABLES_VERSION = 2
 """That of tables; that of factorization machines is 1."""
 
 UNSEALED = "0" * 64
 """Stands in for the SHA-256 while it is computed."""
 
-DEFAULTS = {**OF_ORIGIN, "link": "sigmoid"}
+DEFAULTS = {**OF_ORIGIN, "link": "sigmoid", "network": []}
 """What metadata mean that do not say it."""
 
 LONGEST_ERROR = -1.2e-5
@@ -74,6 +78,7 @@ class Frame:
         dim: embedding size l.
         link: from logit to prediction, as ``str(Link)`` writes it.
         vocabulary_bytes: size of the vocabulary that it carries; 0 for none.
+        network: how its dense layers are stored; None where it has none.
 
     Raises:
         UsageError: there is no such link, or there are too many numeric fields.
@@ -83,6 +88,7 @@ class Frame:
     dim: int
     link: str
     vocabulary_bytes: int = 0
+    network: StoredNetwork | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "link", str(self.link_function))
@@ -90,9 +96,31 @@ class Frame:
             raise UsageError(f"{len(self.schema.numeric):,} numeric fields are too many for embeddings of {self.dim}")
 
     @classmethod
-    def of(cls, model: FMCheckpoint | QuantizedFM, *, vocabulary_bytes: int = 0) -> Frame:
-        """Return the frame of a checkpoint's or a quantized model's artifact."""
-        return cls(model.schema, model.dim, model.link, vocabulary_bytes)
+    def of(
+        cls,
+        model: FMCheckpoint | QuantizedFM,
+        *,
+        network_bytes: tuple[int, ...] | None = None,
+        vocabulary_bytes: int = 0,
+    ) -> Frame:
+        """Return the frame of a checkpoint's or a quantized model's artifact.
+
+        Args:
+            model: the checkpoint, or the quantized model.
+            network_bytes: bytes of a weight of each of its dense layers; None stores them in int8.
+            vocabulary_bytes: size of the vocabulary that it carries.
+        """
+        network = None
+        if model.network is not None:
+            own = model.network
+            network = StoredNetwork.of(own, network_bytes) if network_bytes else StoredNetwork.in_int8(own)
+        return cls(model.schema, model.dim, model.link, vocabulary_bytes, network)
+
+    def with_layers(self, value_bytes: tuple[int, ...] | None) -> Frame:
+        """Return the same frame with weights of so many bytes in its dense layers; None changes nothing."""
+        if self.network is None or value_bytes is None:
+            return self
+        return replace(self, network=self.network.with_value_bytes(value_bytes))
 
     @property
     def link_function(self) -> Link:
@@ -112,7 +140,10 @@ class Frame:
     @property
     def described(self) -> dict[str, Any]:
         """What the metadata say of it, but for the fields."""
-        return {"schema_version": 1, "link": self.link, "dim": self.dim}
+        described = {"schema_version": 1, "link": self.link, "dim": self.dim}
+        if self.network is not None:
+            described |= {"schema_version": NETWORKS_VERSION, "network": self.network.entry()}
+        return described
 
     @property
     def numeric(self) -> StoredTensor:
@@ -120,6 +151,12 @@ class Frame:
         fields = self.schema.numeric
         embedded = sum(not field.linear_only for field in fields)
         return StoredTensor("numeric", "F32", len(fields) + embedded * self.dim)
+
+    @property
+    def dense_layers(self) -> StoredTensor:
+        """The tensor of the dense layers."""
+        network_bytes = 0 if self.network is None else self.network.nbytes(self.schema, self.dim)
+        return StoredTensor("network", "U8", network_bytes)
 
     @property
     def vocabulary(self) -> StoredTensor:
@@ -133,6 +170,7 @@ class Frame:
             self.numeric,
             StoredTensor("values", "F16", values),
             StoredTensor("codes", "U8", codes),
+            self.dense_layers,
             self.vocabulary,
         )
         return tuple(tensor for tensor in every if tensor.size or tensor.name in _ALWAYS)
@@ -147,6 +185,7 @@ class TablesFrame(Frame):
         dim: not used.
         link: not used.
         vocabulary_bytes: not used.
+        network: not used.
     """
 
     dim: int = 0

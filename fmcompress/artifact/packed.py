@@ -18,7 +18,9 @@ from fmcompress.artifact.layout import (
     write_table,
 )
 from fmcompress.artifact.metadata import Frame, TablesFrame
+from fmcompress.artifact.network_layout import decode_network, encode_network
 from fmcompress.artifact.origin import Origin
+from fmcompress.fm.network import Network
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import Schema
@@ -93,6 +95,7 @@ class PackedFM(Packed):
         codes: tiers, what is stored in int8 and fp32, and bit streams of codes, tier by tier, uint8 (bytes,).
         numeric: weights of the numeric fields; None where there are none.
         vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8 (bytes,); None where there is none.
+        network_data: the dense layers, as ``encode_network`` makes them, uint8 (bytes,); None where there are none.
     """
 
     header: Header
@@ -101,6 +104,7 @@ class PackedFM(Packed):
     codes: UInt8Array
     numeric: NumericWeights = None  # type: ignore[assignment]
     vocabulary_data: UInt8Array | None = None
+    network_data: UInt8Array | None = None
 
     def __post_init__(self) -> None:
         if self.numeric is None:
@@ -118,6 +122,7 @@ class PackedFM(Packed):
             **super().stored,
             "bias": np.array([self.bias], dtype="<f4"),
             "numeric": encode_numeric(self.numeric, self.header.frame),
+            "network": self.network_data,
             "vocabulary": self.vocabulary_data,
         }
 
@@ -126,6 +131,14 @@ class PackedFM(Packed):
         """The tokens of the categories; None where the artifact carries none."""
         return None if self.vocabulary_data is None else Vocabulary.decode(self.vocabulary_data.tobytes())
 
+    @cached_property
+    def network(self) -> Network | None:
+        """The dense layers; None where there are none."""
+        stored = self.header.frame.network
+        if stored is None or self.network_data is None:
+            return None
+        return decode_network(self.network_data, stored, self.schema, self.header.dim)
+
 
 AnyPacked = TypeVar("AnyPacked", bound=PackedFM)
 
@@ -133,7 +146,7 @@ AnyPacked = TypeVar("AnyPacked", bound=PackedFM)
 def pack_model(model: QuantizedFM, origin: Origin) -> PackedFM:
     """Return the packed form of a quantized factorization machine; its numbers are rounded as they are stored."""
     header = Header(
-        frame=Frame.of(model),
+        frame=Frame.of(model, network_bytes=model.network_bytes),
         quantizers=tuple(tier.quantizer for tier in model.fields),
         errors=tuple(tier.error for tier in model.fields),
         origin=origin,
@@ -142,7 +155,11 @@ def pack_model(model: QuantizedFM, origin: Origin) -> PackedFM:
     values, codes = _packed(header, model.fields, model.tiers)
     largest = float(np.finfo(np.float32).max)
     bias = float(np.float32(min(max(model.bias, -largest), largest)))
-    return PackedFM(header, bias, values, codes, model.numeric)
+    network = header.frame.network
+    layers = None
+    if network is not None and model.network is not None:
+        layers = encode_network(model.network, network.value_bytes)
+    return PackedFM(header, bias, values, codes, model.numeric, network_data=layers)
 
 
 def pack_tables(fields: Sequence[QuantizedField], tiers: Tiers, origin: Origin) -> PackedTables:
@@ -190,7 +207,18 @@ def unpack_model(model: PackedFM) -> QuantizedFM:
             )
         )
     header = model.header
-    return QuantizedFM(header.schema, header.dim, header.link, model.bias, tuple(fields), model.tiers, model.numeric)
+    stored = header.frame.network
+    return QuantizedFM(
+        header.schema,
+        header.dim,
+        header.link,
+        model.bias,
+        tuple(fields),
+        model.tiers,
+        model.numeric,
+        model.network,
+        None if stored is None else stored.value_bytes,
+    )
 
 
 def with_vocabulary(model: AnyPacked, vocabulary: Vocabulary | None) -> AnyPacked:

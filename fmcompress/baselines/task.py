@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from fmcompress.backbones.vanilla_fm import TrainOptions, train
+from fmcompress.backbones.training import TrainOptions, train
 from fmcompress.data.rows import TuningData, count_categories
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.predictors import Model

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.quantizer import FLOAT
 from fmcompress.fm.schema import Field, NumericField, SharedField
 
 
@@ -48,12 +49,13 @@ class Inspection:
         bias: w_0.
         categories: number of categories of all fields.
         parameters: number of weights, with the bias.
-        fp32_bytes: bytes of embeddings and linear weights in fp32: what ratios are taken of.
+        fp32_bytes: bytes of embeddings, linear weights and dense layers in fp32: what ratios are taken of.
         vocabulary: whether it has the tokens of its categories.
         counts: whether it has counts of its categories.
         missing: what it has not, but could have: ``vocabulary``, ``counts``.
         fields: its fields, in the order in which its tool takes them.
         also: what else the file holds, by name, such as ``optimizer``, ``epoch`` or ``criterion.pos_weight``.
+        network: its dense layers, such as ``DeepFM 320-64-32-1, relu``; None where there are none.
     """
 
     tool: str
@@ -71,6 +73,7 @@ class Inspection:
     missing: tuple[str, ...]
     fields: tuple[InspectedField, ...]
     also: tuple[str, ...] = ()
+    network: str | None = None
 
 
 def inspect(checkpoint: FMCheckpoint, file_bytes: int) -> Inspection:
@@ -91,12 +94,13 @@ def inspect(checkpoint: FMCheckpoint, file_bytes: int) -> Inspection:
         link=checkpoint.link,
         bias=checkpoint.bias,
         categories=schema.categories,
-        parameters=schema.weights(checkpoint.dim) + 1,
+        parameters=checkpoint.fp32_bytes // FLOAT + 1,
         fp32_bytes=checkpoint.fp32_bytes,
         **has,
         missing=tuple(name for name, there in has.items() if not there),
         fields=tuple(_field(field, checkpoint) for field in schema.all_fields),
         also=source.also if source else (),
+        network=None if checkpoint.network is None else checkpoint.network.described,
     )
 
 

@@ -58,9 +58,9 @@ def predictor(model: Any) -> Predictor:
 
 @predictor.register
 def _(model: FMCheckpoint) -> Predictor:
-    from fmcompress.fm.scorer import FMScorer
+    from fmcompress.fm.scorers import scorer_of
 
-    return FMScorer(model)
+    return scorer_of(model)
 
 
 @predictor.register

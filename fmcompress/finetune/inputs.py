@@ -28,6 +28,7 @@ class Inputs:
             float32 (rows,); None where there are none.
         values: those in bags; None where no field has several in a row.
         bags: how they are pooled.
+        numbers: values of the numeric fields, float32 (rows, numeric fields); None where there are none.
     """
 
     ids: Tensor
@@ -35,6 +36,7 @@ class Inputs:
     numeric: tuple[Tensor, Tensor] | None = None
     values: Values | None = None
     bags: PooledValues | None = None
+    numbers: Tensor | None = None
 
     def summed(self, vectors: Tensor, norms: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
         """Return S, float32 (rows, dim), and what bias and ½ ‖S‖² are added to in a logit, float32 (rows,).
@@ -78,7 +80,8 @@ class InputsOf:
         numeric = self.numeric.contributions(batch.values) if len(self.numeric) else None
         added = None if numeric is None else (self._moved(numeric[0]), self._moved(numeric[1]))
         values, pooled = self._values(batch.bags) if batch.bags else (None, None)
-        return Inputs(self._moved(ids), uses_of(schema), added, values, pooled)
+        numbers = self._moved(batch.values) if len(self.numeric) else None
+        return Inputs(self._moved(ids), uses_of(schema), added, values, pooled, numbers)
 
     def _values(self, bags: Mapping[str, Bag]) -> tuple[Values, PooledValues]:
         ids, tables, pooled = pooled_values(bags, self.tiers.schema, self.device)

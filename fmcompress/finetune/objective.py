@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from fmcompress.data.batch import Batch
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
-from fmcompress.fm.scorer import FMScorer
+from fmcompress.fm.scorers import scorer_of
 from fmcompress.types import Float32Array
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -32,7 +32,7 @@ class Targets:
             distillation: d, 0 to 1.
             device: where the targets are wanted.
         """
-        self._teacher = FMScorer(teacher)
+        self._teacher = scorer_of(teacher)
         self._distillation = distillation
         self._device = device
 

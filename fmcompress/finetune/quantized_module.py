@@ -1,4 +1,4 @@
-"""A quantized factorization machine as a torch module: bias, linear weights, raw rows, codebooks."""
+"""A quantized factorization machine as a torch module: bias, linear weights, raw rows, codebooks, dense layers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.layers import EmbeddingLayer, FixedCodes, Linear, RawRows, by_subspaces, logits_of
+from fmcompress.finetune.network_head import NetworkHead
 from fmcompress.fm.quantized_fm import QuantizedFM
 
 
@@ -27,6 +28,7 @@ class QuantizedModule(nn.Module):
         self.bias = nn.Parameter(torch.tensor(float(model.bias)))
         self.linear = Linear(model, sparse=sparse)
         self._layers = nn.ModuleList(embedding_layers(model, sparse=sparse) if layers is None else layers)
+        self.head = None if model.network is None else NetworkHead(model, model.network)
 
     @property
     def layers(self) -> list[EmbeddingLayer]:
@@ -36,7 +38,8 @@ class QuantizedModule(nn.Module):
     def forward(self, inputs: Inputs) -> Tensor:
         """Return the logits of rows, float32 (rows,)."""
         ids, values = inputs.ids, inputs.values
-        return logits_of(self.bias, self.linear(ids, values), [layer(ids, values) for layer in self.layers], inputs)
+        linear, layers = self.linear(ids, values), [layer(ids, values) for layer in self.layers]
+        return (logits_of if self.head is None else self.head)(self.bias, linear, layers, inputs)
 
     def tables(self) -> list[nn.Parameter]:
         """Return the parameters whose gradients may be sparse."""
@@ -53,7 +56,8 @@ class QuantizedModule(nn.Module):
         for layer in self.layers:
             for column, field in layer.store(fields).items():
                 fields[column] = field
-        return replace(model, bias=self.bias.item(), fields=tuple(fields))
+        network = None if self.head is None else self.head.dense.network()
+        return replace(model, bias=self.bias.item(), fields=tuple(fields), network=network)
 
     def recode(self, model: QuantizedFM) -> None:
         """Take over the codes of ``model`` where they are fixed while codebooks are trained."""
@@ -67,12 +71,20 @@ def embedding_layers(
 ) -> list[EmbeddingLayer]:
     """Return a layer of the fields with raw embeddings, and one for each number of subspaces.
 
+    Where a network takes the fields one by one, each has a layer of its own, in their order.
+
     Args:
         model: the quantized factorization machine.
         coded: makes the layer of the fields in some columns, coded in the same number of subspaces.
         sparse: whether raw rows get sparse gradients.
     """
+    if model.network is None:
+        groups = list(by_subspaces(model.fields).values())
+    else:
+        groups = [[column] for column in range(len(model.fields))]
     return [
-        coded(model, columns) if subspaces else RawRows(model, columns, sparse=sparse)
-        for subspaces, columns in by_subspaces(model.fields).items()
+        coded(model, columns)
+        if model.fields[columns[0]].quantizer.codewords
+        else RawRows(model, columns, sparse=sparse)
+        for columns in groups
     ]

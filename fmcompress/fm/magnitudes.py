@@ -4,6 +4,7 @@ import numpy as np
 
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.network import Network
 from fmcompress.types import Float32Array, Float64Array
 
 _LARGEST = float(np.finfo(np.float32).max) / 4
@@ -33,6 +34,23 @@ def check_magnitudes(checkpoint: FMCheckpoint) -> None:
         row = checkpoint.embeddings[schema.rows(worst)][category]
         raise _refusal(f"field {schema.names[worst]!r}, category {category}", row)
     _check_linear(checkpoint)
+    if checkpoint.network is not None:
+        _check_network(checkpoint.network, float(uses @ largest) + float(numeric.sum()))
+
+
+def _check_network(network: Network, reach: float) -> None:
+    """Check that sums in dense layers are numbers in fp32, ``reach`` being the largest ‖S‖ that there can be."""
+    size = reach if network.of_kind.concatenated else reach**2
+    size = max(size, 1.0)  # values of numeric fields
+    for number, layer in enumerate(network.layers, start=1):
+        sums = np.abs(layer.weight.astype(np.float64)).sum(axis=1) * size + np.abs(layer.bias)
+        size = float(sums.max())
+        if size > _LARGEST:
+            raise CheckpointError(
+                f"dense layer {number}: weights of {np.abs(layer.weight).max():.6g} in size are too large for sums in "
+                "fp32: predictions are not finite",
+                hint=_HINT,
+            )
 
 
 def _check_linear(checkpoint: FMCheckpoint) -> None:

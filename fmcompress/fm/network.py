@@ -127,6 +127,13 @@ class Network:
         """How many numbers its layers have."""
         return sum(layer.size for layer in self.layers)
 
+    @property
+    def described(self) -> str:
+        """It in words: ``DeepFM 320-64-32-1, relu``."""
+        sizes = [self.inputs, *(len(layer.bias) for layer in self.layers)]
+        activations = dict.fromkeys(layer.activation for layer in self.layers[:-1])
+        return ", ".join([f"{self.of_kind.title} {'-'.join(map(str, sizes))}", *activations])
+
     def check(self, schema: Schema, dim: int) -> None:
         """Check that it takes what fields give.
 

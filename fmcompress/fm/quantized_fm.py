@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.fm.network import Network
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
@@ -59,6 +60,8 @@ class QuantizedFM:
         fields: the quantized tiers, field by field in the order of the schema's tables.
         tiers: how the fields are split; each field is one tier where nothing else is said.
         numeric: weights of the numeric fields, which are not quantized; None where there are none.
+        network: dense layers on top of it; None where there are none.
+        network_bytes: of a weight of each dense layer in an artifact; None stores them in int8.
     """
 
     schema: Schema
@@ -68,6 +71,8 @@ class QuantizedFM:
     fields: tuple[QuantizedField, ...]
     tiers: Tiers = None  # type: ignore[assignment]
     numeric: NumericWeights = None  # type: ignore[assignment]
+    network: Network | None = None
+    network_bytes: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.tiers is None:

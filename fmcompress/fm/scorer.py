@@ -1,6 +1,9 @@
 """Predictions of a factorization machine that is not compressed."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,7 +12,8 @@ from torch.nn.functional import embedding_bag
 from fmcompress.errors import DataError
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.types import Float32Array, Int32Array, Int64Array
+from fmcompress.fm.pooling import Pooling
+from fmcompress.types import AnyArray, Float32Array, Int32Array, Int64Array
 
 
 class FMScorer:
@@ -81,23 +85,23 @@ class FMScorer:
             logits, sums = logits + self._numeric.added(values, sums), sums + values @ self._numeric.embeddings
         return logits.astype(np.float32), sums
 
-    def others(self, name: str, bag: Bag, sums: Float32Array) -> Float32Array:
-        """Return what the logit changes by with the embedding of each value of a bag, float32 (values, dim).
-
-        It is c_j s_q (S − q), with q what the bag adds to S; where each value counts, c_j (S − c_j v_j).
+    def score(
+        self, ids: Int32Array, values: Float32Array | None = None, bags: Mapping[str, Bag] | None = None
+    ) -> FMRows:
+        """Return rows with their logits.
 
         Args:
-            name: of the field.
-            bag: its values.
-            sums: S, float32 (rows, dim).
+            ids: checked category ids, -1 where a value is missing, integers (rows, ids).
+            values: of the numeric fields, float32 (rows, numeric fields); None where there are none.
+            bags: values of fields with several in a row, by name; their ids are -1.
         """
-        embedding, _ = bag.coefficients(self.schema.poolings[name])
-        if self.schema.poolings[name].each:
-            own = embedding[:, None] * self._embeddings.numpy()[self._rows(name, bag)]
-            rest = sums[bag.rows] - own
-        else:
-            rest = (sums - self.pooled(name, bag)[0])[bag.rows]
-        return np.asarray(embedding[:, None] * rest)
+        logits, sums = self.logits_and_sums(ids, values, bags)
+        return FMRows(self, ids, bags or {}, logits, sums)
+
+    def embeddings_of(self, ids: AnyArray, columns: int | Int64Array) -> Float32Array:
+        """Return the embeddings of ids, integers (n,), of one column each, int64 (n,), or all of the same."""
+        found: Float32Array = self._embeddings.numpy()[np.maximum(ids, 0) + self._offsets[columns]]
+        return found
 
     def pooled(self, name: str, bag: Bag) -> tuple[Float32Array, Float32Array]:
         """Return what a field's bag adds to S, float32 (rows, dim), and to logits beside ½‖S‖², float32 (rows,)."""
@@ -121,6 +125,53 @@ class FMScorer:
     def _rows(self, name: str, bag: Bag) -> Int64Array:
         """Return the rows of the tables of a bag's values, int64 (values,)."""
         return np.asarray(bag.ids + self._offsets[self.schema.id_names.index(name)])
+
+
+@dataclass(frozen=True, eq=False)
+class FMRows:
+    """Rows scored by a factorization machine; see ``ScoredRows``.
+
+    Attributes:
+        scorer: what scored them.
+        ids: of their categories, int32 (rows, ids).
+        bags: of fields with several values in a row, by name.
+        logits: float32 (rows,).
+        sums: S, float32 (rows, dim).
+    """
+
+    scorer: FMScorer
+    ids: Int32Array
+    bags: Mapping[str, Bag]
+    logits: Float32Array
+    sums: Float32Array
+
+    def slopes(self, columns: int | Int64Array) -> Float32Array:
+        """Return S − q of one field of each row, see ``ScoredRows``, float32 (rows, dim).
+
+        Args:
+            columns: of the field, int64 (rows,) where it is not the same for all; then none has several values.
+        """
+        if isinstance(columns, int):
+            name = self.scorer.schema.id_names[columns]
+            if name in self.bags:
+                return self.sums - self.scorer.pooled(name, self.bags[name])[0]
+        own = self.ids[np.arange(len(self.ids)), columns]
+        return np.asarray(self.sums - self.scorer.embeddings_of(own, columns))
+
+    def value_slopes(self, column: int, bag: Bag, pooling: Pooling) -> Float32Array:
+        """Return c_j s_q (S − q), or c_j (S − c_j v_j) where each value counts, float32 (values, dim).
+
+        Args:
+            column: of the field.
+            bag: its values.
+            pooling: how they are pooled.
+        """
+        embedding = bag.coefficients(pooling)[0][:, None]
+        if pooling.each:
+            return np.asarray(
+                embedding * (self.sums[bag.rows] - embedding * self.scorer.embeddings_of(bag.ids, column))
+            )
+        return np.asarray(embedding * self.slopes(column)[bag.rows])
 
 
 def _scalars(embeddings: Float32Array, linear: Float32Array) -> Float32Array:

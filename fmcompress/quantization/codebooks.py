@@ -58,7 +58,14 @@ def fit_codebooks(
     weights = all_weights(checkpoint, sensitivity, tiers)
     fields = fit_tiers(weights, quantizers, seed=seed, metric=metric, rises=rises, progress=progress)
     return QuantizedFM(
-        checkpoint.schema, checkpoint.dim, checkpoint.link, checkpoint.bias, fields, tiers, checkpoint.numeric
+        checkpoint.schema,
+        checkpoint.dim,
+        checkpoint.link,
+        checkpoint.bias,
+        fields,
+        tiers,
+        checkpoint.numeric,
+        checkpoint.network,
     )
 
 

@@ -18,6 +18,7 @@ class Plan:
         largest_bytes: size of the largest artifact that the method makes.
         metrics: in which the codebooks of each tier are made; None takes squared distances in all.
         rises: rise of the loss per row by each tier, as measured on held-out rows; None where there were none.
+        network_bytes: bytes of a weight of each dense layer; None stores them in int8.
     """
 
     tiers: Tiers
@@ -26,3 +27,4 @@ class Plan:
     largest_bytes: int
     metrics: tuple[Metric, ...] | None = None
     rises: tuple[float, ...] | None = None
+    network_bytes: tuple[int, ...] | None = None

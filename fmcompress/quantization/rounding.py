@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fmcompress.artifact.layout import LARGEST_HALF, LARGEST_INT8, as_stored
+from fmcompress.artifact.numbers import LARGEST_HALF, LARGEST_INT8, as_stored
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantizer import FLOAT, HALF, INT8
 from fmcompress.quantization.field_weights import FieldWeights

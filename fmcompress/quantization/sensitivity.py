@@ -1,18 +1,20 @@
 """What an error in an embedding costs: the factorization machine's own metric, field by field.
 
-With v_i + δ in place of v_i the logit moves by δ·(S − v_i). To second order the loss of an average row rises by
+With v_i + δ in place of v_i the logit moves by δ·(S − v_i); with a network, in place of S − v_i stands the derivative
+of the logit by v_i, see ``fm.scored_rows``. To second order the loss of an average row rises by
 
     ½ p_i δᵀ H_f δ,   H_f = E[c (S − v_i)(S − v_i)ᵀ | field f]
 
 where p_i is how often category i is active, and for a linear weight by ½ p_i h_f δ², h_f = E[c]. The curvature c of
 the loss is p(1−p) for the sigmoid; see ``links.Link.curvatures`` for the others. So one currency, expected loss per
 row, prices embeddings and linear weights alike. Where a field has several values in a row, c_j s_q (S − q) is in place
-of S − v_i for each of them (see ``FMScorer.others``), c_j s_w in place of 1 for its linear weight, and p_i is how often
+of S − v_i for each of them (see ``ScoredRows``), c_j s_w in place of 1 for its linear weight, and p_i is how often
 category i is among them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,15 +22,18 @@ import numpy as np
 
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
+from fmcompress.fm.scorers import scorer_of
 from fmcompress.quantization.outliers import far_out, without
-from fmcompress.quantization.typical_rows import Typical, typical_of
+from fmcompress.quantization.typical_rows import Typical, drawn_batch, typical_of
 from fmcompress.types import BoolArray, Float64Array, Int64Array
 
 if TYPE_CHECKING:
+    from fmcompress.data.batch import Batch
     from fmcompress.data.rows import Rows
 
 _SAMPLE_ROWS = 262_144
 _BATCH_ROWS = 16_384
+_DRAWN_ROWS = 65_536
 # Keeps H_f invertible; relative to its mean eigenvalue.
 _RIDGE = 1e-3
 # Where all predictions are 0 or 1, errors still are to cost something.
@@ -63,12 +68,17 @@ def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensiti
 
     Then E[(S − v)(S − v)ᵀ] is the sum of the other fields' covariances plus the outer product of the sum of
     their means, and the curvature is that of the mean logit. Numeric fields are taken as 0. Categories that are far
-    out, see ``outliers``, are left out of the moments: else one of them would set the price of everything.
+    out, see ``outliers``, are left out of the moments: else one of them would set the price of everything. With a
+    network moments do not tell, and rows are drawn in which fields are independent.
 
     Args:
         checkpoint: the factorization machine.
         counts: how often each category was seen, int64 (categories,); None takes all of a field as equally frequent.
     """
+    if checkpoint.network is not None:
+        drawn = drawn_batch(checkpoint, shares(checkpoint.schema, counts), _DRAWN_ROWS)
+        batches = (drawn.take(slice(first, first + _BATCH_ROWS)) for first in range(0, _DRAWN_ROWS, _BATCH_ROWS))
+        return _from_batches(checkpoint, batches, counts)
     schema, dim = checkpoint.schema, checkpoint.dim
     frequencies = shares(schema, counts)
     typical = typical_of(checkpoint, frequencies)
@@ -150,10 +160,14 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
         seed: of the draw.
     """
     from fmcompress.data.shuffle import shuffled
-    from fmcompress.fm.scorer import FMScorer
 
+    return _from_batches(checkpoint, shuffled(rows, _BATCH_ROWS, seed=seed), counts)
+
+
+def _from_batches(checkpoint: FMCheckpoint, batches: Iterable[Batch], counts: Int64Array | None) -> Sensitivity:
+    """Return the sensitivity as it is on batches of rows, as many as are needed."""
     schema, dim, link = checkpoint.schema, checkpoint.dim, checkpoint.link_function
-    scorer = FMScorer(checkpoint)
+    scorer = scorer_of(checkpoint)
     hessians = np.zeros((len(schema), dim, dim))
     curvatures = np.zeros(len(schema))
     present_rows, bag_values = np.zeros(len(schema)), np.zeros(len(schema))
@@ -161,30 +175,29 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
     frequencies = shares(schema, counts)
     typical = typical_of(checkpoint, frequencies)
     out = far_out(checkpoint, frequencies, typical)
-    for drawn in shuffled(rows, _BATCH_ROWS, seed=seed):
+    for drawn in batches:
         batch = without(drawn, out, schema)
-        logits, sums = scorer.logits_and_sums(batch.ids, batch.values, batch.bags)
-        root = np.sqrt(link.curvatures(logits.astype(np.float64))).astype(np.float32)
-        for name, field, ids in zip(schema.id_names, schema.tables.tolist(), batch.ids.T, strict=True):
+        scored = scorer.score(batch.ids, batch.values, batch.bags)
+        root = np.sqrt(link.curvatures(scored.logits.astype(np.float64))).astype(np.float32)
+        for column, (name, field) in enumerate(zip(schema.id_names, schema.tables.tolist(), strict=True)):
             bag = batch.bags.get(name)
             if bag is None:
-                present = ids >= 0
-                vectors = checkpoint.embeddings[schema.rows(field)][ids[present]]
-                others, linear = (sums[present] - vectors) * root[present, None], root[present]
+                present = batch.ids[:, column] >= 0
+                slopes, linear = scored.slopes(column)[present] * root[present, None], root[present]
             else:
-                own = root[bag.rows]
-                others = scorer.others(name, bag, sums) * own[:, None]
-                linear = own * bag.coefficients(schema.poolings[name])[1]
+                own, pooling = root[bag.rows], schema.poolings[name]
+                slopes = scored.value_slopes(column, bag, pooling) * own[:, None]
+                linear = own * bag.coefficients(pooling)[1]
                 bag_values[field] += len(bag.ids)
-            hessians[field] += others.T @ others
+            hessians[field] += slopes.T @ slopes
             curvatures[field] += float((linear**2).sum(dtype=np.float64))
-            present_rows[field] += len(others)
+            present_rows[field] += len(slopes)
         seen += len(drawn)
         if seen >= _SAMPLE_ROWS:
             break
     present_rows = np.maximum(present_rows, 1)
     hessians /= present_rows[:, None, None]
-    if schema.poolings:
+    if bag_values.any():
         frequencies = shares(schema, counts, bag_values / seen)
     curvatures = curvatures / present_rows
     return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures), _negligible(checkpoint, typical), out)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.data.batch import Batch
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.network_scorer import NetworkScorer
 from fmcompress.types import Float64Array, Int64Array
 
 _ROWS = 4096
@@ -68,13 +70,30 @@ def drawn_ids(checkpoint: FMCheckpoint, frequencies: Float64Array, rows: int, *,
     return found
 
 
-def logits_and_sums(checkpoint: FMCheckpoint, ids: Int64Array) -> tuple[Float64Array, Float64Array]:
-    """Return logits, float64 (rows,), and S, float64 (rows, dim), of rows without numeric fields.
+def drawn_batch(checkpoint: FMCheckpoint, frequencies: Float64Array, rows: int) -> Batch:
+    """Return rows that are drawn, each field by itself; labels and values of numeric fields are 0.
 
     Args:
         checkpoint: the factorization machine.
+        frequencies: share of rows of each category, float64 (categories,).
+        rows: number of rows.
+    """
+    ids = drawn_ids(checkpoint, frequencies, rows, seed=0).astype(np.int32)
+    values = np.zeros((rows, len(checkpoint.schema.numeric)), dtype=np.float32)
+    return Batch(ids, np.zeros(rows, dtype=np.float32), values)
+
+
+def logits_and_sums(checkpoint: FMCheckpoint, ids: Int64Array) -> tuple[Float64Array, Float64Array]:
+    """Return logits, float64 (rows,), and S, float64 (rows, dim), of rows; values of numeric fields are 0.
+
+    Args:
+        checkpoint: the factorization machine, perhaps with a network.
         ids: of categories, none missing, int64 (rows, ids).
     """
+    if checkpoint.network is not None:
+        values = np.zeros((len(ids), len(checkpoint.schema.numeric)), dtype=np.float32)
+        scored = NetworkScorer(checkpoint, checkpoint.network).score(ids.astype(np.int32), values)
+        return scored.logits.astype(np.float64), scored.sums.astype(np.float64)
     sums = np.zeros((len(ids), checkpoint.dim))
     logits = np.full(len(ids), float(checkpoint.bias))
     for column, offset in enumerate(checkpoint.schema.id_offsets.tolist()):

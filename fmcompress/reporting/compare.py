@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fmcompress.evaluation.scores import ScoredRows, Scores
     from fmcompress.fm.vocabulary import Vocabulary
 
-_SETTINGS = ("dim", "link", "method", "seed", "budget_bytes", "source", "libraries")
+_SETTINGS = ("dim", "network", "link", "method", "seed", "budget_bytes", "source", "libraries")
 
 
 @missing_packages_named()
@@ -93,7 +93,8 @@ def _auc_change_error(old: ScoredRows, new: ScoredRows) -> float | None:
 def _identical(models: Sequence[CompressedFM]) -> bool:
     """Return whether what is no field's is the same: with the fields' contents that makes the same bytes."""
     old, new = ((encode(model.header, UNSEALED), model.bias) for model in models)
-    return old == new
+    layers = [None if model.network_data is None else model.network_data.tobytes() for model in models]
+    return old == new and layers[0] == layers[1]
 
 
 def _parts(old: ReportData, new: ReportData) -> Iterator[PartChange]:

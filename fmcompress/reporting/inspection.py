@@ -38,6 +38,7 @@ def _blocks(found: Inspection) -> list[Block]:
         ("fields", f"{len(found.fields)}, with {found.categories:,} categories"),
         ("embedding size", str(found.dim)),
         ("weights", f"{found.parameters:,}, in fp32 {format_size(found.fp32_bytes)}"),
+        *([("network", found.network)] if found.network else []),
         ("link", found.link),
         ("vocabulary", _vocabulary(found)),
         ("counts", "yes" if found.counts else "no: without --train all categories count the same"),

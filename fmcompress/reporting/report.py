@@ -39,7 +39,7 @@ class Report(ReportData):
         codebook_bytes: of the file, the embeddings' codebooks.
         raw_bytes: of the file, raw embeddings of categories.
         linear_bytes: of the file, the linear part of categories; with the bias.
-        source_fp32_bytes: embeddings and linear weights of the checkpoint in fp32.
+        source_fp32_bytes: embeddings, linear weights and dense layers of the checkpoint in fp32.
         ratio: source_fp32_bytes over file_bytes.
         bits_per_weight: bits of the file per weight of the checkpoint.
         resident_bytes: what a scorer keeps in memory.
@@ -65,6 +65,8 @@ class Report(ReportData):
         vocabulary_bytes: of the file, the vocabulary.
         source_linear_bytes: of source_fp32_bytes, the linear weights.
         warnings: what was found, when it was made, that makes it doubtful.
+        network: its dense layers, such as ``DeepFM 320-64-32-1, relu, int8``; None where there are none.
+        network_bytes: of the file, the dense layers.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,7 +139,9 @@ def machine_report(model: PackedFM) -> Report:
     fields = tuple(field_reports(header, file_bytes))
     tables = [field for field in fields if field.kind == "categorical"]
     codes, codebooks, raw, linear = (sum(getattr(field, part) for field in tables) for part in FIELD_PARTS)
-    fp32_bytes = FLOAT_BYTES * header.schema.weights(header.dim)
+    stored = header.frame.network
+    dense_weights = 0 if stored is None else stored.weights(header.schema, header.dim)
+    fp32_bytes = FLOAT_BYTES * (header.schema.weights(header.dim) + dense_weights)
     return Report(
         file_bytes=file_bytes,
         budget_bytes=origin.budget_bytes,
@@ -169,6 +173,8 @@ def machine_report(model: PackedFM) -> Report:
         vocabulary_bytes=header.frame.vocabulary.nbytes,
         source_linear_bytes=FLOAT_BYTES * header.schema.flat_rows,
         warnings=origin.warnings,
+        network=None if stored is None else stored.described(header.schema, header.dim),
+        network_bytes=header.frame.dense_layers.nbytes,
     )
 
 

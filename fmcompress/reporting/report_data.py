@@ -22,6 +22,7 @@ PARTS = {
     "raw_bytes": "raw embeddings",
     "linear_bytes": "linear part and bias",
     "numeric_bytes": "numeric fields",
+    "network_bytes": "dense layers",
     "vocabulary_bytes": "vocabulary",
     "header_bytes": "header",
 }
@@ -121,6 +122,8 @@ class ReportData:
     source_linear_bytes: int = 0
     warnings: tuple[str, ...] = ()
     sampled: Sampled | None = None
+    network: str | None = None
+    network_bytes: int = 0
 
     @property
     def regression(self) -> bool:

@@ -24,7 +24,7 @@ FIELD_HEAD = (
     "codes", "codebooks", "raw", "linear part", "bytes", "share", "error",
 )  # fmt: skip
 
-_OPTIONAL = ("numeric_bytes", "vocabulary_bytes")
+_OPTIONAL = ("numeric_bytes", "network_bytes", "vocabulary_bytes")
 _NUMERIC = {"numeric": "numeric, fp32", "linear": "numeric, linear only"}
 
 
@@ -110,6 +110,7 @@ def facts(report: ReportData) -> list[tuple[str, str]]:
         (f"rise of {'half the squared error' if report.regression else 'LogLoss'}", rises(report)),
         *([("logits, on drawn rows", errors)] if (errors := logit_errors(report)) else []),
         ("embedding size", str(report.dim)),
+        *([("network", report.network)] if report.network else []),
         ("link", report.link),
         ("method", f"{report.method}, seed {report.seed}"),
         ("source", source(report.source)),

@@ -33,6 +33,7 @@ class CompressedFM(WithTables, PackedFM):
         codes: tiers, what is stored in int8 and fp32, and bit streams of codes, tier by tier, uint8 (bytes,).
         numeric: weights of the numeric fields; None where there are none.
         vocabulary_data: the vocabulary, as ``Vocabulary.encode`` makes it, uint8 (bytes,); None where there is none.
+        network_data: the dense layers, as ``encode_network`` makes them, uint8 (bytes,); None where there are none.
     """
 
     @classmethod

@@ -43,6 +43,8 @@ class NativeScorer:
         library = native_library()
         if isinstance(library, str):
             raise NotNativeError(library)
+        if model.network_data is not None:
+            raise NotNativeError("it has dense layers")
         self._schema = model.schema
         self._columns = {name: model.schema.id_names.index(name) for name in model.schema.poolings}
         self._id_count, self._value_count = len(model.schema.id_cardinalities), len(model.schema.numeric)

@@ -34,7 +34,7 @@ class PooledFields:
         self._schema = model.schema
         self.columns = {name: model.schema.id_names.index(name) for name in model.schema.poolings}
         tables = {name: int(model.schema.tables[column]) for name, column in self.columns.items()}
-        found = {tables[name]: _Table(model, words, layouts[column]) for name, column in self.columns.items()}
+        found = {tables[name]: FieldTable(model, words, layouts[column]) for name, column in self.columns.items()}
         self._tables = {name: found[table] for name, table in tables.items()}
 
     def add(self, name: str, bag: Bag, sums: Float64Array, logits: Float64Array) -> None:
@@ -63,10 +63,17 @@ class PooledFields:
         sums += pooled
 
 
-class _Table:
+class FieldTable:
     """A table of a field, whose categories are looked up by themselves."""
 
     def __init__(self, model: PackedFM, words: UInt64Array, layout: FieldLayout) -> None:
+        """Prepare it.
+
+        Args:
+            model: the model.
+            words: its codes, uint64 (words,), see ``as_words``.
+            layout: of the table.
+        """
         self._dim = model.header.dim
         self._tiers = TierRanks(words, [layout]) if layout.tier_bytes else None
         self._groups = groups_of(model, words, layout.tiers)

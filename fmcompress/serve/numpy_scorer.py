@@ -7,7 +7,8 @@ With q_i the decoded embedding of category i, the logit of a row is
 and both sums run over codewords as well as over embeddings: ½‖q_i‖² is the sum of the halves of its
 codewords' squared norms. So −½‖codeword‖² stands beside each codeword, and both are summed over all fields that have
 the same number of subspaces. Numeric fields add to both sums, see ``NumericWeights``, and so do those with several
-values in a row, see ``PooledFields``. This is the way of numpy alone,
+values in a row, see ``PooledFields``. With a network on top each field is looked up by itself, see ``NetworkFields``.
+This is the way of numpy alone,
 for where there is no native core.
 """
 
@@ -26,6 +27,7 @@ from fmcompress.serve.bag_rows import bag_rows, check_bag, present
 from fmcompress.serve.bit_streams import TierRanks, as_words
 from fmcompress.serve.field_groups import Sums, groups_of
 from fmcompress.serve.numpy_bags import PooledFields
+from fmcompress.serve.numpy_networks import NetworkFields
 from fmcompress.serve.row_checks import check_ids, check_values, id_rows, signed, value_rows
 from fmcompress.types import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
 
@@ -48,6 +50,8 @@ class NumpyScorer:
         own = list(field_layouts(model.header))
         layouts = [own[table] for table in model.schema.tables]
         self._pooled = PooledFields(model, words, layouts) if model.schema.poolings else None
+        network = model.network
+        self._network = None if network is None else NetworkFields(model, network, words, own)
         single = [name not in model.schema.poolings for name in model.schema.id_names]
         self._single = np.flatnonzero(single)
         own = [layouts[column] for column in self._single]
@@ -91,6 +95,9 @@ class NumpyScorer:
     ) -> Float32Array:
         missing = self._missing(ids, first_row)
         whole = self._whole_bags(ids, missing, bags, first_row)
+        if self._network is not None:
+            numbers = None if values is None else self._present(values, first_row)
+            return self._network.logits(ids, missing, whole, numbers)
         if whole:
             ids, missing = ids[:, self._single], None if missing is None else missing[:, self._single]
         if missing is not None:

@@ -27,6 +27,7 @@ class PooledValues:
         linear: what its linear weight is multiplied by, float32 (values,).
         each: 1 for a value that is a term of its own, else 0, float32 (values,).
         pooled: 0 for a field whose values are terms of their own, else 1, float32 (fields,).
+        columns: place of each field in ``Schema.id_names``.
     """
 
     starts: Tensor
@@ -34,6 +35,7 @@ class PooledValues:
     linear: Tensor
     each: Tensor
     pooled: Tensor
+    columns: tuple[int, ...]
 
     def __len__(self) -> int:
         """Return the number of values."""
@@ -54,6 +56,18 @@ class PooledValues:
         pooled = bags[:, :, :-1]
         squares = (pooled * pooled).sum(dim=2) @ self.pooled
         return pooled.sum(dim=1), bags[:, :, -1].sum(dim=1) - 0.5 * squares
+
+    def pool(self, vectors: Tensor, linear: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what values of each field are pooled into, float32 (rows, fields, dim), and Σ w_i, float32 (rows,).
+
+        Args:
+            vectors: of each value, float32 (values, dim).
+            linear: its linear weight, float32 (values,).
+        """
+        joined = torch.cat([vectors * self.embedding[:, None], (linear * self.linear)[:, None]], dim=1)
+        sums = embedding_bag(torch.arange(len(joined), device=joined.device), joined, self.starts, mode="sum")
+        bags = sums.view(-1, len(self.pooled), sums.shape[1])
+        return bags[:, :, :-1], bags[:, :, -1].sum(dim=1)
 
 
 def pooled_values(
@@ -84,5 +98,7 @@ def pooled_values(
         np.concatenate(each)[order].astype(np.float32),
         np.array([not pooling.each for pooling in poolings], dtype=np.float32),
     )
-    pooled = PooledValues(*(torch.from_numpy(array).to(device) for array in found))
+    columns = tuple(map(schema.id_names.index, bags))
+    starts, embedding, linear, each_own, summed = (torch.from_numpy(array).to(device) for array in found)
+    pooled = PooledValues(starts, embedding, linear, each_own, summed, columns)
     return ids[order], np.repeat(tables, [len(bag.ids) for bag in bags.values()])[order], pooled

@@ -116,6 +116,10 @@ def _flat(options: Mapping[str, Any]) -> dict[str, str | int | float | None]:
 def _digest(checkpoint: FMCheckpoint) -> str:
     """Return the SHA-256 of a model's weights."""
     digest = hashlib.sha256(repr((checkpoint.bias, checkpoint.link)).encode())
-    for weights in (checkpoint.linear, checkpoint.embeddings, checkpoint.numeric.linear, checkpoint.numeric.embeddings):
+    arrays = [checkpoint.linear, checkpoint.embeddings, checkpoint.numeric.linear, checkpoint.numeric.embeddings]
+    if checkpoint.network is not None:
+        digest.update(checkpoint.network.described.encode())
+        arrays += [numbers for layer in checkpoint.network.layers for numbers in (layer.weight, layer.bias)]
+    for weights in arrays:
         digest.update(np.ascontiguousarray(weights).data)
     return digest.hexdigest()

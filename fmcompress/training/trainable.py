@@ -116,7 +116,7 @@ class PackedTrainable(Trainable[PackedFM]):
             "tiers": [list(sizes) for sizes in kept.header.tier_sizes],
             "quantizers": [[embedding_spec(q), linear_spec(q)] for q in kept.header.quantizers],
             "bias": kept.bias,
-            **{name: torch.from_numpy(np.array(getattr(kept, name))) for name in ("values", "codes")},
+            **{name: torch.from_numpy(np.array(getattr(kept, name))) for name in _arrays_of(kept)},
         }
 
     def decode(self, encoded: dict[str, Any]) -> PackedFM:
@@ -125,8 +125,14 @@ class PackedTrainable(Trainable[PackedFM]):
         quantizers = tuple(parse_quantizer(embedding, linear) for embedding, linear in encoded["quantizers"])
         errors = tuple(field.error for field in like.fields)
         tier_sizes = tuple(tuple(sizes) for sizes in encoded["tiers"])
-        header = Header(Frame.of(like), quantizers, errors, self.origin, tier_sizes)
-        return PackedFM(header, encoded["bias"], encoded["values"].numpy(), encoded["codes"].numpy(), like.numeric)
+        header = Header(Frame.of(like, network_bytes=like.network_bytes), quantizers, errors, self.origin, tier_sizes)
+        arrays = {name: encoded[name].numpy() for name in ("values", "codes", "network_data") if name in encoded}
+        return PackedFM(header, encoded["bias"], numeric=like.numeric, **arrays)
+
+
+def _arrays_of(model: PackedFM) -> list[str]:
+    """Return the names of the arrays of a model that change while it is trained."""
+    return ["values", "codes", *(() if model.network_data is None else ("network_data",))]
 
 
 def sparse_gradients(values: int) -> bool:

@@ -6,16 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fmcompress.artifact.layout import (
-    TableLayout,
-    as_stored,
-    decode_half,
-    decode_int8,
-    encode_half,
-    encode_int8,
-    read_table,
-    write_table,
-)
+from fmcompress.artifact.layout import TableLayout, read_table, write_table
+from fmcompress.artifact.numbers import as_stored, decode_half, decode_int8, encode_half, encode_int8
 from fmcompress.fm.quantizer import FLOAT, HALF, INT8
 
 pytestmark = pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fmcompress.backbones.vanilla_fm import TrainOptions, train
+from fmcompress.backbones.training import TrainOptions, train
 from fmcompress.baselines import BaselineOptions, Trial
 from fmcompress.baselines.task import Task
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows

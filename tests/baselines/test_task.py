@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fmcompress.backbones.vanilla_fm import train
+from fmcompress.backbones.training import train
 from fmcompress.baselines import BaselineOptions, Trial
 from fmcompress.baselines import task as module
 from fmcompress.baselines.task import Task

@@ -47,6 +47,7 @@ def test_json(fmcompress):
         "counts": False,
         "missing": ["counts"],
         "also": [],
+        "network": None,
     }
     user = {"name": "user", "kind": "categorical", "cardinality": 9, "pad": 0, "table": None, "pooling": None}
     assert fields[0] == {**user, "tokens": 8, "oov": 8, "null": 8}

@@ -16,7 +16,7 @@ from fmcompress_cli import demo
 from fmcompress_cli.main import run
 
 import fmcompress as fc
-from fmcompress.backbones import vanilla_fm
+from fmcompress.backbones import training
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT
@@ -97,7 +97,7 @@ def demo_folder(tmp_path_factory):
         patch.setattr(demo, "_ROWS", {"train": 40_000, "valid": 2000, "test": 10_000})
         patch.setattr(demo, "_SEED", SEED)
         patch.setattr(demo, "_EPOCHS", 1)
-        patch.setattr(vanilla_fm, "TrainOptions", partial(vanilla_fm.TrainOptions, dim=16, epochs=3, lr=1e-2))
+        patch.setattr(training, "TrainOptions", partial(training.TrainOptions, dim=16, epochs=3, lr=1e-2))
         demo._run(folder, SILENT)
     shutil.copy(folder / "tuned.safetensors", folder / "artifact.safetensors")
     (folder / "fmcompress.toml").write_text(SHORT)

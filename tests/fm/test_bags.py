@@ -81,11 +81,12 @@ def test_the_derivative_by_each_value_is_what_the_scorer_says():
     ckpt = pooled.checkpoint()
     rows = pooled.batch(ckpt, 12)
     scorer = FMScorer(ckpt)
-    _, sums = scorer.logits_and_sums(rows.ids, rows.values, rows.bags)
+    scored = scorer.score(rows.ids, rows.values, rows.bags)
     rng = np.random.default_rng(3)
     for name, bag in rows.bags.items():
-        others = scorer.others(name, bag, sums)
-        table = ckpt.schema.tables[ckpt.schema.id_names.index(name)]
+        column = ckpt.schema.id_names.index(name)
+        others = scored.value_slopes(column, bag, ckpt.schema.poolings[name])
+        table = ckpt.schema.tables[column]
         for place in rng.permutation(len(bag.ids))[:5]:
             row = int(bag.rows[place])
             alone = np.flatnonzero(bag.ids[bag.starts[row] : bag.starts[row + 1]] == bag.ids[place])

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import fmcompress as fc
-from fmcompress.backbones.vanilla_fm import TrainOptions, train
+from fmcompress.backbones.training import TrainOptions, train
 from fmcompress.data.rows import open_training_rows
 from fmcompress.pipeline import make_plan, open_job
 

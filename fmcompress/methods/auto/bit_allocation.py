@@ -29,6 +29,7 @@ from fmcompress.methods.auto.candidates import (
     field_candidates,
     map_tiers,
 )
+from fmcompress.methods.auto.layer_candidates import LayerCandidate, layer_candidates
 from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embedding_distortion, linear_distortion
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.field_weights import FieldWeights, all_weights, split
@@ -36,7 +37,8 @@ from fmcompress.quantization.knapsack import allocate
 from fmcompress.quantization.outliers import standing_apart, without
 from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.plan import Plan
-from fmcompress.quantization.sensitivity import Sensitivity
+from fmcompress.quantization.sensitivity import Sensitivity, shares
+from fmcompress.quantization.typical_rows import drawn_batch
 from fmcompress.sizes import format_size
 from fmcompress.types import BoolArray, Float64Array, Int64Array, UInt8Array
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
 _LEAST_SPLIT_CATEGORIES = 128
 _TIERS = 2
+_DRAWN_ROWS = 16_384
 _LLOYD_ROUNDS = 32
 _ROUNDS = 3
 # Shares of measured rises in the blends with expected ones that allocations start from; the true loss decides.
@@ -65,6 +68,7 @@ class PricedCandidates:
         blends: those of each field, for each share of measured and expected rises that is tried.
         held_out: the held-out rows; None where there are none.
         expected: the candidates of each tier with expected rises, beside held-out rows.
+        layers: the candidates of each dense layer; empty where there is no network.
     """
 
     frame: Frame
@@ -73,6 +77,25 @@ class PricedCandidates:
     blends: list[list[list[FieldCandidate]]]
     held_out: HeldOutLoss | None = None
     expected: ByTier | None = None
+    layers: Sequence[Sequence[LayerCandidate]] = ()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How everything is stored.
+
+    Attributes:
+        fields: of each field.
+        network_bytes: bytes of a weight of each dense layer; None where there is no network.
+    """
+
+    fields: list[FieldCandidate]
+    network_bytes: tuple[int, ...] | None
+
+    @classmethod
+    def of(cls, fields: list[FieldCandidate], layers: Sequence[LayerCandidate]) -> Chosen:
+        """Return what is chosen of the fields and of the dense layers."""
+        return cls(fields, tuple(layer.value_bytes for layer in layers) or None)
 
 
 def price_candidates(
@@ -102,7 +125,9 @@ def price_candidates(
         for own, field, far in zip(of_fields, weights, schema.split(sensitivity.far_out), strict=True)
     ]
     if held_out is None:
-        return price_by_distortion(Frame.of(checkpoint), weights, splits, seed=seed, progress=progress)
+        priced = price_by_distortion(Frame.of(checkpoint), weights, splits, seed=seed, progress=progress)
+        drawn = drawn_batch(checkpoint, shares(schema, counts), _DRAWN_ROWS)
+        return replace(priced, layers=layer_candidates(checkpoint, drawn, sensitivity.negligible))
     from fmcompress.methods.auto.held_out_loss import prepare_held_out
 
     # The loss of a row that one category decides says nothing of all others, and would drown out what does.
@@ -110,7 +135,8 @@ def price_candidates(
     found = prepare_held_out(weights, checkpoint, splits, rows, seed=seed, progress=progress)
     measured, expected = found.measured(), found.expected()
     blends = [_by_field(schema, _blended(measured, expected, share)) for share in _SHARES]
-    return PricedCandidates(Frame.of(checkpoint), splits, measured, blends, found, expected)
+    layers = layer_candidates(checkpoint, rows, sensitivity.negligible)
+    return PricedCandidates(Frame.of(checkpoint), splits, measured, blends, found, expected, layers)
 
 
 def price_by_distortion(
@@ -145,23 +171,37 @@ def allocate_bits(priced: PricedCandidates, origin: Origin, *, vocabulary_bytes:
     Raises:
         BudgetError: no artifact of this model fits the budget.
     """
-    fixed = fixed_bytes(replace(priced.frame, vocabulary_bytes=vocabulary_bytes), origin)
+    frame = replace(priced.frame, vocabulary_bytes=vocabulary_bytes)
+    fixed = fixed_bytes(frame, origin) - frame.dense_layers.nbytes
     chosen = _within_budget(priced, origin, fixed, vocabulary_bytes)
-    tiers = [tier for field in chosen for tier in field.tiers]
-    of = [ways[field.split] for ways, field in zip(priced.splits, chosen, strict=True)]
+    tiers = [tier for field in chosen.fields for tier in field.tiers]
+    of = [ways[field.split] for ways, field in zip(priced.splits, chosen.fields, strict=True)]
+    largest_layers = [max(layer, key=lambda one: one.payload_bytes) for layer in priced.layers]
     return Plan(
         Tiers(priced.frame.schema, np.concatenate(of)),
         tuple(tier.quantizer for tier in tiers),
         _exact_bytes(priced, origin, chosen, vocabulary_bytes),
         max(
-            _exact_bytes(priced, origin, [field[-1] for field in fields], vocabulary_bytes) for fields in priced.blends
+            _exact_bytes(priced, origin, Chosen.of([field[-1] for field in fields], largest_layers), vocabulary_bytes)
+            for fields in priced.blends
         ),
         tuple(tier.metric for tier in tiers),
-        None if priced.held_out is None else _rises(priced.by_tier, chosen),
+        None if priced.held_out is None else _rises(priced.by_tier, chosen.fields),
+        chosen.network_bytes,
     )
 
 
-def _within_budget(priced: PricedCandidates, origin: Origin, fixed: int, vocabulary_bytes: int) -> list[FieldCandidate]:
+def _allocated(priced: PricedCandidates, fields: Sequence[Sequence[FieldCandidate]], allowed: int) -> Chosen | None:
+    """Return the best choice of fields and dense layers that fits in so many bytes; None where none does."""
+    groups: list[Sequence[FieldCandidate | LayerCandidate]] = [*fields, *priced.layers]
+    found = allocate(groups, allowed)
+    if found is None:
+        return None
+    own = [one for one in found if isinstance(one, FieldCandidate)]
+    return Chosen.of(own, [one for one in found if isinstance(one, LayerCandidate)])
+
+
+def _within_budget(priced: PricedCandidates, origin: Origin, fixed: int, vocabulary_bytes: int) -> Chosen:
     """Return the best candidates whose artifact is within the budget, header and all.
 
     Where nearly everything is in fp32, sizes of tensors may take some digits more in the header than they are counted
@@ -169,10 +209,11 @@ def _within_budget(priced: PricedCandidates, origin: Origin, fixed: int, vocabul
     """
     allowed = origin.budget_bytes - fixed
     while True:
-        starts = [allocate(fields, allowed) for fields in priced.blends]
+        starts = [_allocated(priced, fields, allowed) for fields in priced.blends]
         chosen = starts[0]
         if chosen is None:
-            smallest = [field[0] for field in priced.blends[0]]
+            layers = [min(layer, key=lambda one: one.payload_bytes) for layer in priced.layers]
+            smallest = Chosen.of([field[0] for field in priced.blends[0]], layers)
             smallest_bytes = _exact_bytes(priced, origin, smallest, vocabulary_bytes)
             if smallest_bytes > origin.budget_bytes:
                 raise _too_small(origin.budget_bytes, smallest_bytes)
@@ -185,13 +226,11 @@ def _within_budget(priced: PricedCandidates, origin: Origin, fixed: int, vocabul
         allowed -= excess
 
 
-def _exact_bytes(
-    priced: PricedCandidates, origin: Origin, chosen: Sequence[FieldCandidate], vocabulary_bytes: int
-) -> int:
+def _exact_bytes(priced: PricedCandidates, origin: Origin, chosen: Chosen, vocabulary_bytes: int) -> int:
     """Return the exact size of the artifact of chosen candidates."""
-    frame = replace(priced.frame, vocabulary_bytes=vocabulary_bytes)
-    quantizers = [tier.quantizer for field in chosen for tier in field.tiers]
-    sizes = [np.bincount(ways[field.split]).tolist() for ways, field in zip(priced.splits, chosen, strict=True)]
+    frame = replace(priced.frame, vocabulary_bytes=vocabulary_bytes).with_layers(chosen.network_bytes)
+    quantizers = [tier.quantizer for field in chosen.fields for tier in field.tiers]
+    sizes = [np.bincount(ways[field.split]).tolist() for ways, field in zip(priced.splits, chosen.fields, strict=True)]
     return artifact_bytes(frame, origin, quantizers, sizes)
 
 
@@ -204,17 +243,15 @@ def _too_small(budget_bytes: int, smallest_bytes: int) -> BudgetError:
     )
 
 
-def _refined(
-    priced: PricedCandidates, held_out: HeldOutLoss, starts: Sequence[list[FieldCandidate]], allowed: int
-) -> list[FieldCandidate]:
+def _refined(priced: PricedCandidates, held_out: HeldOutLoss, starts: Sequence[Chosen], allowed: int) -> Chosen:
     """Return the start with the least loss, measured again with its fields so stored as long as that pays."""
     losses = [_loss(held_out, start) for start in starts]
     best = int(np.argmin(losses))
     chosen, least, share = starts[best], losses[best], _SHARES[best]
     for _ in range(_ROUNDS):
-        held_out.substitute(chosen)
+        held_out.substitute(chosen.fields)
         blend = _blended(held_out.measured(), priced.expected, share)
-        found = allocate(_by_field(priced.frame.schema, blend), allowed)
+        found = _allocated(priced, _by_field(priced.frame.schema, blend), allowed)
         if found is None or found == chosen:
             break
         loss = _loss(held_out, found)
@@ -224,9 +261,9 @@ def _refined(
     return chosen
 
 
-def _loss(held_out: HeldOutLoss, chosen: Sequence[FieldCandidate]) -> float:
+def _loss(held_out: HeldOutLoss, chosen: Chosen) -> float:
     """Return the true loss of the held-out rows with the fields so stored."""
-    held_out.substitute(chosen)
+    held_out.substitute(chosen.fields)
     return held_out.loss()
 
 

@@ -10,6 +10,9 @@ over subspaces, so one vectorised pass over the rows measures a codebook, and su
 Rises may be negative: where the factorization machine overfits, a coarser field predicts better than its own
 embeddings.
 
+With a network the logit is not linear in q_i: its derivative takes the place of S − v_i, and the true loss of the rows
+decides among whole plans.
+
 One field's rise takes all others as they are. What coarse fields do to each other is found by measuring again with the
 fields as they are to be stored in place of their own embeddings, until the allocation stays the same.
 """
@@ -30,6 +33,7 @@ from fmcompress.fm.links import Link
 from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import stacked
 from fmcompress.methods.auto.candidates import ByTier, FieldCandidate, TierCandidates, WeightsCandidate, map_tiers
+from fmcompress.methods.auto.held_out_rows import HeldOutModel, HeldOutScores, held_out_model
 from fmcompress.methods.auto.held_out_tiers import LogitShifts, SeenCategories, TierCodebooks, row_uses, seen_categories
 from fmcompress.progress import Progress
 from fmcompress.quantization.field_weights import FieldWeights
@@ -69,29 +73,27 @@ class HeldOutLoss:
     """Held-out rows, and the tiers of each field as they see them; see ``prepare_held_out``.
 
     Attributes:
-        bias: w_0.
+        model: what scores the rows.
         link: from logits to losses.
         labels: of the rows, float64 (rows,).
-        numeric: what numeric fields add to S, float32 (rows, dim), and to the logits, float32 (rows,).
         seen: the categories of each field that the rows hold, and their weights as they are at present.
         tiers: of each way to split each field.
         progress: told of each tier.
     """
 
-    bias: float
+    model: HeldOutModel
     link: Link
     labels: Float64Array
-    numeric: tuple[Float32Array, Float32Array]
     seen: list[SeenCategories]
     tiers: list[list[list[TierCodebooks]]]
     progress: Progress
 
     def measured(self) -> ByTier:
         """Return the candidates of each tier of each split of each field, measured with the other fields as now."""
-        sums, logits = self._logits()
-        losses = self.link.losses(logits, self.labels)
+        scores = self.model.score(self.seen)
+        losses = self.link.losses(scores.logits, self.labels)
         works = [
-            partial(self._measure, codebooks, seen, sums, logits, losses)
+            partial(self._measure, codebooks, seen, scores, losses)
             for seen, splits in zip(self.seen, self.tiers, strict=True)
             for split in splits
             for codebooks in split
@@ -105,7 +107,7 @@ class HeldOutLoss:
 
     def loss(self) -> float:
         """Return the mean loss of the rows with the fields as they are now, in nats."""
-        return float(self.link.losses(self._logits()[1], self.labels).mean())
+        return float(self.link.losses(self.model.score(self.seen).logits, self.labels).mean())
 
     def substitute(self, chosen: Sequence[FieldCandidate]) -> None:
         """Let each field stand as a candidate stores it from now on."""
@@ -117,30 +119,8 @@ class HeldOutLoss:
                 seen.embeddings[places] = codebooks.decoded(embeddings)
                 seen.linear[places] = codebooks.decoded_linear(linear)
 
-    def _logits(self) -> tuple[Float32Array, Float64Array]:
-        """Return S, float32 (rows, dim), and logits, float64 (rows,), with the fields as they are now."""
-        sums, scalars = self.numeric[0].copy(), self.numeric[1]
-        logits = self.bias + scalars.astype(np.float64)
-        for seen in self.seen:
-            if seen.pooled is not None:
-                rows, vectors, linear = seen.terms()
-                np.add.at(sums, rows, vectors)
-                logits += np.bincount(rows, linear - 0.5 * np.einsum("rl,rl->r", vectors, vectors), len(logits))
-                continue
-            for use in seen.by_use():
-                rows, place = seen.rows[use], seen.place[use]
-                vectors = seen.embeddings[place]
-                sums[rows] += vectors
-                logits[rows] += seen.linear[place] - 0.5 * np.einsum("rl,rl->r", vectors, vectors)
-        return sums, logits + 0.5 * np.einsum("rl,rl->r", sums, sums)
-
     def _measure(
-        self,
-        codebooks: TierCodebooks,
-        seen: SeenCategories,
-        sums: Float32Array,
-        logits: Float64Array,
-        losses: Float64Array,
+        self, codebooks: TierCodebooks, seen: SeenCategories, scores: HeldOutScores, losses: Float64Array
     ) -> TierCandidates:
         """Return the candidates of a tier, each with what it does to the mean loss of the rows."""
         number = np.full(len(seen.categories), -1)
@@ -148,7 +128,7 @@ class HeldOutLoss:
         own = np.flatnonzero(number[seen.place] >= 0)
         uses = row_uses(seen, own)
         rows, place = uses.rows, seen.place[own]
-        z, y, before, all_rows = logits[rows], self.labels[rows], losses[rows], len(self.labels)
+        z, y, before, all_rows = scores.logits[rows], self.labels[rows], losses[rows], len(self.labels)
 
         def with_rise(candidate: WeightsCandidate, shift: Float32Array) -> WeightsCandidate:
             rise = self.link.losses(z + shift, y) - before
@@ -156,14 +136,14 @@ class HeldOutLoss:
             variance = max(float(rise @ rise) / all_rows - mean**2, 0.0)
             return replace(candidate, error=mean, standard_error=_STANDARD_ERRORS * float(np.sqrt(variance / all_rows)))
 
-        shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], seen.others(sums, own))
+        def products(candidate: WeightsCandidate) -> Float32Array | float:
+            return uses.products(partial(shifts.vectors, candidate)) if scores.pairwise else 0.0
+
+        shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], scores.slopes(seen, own))
         factors = 1.0 if seen.pooled is None else seen.pooled.linear[own]
         return TierCandidates.of(
             codebooks.tier.weights,
-            (
-                with_rise(one, uses.summed(shifts.of(one)) + uses.products(partial(shifts.vectors, one)))
-                for one in codebooks.candidates
-            ),
+            (with_rise(one, uses.summed(shifts.of(one)) + products(one)) for one in codebooks.candidates),
             (
                 with_rise(
                     WeightsCandidate(size, 0.0),
@@ -194,20 +174,23 @@ def prepare_held_out(
         progress: told of each codebook.
     """
     schema = checkpoint.schema
-    bags: list[list[tuple[Bag, Pooling]]] = [[] for _ in schema.fields]
+    bags: list[list[tuple[Bag, Pooling, int]]] = [[] for _ in schema.fields]
     for name, bag in batch.bags.items():
-        bags[schema.tables[schema.id_names.index(name)]].append((bag, schema.poolings[name]))
-    columns = zip(weights, stacked(batch.ids, schema).T, bags, strict=True)
-    seen = [seen_categories(field, own, len(batch), pooled) for field, own, pooled in columns]
+        column = schema.id_names.index(name)
+        bags[schema.tables[column]].append((bag, schema.poolings[name], column))
+    columns = enumerate(zip(weights, stacked(batch.ids, schema).T, bags, strict=True))
+    seen = [
+        seen_categories(field, own, len(batch), np.flatnonzero(schema.tables == table), pooled)
+        for table, (field, own, pooled) in columns
+    ]
     tiers = [[list(one.tiers(of)) for of in ways] for one, ways in zip(seen, splits, strict=True)]
     works = [tier.works(seed) for ways in tiers for way in ways for tier in way]
     made = iter(list(side_by_side(list(chain.from_iterable(works)), title="pricing quantizers", progress=progress)))
     of_tier = len(works[0])
     return HeldOutLoss(
-        checkpoint.bias,
+        held_out_model(checkpoint, batch.values),
         checkpoint.link_function,
         batch.labels.astype(np.float64),
-        checkpoint.numeric.contributions(batch.values),
         seen,
         map_tiers(lambda tier: TierCodebooks.of(tier, list(islice(made, of_tier))), tiers),
         progress,

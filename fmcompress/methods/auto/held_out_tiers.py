@@ -33,6 +33,7 @@ class SeenCategories:
         field: weights of all categories.
         categories: those, rising, int32 (n,).
         rows: the rows that have a value, int64 (m,); a row comes once for each value in it.
+        columns: place of the field in ``Schema.id_names`` that has each value, int64 (m,).
         place: of their categories among those, int64 (m,).
         ends: end in ``rows`` of those of each field with one value that shares the table.
         embeddings: at present, float32 (n, dim).
@@ -43,6 +44,7 @@ class SeenCategories:
     field: FieldWeights
     categories: Int32Array
     rows: Int64Array
+    columns: Int64Array
     place: Int64Array
     ends: list[int]
     embeddings: Float32Array
@@ -62,6 +64,11 @@ class SeenCategories:
         pooled = self.pooled
         summed = (pooled.summed(vectors * pooled.embedding[:, None]), pooled.summed(linear * pooled.linear))
         return self.rows[pooled.starts], *summed
+
+    @property
+    def term_columns(self) -> Int64Array:
+        """Place of the field in ``Schema.id_names`` that has each term, int64 (t,)."""
+        return self.columns if self.pooled is None else self.columns[self.pooled.starts]
 
     def others(self, sums: Float32Array, own: Int64Array) -> Float32Array:
         """Return what logits change by with the embeddings of some values, float32 (n, dim).
@@ -109,7 +116,11 @@ class PooledTerms:
 
 
 def seen_categories(
-    field: FieldWeights, ids: Int32Array, rows: int, bags: Sequence[tuple[Bag, Pooling]] = ()
+    field: FieldWeights,
+    ids: Int32Array,
+    rows: int,
+    uses: Int64Array,
+    bags: Sequence[tuple[Bag, Pooling, int]] = (),
 ) -> SeenCategories:
     """Return the categories of a field that rows hold, with the factorization machine's own weights.
 
@@ -117,23 +128,25 @@ def seen_categories(
         field: weights of all categories.
         ids: of the stacked rows, -1 where a value is missing, int32 (uses · rows,).
         rows: number of rows.
-        bags: of the fields with several values in a row that look these up in the same table.
+        uses: places in ``Schema.id_names`` of the fields that look these up, int64 (uses,).
+        bags: of those of them with several values in a row, their pooling and their place.
     """
     present = np.flatnonzero(ids != MISSING)
     ends = np.searchsorted(present, np.arange(1, len(ids) // rows + 1) * rows).tolist()
-    of_rows = np.concatenate([present % rows, *(bag.rows for bag, _ in bags)])
-    values = np.concatenate([ids[present], *(bag.ids for bag, _ in bags)])
+    of_rows = np.concatenate([present % rows, *(bag.rows for bag, *_ in bags)])
+    values = np.concatenate([ids[present], *(bag.ids for bag, *_ in bags)])
+    columns = np.concatenate([uses[present // rows], *(np.full(len(bag.ids), place) for bag, _, place in bags)])
     categories, place = np.unique(values, return_inverse=True)
     own = field.embeddings[categories], field.linear[categories]
     pooled = _pooled_terms(len(present), bags) if bags else None
-    return SeenCategories(field, categories, of_rows, place, ends, *own, pooled)
+    return SeenCategories(field, categories, of_rows, columns, place, ends, *own, pooled)
 
 
-def _pooled_terms(single: int, bags: Sequence[tuple[Bag, Pooling]]) -> PooledTerms:
+def _pooled_terms(single: int, bags: Sequence[tuple[Bag, Pooling, int]]) -> PooledTerms:
     """Return the terms of so many single values, and of those of bags behind them."""
     starts, ones = [np.arange(single)], np.ones(single, dtype=np.float32)
     embedding, linear, end = [ones], [ones], single
-    for bag, pooling in bags:
+    for bag, pooling, _ in bags:
         first = np.arange(len(bag.ids)) if pooling.each else bag.starts[:-1][bag.counts > 0]
         starts.append(end + first)
         factors = bag.coefficients(pooling)

@@ -14,6 +14,7 @@ import numpy as np
 
 from fmcompress.finetune.options import ReassignOptions, TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.network import vectors_of
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.methods.auto.bit_allocation import PricedCandidates, allocate_bits, price_candidates
 from fmcompress.methods.base import Job, QuantizationMethod
@@ -69,10 +70,19 @@ class Auto(QuantizationMethod[AutoMeasurements]):
 
 
 def rotated(checkpoint: FMCheckpoint) -> FMCheckpoint:
-    """Return the same factorization machine with its embeddings along their principal axes."""
+    """Return the same model with its embeddings along their principal axes.
+
+    The first dense layer of a network turns them back. Where it takes products of coordinates, as that of an NFM does,
+    axes are its own, and are left as they are.
+    """
+    network = checkpoint.network
+    if network is not None and not network.of_kind.concatenated:
+        return checkpoint
     axes = _principal_axes(checkpoint).astype(np.float32)
     numeric = NumericWeights(checkpoint.numeric.linear, checkpoint.numeric.embeddings @ axes)
-    return replace(checkpoint, embeddings=np.ascontiguousarray(checkpoint.embeddings @ axes), numeric=numeric)
+    embeddings = np.ascontiguousarray(checkpoint.embeddings @ axes)
+    turned = None if network is None else network.rotated(axes, vectors_of(checkpoint.schema))
+    return replace(checkpoint, embeddings=embeddings, numeric=numeric, network=turned)
 
 
 def _principal_axes(checkpoint: FMCheckpoint) -> Float64Array:

@@ -1,7 +1,8 @@
 """Codes assigned anew by what they do to the loss: a Newton step in codes.
 
 With all else as it is, the loss of the rows in which category i is active is a function of its embedding and linear
-weight alone, q' = (q, w), for the logit of a row is z + (q' − q'_i) · u with u = (S − q_i, 1). To second order it is
+weight alone, q' = (q, w), for the logit of a row is z + (q' − q'_i) · u with u = (S − q_i, 1). (With a network u is its
+derivative, to first order.) To second order the loss is
 
     g_iᵀ (q' − q'_i) + ½ (q' − q'_i)ᵀ H_i (q' − q'_i),    g_i = Σ_rows s u,    H_i = Σ_rows c u uᵀ
 
@@ -29,7 +30,7 @@ from fmcompress.fm.links import Link
 from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import stacked
-from fmcompress.fm.scorer import FMScorer
+from fmcompress.fm.scorers import CheckpointScorer, scorer_of
 from fmcompress.fm.tiers import Tiers
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt16Array
@@ -63,7 +64,7 @@ def reassign(
     """
     fields, tiers = list(model.fields), model.tiers
     decoded = _decoded(model, teacher)
-    scorer = FMScorer(decoded)
+    scorer = scorer_of(decoded)
     values = _Values.of(sample, tiers)
     bits = np.array([field.quantizer.row_bits for field in fields]) * tiers.as_fields.cardinalities
     for tier in np.argsort(-bits, kind="stable").tolist():
@@ -145,7 +146,8 @@ class _RowsByCategory:
         targets: t of all rows, float32 (rows,).
         categories: of the sorted rows, rising, int64 (n,).
         rows: the sorted rows, int64 (n,); those of one category stay in their random order.
-        pooled: of each name of a bag, what the values in it are multiplied by, see ``_Pooled``.
+        columns: place of the fields in ``Schema.id_names`` in which the sorted rows hold them, int64 (n,).
+        pooled: of each such place of a bag, what the values in it are multiplied by, see ``_Pooled``.
         scorer: of the model with all codes as they are.
         link: of the model.
     """
@@ -154,8 +156,9 @@ class _RowsByCategory:
     targets: Float32Array
     categories: Int64Array
     rows: Int64Array
-    pooled: dict[str, _Pooled]
-    scorer: FMScorer
+    columns: Int64Array
+    pooled: dict[int, _Pooled]
+    scorer: CheckpointScorer
     link: Link
 
     def derivatives(self, current: Float32Array, block: slice) -> tuple[Float32Array, Float32Array]:
@@ -170,19 +173,16 @@ class _RowsByCategory:
         hessians = np.zeros((len(current), size * size), dtype=np.float32)
         for first, rows, own in self._chunks(block):
             batch = self.sample.take(rows)
-            logits, sums = self.scorer.logits_and_sums(batch.ids, batch.values, batch.bags)
+            scored = self.scorer.score(batch.ids, batch.values, batch.bags)
+            logits, values = scored.logits, slice(first, first + len(rows))
             slopes = self.link.slopes(logits.astype(np.float64), self.targets[rows].astype(np.float64))
             curvatures = self.link.curvatures(logits.astype(np.float64)).astype(np.float32)
-            u = np.concatenate([sums - current[own], np.ones_like(logits)[:, None]], axis=1)
-            for name, pooled in self.pooled.items():
-                values = slice(first, first + len(rows))
+            u = np.concatenate([scored.slopes(self.columns[values]), np.ones_like(logits)[:, None]], axis=1)
+            for column, pooled in self.pooled.items():
                 is_own, embedding, linear = pooled.own[values], pooled.embedding[values], pooled.linear[values]
                 if not is_own.any():
                     continue
-                if pooled.each:
-                    rest = sums - embedding[:, None] * current[own]
-                else:
-                    rest = sums - self.scorer.pooled(name, batch.bags[name])[0]
+                rest = scored.sums - embedding[:, None] * current[own] if pooled.each else scored.slopes(column)
                 of_bag = np.concatenate([embedding[:, None] * rest, linear[:, None]], axis=1)
                 u = np.where(is_own[:, None], of_bag, u)
             _add_by_category(gradients, own, u * slopes.astype(np.float32)[:, None])
@@ -232,44 +232,50 @@ class _Values:
     Attributes:
         ids: of each tier, -1 where a value is of another one, int32 (uses · rows, tiers).
         rows: number of rows.
-        bags: of each field with several values in a row its name, its values, its pooling and their ids of each tier,
-            int32 (values, tiers of its table), the first of which is the tier named.
+        tiers: how the fields are split.
+        bags: of each field with several values in a row its place in ``Schema.id_names``, its values, its pooling and
+            their ids of each tier, int32 (values, tiers of its table), the first of which is the tier named.
     """
 
     ids: Int32Array
     rows: int
-    bags: list[tuple[str, Bag, Pooling, int, Int32Array]]
+    tiers: Tiers
+    bags: list[tuple[int, Bag, Pooling, int, Int32Array]]
 
     @classmethod
     def of(cls, sample: Batch, tiers: Tiers) -> _Values:
         """Return the values of a sample."""
         schema, bags = tiers.schema, []
         for name, bag in sample.bags.items():
-            table = int(schema.tables[schema.id_names.index(name)])
+            column = schema.id_names.index(name)
+            table = int(schema.tables[column])
             own = tiers.of_field(table, bag.ids)
-            bags.append((name, bag, schema.poolings[name], int(np.argmax(tiers.field_of == table)), own))
-        return cls(tiers.ids(stacked(sample.ids, schema)), len(sample), bags)
+            bags.append((column, bag, schema.poolings[name], int(np.argmax(tiers.field_of == table)), own))
+        return cls(tiers.ids(stacked(sample.ids, schema)), len(sample), tiers, bags)
 
-    def by_category(self, tier: int) -> tuple[Int64Array, Int64Array, dict[str, _Pooled]]:
-        """Return categories in a tier, rising, and their rows, int64 (n,) each, and which of them are in bags."""
-        ids, rows = [self.ids[:, tier]], [np.arange(len(self.ids)) % self.rows]
-        found: list[tuple[str, Bag, Pooling, int]] = []
-        for name, bag, pooling, first, own in self.bags:
+    def by_category(self, tier: int) -> tuple[Int64Array, Int64Array, Int64Array, dict[int, _Pooled]]:
+        """Return categories in a tier, rising, their rows and columns, int64 (n,) each, and which of them are bags'."""
+        uses = np.flatnonzero(self.tiers.schema.tables == self.tiers.field_of[tier])
+        ids, rows = [self.ids[: len(uses) * self.rows, tier]], [np.tile(np.arange(self.rows), len(uses))]
+        columns = [np.repeat(uses, self.rows)]
+        found: list[tuple[int, Bag, Pooling, int]] = []
+        for column, bag, pooling, first, own in self.bags:
             if first <= tier < first + own.shape[1]:
-                found.append((name, bag, pooling, sum(map(len, ids))))
+                found.append((column, bag, pooling, sum(map(len, ids))))
                 ids.append(own[:, tier - first])
                 rows.append(bag.rows)
+                columns.append(np.full(len(bag.ids), column))
         every, of_rows = np.concatenate(ids), np.concatenate(rows)
         present = np.flatnonzero(every >= 0)
         order = present[np.argsort(every[present], kind="stable")]
         pooled = {}
-        for name, bag, pooling, start in found:
+        for column, bag, pooling, start in found:
             in_bag = (order >= start) & (order < start + len(bag.ids))
             embedding, linear = np.zeros((2, len(order)), dtype=np.float32)
             for factors, values in zip((embedding, linear), bag.coefficients(pooling), strict=True):
                 factors[in_bag] = values[order[in_bag] - start]
-            pooled[name] = _Pooled(in_bag, embedding, linear, pooling.each)
-        return every[order].astype(np.int64), of_rows[order], pooled
+            pooled[column] = _Pooled(in_bag, embedding, linear, pooling.each)
+        return every[order].astype(np.int64), of_rows[order], np.concatenate(columns)[order], pooled
 
 
 def _add_by_category(sums: Float32Array, own: Int64Array, values: Float32Array) -> None:

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from fmcompress.backbones import vanilla_fm
-from fmcompress.backbones.vanilla_fm import TrainedFM, TrainOptions, train
+from fmcompress.backbones import training
+from fmcompress.backbones.training import TrainedFM, TrainOptions, train
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import open_training_rows
 from fmcompress.errors import UsageError
@@ -83,7 +83,7 @@ def test_the_search_for_l2_finds_the_best_weight_of_a_hill(data, monkeypatch, be
         scores = Scores(1, 0.5, abs(np.log10(l2 / best)), 1.0)
         return TrainedFM(random_checkpoint((2,), dim=1), scores, l2, 1)
 
-    monkeypatch.setattr(vanilla_fm, "_train", trial)
+    monkeypatch.setattr(training, "_train", trial)
     assert train(*data, TrainOptions()).l2 == pytest.approx(best)
 
 

@@ -1,0 +1,72 @@
+"""Numbers as an artifact stores them: in fp16, in int8 with a scale, or in fp32."""
+
+import numpy as np
+
+from fmcompress.fm.quantizer import FLOAT, INT8
+from fmcompress.types import Float16Array, Float32Array, Int8Array
+
+LARGEST_INT8 = 127
+
+LARGEST_HALF = float(np.finfo(np.float16).max)
+
+
+def as_stored(table: Float32Array, value_bytes: int) -> Float32Array:
+    """Return a table as it is read back where its numbers have so many bytes, float32 of its shape."""
+    if value_bytes == FLOAT:
+        return table
+    return decode_int8(*encode_int8(table)) if value_bytes == INT8 else decode_half(encode_half(table))
+
+
+def encode_half(table: Float32Array) -> Float16Array:
+    """Round float32 to float16, in the same shape; what lies outside its range becomes its largest number."""
+    return np.clip(table, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+
+
+def decode_half(numbers: Float16Array) -> Float32Array:
+    """Return float16 numbers as float32, in the same shape."""
+    return numbers.astype(np.float32)
+
+
+def encode_int8(table: Float32Array) -> tuple[Int8Array, np.float16]:
+    """Round to whole multiples of a scale, halves to even.
+
+    Args:
+        table: finite numbers, float32 of any shape.
+
+    Returns:
+        The multiples, int8 of the table's shape, and the scale; 0 where all numbers are (almost) 0.
+    """
+    scale = _scale(float(np.abs(table).max(initial=0)))
+    if scale == 0:
+        return np.zeros(table.shape, dtype=np.int8), scale
+    multiples = np.rint(table / np.float64(scale))
+    return np.clip(multiples, -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale
+
+
+def decode_int8(numbers: Int8Array, scale: np.float16) -> Float32Array:
+    """Return the numbers that whole multiples of a scale stand for, float32 of the same shape."""
+    return numbers.astype(np.float32) * np.float32(scale)
+
+
+def _scale(largest: float) -> np.float16:
+    """Return the scale of a table whose largest number is ``largest``.
+
+    It is the least one in fp16 with which 127 steps reach that far. The smallest scales lie so far apart that rounded
+    numbers may not come near 127, and would have a smaller scale if they were stored again: then it is that one.
+    """
+    scale = _half_above(largest / LARGEST_INT8)
+    while scale > 0:
+        reached = min(round(largest / float(scale)), LARGEST_INT8) * float(scale)
+        smaller = _half_above(reached / LARGEST_INT8)
+        if smaller == scale:
+            break
+        scale = smaller
+    return scale
+
+
+def _half_above(number: float) -> np.float16:
+    """Return the least fp16 number that is not below, or the largest that there is."""
+    half = np.float16(min(number, LARGEST_HALF))
+    if float(half) >= min(number, LARGEST_HALF):
+        return half
+    return np.float16(np.nextafter(half, np.float16(np.inf)))

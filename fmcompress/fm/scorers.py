@@ -1,0 +1,48 @@
+"""What scores rows with a checkpoint: a factorization machine alone, or one with a network on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from fmcompress.fm.bags import Bag
+from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.network_scorer import NetworkScorer
+from fmcompress.fm.scored_rows import ScoredRows
+from fmcompress.types import Float32Array, Int32Array, Int64Array
+
+
+class CheckpointScorer(Protocol):
+    """Scores rows with a checkpoint; see ``NetworkScorer`` for the arguments."""
+
+    def predict(
+        self,
+        ids: Int32Array,
+        values: Float32Array | None = None,
+        *,
+        bags: Mapping[str, Bag] | None = None,
+        threads: int = 1,
+    ) -> Float32Array:
+        """Return the predictions of rows, float32 (rows,)."""
+
+    def score(
+        self, ids: Int32Array, values: Float32Array | None = None, bags: Mapping[str, Bag] | None = None
+    ) -> ScoredRows:
+        """Return rows with their logits, float32 (rows,), and what these change by."""
+
+    def refresh(self, rows: Int64Array, linear: Float32Array) -> None:
+        """Take note that weights of some categories have changed in place.
+
+        Args:
+            rows: of the tables, int64 (n,).
+            linear: their linear weights, float32 (n,).
+        """
+
+
+def scorer_of(checkpoint: FMCheckpoint) -> CheckpointScorer:
+    """Return what scores rows with a checkpoint."""
+    if checkpoint.network is not None:
+        return NetworkScorer(checkpoint, checkpoint.network)
+    from fmcompress.fm.scorer import FMScorer
+
+    return FMScorer(checkpoint)
