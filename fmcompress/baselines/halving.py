@@ -12,11 +12,13 @@ from fmcompress.baselines.composed import Form
 from fmcompress.baselines.stored import StoredFM
 from fmcompress.baselines.task import BaselinePoint, Chosen, Task, Trial
 from fmcompress.baselines.tuning import StoredModule, begin_tuning_stored, stored_module
+from fmcompress.errors import UsageError
+from fmcompress.evaluation.scores import score_rows
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.sizes import format_size
 from fmcompress.training.loop import Fit, Schedule, fit
 
-_ROUNDS = ((0.1, 3), (0.3, 1))
+_ROUNDS = ((0.1, 2), (0.3, 1))
 """Shares of all steps, and how many ways go on from there."""
 
 
@@ -49,30 +51,44 @@ def best_points(key: str, task: Task, forms: Callable[[int], list[Form]]) -> Ite
 
 
 def _best_point(key: str, task: Task, forms: Sequence[Form]) -> BaselinePoint:
-    chosen = task.options.chosen.get(key)
-    ways = [_Way(form, trial) for form in forms for trial in task.options.grid]
+    """Return the best of all forms, each trained to the end: short trainings favour forms that learn fast."""
+    grid, chosen = task.options.grid, task.options.chosen.get(key)
     if chosen is not None:
-        ways = [_Way(form, chosen.trial) for form in forms if form.variant == chosen.variant] or ways
-    for share, keep in _ROUNDS:
+        grid, variants = (chosen.trial,), [form.variant for form in forms]
+        if chosen.variant not in variants:
+            raise UsageError(f"variant of {key} is {chosen.variant!r}, expected {' or '.join(map(repr, variants))}")
+        forms = [form for form in forms if form.variant == chosen.variant]
+    found = [_best_of([_Way(form, trial) for trial in grid], task) for form in forms]
+    way, stored, best = max(found, key=lambda one: one[2].scores.selection)
+    name, setting = way.form.name, Chosen(way.form.variant, way.trial)
+    return BaselinePoint(name, key, stored.file_bytes, best.model, setting, stored.paper_params_mib)
+
+
+def _best_of(ways: Sequence[_Way], task: Task) -> tuple[_Way, StoredFM, Fit[FMCheckpoint]]:
+    """Return the way that stays to the end, the untrained model as it is stored, and its best state."""
+    for share, keep in _ROUNDS if task.options.epochs else ():
         if len(ways) > keep:
             scores = [_trained(way, task, share)[1].scores.selection for way in ways]
             ways = [ways[place] for place in np.argsort(-np.array(scores), kind="stable")[:keep]]
-    way = ways[0]
-    stored, found = _trained(way, task, 1.0)
-    task.progress.note(f"{way}: {format_size(stored.file_bytes)}, validation {found.scores}")
-    return BaselinePoint(
-        way.form.name, key, stored.file_bytes, found.model, Chosen(way.form.variant, way.trial), stored.paper_params_mib
-    )
+    stored, found = _trained(ways[0], task, 1.0)
+    task.progress.note(f"{ways[0]}: {format_size(stored.file_bytes)}, validation {found.scores}")
+    return ways[0], stored, found
 
 
 def _trained(way: _Way, task: Task, share: float) -> tuple[StoredFM, Fit[FMCheckpoint]]:
-    """Return the untrained model as it is stored, and the best state of a training with a share of all steps."""
+    """Return the untrained model as it is stored, whose size does not change, and the best state of a training.
+
+    The training has a share of all steps.
+    """
     options, rows = task.options, task.data.rows
     epoch_steps = -(-rows.rows // options.batch_size)
     steps = max(1, round(share * options.epochs * epoch_steps))
     schedule = Schedule(options.batch_size, -(-steps // epoch_steps), None, options.seed, steps)
     module = begin(way.form, task)
     stored = module.stored()
+    if not options.epochs:
+        model = stored.decode()
+        return stored, Fit(model, score_rows(model, task.data.valid), 0)
     run = begin_tuning_stored(module, way.trial, task, steps)
     return stored, fit(run, rows, task.data.valid, schedule, title=str(way), progress=task.progress)
 

@@ -51,8 +51,8 @@ GRID = (
     Trial(distillation=1.0, lr=3e-2, l2=1e-4),
     Trial(distillation=1.0, lr=3e-2, l2=1e-3),
     Trial(distillation=1.0, lr=3e-2, l2=1e-2),
-    Trial(distillation=0.0, lr=3e-3, l2=1e-3),
     Trial(distillation=0.0, lr=1e-2, l2=1e-3),
+    Trial(distillation=0.0, lr=1e-2, l2=1e-2),
     Trial(distillation=0.0, lr=3e-2, l2=1e-3),
     Trial(distillation=0.0, lr=3e-2, l2=1e-2),
 )

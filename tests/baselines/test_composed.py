@@ -8,6 +8,7 @@ import pytest
 from fmcompress.backbones.vanilla_fm import RowNumbers
 from fmcompress.baselines import (
     BASELINES,
+    Chosen,
     Trial,
     binary_codes,
     deep_hash,
@@ -20,6 +21,7 @@ from fmcompress.baselines.halving import begin
 from fmcompress.baselines.task import Task
 from fmcompress.baselines.tuning import begin_tuning_stored
 from fmcompress.data.batch import Batch
+from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT
@@ -196,3 +198,16 @@ def test_what_was_chosen_is_trained_again_alone_and_the_same_seed_gives_the_same
 def test_all_are_rows_of_the_table():
     assert [one.key for one in BASELINES if one.key in MODULES] == list(MODULES)
     assert all(one.sized for one in BASELINES if one.key in MODULES)
+
+
+@pytest.mark.parametrize("key", MODULES)
+def test_without_epochs_nothing_is_trained(key, task, source, data):
+    (point,) = run_baselines([key], source, data, (BUDGETS[key],), replace(OPTIONS, epochs=0))
+    untrained = begin(form_of(key, 0, task), task).stored().decode()
+    np.testing.assert_array_equal(point.model.linear, untrained.linear)
+
+
+def test_variants_that_there_are_none_of_are_refused(source, data):
+    options = replace(OPTIONS, chosen={"qr": Chosen("mean", OPTIONS.grid[0])})
+    with pytest.raises(UsageError, match="variant of qr is 'mean', expected 'product' or 'sum'"):
+        list(run_baselines(["qr"], source, data, (BUDGETS["qr"],), options))
