@@ -199,6 +199,14 @@ class CheckpointGroup:
             metavar="FILE", help="File that tells the fields of a RecBole or FuxiCTR model, where it is not beside it."
         ),
     ] = None
+    activation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,…",
+            help="Activation of the hidden layers of a DeepFM or an NFM, where the file does not say: relu, "
+            "leaky_relu, sigmoid, tanh, elu, identity; one of all, or one of each. Default: relu.",
+        ),
+    ] = None
 
     @property
     def of_machine(self) -> dict[str, object]:
@@ -219,6 +227,7 @@ class CheckpointGroup:
             DataError: the vocabulary cannot be read.
         """
         given: dict[str, Any] = {"instance_norm": self.instance_norm, "dataset": self.dataset, "key": self.key}
+        given["activation"] = self.activation
         if self.fields is not None:  # what reads them takes longer to import than a small job
             from fmcompress.fm.field_specs import parse_fields
 

@@ -14,6 +14,7 @@ from fmcompress.checkpoints.files.tensor import FileTensor
 from fmcompress.checkpoints.reading_errors import listed, listed_all
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.network import Network
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.fm.vocabulary import Vocabulary
@@ -31,6 +32,7 @@ class Given:
     instance_norm: bool | None = None
     dataset: Path | None = None
     key: str | None = None
+    activations: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,12 @@ def given_link(given: Given) -> str:
 
 
 def from_flat(
-    schema: Schema, bias: float, linear: Float32Array, embeddings: Float32Array, link: str = "sigmoid"
+    schema: Schema,
+    bias: float,
+    linear: Float32Array,
+    embeddings: Float32Array,
+    link: str = "sigmoid",
+    network: Network | None = None,
 ) -> FMCheckpoint:
     """Return the checkpoint of a model whose fields stand in one table, in the order of ``schema.all_fields``.
 
@@ -129,14 +136,15 @@ def from_flat(
         linear: w, float32 (rows,).
         embeddings: V, float32 (rows, dim).
         link: from logit to prediction.
+        network: dense layers on top of it, or None.
     """
     if not schema.numeric:
-        return FMCheckpoint(schema, bias, linear, embeddings, link)
+        return FMCheckpoint(schema, bias, linear, embeddings, link, network=network)
     is_numeric = [isinstance(field, NumericField) for field in schema.all_fields]
     numeric = np.repeat(is_numeric, [rows_of(field) for field in schema.all_fields])
     linear_only = np.array([[field.linear_only] for field in schema.numeric])
     weights = NumericWeights(linear[numeric], np.where(linear_only, np.float32(0), embeddings[numeric]))
-    return FMCheckpoint(schema, bias, linear[~numeric], embeddings[~numeric], link, numeric=weights)
+    return FMCheckpoint(schema, bias, linear[~numeric], embeddings[~numeric], link, numeric=weights, network=network)
 
 
 def rows_of(field: Field | SharedField | NumericField) -> int:

@@ -23,9 +23,11 @@ from fmcompress.checkpoints.tools import (
     pytorch_fm,
     recbole,
     spark,
+    torch_rechub,
     xlearn,
 )
 from fmcompress.checkpoints.tools.by_keys import parse_keys
+from fmcompress.checkpoints.tools.dense_layers import of_each, parse_activations
 from fmcompress.errors import CheckpointError, missing_packages_named
 from fmcompress.fm.checkpoint import FMCheckpoint, Source, state_of
 from fmcompress.fm.field_specs import Fields, as_fields
@@ -33,6 +35,7 @@ from fmcompress.fm.vocabulary import Vocabulary
 
 DIALECTS = (
     Dialect("fmcompress", native.recognises, native.read),
+    Dialect("torch-rechub", torch_rechub.recognises, torch_rechub.read),
     Dialect("pytorch-fm", pytorch_fm.recognises, pytorch_fm.read),
     Dialect("RecBole", recbole.recognises, recbole.read),
     Dialect("FuxiCTR", fuxictr.recognises, fuxictr.read),
@@ -60,8 +63,9 @@ def load_checkpoint(
     vocabulary: Vocabulary | None = None,
     instance_norm: bool | None = None,
     dataset: str | Path | None = None,
+    activation: str | None = None,
 ) -> FMCheckpoint:
-    """Read a trained factorization machine, whatever tool wrote it.
+    """Read a trained factorization machine, DeepFM or NFM, whatever tool wrote it.
 
     The tool is found by the file's content, never by its name. No code of the file or of the tool runs, and
     torch is not imported.
@@ -81,6 +85,9 @@ def load_checkpoint(
         instance_norm: whether an xLearn model was trained with instance-wise normalisation, which is its default.
         dataset: the file that tells the fields of RecBole's and FuxiCTR's models, where it does not lie beside the
             checkpoint.
+        activation: of the hidden dense layers of a DeepFM or an NFM, where the file does not tell it; ``relu`` if it is
+            left out. One of each layer, with commas between, or one of all: ``identity``, ``relu``, ``leaky_relu``,
+            ``sigmoid``, ``tanh``, ``elu``.
 
     Raises:
         CheckpointError: it cannot be read, is damaged or no factorization machine, or what is given does not
@@ -95,6 +102,7 @@ def load_checkpoint(
         instance_norm=instance_norm,
         dataset=None if dataset is None else Path(dataset),
         key=key,
+        activations=None if activation is None else parse_activations(activation),
     )
     try:
         return _load(path, given)
@@ -118,11 +126,26 @@ def _load(path: Path, given: Given) -> FMCheckpoint:
             raise _unknown(file)
         dialect, looked = chosen
         found = dialect.read(looked, given)
+        _check_activations(found, given)
         return replace(
             found,
             link=given.link or found.link,
             vocabulary=given.vocabulary or found.vocabulary,
             source=Source.of(dialect.tool, path, state, what_else(looked, given)),
+        )
+
+
+def _check_activations(found: FMCheckpoint, given: Given) -> None:
+    """Check that the activations that are given are those of the model, whose file may tell them."""
+    if given.activations is None:
+        return
+    if found.network is None:
+        raise CheckpointError("it has no dense layers, but --activation names one", hint="leave --activation out")
+    hidden = tuple(layer.activation for layer in found.network.layers[:-1])
+    if tuple(of_each(given.activations, len(hidden))) != hidden:
+        raise CheckpointError(
+            f"its hidden layers have {', '.join(hidden)}, but --activation says {', '.join(given.activations)}",
+            hint="leave --activation out",
         )
 
 

@@ -50,12 +50,12 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     vocabulary: Vocabulary | None = None,
     instance_norm: bool | None = None,
     dataset: str | Path | None = None,
+    activation: str | None = None,
     progress: Progress = SILENT,
 ) -> Verdict:
     """Hold artifacts against limits, and say of each whether it is kept, broken, or cannot be judged.
 
-    What cannot be judged (a file that is missing or damaged, data of another kind) is told in the verdict and stops
-    none of the other checks.
+    What cannot be judged, a damaged file or data of another kind, is told in the verdict and stops no other check.
 
     Args:
         artifacts: one file or several.
@@ -70,7 +70,7 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
         max_rmse_rise: how far the RMSE may be above the baseline's, or ``1%``.
         confidence: with which limits of scores must be kept, or broken, such as 0.95; None judges by the figures.
         label, match, oov, first_index: how the data are read, as for ``evaluate``.
-        fields, link, key, keys, instance_norm, dataset: what its checkpoint does not tell; see ``load_checkpoint``.
+        fields, link, key, keys, instance_norm, dataset, activation: what it does not tell; see ``load_checkpoint``.
         vocabulary: tokens of the categories, of the baseline and of the data.
         progress: told of ids that are out of range.
 
@@ -82,7 +82,7 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
     paths = [artifacts] if isinstance(artifacts, str | Path) else list(artifacts)
     _check_given(paths, limits, baseline, data, confidence)
     told: dict[str, Any] = {"fields": fields, "link": link, "key": key, "keys": keys}
-    told |= {"instance_norm": instance_norm, "dataset": dataset}
+    told |= {"instance_norm": instance_norm, "dataset": dataset, "activation": activation}
     score = _scorer(data, DataOptions(label, match, oov, first_index), vocabulary, progress)
     compared = _measure_baseline(baseline, limits, score, vocabulary=vocabulary, **told)
     return _verdict(limits, (measure(path, load_fm, score) for path in paths), compared, confidence)

@@ -11,7 +11,6 @@ from fmcompress.fm.schema import Schema
 FILES = Path(__file__).parent / "genuine"
 WHOLE_MODEL = FILES / "pytorch-fm" / "fm.pt"
 STATE_DICT = FILES / "pytorch-fm" / "fm_state_dict.pt"
-DEEPFM = FILES / "torch-rechub" / "model.pth"
 
 FIELDS = Schema.of([("user", 7), ("item", 5), ("cat", 11)])
 

@@ -9,7 +9,7 @@ from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.field_specs import parse_fields
 
-from .samples import DEEPFM, STATE_DICT
+from .samples import STATE_DICT
 
 ROWS = torch.zeros(5, 3)
 DEEPCTR = {
@@ -26,12 +26,12 @@ XDEEPFM = {"embedding": ROWS, "linear_w": torch.zeros(5, 1), "linear_b": torch.z
 AS_XDEEPFM = {"fields": parse_fields("a:5"), "keys": {"v": "embedding", "w": "linear_w", "b": "linear_b"}}
 
 CASES = {
-    "DeepFM of DeepCTR-Torch": (
-        {**DEEPCTR, "dnn.linears.0.weight": ROWS, "dnn_linear.weight": ROWS},
+    "xDeepFM of DeepCTR-Torch": (
+        {**DEEPCTR, "cin.conv1ds.0.weight": ROWS, "dnn_linear.weight": ROWS},
         {},
-        "'dnn.linears.0.weight' and 'dnn_linear.weight'",
+        "'cin.conv1ds.0.weight' and 'dnn_linear.weight'",
     ),
-    "DeepFM of pytorch-fm": ({**PYTORCH_FM, "mlp.mlp.0.weight": ROWS}, {}, "'mlp.mlp.0.weight'"),
+    "DCN of pytorch-fm": ({**PYTORCH_FM, "cn.w.0.weight": ROWS}, {}, "'cn.w.0.weight'"),
     "xDeepFM of recommenders": ({**XDEEPFM, "cin.0": ROWS}, AS_XDEEPFM, "'cin.0', which --map does not name"),
     "state_dict of unknown keys": (XDEEPFM, {}, "found keys 'embedding', 'linear_w', 'linear_b'"),
     "w and V of different lengths": (
@@ -54,12 +54,6 @@ def test_what_gave_it_away_is_named(tmp_path, name):
     torch.save(weights, tmp_path / "fm.pt")
     with pytest.raises(CheckpointError, match=re.escape(message)):
         load_checkpoint(tmp_path / "fm.pt", **given)
-
-
-def test_torch_rechub():
-    found = r"'mlp\.mlp\.0\.weight', 'linear\.fc\.bias', .* and 'mlp\.mlp\.4\.bias'$"
-    with pytest.raises(CheckpointError, match=found):
-        load_checkpoint(DEEPFM)
 
 
 def test_unknown_keys_point_to_the_map(tmp_path):

@@ -17,7 +17,13 @@ OURS = {"fmcompress": "fm.pt", "your own": "short.pt"}
 GENUINE = {
     ("pytorch-fm", "fm.pt"): "pytorch-fm/fm.pt",
     ("pytorch-fm", "fm_state_dict.pt"): "pytorch-fm/fm_state_dict.pt",
+    ("pytorch-fm", "deepfm.pt"): "networks/pytorch-fm/deepfm.pt",
     ("FuxiCTR", "FM_tiny.model"): "fuxictr/tiny_cat/FM_tiny_cat.model",
+    ("FuxiCTR", "DeepFM_tiny.model"): "networks/fuxictr/net_all/DeepFM_net_all.model",
+    ("RecBole", "DeepFM-….pth"): "networks/recbole/DeepFM-Nov-28-2026_10-51-56.pth",
+    ("DeepCTR-Torch", "nfm.h5"): "networks/deepctr-torch/nfm.h5",
+    ("torch-rechub", "deepfm.pth"): "networks/torch-rechub/sequence.pth",
+    ("torch-rechub", "model.pth"): "torch-rechub/model.pth",
     ("RecBole", "FM-….pth"): "recbole/cat/FM-Nov-23-2026_17-13-12.pth",
     ("DeepCTR-Torch", "deepfm.h5"): "deepctr-torch/deepfm.h5",
     ("libFM", "model.txt"): "libfm/model_clf_sgd.txt",

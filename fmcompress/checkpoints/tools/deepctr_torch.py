@@ -1,9 +1,16 @@
-"""DeepFM of DeepCTR-Torch (``deepctr_torch``) without a DNN: a state_dict or a whole model, both named ``….h5``.
+"""DeepFM and NFM of DeepCTR-Torch (``deepctr_torch``): a state_dict or a whole model, both named ``….h5``.
 
 embedding_dict.E.weight                 (V_E, dim)
 linear_model.embedding_dict.E.weight    (V_E, 1)
-linear_model.weight                     (numbers, 1), of dense features, which enter the linear term alone
+linear_model.weight                     (numbers, 1), of dense features, which have no embedding
 out.bias                                (1,)
+
+Dense layers, N from 0 on, take embeddings, of sequences last, and behind them the values of dense features:
+
+dnn.linears.N.weight, .bias             (out, in), (out,)
+dnn.bn.N.…                              BatchNorm1d
+dnn.activation_layers.N.weight          (1,), of a PReLU
+dnn_linear.weight                       (1, hidden)
 
 E is the feature's ``embedding_name``: mostly its name, but features may share one. Only a whole model tells: it has the
 feature columns, named tuples that are read as stubs.
@@ -16,9 +23,12 @@ A sequence is pooled by its combiner, in both parts. Id 0 is none of its values,
 there are.
 """
 
+from __future__ import annotations
+
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -27,13 +37,30 @@ from fmcompress.checkpoints.dialect import Given, claim
 from fmcompress.checkpoints.files.state_dict import submodule
 from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.pickle.stubs import Stub
-from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
+from fmcompress.checkpoints.reading_errors import damaged, listed, listed_all, quoted
+from fmcompress.checkpoints.tools.dense_layers import (
+    RELU,
+    Activation,
+    BatchNorm,
+    Inputs,
+    Linear,
+    PReLU,
+    Step,
+    activation_of,
+    batch_norm_of,
+    first_width,
+    keys_of,
+    of_each,
+    read_network,
+    unknown_module,
+)
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, pad_rows, read_tables
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.network import KINDS, Network
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.pooling import Pooling
-from fmcompress.fm.schema import Field, NumericField, SharedField
+from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 
 _EMBEDDINGS = "embedding_dict.{}.weight"
 _LINEAR = f"linear_model.{_EMBEDDINGS}"
@@ -41,7 +68,14 @@ _DENSE = "linear_model.weight"
 _BIAS = "out.bias"
 _TABLE = re.compile(r"(?:linear_model\.)?embedding_dict\.([^.]+)\.weight")
 
-_CLASS = "deepctr_torch.models.deepfm.DeepFM"
+_KINDS = {"deepctr_torch.models.deepfm.DeepFM": "deepfm", "deepctr_torch.models.nfm.NFM": "nfm"}
+"""Kinds of network by class."""
+
+_LAYER = "dnn.linears.{}."
+_NORM = "dnn.bn.{}."
+_ACTIVATION = "dnn.activation_layers.{}."
+_LAST = "dnn_linear."
+_MOST_LAYERS = 1000
 _LINKS = {"binary": "sigmoid", "regression": "identity"}
 
 _SPARSE_FEAT = "deepctr_torch.inputs.SparseFeat"
@@ -58,10 +92,11 @@ def recognises(file: CheckpointFile) -> bool:
 
 
 def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
-    """Read a DeepFM of DeepCTR-Torch that has no DNN.
+    """Read a DeepFM of DeepCTR-Torch, with or without a DNN, or an NFM.
 
     A state_dict tells neither its task nor shared tables nor names of dense features: the link is sigmoid, and these
-    are named ``dense_0``, ``dense_1``, …, where nothing else is given.
+    are named ``dense_0``, ``dense_1``, …, where nothing else is given. Whether it is a DeepFM or an NFM, the number of
+    inputs tells.
 
     Raises:
         CheckpointError: it is another model, shapes disagree, or the fields given are others.
@@ -69,14 +104,18 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     found, model = file.weights, file.model
     link = "sigmoid" if model is None else _link(model, found.class_name or "")
     tables = {key: match[1] for key in found.tensors if (match := _TABLE.fullmatch(key))}
-    weights = claim(found.tensors, (_BIAS,), (*tables, _DENSE))
-    numbers = _numbers(weights)
+    steps = _steps(found.tensors, model, given.activations or (RELU,))
+    needed, optional = keys_of(steps)
+    weights = claim(found.tensors, (_BIAS, *needed), (*tables, _DENSE, *optional))
     rows = {name: (weights[key].shape or (0,))[0] for key, name in tables.items()}
-    columns = _columns_of_tables(rows, numbers) if model is None else _columns_of_model(model, rows, numbers)
+    if model is None:
+        columns = _columns_of_tables(weights, rows, given.fields)
+    else:
+        columns = _columns_of_model(model, rows, _numbers(weights))
     fields = named(columns.fields, given.fields)
-    fields = replace(fields, own={name: columns.tables.get(own, own) for name, own in fields.own.items()})
-    _check_complete(fields, set(rows))
-    linear, embeddings = read_tables(fields, weights, _LINEAR, _EMBEDDINGS)
+    looked_up = replace(fields, own={name: columns.tables.get(own, own) for name, own in fields.own.items()})
+    _check_complete(looked_up, set(rows))
+    linear, embeddings = read_tables(looked_up, weights, _LINEAR, _EMBEDDINGS)
     for row in pad_rows(fields.schema):  # never looked at, and left as it was drawn at random
         linear[row], embeddings[row] = 0, 0
     return FMCheckpoint(
@@ -85,16 +124,98 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         linear=linear,
         embeddings=embeddings,
         link=link,
-        numeric=_numeric(fields, columns.fields, weights, embeddings.shape[1]),
+        numeric=_numeric(fields, columns.linear, weights, embeddings.shape[1]),
+        network=_network(found.class_name, steps, weights, fields, columns, embeddings.shape[1]) if steps else None,
     )
 
 
+def _steps(tensors: Mapping[str, FileTensor], model: Stub | None, activations: Sequence[str]) -> list[Step]:
+    """Return the dense layers; none where there are none."""
+    keys = (f"{_LAYER.format(number)}weight" for number in range(_MOST_LAYERS))
+    layers = sum(1 for _ in takewhile(tensors.__contains__, keys))
+    if not layers:
+        return []
+    dnn = None if model is None else submodule(model, "dnn")
+    names = of_each(activations, layers)
+    steps: list[Step] = []
+    for number in range(layers):
+        steps.append(Linear(_LAYER.format(number)))
+        key = _NORM.format(number)
+        if f"{key}running_mean" in tensors:
+            norm = _module(dnn, "bn", number)
+            steps.append(BatchNorm(key) if norm is None else batch_norm_of(norm, key))
+        key = _ACTIVATION.format(number)
+        module = _module(dnn, "activation_layers", number)
+        if module is not None:
+            found = activation_of(module, key)
+            if found is None:
+                raise unknown_module(module, key)
+            steps.append(found)
+        else:
+            steps.append(PReLU(key) if f"{key}weight" in tensors else Activation(names[number]))
+    return [*steps, Linear(_LAST, biased=False)]
+
+
+def _module(dnn: Stub | None, name: str, number: int) -> Stub | None:
+    modules = None if dnn is None else submodule(dnn, name)
+    return None if modules is None else submodule(modules, f"{number}")
+
+
+def _network(
+    class_name: str | None,
+    steps: Sequence[Step],
+    weights: Mapping[str, FileTensor],
+    fields: NamedFields,
+    columns: _Columns,
+    dim: int,
+) -> Network:
+    """Return the network, of the kind that the model's class or, without it, the number of inputs tells."""
+    inputs = Inputs(
+        fields.schema,
+        dim,
+        _in_order(fields, columns.vectors),
+        fields.named(columns.values),
+    )
+    if class_name is not None:
+        return read_network(_KINDS[class_name], steps, weights, inputs)
+    width = first_width(steps, weights)
+    for kind in _KINDS.values():
+        if inputs.size(kind) == width:
+            return read_network(kind, steps, weights, inputs)
+    expected = " or ".join(f"{inputs.size(kind)} of a {KINDS[kind].title}" for kind in _KINDS.values())
+    raise CheckpointError(
+        f"{listed([f'{_LAYER.format(0)}weight'])} takes {width} numbers, expected {expected}",
+        hint="a state_dict does not tell shared tables, nor features of one part alone: save the whole model, or name "
+        "all features with --fields in their order",
+    )
+
+
+def _in_order(fields: NamedFields, vectors: Sequence[str]) -> list[str]:
+    """Return the fields whose embeddings dense layers take, in their order.
+
+    Args:
+        fields: the fields, by names of features in the file; of those that are not in it, the caller says the order.
+        vectors: names of features in the file.
+    """
+    names = fields.named(vectors)
+    added = {field.name for field in fields.schema.shared if field.name not in fields.own}
+    if not added:
+        return names
+    order = [name for name in fields.schema.order if name in added or name in names]
+    if [name for name in order if name in names] != names:
+        raise CheckpointError(
+            f"--fields shares a table, but names the others in another order than the file: {listed_all(names)}",
+            hint="name the fields in the order of the model's features",
+        )
+    return order
+
+
 def _link(model: Stub, class_name: str) -> str:
-    """Return the link of a whole model, if it is a factorization machine."""
-    if class_name != _CLASS:
-        raise CheckpointError(f"it is a {quoted(class_name)}, expected a {_CLASS}")
-    if model.attributes.get("use_fm") is not True:
-        raise CheckpointError("it is a linear model: it was made with use_fm=False")
+    """Return the link of a whole model, if it is a factorization machine, with or without dense layers."""
+    if class_name not in _KINDS:
+        raise CheckpointError(f"it is a {quoted(class_name)}, expected a {' or '.join(_KINDS)}")
+    if _KINDS[class_name] == "deepfm" and model.attributes.get("use_fm") is not True:
+        raise CheckpointError("it has no pairwise term: it was made with use_fm=False")
     out = submodule(model, "out")
     task = out.attributes.get("task") if out else None
     if not isinstance(task, str) or task not in _LINKS:  # of anything else, not even the hash is safe
@@ -121,27 +242,52 @@ def _check_complete(fields: NamedFields, tables: set[str]) -> None:
         )
 
 
-def _numeric(fields: NamedFields, own: list[AnyField], weights: Mapping[str, FileTensor], dim: int) -> NumericWeights:
-    dense = {field.name: row for row, field in enumerate(field for field in own if isinstance(field, NumericField))}
-    if not dense:
+def _numeric(fields: NamedFields, linear: Sequence[str], weights: Mapping[str, FileTensor], dim: int) -> NumericWeights:
+    """Return the weights of numbers, zeros of one that only dense layers take; ``linear`` names the others."""
+    own = [fields.own[name] for name in fields.schema.numeric_names]
+    if not own:
         return NumericWeights.none(dim)
-    values = read_shape(weights, _DENSE, (len(dense), 1))[:, 0]
-    rows = [dense[fields.own[name]] for name in fields.schema.numeric_names]
-    return NumericWeights(values[rows], np.zeros((len(dense), dim), np.float32))
+    values = np.zeros(len(own), np.float32)
+    if _DENSE in weights:
+        stored = read_shape(weights, _DENSE, (len(linear), 1))[:, 0]
+        for number, name in enumerate(own):
+            values[number] = stored[linear.index(name)] if name in linear else 0
+    return NumericWeights(values, np.zeros((len(own), dim), np.float32))
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """The fields of a model in the order in which it takes them, and by the name of each that of its table."""
+    """The features of a model.
+
+    Attributes:
+        fields: in the order in which the model takes them.
+        tables: name of its table by the name of each feature with a table of another name.
+        linear: names of the numbers that have linear weights, in the order of these.
+        vectors: names of the features whose embeddings dense layers take, in their order.
+        values: names of the numbers that these take, in their order.
+    """
 
     fields: list[AnyField]
     tables: dict[str, str]
+    linear: list[str]
+    vectors: list[str]
+    values: list[str]
 
 
-def _columns_of_tables(rows: Mapping[str, int], numbers: int) -> _Columns:
+def _columns_of_tables(weights: Mapping[str, FileTensor], rows: Mapping[str, int], given: Schema | None) -> _Columns:
     """Return what a state_dict tells: a field of each table, and the dense ones."""
-    dense = [NumericField(f"dense_{number}", linear_only=True) for number in range(numbers)]
-    return _Columns([*(Field(name, size) for name, size in rows.items()), *dense], {})
+    numbers = _numbers(weights)
+    linear = [f"dense_{number}" for number in range(numbers)]
+    # Numbers that only dense layers take have no weights: of these the caller alone can tell.
+    dense = linear or [f"dense_{number}" for number in range(0 if given is None else len(given.numeric))]
+    fields: list[AnyField] = [Field(name, size) for name, size in rows.items()]
+    return _Columns(
+        [*fields, *(NumericField(name, linear_only=True) for name in dense)],
+        {},
+        linear,
+        [name for name in rows if _EMBEDDINGS.format(name) in weights],
+        dense,
+    )
 
 
 def _columns_of_model(model: Stub, rows: Mapping[str, int], numbers: int) -> _Columns:
@@ -153,8 +299,9 @@ def _columns_of_model(model: Stub, rows: Mapping[str, int], numbers: int) -> _Co
     with damaged("its feature columns cannot be read"):
         fields: list[AnyField] = []
         owners: dict[str, str] = {}
-        columns = _in_order(model, {_name(column): column for column in _all_columns(model)})
-        _check_numbers(columns.values(), numbers)
+        columns = _by_index(model, {_name(column): column for column in _all_columns(model)})
+        dense = _list(_linear_model(model), "dense_feature_columns")
+        _check_numbers(dense, numbers)
         in_linear = {_name(column): column for column in _list(_linear_model(model), "varlen_sparse_feature_columns")}
         counted = {_table(column) for column in columns.values() if _takes_all(column)}
         for name, column in columns.items():
@@ -165,14 +312,26 @@ def _columns_of_model(model: Stub, rows: Mapping[str, int], numbers: int) -> _Co
                 fields.extend(_fields(name, column, owners, rows))
         if any(isinstance(field, SharedField) for field in fields):
             _check_same_parts(model)
-    return _Columns(fields, {owner: table for table, owner in owners.items()})
+        taken = _list(model, "dnn_feature_columns")
+        return _Columns(
+            fields,
+            {owner: table for table, owner in owners.items()},
+            _numbers_of(dense),
+            [_name(column) for kind in (_SPARSE_FEAT, _SEQUENCE_FEAT) for column in taken if column.class_name == kind],
+            _numbers_of(column for column in taken if column.class_name == _DENSE_FEAT),
+        )
+
+
+def _numbers_of(columns: Iterable[Stub]) -> list[str]:
+    return [name for column in columns for name in _names_of_numbers(_name(column), column)]
 
 
 def _all_columns(model: Stub) -> list[Stub]:
-    """Return the columns of both parts; dense features of the pairwise part are left out, as only a DNN takes them."""
+    """Return the columns of both parts; dense features of the second part are left out where there is no DNN."""
     parts = ("sparse_feature_columns", "dense_feature_columns", "varlen_sparse_feature_columns")
-    linear = _linear_model(model)
-    return [*(column for part in parts for column in _list(linear, part)), *_pairwise(model)]
+    linear = [column for part in parts for column in _list(_linear_model(model), part)]
+    other = _pairwise(model) if submodule(model, "dnn") is None else _list(model, "dnn_feature_columns")
+    return [*linear, *other]
 
 
 def _pairwise(model: Stub) -> list[Stub]:
@@ -212,7 +371,7 @@ def _name(column: Stub) -> str:
     return first
 
 
-def _in_order(model: Stub, columns: dict[str, Stub]) -> dict[str, Stub]:
+def _by_index(model: Stub, columns: dict[str, Stub]) -> dict[str, Stub]:
     index = model.attributes.get("feature_index")
     order = index if isinstance(index, dict) else {}
     return {name: columns[name] for name in order if name in columns} | columns
@@ -220,7 +379,7 @@ def _in_order(model: Stub, columns: dict[str, Stub]) -> dict[str, Stub]:
 
 def _check_numbers(columns: Iterable[Stub], numbers: int) -> None:
     """Check that dense features have as many numbers as there are weights, before fields are made of them."""
-    found = sum(_dimension(column) for column in columns if column.class_name == _DENSE_FEAT)
+    found = sum(_dimension(column) for column in columns)
     if found != numbers:
         raise CheckpointError(f"it has weights of {numbers:,} numbers, but its dense feature columns have {found:,}")
 
@@ -235,15 +394,18 @@ def _dimension(column: Stub) -> int:
 def _fields(name: str, column: Stub, owners: dict[str, str], rows: Mapping[str, int]) -> list[AnyField]:
     """Return the fields of a column of single values; ``owners`` gets the field of each table."""
     if column.class_name == _DENSE_FEAT:
-        numbers = _dimension(column)
-        names = [name] if numbers == 1 else [f"{name}_{number}" for number in range(numbers)]
-        return [NumericField(each, linear_only=True) for each in names]
+        return [NumericField(each, linear_only=True) for each in _names_of_numbers(name, column)]
     table = _table(column)
     _check_table(name, table, rows)
     if table in owners:
         return [SharedField(name, owners[table])]
     owners[table] = name
     return [Field(name, rows[table])]
+
+
+def _names_of_numbers(name: str, column: Stub) -> list[str]:
+    numbers = _dimension(column)
+    return [name] if numbers == 1 else [f"{name}_{number}" for number in range(numbers)]
 
 
 def _sequence(

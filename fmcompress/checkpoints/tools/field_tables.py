@@ -38,6 +38,18 @@ class NamedFields:
         """Return the key of each field with a table, where ``{}`` in the pattern is the file's name of a field."""
         return [pattern.format(self.own[name]) for name in self.schema.names]
 
+    def named(self, own: Sequence[str]) -> list[str]:
+        """Return the names in the schema of fields by their names in the file.
+
+        Raises:
+            CheckpointError: there is no such field.
+        """
+        names = {name: given for given, name in self.own.items()}
+        unknown = [name for name in own if name not in names]
+        if unknown:
+            raise CheckpointError(f"its feature {listed(unknown)} is in one part alone, or twice in one")
+        return [names[name] for name in own]
+
 
 def named(own: Iterable[AnyField], given: Schema | None) -> NamedFields:
     """Return the fields of a file, with the names and in the order that the caller gives them.

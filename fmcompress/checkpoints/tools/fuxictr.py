@@ -1,8 +1,13 @@
-"""The FM of FuxiCTR (``fuxictr``), a bare state_dict named ``FM_….model``.
+"""FM, DeepFM and NFM of FuxiCTR (``fuxictr``), a bare state_dict named ``FM_….model``.
 
 embedding_layer.embedding_layer.embedding_layers.F.weight                 (V_F, dim), numeric (dim, 1)
 fm.lr_layer.embedding_layer.embedding_layer.embedding_layers.F.weight     (V_F, 1), numeric (1, 1)
 fm.lr_layer.bias                                                          (1,)
+
+An NFM has its linear part under ``lr_layer`` in place of ``fm.lr_layer``, and no bias. Dense layers, N from 0 on
+with gaps:
+
+mlp.mlp.N.… of a DeepFM, dnn.mlp.N.… of an NFM      Linear, BatchNorm1d, PReLU
 
 What kind of feature F is, and its tokens, stand in two files of JSON beside the data that a model is trained on:
 
@@ -26,6 +31,7 @@ from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, claim
 from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
+from fmcompress.checkpoints.tools.dense_layers import RELU, Inputs, in_sequence, keys_of, read_network
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, padded, read_tables
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -37,7 +43,9 @@ from fmcompress.fm.vocabulary import UNKNOWN, Vocabulary
 
 _EMBEDDINGS = "embedding_layer.embedding_layer.embedding_layers.{}.weight"
 _LINEAR = f"fm.lr_layer.{_EMBEDDINGS}"
+_LINEAR_OF_NFM = f"lr_layer.{_EMBEDDINGS}"
 _BIAS = "fm.lr_layer.bias"
+_LAYERS = {"deepfm": "mlp.mlp.", "nfm": "dnn.mlp."}
 _TABLE = re.compile(re.escape(_EMBEDDINGS).replace(r"\{\}", r"([^.]+)"))
 
 _PAD = 0
@@ -63,6 +71,11 @@ def recognises(file: CheckpointFile) -> bool:
     return _BIAS in tensors or any(_TABLE.fullmatch(key) for key in tensors)
 
 
+def _kind(tensors: Mapping[str, FileTensor]) -> str | None:
+    """Return the kind of network of a model, by what its dense layers are called; None of a factorization machine."""
+    return next((kind for kind, prefix in _LAYERS.items() if any(key.startswith(prefix) for key in tensors)), None)
+
+
 def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a model of FuxiCTR, with the features that are told beside it, or the fields that are given.
 
@@ -74,19 +87,26 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """
     found = file.weights.tensors
     names = [match[1] for key in found if (match := _TABLE.fullmatch(key))]
-    weights = claim(found, (_BIAS, *(pattern.format(name) for name in names for pattern in (_EMBEDDINGS, _LINEAR))))
-    _check_tables(weights)
+    kind = _kind(found)
+    linear_keys = _LINEAR_OF_NFM if kind == "nfm" else _LINEAR
+    steps = in_sequence(found, _LAYERS[kind], given.activations or (RELU,)) if kind else []
+    needed, optional = keys_of(steps)
+    tables = [pattern.format(name) for name in names for pattern in (_EMBEDDINGS, linear_keys)]
+    bias = () if kind == "nfm" else (_BIAS,)
+    weights = claim(found, (*bias, *tables, *needed), optional)
+    _check_tables(weights, tables)
     path = given.dataset or file.path.parent / _MAP_NAME
     if given.dataset is None and not path.is_file():
         if given.fields is None:
+            suggestion = _suggestion(names, weights, linear_keys)
             raise CheckpointError(
                 "it does not say which of its features are sequences or numbers",
-                hint=f"put {_MAP_NAME} beside it, pass --dataset …/{_MAP_NAME}, or pass {_suggestion(names, weights)}",
+                hint=f"put {_MAP_NAME} beside it, pass --dataset …/{_MAP_NAME}, or pass {suggestion}",
             )
-        features = {name: _Feature(name, _is_numeric(name, weights), pad=_PAD) for name in names}
+        features = {name: _Feature(name, _is_numeric(name, weights, linear_keys), pad=_PAD) for name in names}
     else:
         features = _chosen(_read_feature_map(path), names)
-    fields = named(_fields(features, weights), given.fields)
+    fields = named(_fields(features, weights, linear_keys), given.fields)
     for name, pooling in fields.schema.poolings.items():
         if pooling.linear != _SUM:
             raise CheckpointError(
@@ -94,35 +114,43 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
                 hint=f"write name:size:{pooling.embedding}/{_SUM} in --fields",
             )
     vocabulary = _read_vocabulary(path.with_name(_VOCABULARY_NAME), fields)
-    linear, embeddings = read_tables(fields, weights, _LINEAR, _EMBEDDINGS)
+    linear, embeddings = read_tables(fields, weights, linear_keys, _EMBEDDINGS)
+    dim = embeddings.shape[1]
     pads = {name: features[own].pad for name, own in fields.own.items()}
+    inputs = Inputs(fields.schema, dim, _in_order(fields, list(features)))
     return FMCheckpoint(
         padded(fields.schema, linear, embeddings, pads),
-        bias=read_number(weights, _BIAS),
+        bias=read_number(weights, _BIAS) if bias else 0.0,
         linear=linear,
         embeddings=embeddings,
-        numeric=_numeric(fields, weights, embeddings.shape[1]),
+        numeric=_numeric(fields, weights, linear_keys, dim),
         vocabulary=vocabulary,
+        network=None if kind is None else read_network(kind, steps, weights, inputs),
     )
 
 
-def _check_tables(weights: Mapping[str, FileTensor]) -> None:
-    for key, tensor in weights.items():
-        if len(tensor.shape) != (1 if key == _BIAS else 2):
+def _in_order(fields: NamedFields, names: list[str]) -> list[str]:
+    """Return the fields as they are named here, in the order in which dense layers take them."""
+    return sorted(fields.own, key=lambda name: names.index(fields.own[name]))
+
+
+def _check_tables(weights: Mapping[str, FileTensor], tables: list[str]) -> None:
+    for key in (*tables, _BIAS):
+        if key in weights and len(weights[key].shape) != (1 if key == _BIAS else 2):
             raise CheckpointError(
-                f"{listed([key])} has shape {tensor.shape}, expected (categories, dim), and (1,) of a bias"
+                f"{listed([key])} has shape {weights[key].shape}, expected (categories, dim), and (1,) of a bias"
             )
 
 
-def _is_numeric(name: str, weights: Mapping[str, FileTensor]) -> bool:
+def _is_numeric(name: str, weights: Mapping[str, FileTensor], linear: str) -> bool:
     # A feature with categories has two rows at least: PAD and the unknown.
-    return weights[_LINEAR.format(name)].shape == (1, 1)
+    return weights[linear.format(name)].shape == (1, 1)
 
 
-def _suggestion(names: list[str], weights: Mapping[str, FileTensor]) -> str:
+def _suggestion(names: list[str], weights: Mapping[str, FileTensor], linear: str) -> str:
     """Return the fields as they are to be given, if no feature is a sequence."""
-    sizes = {name: weights[_LINEAR.format(name)].shape[0] for name in names}
-    parts = [f"{name}:{'numeric' if _is_numeric(name, weights) else sizes[name]}" for name in names]
+    sizes = {name: weights[linear.format(name)].shape[0] for name in names}
+    parts = [f"{name}:{'numeric' if _is_numeric(name, weights, linear) else sizes[name]}" for name in names]
     return f"--fields {quoted(','.join(parts))}"
 
 
@@ -205,7 +233,7 @@ def _chosen(features: Mapping[str, _Feature], names: list[str]) -> dict[str, _Fe
     return {name: feature for name, feature in features.items() if name in chosen}
 
 
-def _fields(features: Mapping[str, _Feature], weights: Mapping[str, FileTensor]) -> list[AnyField]:
+def _fields(features: Mapping[str, _Feature], weights: Mapping[str, FileTensor], linear: str) -> list[AnyField]:
     fields: list[AnyField] = []
     tables: dict[str, str] = {}
     for name, feature in features.items():
@@ -213,7 +241,7 @@ def _fields(features: Mapping[str, _Feature], weights: Mapping[str, FileTensor])
         table = tables.get(feature.shares or "")
         if feature.numeric:
             fields.append(NumericField(name))
-        elif table is not None and all(_same(pattern, name, table, weights) for pattern in (_LINEAR, _EMBEDDINGS)):
+        elif table is not None and all(_same(pattern, name, table, weights) for pattern in (linear, _EMBEDDINGS)):
             fields.append(SharedField(name, table, feature.pooling))
             tables[name] = table
         elif feature.categories not in (None, rows):
@@ -231,13 +259,13 @@ def _same(pattern: str, name: str, other: str, weights: Mapping[str, FileTensor]
     return np.array_equal(weights[pattern.format(name)].read(), weights[pattern.format(other)].read())
 
 
-def _numeric(fields: NamedFields, weights: Mapping[str, FileTensor], dim: int) -> NumericWeights:
+def _numeric(fields: NamedFields, weights: Mapping[str, FileTensor], linear: str, dim: int) -> NumericWeights:
     own = [fields.own[name] for name in fields.schema.numeric_names]
     if not own:
         return NumericWeights.none(dim)
-    linear = [read_shape(weights, _LINEAR.format(name), (1, 1))[0] for name in own]
+    values = [read_shape(weights, linear.format(name), (1, 1))[0] for name in own]
     embeddings = [read_shape(weights, _EMBEDDINGS.format(name), (dim, 1))[:, 0] for name in own]
-    return NumericWeights(np.concatenate(linear), np.stack(embeddings))
+    return NumericWeights(np.concatenate(values), np.stack(embeddings))
 
 
 def _read_vocabulary(path: Path, fields: NamedFields) -> Vocabulary | None:

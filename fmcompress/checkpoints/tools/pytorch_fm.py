@@ -4,6 +4,12 @@
     linear.fc.weight             (categories, 1)
     linear.bias                  (1,)
 
+A DeepFM and an NFM have dense layers, N from 0 on with gaps, each hidden one with a batch norm and a ReLU behind it; an
+NFM has a batch norm of the interactions too:
+
+    mlp.mlp.N.…                  Linear, BatchNorm1d, …, Linear to one number
+    fm.1.…                       BatchNorm1d
+
 A whole model also has the first row of each field, as numpy arrays ``embedding.offsets`` and
 ``linear.offsets``.
 """
@@ -14,8 +20,17 @@ import numpy as np
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim, from_flat
-from fmcompress.checkpoints.files.tensor import read_float32
+from fmcompress.checkpoints.files.tensor import FileTensor, Weights, read_float32
 from fmcompress.checkpoints.reading_errors import quoted
+from fmcompress.checkpoints.tools.dense_layers import (
+    RELU,
+    BatchNorm,
+    Inputs,
+    Step,
+    in_sequence,
+    keys_of,
+    read_network,
+)
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
@@ -27,7 +42,15 @@ _BIAS = "linear.bias"
 _OFFSETS = ("embedding.offsets", "linear.offsets")
 
 _PACKAGE = "torchfm."
-_CLASS = "torchfm.model.fm.FactorizationMachineModel"
+_CLASSES = {
+    "torchfm.model.fm.FactorizationMachineModel": None,
+    "torchfm.model.dfm.DeepFactorizationMachineModel": "deepfm",
+    "torchfm.model.nfm.NeuralFactorizationMachineModel": "nfm",
+}
+"""Kinds of network by class."""
+
+_LAYERS = "mlp.mlp."
+_NORM = "fm.1."
 
 
 def recognises(file: CheckpointFile) -> bool:
@@ -44,10 +67,10 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         CheckpointError: it is another model, shapes disagree, fields are missing or have other sizes.
     """
     found = file.weights
-    if found.class_name is not None and found.class_name.startswith(_PACKAGE) and found.class_name != _CLASS:
-        # HighOrderFactorizationMachineModel has the very same keys.
-        raise CheckpointError(f"it is a {quoted(found.class_name)}, expected a {_CLASS}")
-    weights = claim(found.tensors, (_EMBEDDINGS, _LINEAR, _BIAS))
+    kind = _kind(found)
+    steps = _steps(found.tensors, kind)
+    needed, optional = keys_of(steps)
+    weights = claim(found.tensors, (_EMBEDDINGS, _LINEAR, _BIAS, *needed), optional)
     shape = weights[_EMBEDDINGS].shape
     for key, expected in ((_LINEAR, (*shape[:1], 1)), (_BIAS, (1,))):
         if len(shape) != 2 or weights[key].shape != expected:
@@ -55,13 +78,40 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
                 f"{_EMBEDDINGS!r} has shape {shape} and {key!r} {weights[key].shape}, "
                 f"expected (categories, dim) and {expected}"
             )
-    rows = shape[0]
+    rows, dim = shape
+    schema = agreed_fields(_own_fields(found.arrays, rows), given.fields, rows)
+    linear_only = [field.name for field in schema.numeric if field.linear_only]
+    if kind is not None and linear_only:
+        name = linear_only[0]
+        raise CheckpointError(f"its numeric field {name!r} has an embedding", hint=f"write {name}:numeric")
+    inputs = Inputs(schema, dim, schema.order)
     return from_flat(
-        agreed_fields(_own_fields(found.arrays, rows), given.fields, rows),
+        schema,
         bias=float(read_float32(weights, _BIAS)[0]),
         linear=read_float32(weights, _LINEAR)[:, 0],
         embeddings=read_float32(weights, _EMBEDDINGS),
+        network=None if kind is None else read_network(kind, steps, weights, inputs),
     )
+
+
+def _kind(found: Weights) -> str | None:
+    """Return the kind of network of a model; None of a factorization machine."""
+    name = found.class_name
+    if name is not None and name.startswith(_PACKAGE):
+        if name not in _CLASSES:
+            # HighOrderFactorizationMachineModel and WideAndDeepModel have the very same keys as models that are read.
+            raise CheckpointError(f"it is a {quoted(name)}, expected a {' or '.join(_CLASSES)}")
+        return _CLASSES[name]
+    if any(key.startswith(_NORM) for key in found.tensors):
+        return "nfm"
+    return "deepfm" if any(key.startswith(_LAYERS) for key in found.tensors) else None
+
+
+def _steps(tensors: Mapping[str, FileTensor], kind: str | None) -> list[Step]:
+    if kind is None:
+        return []
+    layers = in_sequence(tensors, _LAYERS, (RELU,))
+    return [BatchNorm(_NORM), *layers] if kind == "nfm" else layers
 
 
 def _own_fields(arrays: Mapping[str, AnyArray], rows: int) -> Schema | None:

@@ -1,4 +1,4 @@
-"""Checkpoints of RecBole's FM, ``FM-<date>.pth``: a dict that has the state_dict under ``state_dict``.
+"""Checkpoints of RecBole's FM, DeepFM and NFM, ``FM-<date>.pth``: a dict that has the state_dict under ``state_dict``.
 
 token_embedding_table.embedding.weight                       (categories, dim)
 first_order_linear.token_embedding_table.embedding.weight    (categories, 1)
@@ -11,6 +11,15 @@ first_order_linear.bias                                      (1,)
 Of the two rows of a numeric field the second one is multiplied by its value; the first one is never used. Category 0
 of a field is ``[PAD]``, which stands for a null and is trained like any other category; of a sequence it is no value.
 The embeddings of a sequence are averaged, its linear weights added.
+
+The dense layers of a DeepFM and an NFM, N from 1 on with gaps, take sequences first, then the other categories, then
+numbers. Hidden ones have ReLUs in a DeepFM, batch norms and sigmoids in an NFM, whose interactions have a batch norm
+too:
+
+mlp_layers.mlp_layers.N.…                                    Linear, BatchNorm1d
+deep_predict_layer.weight, .bias                             (1, hidden) and (1,) of a DeepFM
+predict_layer.weight                                         (1, hidden) of an NFM
+bn.…                                                         BatchNorm1d of an NFM
 
 The fields are told by ``<name>-Dataset.pth`` beside it, a pickle of RecBole's Dataset:
 
@@ -38,6 +47,16 @@ from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_sh
 from fmcompress.checkpoints.pickle.arrays import NumpyArray
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, listed, listed_all, quoted
+from fmcompress.checkpoints.tools.dense_layers import (
+    RELU,
+    BatchNorm,
+    Inputs,
+    Linear,
+    Step,
+    in_sequence,
+    keys_of,
+    read_network,
+)
 from fmcompress.checkpoints.tools.field_tables import AnyField, pad_rows, padded, schema_of
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -59,7 +78,15 @@ _BIAS = "first_order_linear.bias"
 _POOLING = Pooling("mean", "sum")
 """Of sequences."""
 
-_MODEL = "FM"
+_KINDS = {"FM": None, "DeepFM": "deepfm", "NFM": "nfm"}
+"""Kinds of network by name of the model."""
+
+_LAYERS = "mlp_layers.mlp_layers."
+_NORM = "bn."
+_ENDS = {"deepfm": "deep_predict_layer.", "nfm": "predict_layer."}
+_ACTIVATIONS = {"deepfm": (RELU,), "nfm": ("sigmoid",)}
+"""Which a model's class decides."""
+
 _DATASETS = "*-Dataset.pth"
 _ROWS_OF_NUMBER = 2
 _PAD = 0
@@ -86,15 +113,15 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
             missing or of another dataset.
     """
     config = _config_of(file.root.get("config") if isinstance(file.root, dict) else None)
-    model = config.get("model")
-    if isinstance(model, str) and model != _MODEL:
-        raise CheckpointError(f"it is a model {quoted(model)} of RecBole, expected {_MODEL}")
     found = file.weights.tensors
+    kind = _kind(config.get("model"), found)
+    steps = _steps(found, kind)
+    needed, optional = keys_of(steps)
     numeric = (_NUMERIC_EMBEDDINGS, _NUMERIC_LINEAR)
     has_numbers = any(key in found for key in numeric)
     sequences = range(sum(_SEQUENCE.fullmatch(key) is not None for key in found))
     tables = [pattern.format(number) for number in sequences for pattern in (_SEQUENCES, _SEQUENCES_LINEAR)]
-    weights = claim(found, (_EMBEDDINGS, _LINEAR, _BIAS, *tables, *(numeric if has_numbers else ())))
+    weights = claim(found, (_EMBEDDINGS, _LINEAR, _BIAS, *tables, *(numeric if has_numbers else ()), *needed), optional)
     rows, dim = _matrix(_EMBEDDINGS, weights)
     sizes = [_matrix(_SEQUENCES.format(number), weights)[0] for number in sequences]
     path = given.dataset or _beside(file.path, config.get("dataset"))
@@ -112,7 +139,32 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         embeddings=embeddings,
         numeric=_numeric(len(schema.numeric), dim, weights),
         vocabulary=None if own is None else _vocabulary(schema, own.tokens),
+        network=None if kind is None else read_network(kind, steps, weights, _inputs(schema, dim)),
     )
+
+
+def _kind(model: object, found: Mapping[str, FileTensor]) -> str | None:
+    """Return the kind of network of a model, by its name or, where there is none, its keys; None of an FM."""
+    if isinstance(model, str):
+        if model not in _KINDS:
+            raise CheckpointError(f"it is a model {quoted(model)} of RecBole, expected {', '.join(_KINDS)}")
+        return _KINDS[model]
+    if f"{_ENDS['deepfm']}weight" in found:
+        return "deepfm"
+    return "nfm" if any(key.startswith(_NORM) for key in found) else None
+
+
+def _steps(found: Mapping[str, FileTensor], kind: str | None) -> list[Step]:
+    if kind is None:
+        return []
+    hidden = in_sequence(found, _LAYERS, _ACTIVATIONS[kind], all_hidden=True)
+    return [*([BatchNorm(_NORM)] if kind == "nfm" else ()), *hidden, Linear(_ENDS[kind], biased=kind == "deepfm")]
+
+
+def _inputs(schema: Schema, dim: int) -> Inputs:
+    """Return what dense layers take in: sequences, the other categories, numbers."""
+    fields = sorted(schema.fields, key=lambda field: field.pooling is None)
+    return Inputs(schema, dim, [*(field.name for field in fields), *schema.numeric_names])
 
 
 def _with_sequences(schema: Schema, own: _Dataset | None, sizes: list[int]) -> Schema:

@@ -175,7 +175,7 @@ def test_regression_has_no_sigmoid(load):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (lambda: build([sparse("user")], use_fm=False), "linear model: it was made with use_fm=False"),
+        (lambda: build([sparse("user")], use_fm=False), "no pairwise term: it was made with use_fm=False"),
         (lambda: build([sparse("user")], task="multiclass"), "its task is multiclass"),
         (lambda: build([sparse("user")], task=["binary"]), "its task is list"),
         (lambda: build([sparse("user")], kind=WDL), r"it is a deepctr_torch\.models\.wdl\.WDL, expected a"),

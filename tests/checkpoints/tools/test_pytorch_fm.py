@@ -9,7 +9,7 @@ import pytest
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.schema import Schema
-from tests.checkpoints.samples import DEEPFM, FIELDS, FILES, STATE_DICT, WHOLE_MODEL, predict, rewritten
+from tests.checkpoints.samples import FIELDS, FILES, STATE_DICT, WHOLE_MODEL, predict, rewritten
 
 EXPECTED = np.load(FILES / "pytorch-fm" / "expected.npz")
 
@@ -48,11 +48,6 @@ def test_state_dict_needs_fields():
 def test_given_sizes_must_add_up():
     with pytest.raises(CheckpointError, match="23 rows, but its fields have 12 categories"):
         load_checkpoint(STATE_DICT, fields=Schema.of([("user", 7), ("item", 5)]))
-
-
-def test_deepfm_is_refused_by_its_key():
-    with pytest.raises(CheckpointError, match=r"^model\.pth: it is no factorization machine.*'mlp\.mlp\.0\.weight'"):
-        load_checkpoint(DEEPFM)
 
 
 def test_offsets_that_disagree_are_refused(tmp_path):
