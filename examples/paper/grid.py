@@ -12,6 +12,7 @@ from recipes import Compared, Counted, Given, Quantized, TrainedFM
 
 import fmcompress as fc
 from fmcompress.backbones.vanilla_fm import TrainOptions
+from fmcompress.baselines.product_quantization import SIZES
 from fmcompress.methods.base import Method
 
 BASELINES = {"DFM": "dfm", "QR": "qr", "DHE": "dhe", "MD": "md"}
@@ -103,6 +104,11 @@ class Study:
         """Return ``auto`` at LightFM's bytes."""
         return self._quantized("auto", fc.Auto(), BytesOf(self.lightfm(seed)), seed)
 
+    def as_dfm(self, methods: tuple[Method, ...], seed: int) -> Cell:
+        """Return a model of no more bytes than DFM, the smallest baseline; of several sizes the first that fits."""
+        recipe = Quantized(self.fm(seed), methods, BytesOf(self.baseline("dfm", seed)), self._tuning(methods[0]))
+        return Cell(self.data, f"{methods[0].name}-as-dfm", recipe, seed)
+
     def loss(self, distance: str, seed: int) -> Cell:
         """Return LightFM tuned on labels with one of the three losses of Figure 5."""
         tuning = replace(self._tuning(fc.LightFM()), distillation=0.0, moving=fc.MovingOptions(distance=distance))
@@ -125,13 +131,17 @@ class Study:
             "xLightFM": self._of(self.xlightfm),
             f"xLightFM, {SMALLER} of the bytes": self._of(partial(self.xlightfm, share=SMALLER)),
             "auto": self._of(self.auto),
+            "LightFM, DFM's bytes": self._of(partial(self.as_dfm, SIZES)),
+            "auto, DFM's bytes": self._of(partial(self.as_dfm, (fc.Auto(),))),
         }
 
     @cached_property
     def figure_4(self) -> dict[str, tuple[Cell, ...]]:
         """LightFM of all sizes, with the first seed alone, and what is held against it."""
-        sizes = {f"LightFM, K = {k}": (self.lightfm(self.settings.seeds[0], k),) for k in CODEWORDS}
-        return sizes | {title: cells for title, cells in self.table_2.items() if "LightFM" in title}
+        sizes = {f"LightFM, K = {k}": self._of_size(k) for k in CODEWORDS}
+        return sizes | {
+            title: cells for title, cells in self.table_2.items() if "LightFM" in title and "DFM" not in title
+        }
 
     @cached_property
     def figure_5(self) -> dict[str, tuple[Cell, ...]]:
@@ -142,6 +152,11 @@ class Study:
     def table_3(self) -> dict[str, tuple[tuple[Cell, ...], tuple[Cell, ...]]]:
         """The rows of Table 3: title, a cell for each seed, and the networks that they are held against."""
         return {}
+
+    def _of_size(self, codewords: int) -> tuple[Cell, ...]:
+        """Return LightFM of a size: of the size of Table 2 with all seeds, of others with the first."""
+        seeds = self.settings.seeds if codewords == MAIN else self.settings.seeds[:1]
+        return tuple(self.lightfm(seed, codewords) for seed in seeds)
 
     def _of(self, cell: Callable[[int], Cell]) -> tuple[Cell, ...]:
         return tuple(cell(seed) for seed in self.settings.seeds)
