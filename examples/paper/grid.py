@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from budgets import AsMany, Budget, BytesOf
+from budgets import AsMany, Budget, BytesOf, Ratio
 from cells import Cell, Place
 from recipes import Compared, Counted, Given, Quantized, TrainedFM
 
 import fmcompress as fc
-from fmcompress.backbones.vanilla_fm import TrainOptions
+from fmcompress.backbones.training import TrainOptions
 from fmcompress.baselines.product_quantization import SIZES
 from fmcompress.methods.base import Method
 
@@ -44,13 +44,11 @@ class Settings:
     Attributes:
         seeds: of everything; the first is made first, and alone where one is enough.
         epochs: of tuning, the same for all systems of a set.
-        l2: of the factorization machine; None finds it on validation data, with the first seed.
         search_steps: of xLightFM's search; None takes the method's own.
     """
 
     seeds: tuple[int, ...]
     epochs: int
-    l2: float | None = None
     search_steps: int | None = None
 
 
@@ -73,13 +71,17 @@ class Study:
         return Cell(self.data, "data", Counted())
 
     def fm(self, seed: int) -> Cell:
-        """Return the factorization machine: one that is given, or one trained here."""
-        given = self.place.given(self.data, "fm", seed)
+        """Return the factorization machine."""
+        return self.trained("fm", seed)
+
+    def trained(self, backbone: str, seed: int) -> Cell:
+        """Return a checkpoint: one that is given, or one trained here, with the L2 of the first seed."""
+        given = self.place.given(self.data, backbone, seed)
+        first = self.settings.seeds[0]
         if given is not None:
-            return Cell(self.data, "fm", Given(self.place.digest(given), given.name), seed)
-        if seed == self.settings.seeds[0] or self.settings.l2 is not None:
-            return Cell(self.data, "fm", TrainedFM(TrainOptions(l2=self.settings.l2)), seed)
-        return Cell(self.data, "fm", TrainedFM(like=self.fm(self.settings.seeds[0])), seed)
+            return Cell(self.data, backbone, Given(self.place.digest(given), given.name), seed)
+        like = None if seed == first else self.trained(backbone, first)
+        return Cell(self.data, backbone, TrainedFM(TrainOptions(backbone=backbone), like), seed)
 
     def baseline(self, key: str, seed: int) -> Cell:
         """Return one of the paper's baselines, as large as LightFM; the first seed goes through its grid."""
@@ -118,6 +120,12 @@ class Study:
     def _quantized(self, label: str, method: Method, budget: Budget, seed: int) -> Cell:
         return Cell(self.data, label, Quantized(self.fm(seed), (method,), budget, self._tuning(method)), seed)
 
+    def small(self, backbone: str, methods: tuple[Method, ...], seed: int) -> Cell:
+        """Return a network with a tenth of its bytes; of several sizes the first that fits."""
+        source, label = self.trained(backbone, seed), f"{methods[0].name}-{backbone}"
+        recipe = Quantized(source, methods, Ratio(RATIO), self._tuning(methods[0]))
+        return Cell(self.data, label, recipe, seed)
+
     def _tuning(self, method: Method) -> fc.TuneOptions:
         return replace(method.default_tuning(), epochs=self.settings.epochs)
 
@@ -151,7 +159,13 @@ class Study:
     @cached_property
     def table_3(self) -> dict[str, tuple[tuple[Cell, ...], tuple[Cell, ...]]]:
         """The rows of Table 3: title, a cell for each seed, and the networks that they are held against."""
-        return {}
+        rows = {}
+        for title, backbone in BACKBONES.items():
+            whole = self._of(partial(self.trained, backbone))
+            rows[title] = whole, whole
+            for name, methods in (("LightFM", SIZES), ("auto", (fc.Auto(),))):
+                rows[f"{name}({title})"] = self._of(partial(self.small, backbone, methods)), whole
+        return rows
 
     def _of_size(self, codewords: int) -> tuple[Cell, ...]:
         """Return LightFM of a size: of the size of Table 2 with all seeds, of others with the first."""

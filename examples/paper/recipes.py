@@ -49,7 +49,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class TrainedFM:
-    """A factorization machine, trained with the defaults of ``fmcompress train``.
+    """A factorization machine, a DeepFM or an NFM, trained with the defaults of ``fmcompress train``.
 
     Attributes:
         options: how; where its ``l2`` is None, validation data choose.
@@ -97,8 +97,10 @@ class Given:
 def _checkpoint(work: Work, path: Path, more: dict[str, Any]) -> Made:
     checkpoint = fc.load_checkpoint(path)
     params = checkpoint.embeddings.size * checkpoint.embeddings.itemsize / _MIB
-    sizes = {"bytes": checkpoint.fp32_bytes, "params_mib": params, "checkpoint": path.name}
-    return Made(checkpoint, {**sizes, "step_seconds": _step_of_an_fm(work, checkpoint), **more})
+    sizes: dict[str, Any] = {"bytes": checkpoint.fp32_bytes, "params_mib": params, "checkpoint": path.name}
+    if checkpoint.network is None:
+        sizes["step_seconds"] = _step_of_an_fm(work, checkpoint)
+    return Made(checkpoint, {**sizes, **more})
 
 
 def _step_of_an_fm(work: Work, checkpoint: fc.FMCheckpoint) -> float:
