@@ -43,13 +43,10 @@ class ComposedTable(TrainableTable):
 
     def forward(self, rows: Tensor, *, sparse: bool) -> Tensor:
         """Return rows, float32 (rows, n, columns), of row numbers, int64 (rows, n), of any fields."""
-        active = torch.zeros(self.schema.categories + 1, dtype=torch.int64, device=rows.device)
-        active[rows] = 1  # a tenth of the time that sorting them takes
-        active[-1] = 0
-        vectors = self.compose(active.nonzero()[:, 0], sparse=sparse)
-        places = active.cumsum(0) - 1
-        places[-1] = len(vectors)
-        return embedding(places[rows], pad(vectors, (0, 0, 0, 1)))
+        distinct, places = torch.unique(rows, return_inverse=True)
+        missing = int(distinct[-1] == self.schema.categories)
+        vectors = self.compose(distinct[: len(distinct) - missing], sparse=sparse)
+        return embedding(places, pad(vectors, (0, 0, 0, missing)))
 
     def by_field(self, rows: Tensor) -> list[Tensor]:
         """Return row numbers from small to large, int64 (n,), field by field."""

@@ -97,14 +97,22 @@ class MixedTable(ComposedTable):
         projections: of each field with less than the base dimension, float32 (its dim, dim).
     """
 
-    def __init__(self, schema: Schema, dim: int, generator: torch.Generator) -> None:
-        """Draw small embeddings, and projections that keep lengths."""
+    def __init__(self, schema: Schema, dim: int, counts: Int64Array, generator: torch.Generator) -> None:
+        """Draw small embeddings, and projections that keep lengths.
+
+        Args:
+            schema: the fields.
+            dim: the base dimension.
+            counts: rows in which each category is active, int64 (categories,); those that are never seen stay zero.
+            generator: draws them.
+        """
         super().__init__(schema)
         self.dim = dim
         self._dims = mixed_dims(schema.cardinalities, dim).tolist()
         drawn = partial(torch.randn, generator=generator)
-        sizes = zip(schema.cardinalities.tolist(), self._dims, strict=True)
-        self.values = nn.ParameterList([drawn(cardinality, own) * _STD for cardinality, own in sizes])
+        seen = [torch.from_numpy(own > 0)[:, None] for own in schema.split(counts)]
+        tables = zip(self._dims, seen, strict=True)
+        self.values = nn.ParameterList([drawn(len(own_seen), own) * _STD * own_seen for own, own_seen in tables])
         self.projections = nn.ParameterDict(
             {str(f): drawn(own, dim) / own**0.5 for f, own in enumerate(self._dims) if own < dim}
         )
@@ -132,7 +140,7 @@ def _joined(parts: Iterable[Tensor]) -> Float16Array:
 
 
 def _begin(task: Task, dim: int) -> MixedTable:
-    return MixedTable(task.source.schema, dim, torch.Generator().manual_seed(task.options.seed))
+    return MixedTable(task.source.schema, dim, task.counts, torch.Generator().manual_seed(task.options.seed))
 
 
 def _empty(schema: Schema, dim: int) -> MixedRows:

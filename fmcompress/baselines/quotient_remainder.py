@@ -21,6 +21,7 @@ from torch.nn.functional import embedding
 from fmcompress.baselines.composed import ComposedTable, Form, largest_that_fits
 from fmcompress.baselines.halving import best_points
 from fmcompress.baselines.task import BaselinePoint, Task
+from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.types import AnyArray, Float16Array, Float32Array, Int64Array
 
@@ -129,17 +130,27 @@ class QRTable(ComposedTable):
     quotient_places: Tensor
     remainder_places: Tensor
 
-    def __init__(self, schema: Schema, dim: int, collisions: int, variant: str, generator: torch.Generator) -> None:
-        """Draw small embeddings."""
-        super().__init__(schema)
+    def __init__(self, source: FMCheckpoint, counts: Int64Array, collisions: int, variant: str, seed: int) -> None:
+        """Draw small embeddings; quotients of categories that are never seen stay zero.
+
+        Args:
+            source: has the fields and the embedding size.
+            counts: rows in which each category is active, int64 (categories,).
+            collisions: categories that share a quotient.
+            variant: how both are combined.
+            seed: what they are drawn from.
+        """
+        super().__init__(source.schema)
         self._collisions, self._product = collisions, variant == "product"
-        places = qr_places(schema, collisions)
+        dim, generator = source.dim, torch.Generator().manual_seed(seed)
+        places = qr_places(source.schema, collisions)
         self.register_buffer("quotient_places", torch.from_numpy(places.quotients), persistent=False)
         self.register_buffer("remainder_places", torch.from_numpy(places.remainders), persistent=False)
         remainders = torch.randn(places.remainder_rows + 1, dim, generator=generator)
         remainders = 1 + remainders * _SPREAD if self._product else remainders * _STD
         remainders[-1] = float(self._product)
-        self.quotients = nn.Parameter(torch.randn(places.quotient_rows, dim, generator=generator) * _STD)
+        seen = torch.from_numpy(np.bincount(places.quotients, counts) > 0)[:, None]
+        self.quotients = nn.Parameter(torch.randn(places.quotient_rows, dim, generator=generator) * _STD * seen)
         self.remainders = nn.Parameter(remainders)
 
     def compose(self, rows: Tensor, *, sparse: bool) -> Tensor:
@@ -161,8 +172,7 @@ class QRTable(ComposedTable):
 
 
 def _begin(task: Task, collisions: int, variant: str) -> QRTable:
-    generator = torch.Generator().manual_seed(task.options.seed)
-    return QRTable(task.source.schema, task.source.dim, collisions, variant, generator)
+    return QRTable(task.source, task.counts, collisions, variant, task.options.seed)
 
 
 def _empty(schema: Schema, dim: int, collisions: int) -> QRRows:

@@ -211,3 +211,16 @@ def test_variants_that_there_are_none_of_are_refused(source, data):
     options = replace(OPTIONS, chosen={"qr": Chosen("mean", OPTIONS.grid[0])})
     with pytest.raises(UsageError, match="variant of qr is 'mean', expected 'product' or 'sum'"):
         list(run_baselines(["qr"], source, data, (BUDGETS["qr"],), options))
+
+
+@pytest.mark.parametrize("key", ["qr", "md"])
+def test_categories_that_are_never_seen_begin_and_so_stay_at_zero(key, task):
+    stored = begin(form_of(key, 0, task), task).stored()
+    first = 200  # ten users are never seen
+    if key == "qr":  # some may share a quotient with those that are
+        count = stored.embeddings.collisions
+        first = -(-first // count) * count
+    embeddings = stored.decode().embeddings
+    assert not embeddings[first:210].any()
+    assert first < 210
+    assert embeddings[:200].any(axis=1).all()
