@@ -188,5 +188,5 @@ class _CodedTier:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    shown = ", ".join(map(repr, names[:5]))
-    return f"{shown} or {len(names) - 5:,} more" if len(names) > 5 else shown
+    *most, last = [*map(repr, names[:5]), *([f"{len(names) - 5:,} more"] if len(names) > 5 else [])]
+    return f"{', '.join(most)} or {last}" if most else last

@@ -66,10 +66,11 @@ static fmc_status misplaced(fmc_json key, char *message)
                     (const char *)name);
 }
 
-/* Takes the tensors one after the other; they are as known ones must be, and in their order. */
-static fmc_status take_tensors(fmc_json layout, const uint8_t *bytes, size_t head, size_t size, fmc_tensor *tensors,
+/* Takes the tensors one after the other, and finds out whether they are known ones, in their order. */
+static fmc_status take_tensors(fmc_json layout, const uint8_t *bytes, size_t head, size_t size, fmc_container *container,
                                char *message)
 {
+    fmc_tensor *tensors = container->tensors;
     uint64_t start = 0;
     int next = 0;
     bool expected = true;
@@ -95,8 +96,7 @@ static fmc_status take_tensors(fmc_json layout, const uint8_t *bytes, size_t hea
         expected &= (tensor == FMC_NUMERIC || tensor == FMC_VOCABULARY)
                         ? tensors[tensor].bytes == NULL || tensors[tensor].items > 0
                         : tensors[tensor].bytes != NULL;
-    if (!expected)
-        return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its tensors are not those that its fields need");
+    container->expected = expected;
     return FMC_OK;
 }
 
@@ -115,7 +115,7 @@ fmc_status fmc_read_container(const uint8_t *bytes, size_t size, fmc_container *
     fmc_json metadata = fmc_json_member(fmc_json_member(layout, "__metadata__"), "fmcompress");
     if (!fmc_json_is_text(metadata) || !read_claims(layout, size)) return no_artifact(message);
     size_t start = LENGTH_BYTES + (size_t)length;
-    FMC_TRY(take_tensors(layout, bytes, start, size, found->tensors, message));
+    FMC_TRY(take_tensors(layout, bytes, start, size, found, message));
     found->metadata = malloc(fmc_json_text_bytes(metadata) + 1);
     if (found->metadata == NULL) return fmc_fail(FMC_NO_MEMORY, message, "cannot be opened: no memory is left");
     found->metadata_bytes = fmc_json_decode(metadata, found->metadata);

@@ -20,6 +20,7 @@ typedef struct {
 typedef struct {
     uint8_t *metadata; /* text of __metadata__.fmcompress, from malloc */
     size_t metadata_bytes;
+    bool expected; /* whether the tensors are known ones, in their order: of other contents they are others */
     fmc_tensor tensors[FMC_TENSORS];
 } fmc_container;
 

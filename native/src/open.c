@@ -38,6 +38,8 @@ static fmc_status open_container(fmc_model *model, const uint8_t *bytes, size_t 
 {
     fmc_metadata metadata;
     FMC_TRY(fmc_read_metadata(container->metadata, container->metadata_bytes, &metadata, message));
+    if (!container->expected)
+        return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its tensors are not those that its fields need");
     if (!(flags & FMC_UNSEALED)) FMC_TRY(fmc_check_seal(bytes, size, metadata.sha256, message));
     drop_vocabulary(model, container->tensors);
     return fill(model, &metadata, container->tensors, message);
