@@ -9,7 +9,7 @@ import numpy as np
 
 from docs.golden.drawn import Drawn
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
-from fmcompress.artifact.layout import as_stored
+from fmcompress.artifact.numbers import as_stored
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.pooling import parse_pooling
