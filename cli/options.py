@@ -281,7 +281,7 @@ class BackboneGroup:
     ] = "64,32"
     dropout: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of a network's hidden numbers that a step leaves out.")
-    ] = 0.0
+    ] = 0.3
 
     def settings(self) -> tuple[str, tuple[int, ...], float]:
         """Return backbone, sizes of hidden layers, dropout.

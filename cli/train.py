@@ -49,7 +49,10 @@ def train(
     l2: Annotated[
         str, typer.Option(metavar="WEIGHT", help="L2 weight; auto tries several and keeps the best on validation.")
     ] = "auto",
-    lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate of Adam at the start.")] = 1e-3,
+    lr: Annotated[
+        float | None,
+        typer.Option(metavar="RATE", help="Learning rate of Adam at the start. Default: 1e-3; with a network 3e-3."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a step.")] = 4096,
     epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the data at most.")] = 100,
     patience: Annotated[int, typer.Option(metavar="N", min=1, help="Epochs to wait for a better state.")] = 2,

@@ -11,6 +11,9 @@ from fmcompress.fm.network import DenseLayer, Network, input_size
 from fmcompress.fm.schema import Schema
 from fmcompress.training.dense_layers import DenseLayers
 
+_SPREADS = {"deepfm": 0.05, "nfm": 0.1}
+"""Of the first embeddings: a network learns nothing from products of numbers that are next to 0."""
+
 
 class NetworkFM(VanillaFM):
     """A factorization machine with dense layers on top; see ``Network`` for the logit."""
@@ -28,7 +31,7 @@ class NetworkFM(VanillaFM):
             sparse: whether gradients of tables are sparse.
             generator: draws the embeddings, and what is left out.
         """
-        super().__init__(categories, dim, sparse=sparse, generator=generator)
+        super().__init__(categories, dim, sparse=sparse, generator=generator, spread=_SPREADS[network.kind])
         self.dense = DenseLayers(network, dropout=dropout, generator=generator)
 
     def forward(self, active: ActiveRows) -> tuple[Tensor, Tensor]:

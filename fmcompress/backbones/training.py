@@ -27,6 +27,7 @@ BACKBONES = {"fm": "FM"} | {name: kind.title for name, kind in KINDS.items()}
 _L2_STEPS = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))
 _L2_START = 5  # 3.2e-3
 _LR_DECAY = 0.2
+_LR, _LR_OF_NETWORKS = 1e-3, 3e-3
 _MOST_HIDDEN = 65_536
 
 
@@ -37,7 +38,8 @@ class TrainOptions:
     Attributes:
         dim: embedding size l.
         l2: weight of the mean over a batch's rows of Σ_i (‖v_i‖² + w_i²); None finds it on validation data.
-        lr: learning rate of Adam, multiplied by 0.2 where validation stands still, twice at most.
+        lr: learning rate of Adam, multiplied by 0.2 where validation stands still, twice at most; None takes 1e-3 for
+            a factorization machine, 3e-3 with a network.
         batch_size: rows of a step.
         epochs: passes over the data at most.
         patience: epochs without a better state before the learning rate falls or training ends.
@@ -46,11 +48,14 @@ class TrainOptions:
         backbone: ``fm``, ``deepfm`` or ``nfm``.
         hidden: numbers that each hidden layer of a network returns, after ReLU; none where it is a single layer.
         dropout: share of these numbers that a step leaves out.
+
+    Raises:
+        UsageError: a number is out of range, there is no such backbone.
     """
 
     dim: int = 32
     l2: float | None = None
-    lr: float = 1e-3
+    lr: float | None = None
     batch_size: int = 4096
     epochs: int = 100
     patience: int = 2
@@ -58,7 +63,7 @@ class TrainOptions:
     device: str = "cpu"
     backbone: str = "fm"
     hidden: tuple[int, ...] = (64, 32)
-    dropout: float = 0.0
+    dropout: float = 0.3
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -70,7 +75,7 @@ class TrainOptions:
         for name in ("dim", "batch_size", "epochs", "patience"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if not 0 < self.lr < 1:
+        if self.lr is not None and not 0 < self.lr < 1:
             raise UsageError(f"lr is {self.lr}, expected a number between 0 and 1")
         if self.l2 is not None and not 0 <= self.l2 < float("inf"):
             raise UsageError(f"l2 is {self.l2}, expected 0 or more")
@@ -205,7 +210,8 @@ def begin_training(rows: Rows, options: TrainOptions, l2: float) -> TrainableFM:
     module = _new_module(rows.schema, options, generator, sparse=sparse).to(options.device)
     tables = [module.embeddings, module.linear]
     others = [parameter for parameter in module.parameters() if all(parameter is not table for table in tables)]
-    optimizers = adam(tables, others, options.lr, sparse=sparse)
+    lr = options.lr or (_LR if options.backbone == "fm" else _LR_OF_NETWORKS)
+    optimizers = adam(tables, others, lr, sparse=sparse)
     return TrainableFM(module, optimizers, (), rows.schema, counts, l2, RowNumbers(rows.schema, options.device))
 
 

@@ -11,7 +11,8 @@ from fmcompress.data.batch import Batch
 from fmcompress.fm.schema import Schema
 from fmcompress.training.pooled_values import PooledValues, pooled_values
 
-_INITIAL_STD = 0.01
+INITIAL_SPREAD = 0.01
+"""Of coordinates of embeddings, their standard deviation."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,9 @@ class VanillaFM(nn.Module):
     zeros, stands for missing values.
     """
 
-    def __init__(self, categories: int, dim: int, *, sparse: bool, generator: torch.Generator) -> None:
+    def __init__(
+        self, categories: int, dim: int, *, sparse: bool, generator: torch.Generator, spread: float = INITIAL_SPREAD
+    ) -> None:
         """Draw small embeddings.
 
         Args:
@@ -70,9 +73,10 @@ class VanillaFM(nn.Module):
             dim: embedding size l.
             sparse: whether gradients are sparse, for tables of which a batch touches a small part.
             generator: draws the embeddings.
+            spread: standard deviation of their coordinates.
         """
         super().__init__()
-        embeddings = torch.randn(categories + 1, dim, generator=generator) * _INITIAL_STD
+        embeddings = torch.randn(categories + 1, dim, generator=generator) * spread
         embeddings[categories] = 0
         self.embeddings = nn.Parameter(embeddings)
         self.linear = nn.Parameter(torch.zeros(categories + 1, 1))
