@@ -47,6 +47,31 @@ class Numeric:
     name: str
     weight: float
     embedding: np.ndarray  # zeros for a field that is linear only
+    linear_only: bool
+
+
+ACTIVATIONS = {
+    "identity": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
+    "sigmoid": lambda x: np.where(x < 0, np.exp(-np.abs(x)), 1) / (1 + np.exp(-np.abs(x))),
+    "tanh": np.tanh,
+    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+}
+
+
+@dataclass
+class Network:
+    kind: str
+    layers: list  # of each: weights, float64 (out, in), biases, float64 (out,), and the name of its activation
+
+    def logit(self, vectors, values):
+        """Return what embeddings and values of a row come to, pairs of embeddings among it where they do."""
+        pairs = 0.5 * (np.sum(vectors, axis=0) ** 2 - np.sum(np.square(vectors), axis=0))
+        x = np.concatenate([*(vectors if self.kind == "deepfm" else [pairs]), values])
+        for weight, bias, activation in self.layers:
+            x = ACTIVATIONS[activation](weight @ x + bias)
+        return x[0] + (np.sum(pairs) if self.kind == "deepfm" else 0)
 
 
 @dataclass
@@ -59,21 +84,24 @@ class Model:
     metadata: dict
     vocabulary: dict  # by name: (ids by token, oov, missing)
     poolings: dict  # by name, of the fields that may have several values in a row
+    network: Network | None
 
     def logit(self, ids, values=(), bags=None):
         """Return the logit of a row; ``bags`` are lists of (id, weight) by the names of fields."""
         check(len(ids) == len(self.ids) and len(values) == len(self.numeric), "columns")
         check(set(bags or {}) <= set(self.poolings), "bags")
-        total, vectors = self.bias, [np.zeros(self.metadata["dim"])]
+        total, vectors, nothing = self.bias, [], np.zeros(self.metadata["dim"])
         for i, (name, table, pad) in zip(ids, self.ids, strict=True):
             check(name not in (bags or {}) or i in (-1, pad), "an id beside a bag")
             given = [pair for pair in (bags or {}).get(name, [(i, 1)]) if pair[0] not in (-1, pad)]
-            for weight, vector in self.terms(name, table, given):
-                total += weight
-                vectors.append(vector)
-        for x, field in zip(values, self.numeric, strict=True):
-            total += x * field.weight
-            vectors.append(x * field.embedding)
+            terms = self.terms(name, table, given)
+            total += sum(weight for weight, _ in terms)
+            vectors += [vector for _, vector in terms] or [nothing]
+        numeric = list(zip(values, self.numeric, strict=True))
+        total += sum(x * field.weight for x, field in numeric)
+        vectors += [x * field.embedding for x, field in numeric if not field.linear_only]
+        if self.network:
+            return total + self.network.logit(vectors, [x for x, field in numeric if field.linear_only])
         return total + 0.5 * (np.sum(np.sum(vectors, axis=0) ** 2) - sum(np.sum(v**2) for v in vectors))
 
     def terms(self, name, table, given):
@@ -122,14 +150,14 @@ def read(data):
     length = int.from_bytes(data[:8], "little")
     layout = json.loads(data[8 : 8 + length])
     metadata = json.loads(layout.pop("__metadata__")["fmcompress"])
-    check(metadata["schema_version"] == 1, "version")
+    check(metadata["schema_version"] == (2 if metadata.get("network") else 1), "version")
     seal = metadata["sha256"].encode()
     check(hashlib.sha256(data.replace(seal, b"0" * 64)).hexdigest().encode() == seal, "seal")
 
     payload = data[8 + length :]
-    parts = {"numeric": b"", "vocabulary": b""}
+    parts = {"numeric": b"", "network": b"", "vocabulary": b""}
     at = 0
-    dtypes = {"bias": "F32", "numeric": "F32", "values": "F16", "codes": "U8", "vocabulary": "U8"}
+    dtypes = {"bias": "F32", "numeric": "F32", "values": "F16", "codes": "U8", "network": "U8", "vocabulary": "U8"}
     check(list(layout) == [name for name in dtypes if name in layout], "order")
     for name, tensor in layout.items():
         check(tensor["dtype"] == dtypes[name], "dtype")
@@ -151,7 +179,9 @@ def read(data):
     numeric = read_numeric(np.frombuffer(parts["numeric"], "<f4").astype(np.float64), entries, metadata["dim"])
     check(len(ids) + len(numeric) == len({entry[0] for entry in entries}) == len(entries), "kinds")
     vocabulary = read_vocabulary(parts["vocabulary"]) if "vocabulary" in layout else {}
-    return Model(bias, tables, ids, numeric, metadata.get("link", "sigmoid"), metadata, vocabulary, poolings)
+    link = metadata.get("link", "sigmoid")
+    network = read_network(parts["network"], metadata, ids, numeric, poolings)
+    return Model(bias, tables, ids, numeric, link, metadata, vocabulary, poolings, network)
 
 
 def split_kinds(entries):
@@ -174,10 +204,42 @@ def read_numeric(numbers, entries, dim):
         if kind in ("num", "lin"):
             size = dim if kind == "num" else 0
             embedding = numbers[at + 1 : at + 1 + size] if size else np.zeros(dim)
-            fields.append(Numeric(name, numbers[at], embedding))
+            fields.append(Numeric(name, numbers[at], embedding, kind == "lin"))
             at += 1 + size
     check(at == len(numbers), "numeric")
     return fields
+
+
+def read_network(data, metadata, ids, numeric, poolings):
+    kind, *layers = metadata.get("network") or [None]
+    if kind is None:
+        check(not data, "network")
+        return None
+    check(kind in ("deepfm", "nfm") and 1 <= len(layers) <= 64 and layers[-1][0] == 1, "network")
+    check("each" not in poolings.values(), "values that are terms of their own")
+    linear_only = sum(field.linear_only for field in numeric)
+    vectors = len(ids) + len(numeric) - linear_only if kind == "deepfm" else 1
+    inputs, at, found = vectors * metadata["dim"] + linear_only, 0, []
+
+    def take(count, dtype):
+        nonlocal at
+        start, at = at, at + count * np.dtype(dtype).itemsize
+        check(at <= len(data), "network")
+        numbers = np.frombuffer(data[start:at], dtype).astype(np.float64)
+        check(np.isfinite(numbers).all(), "network")
+        return numbers
+
+    for outputs, activation, bits in layers:
+        check(activation in ACTIVATIONS and 1 <= outputs <= 2**20, "layer")
+        bias = take(outputs, "<f4")
+        scales = take(outputs, "<f2") if bits == 8 else np.ones(outputs)
+        check(not np.signbit(scales).any(), "scale")
+        weights = take(outputs * inputs, {8: "i1", 16: "<f2", 32: "<f4"}[bits])
+        check(bits != 8 or (weights >= -127).all(), "int8")
+        found.append((weights.reshape(outputs, inputs) * scales[:, None], bias, activation))
+        inputs = outputs
+    check(at == len(data), "network")
+    return Network(kind, found)
 
 
 def read_vocabulary(data):

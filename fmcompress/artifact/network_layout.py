@@ -185,6 +185,8 @@ def decode_network(data: UInt8Array, stored: StoredNetwork, schema: Schema, dim:
             scales = taken(layer.outputs, "<f2")
             if np.signbit(scales).any():
                 raise CheckpointError("a dense layer has a negative scale")
+            if not np.isfinite(scales).all():
+                raise CheckpointError("a dense layer holds NaN or infinite numbers")
             weight = _scaled(taken(count, "i1").reshape(shape), scales)
         else:
             weight = taken(count, "<f4" if layer.value_bytes == FLOAT else "<f2").reshape(shape).astype(np.float32)

@@ -64,11 +64,8 @@ def add_bags(graph: Graph, model: PackedFM, values: Sequence[Values], vectors: s
     Returns:
         S with these, and what is added to the logits, float32 (batch,) each.
     """
-    tables: dict[int, list[Values]] = {}
-    for own in values:
-        tables.setdefault(int(model.schema.tables[own.column]), []).append(own)
     parts = []
-    for together in tables.values():
+    for together in _by_table(model, values):
         for own, found in zip(together, _looked_up(graph, model, together), strict=True):
             term, linear, pairs = _pooled(graph, model, own, found)
             parts += [linear, *pairs]
@@ -78,6 +75,37 @@ def add_bags(graph: Graph, model: PackedFM, values: Sequence[Values], vectors: s
     if vectors is None:
         raise ValueError("there is no field")
     return vectors, parts
+
+
+@dataclass(frozen=True)
+class PooledNodes:
+    """Nodes with what one field of a row comes to, zeros where it has no value.
+
+    Attributes:
+        vector: its embedding, float32 (batch, dim).
+        linear: its linear weight, float32 (batch,).
+    """
+
+    vector: str
+    linear: str
+
+
+def pooled_by_field(graph: Graph, model: PackedFM, values: Sequence[Values]) -> dict[int, PooledNodes]:
+    """Return what each field comes to, by the number of its column; none with values that are a term each."""
+    pooled = {}
+    for together in _by_table(model, values):
+        for own, found in zip(together, _looked_up(graph, model, together), strict=True):
+            term, linear, _ = _pooled(graph, model, own, found)
+            pooled[own.column] = PooledNodes(term, linear)
+    return pooled
+
+
+def _by_table(model: PackedFM, values: Sequence[Values]) -> list[list[Values]]:
+    """Return fields that share a table together."""
+    tables: dict[int, list[Values]] = {}
+    for own in values:
+        tables.setdefault(int(model.schema.tables[own.column]), []).append(own)
+    return list(tables.values())
 
 
 def _looked_up(graph: Graph, model: PackedFM, together: Sequence[Values]) -> list[_Found]:

@@ -16,6 +16,7 @@ from fmcompress.export.inputs import RowPorts
 from fmcompress.export.scoring import add_scoring
 from fmcompress.export.tokens import key_bytes
 from fmcompress.files import check_writable, replacing
+from fmcompress.fm.quantizer import FLOAT
 from fmcompress.fm.vocabulary import Vocabulary
 
 _LARGEST_BYTES = 2 * 10**9
@@ -66,6 +67,8 @@ def onnx_model(model: PackedFM, *, tokens: bool = False, weights: bool = False) 
     stored = sum(tensor.nbytes for tensor in model.header.tensors) + (
         0 if vocabulary is None else key_bytes(vocabulary)
     )
+    if model.network is not None:
+        stored += FLOAT * model.network.size
     if stored > _LARGEST_BYTES:
         raise UsageError(f"the model has {stored:,} bytes, one file of ONNX holds {_LARGEST_BYTES:,}")
     graph = Graph()

@@ -6,7 +6,7 @@ logit = w_0 + Σ_i (w_i − ½‖q_i‖²) + ½‖Σ_i q_i‖²,   and what bags
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from fmcompress.export.columns import checked, columns_of
 from fmcompress.export.embeddings import Sums, add_embeddings
 from fmcompress.export.graph import Graph
 from fmcompress.export.linear import add_linear
+from fmcompress.export.networks import NumericNodes, network_logits
 
 WRONG_VALUE = "a value is infinite"
 """Name of the node that fails where a value is: runtimes show it."""
@@ -51,6 +52,18 @@ def add_scoring(graph: Graph, model: PackedFM, rows: RowInputs, output: str) -> 
         rows: what rows are made of.
         output: name of the predictions, float32 (batch,).
     """
+    network = model.network
+    if network is None:
+        logits = _logits(graph, model, rows)
+    else:
+        bags = [*rows.bags, *_bags_of_one(graph, rows, range(len(rows.columns)))]
+        numeric = None if rows.values is None else _numeric_nodes(graph, model, rows.values)
+        logits = network_logits(graph, model, network, bags, numeric)
+    _add_link(graph, model, logits, output)
+
+
+def _logits(graph: Graph, model: PackedFM, rows: RowInputs) -> str:
+    """Return the logits of a factorization machine alone, float32 (batch,)."""
     # A table that is looked up for bags is looked up there alone, so that it is in the graph once.
     tables = model.schema.tables
     elsewhere = {int(tables[own.column]) for own in rows.bags}
@@ -62,17 +75,23 @@ def add_scoring(graph: Graph, model: PackedFM, rows: RowInputs, output: str) -> 
     else:
         own = graph.rows(rows.ids, here, len(rows.columns))
         vectors, parts = _plain(graph, model, own, [rows.columns[place] for place in here])
-    bags = [*rows.bags]
-    for place in there:
-        single = graph.rows(rows.ids or "", [place], len(rows.columns))
-        bags.append(Values(rows.columns[place], graph.turned(single)))
+    bags = [*rows.bags, *_bags_of_one(graph, rows, there)]
     if bags:
         vectors, added = add_bags(graph, model, bags, vectors)
         parts += added
     logits = graph.added(parts)
     if rows.values is not None and vectors is not None:
         logits = graph.node("Add", logits, _numeric(graph, model, rows.values, vectors))
-    _add_link(graph, model, logits, output)
+    return logits
+
+
+def _bags_of_one(graph: Graph, rows: RowInputs, places: Iterable[int]) -> list[Values]:
+    """Return fields with one value at most as if they could have several."""
+    found = []
+    for place in places:
+        single = graph.rows(rows.ids or "", [place], len(rows.columns))
+        found.append(Values(rows.columns[place], graph.turned(single)))
+    return found
 
 
 def _plain(graph: Graph, model: PackedFM, ids: str, places: Sequence[int]) -> tuple[str, list[str]]:
@@ -97,11 +116,8 @@ def _numeric(graph: Graph, model: PackedFM, values: str, vectors: str) -> str:
         values: node with their values, float32 (batch, numeric fields).
         vectors: node with Σ_i q_i of the categories, float32 (batch, dim).
     """
-    zero = checked(graph, graph.node("IsInf", values), np.float32(0), WRONG_VALUE)
-    present = graph.node("Where", graph.node("IsNaN", values), zero, values)
-    x = graph.cast(present, np.float64)
-    linear = graph.cast(graph.table("numeric_linear", model.numeric.linear.reshape(-1, 1)), np.float64)
-    parts = [graph.reshape(graph.node("MatMul", x, linear), -1)]
+    x = _present(graph, values)
+    parts = [_linear_of_numeric(graph, model, x)]
     embedded = [place for place, field in enumerate(model.schema.numeric) if not field.linear_only]
     if embedded:
         if len(embedded) < len(model.numeric):
@@ -114,6 +130,32 @@ def _numeric(graph: Graph, model: PackedFM, values: str, vectors: str) -> str:
         both = graph.sum(graph.node("Mul", graph.cast(vectors, np.float64), own), 1)
         parts += [both, graph.node("Mul", pairs, graph.constant(np.float64(0.5)))]
     return graph.cast(graph.added(parts), np.float32)
+
+
+def _present(graph: Graph, values: str) -> str:
+    """Return values with 0 for missing ones, float64 (batch, numeric fields)."""
+    zero = checked(graph, graph.node("IsInf", values), np.float32(0), WRONG_VALUE)
+    return graph.cast(graph.node("Where", graph.node("IsNaN", values), zero, values), np.float64)
+
+
+def _linear_of_numeric(graph: Graph, model: PackedFM, x: str) -> str:
+    """Return Σ_j x_j w_j, float64 (batch,)."""
+    linear = graph.cast(graph.table("numeric_linear", model.numeric.linear.reshape(-1, 1)), np.float64)
+    return graph.reshape(graph.node("MatMul", x, linear), -1)
+
+
+def _numeric_nodes(graph: Graph, model: PackedFM, values: str) -> NumericNodes:
+    """Return what a network takes of numeric fields; arguments are those of ``_numeric``."""
+    x = _present(graph, values)
+    linear = graph.cast(_linear_of_numeric(graph, model, x), np.float32)
+    present, vectors = graph.cast(x, np.float32), []
+    for place, field in enumerate(model.schema.numeric):
+        if not field.linear_only:
+            embedding = graph.constant(model.numeric.embeddings[place][None])
+            vectors.append(graph.node("Mul", graph.sliced(present, 1, place, place + 1), embedding))
+    raw = [place for place, field in enumerate(model.schema.numeric) if field.linear_only]
+    taken = graph.node("Gather", present, graph.constant(raw), axis=1) if raw else None
+    return NumericNodes(linear, tuple(vectors), taken)
 
 
 def _add_link(graph: Graph, model: PackedFM, logits: str, output: str) -> None:
