@@ -230,3 +230,22 @@ def test_all_commands_can_be_told_the_same(here, command, tmp_path):
     columns = {"user": [0, 1, 2], "item": [0, 1, 2], "cat": [0, 1, 2], "label": [0, 1, 1]}
     pq.write_table(pa.table(columns), tmp_path / "rows.parquet")
     here(*command, *OWN)
+
+
+NETWORKS = FILES / "networks" / "fuxictr"
+
+
+def test_networks_of_other_tools_are_shown_scored_and_evaluated(fmcompress, tmp_path):
+    shown = fmcompress("inspect", NETWORKS / "net_all" / "DeepFM_net_all.model", "--activation", "Tanh").stdout
+    assert "network         DeepFM 20-8-4-1, tanh\n" in shown
+    with (NETWORKS / "net_cat" / "expected_test.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    expected = np.array([float(row["NFM"]) for row in rows])
+    own = {name: [row[name] for row in rows] for name in ("user", "item", "ctx")}
+    pq.write_table(pa.table({**own, "label": expected > np.median(expected)}), tmp_path / "rows.parquet")
+    model = NETWORKS / "net_cat" / "NFM_net_cat.model"
+    fmcompress("score", model, tmp_path / "rows.parquet", "-o", tmp_path / "scores.parquet")
+    found = pq.read_table(tmp_path / "scores.parquet")["prediction"].to_numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    scores = fmcompress("evaluate", model, "--data", tmp_path / "rows.parquet", "--format", "json").stdout
+    assert json.loads(scores)["models"][0]["auc"] == 1

@@ -115,6 +115,12 @@ class Inputs:
         """Return how many numbers a network of a kind takes in."""
         return (len(self.vectors) if KINDS[kind].concatenated else 1) * self.dim + len(self.values)
 
+    def described(self, kind: str) -> str:
+        """Return what a network of a kind takes in, for a message."""
+        found = KINDS[kind]
+        vectors = f"{len(self.vectors)} embeddings of {self.dim} numbers" if found.concatenated else "the interactions"
+        return f"{found.title} takes {vectors}" + (f" and {len(self.values)} values" if self.values else "")
+
     def columns(self, kind: str) -> Int64Array:
         """Return the number of each input of ``Network`` among those of the tool, int64 (inputs,); -1 of none."""
         first = {name: number * self.dim for number, name in enumerate(self.vectors)}
@@ -249,7 +255,7 @@ def read_network(kind: str, steps: Sequence[Step], weights: Mapping[str, FileTen
     Raises:
         CheckpointError: shapes disagree, or a number is NaN or infinite.
     """
-    stack = _Stack(weights, inputs.size(kind), f"{len(inputs.vectors)} embeddings and {len(inputs.values)} numbers")
+    stack = _Stack(weights, inputs.size(kind), inputs.described(kind))
     for step in steps:
         stack.add(step)
     first, *others = stack.finished()
@@ -339,7 +345,7 @@ class _Stack:
     """
 
     def __init__(self, weights: Mapping[str, FileTensor], width: int, source: str) -> None:
-        """Take the file's tensors, the number of inputs, and where these come from."""
+        """Take the file's tensors, the number of inputs, and what these are."""
         self.width = width
         self._weights = weights
         self._source = source
@@ -385,7 +391,7 @@ class _Stack:
     def _linear(self, key: str, *, biased: bool) -> None:
         shape = self._weights[f"{key}weight"].shape
         if len(shape) != 2 or shape[1] != self.width:
-            source = f", which {self._source} are" if not self._layers and self._open is None else ""
+            source = f": {self._source}" if not self._layers and self._open is None else ""
             raise CheckpointError(f"{listed([f'{key}weight'])} has shape {shape}, expected (out, {self.width}){source}")
         weight = self._read(f"{key}weight", shape)
         bias = self._read(f"{key}bias", shape[:1]) if biased else np.zeros(shape[0])

@@ -90,7 +90,7 @@ def read(tmp_path, model, *, whole=False, activations=("tanh",), inputs=INPUTS):
         (
             [nn.Linear(5, 1)],
             False,
-            r"'mlp\.0\.weight' has shape \(1, 5\), expected \(out, 6\), which 2 embeddings and 0",
+            r"'mlp\.0\.weight' has shape \(1, 5\), expected \(out, 6\): DeepFM takes 2 embeddings of 3 numbers$",
         ),
         (
             [nn.Linear(6, 4), nn.ReLU(), nn.Linear(3, 1)],

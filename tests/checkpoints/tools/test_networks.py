@@ -8,6 +8,8 @@ import torch
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError, UsageError
+from fmcompress.fm.bags import Bag
+from fmcompress.fm.scorers import scorer_of
 from tests.checkpoints.networks import predict
 from tests.checkpoints.samples import FILES
 
@@ -47,6 +49,21 @@ def rows_of(ckpt, ids, price, tags):
     return found, price[:, None], {"tags": [[tag for tag in row if tag] for row in tags]}
 
 
+def check(ckpt, rows, expected):
+    """Check the predictions of rows, by the scorer of checkpoints and by formulas of the tests' own."""
+    ids, values, lists = rows
+    np.testing.assert_allclose(predict(ckpt, ids, values, lists), expected, atol=1e-5)
+    pooled = {name: bag_of(own) for name, own in lists.items() if name in ckpt.schema.id_names}
+    own_values = values.astype(np.float32) if len(ckpt.numeric) else None
+    found = scorer_of(ckpt).predict(ids.astype(np.int32), own_values, bags=pooled)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def bag_of(rows):
+    starts = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    return Bag(starts, np.concatenate([np.asarray(row, np.int32) for row in rows]))
+
+
 @pytest.mark.parametrize(("tool", "file", "name", "given"), CASES, ids=[file for _, file, _, _ in CASES])
 def test_predictions_are_the_tools_own(tool, file, name, given):
     ckpt = load_checkpoint(FOLDER / tool / file, **given)
@@ -56,8 +73,7 @@ def test_predictions_are_the_tools_own(tool, file, name, given):
     ids = {name: x[:, column] for name, column in names.items()}
     none = np.zeros(len(x))
     price, tags = (expected[key] if key in expected else none[:, None] for key in ("price", "tags"))
-    found = predict(ckpt, *rows_of(ckpt, ids, price.reshape(len(x)), tags))
-    np.testing.assert_allclose(found, expected[name], atol=1e-5)
+    check(ckpt, rows_of(ckpt, ids, price.reshape(len(x)), tags), expected[name])
     assert (ckpt.source.tool, ckpt.network.kind) == (tool_of(tool), "nfm" if name == "nfm" else "deepfm")
 
 
@@ -70,8 +86,7 @@ def test_predictions_of_recbole(model):
     (path,) = (FOLDER / "recbole").glob(f"{model}-*.pth")
     ckpt = load_checkpoint(path)
     expected = np.load(FOLDER / "recbole" / "expected.npz")
-    found = predict(ckpt, *rows_of(ckpt, expected, expected["price"], expected["tags"]))
-    np.testing.assert_allclose(found, expected[model], atol=1e-5)
+    check(ckpt, rows_of(ckpt, expected, expected["price"], expected["tags"]), expected[model])
     assert (ckpt.source.tool, ckpt.network.kind) == ("RecBole", model.lower())
     assert list(ckpt.vocabulary.fields["ctx"].tokens) == expected["vocab_ctx"].tolist()
 
@@ -93,8 +108,7 @@ def test_predictions_of_fuxictr(folder, file, column, activation):
     ids = {name: ids_of(ckpt, name, [row[name] for row in rows]) for name in ("user", "item", "ctx")}
     tags = [ids_of(ckpt, "tags", [tag for tag in row.get("tags", "").split("^") if tag]) for row in rows]
     price = np.array([float(row.get("price", 0)) for row in rows])
-    found = predict(ckpt, *rows_of(ckpt, ids, price, tags))
-    np.testing.assert_allclose(found, [float(row[column]) for row in rows], atol=1e-5)
+    check(ckpt, rows_of(ckpt, ids, price, tags), [float(row[column]) for row in rows])
     assert (ckpt.source.tool, ckpt.network.kind) == ("FuxiCTR", column[:6].lower().split("_")[0])
 
 
