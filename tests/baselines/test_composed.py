@@ -25,6 +25,7 @@ from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.progress import SILENT
+from fmcompress.training import trainable
 from tests import pooled
 from tests.models import random_ids
 from tests.notes import Notes
@@ -224,3 +225,14 @@ def test_categories_that_are_never_seen_begin_and_so_stay_at_zero(key, task):
     assert not embeddings[first:210].any()
     assert first < 210
     assert embeddings[:200].any(axis=1).all()
+
+
+@pytest.mark.parametrize(("key", "place"), FORMS)
+def test_sparse_gradients_train_as_dense_ones_do(key, place, task, trained, monkeypatch):
+    dense = trained(key, place).stored().decode()
+    monkeypatch.setattr(trainable, "_MOST_DENSE_VALUES", 0)
+    sparse = trained(key, place).stored().decode()
+    untrained = begin(form_of(key, place, task), task).stored().decode()
+    assert not np.array_equal(sparse.embeddings, untrained.embeddings)
+    shift, apart = np.abs(dense.embeddings - untrained.embeddings), np.abs(sparse.embeddings - dense.embeddings)
+    assert apart.mean() < 0.5 * shift.mean()  # lazy Adam leaves out what a batch does not touch
