@@ -23,7 +23,7 @@ _CODES = "Codes while tuning"
 _SETTINGS: dict[MethodName, tuple[str, ...]] = {
     "auto": (),
     "lightfm": ("subspaces", "codewords", "linear_codewords"),
-    "xlightfm": ("subspaces", "linear_codewords", "candidates", "search_scope", "search_steps"),
+    "xlightfm": ("subspaces", "linear_codewords", "candidates", "search", "search_scope", "search_steps"),
 }
 
 MethodOption = Annotated[
@@ -55,7 +55,15 @@ class SizesGroup:
         str | None,
         typer.Option(
             metavar="K,K,…",
-            help="Numbers of codewords to choose from.  [default: 64,128,256,512,1024,2048]",
+            help="Numbers of codewords to choose from.  [default: 16 to 2048, for darts 64 to 2048, in powers of two]",
+            rich_help_panel=_SEARCH,
+        ),
+    ] = None
+    search: Annotated[
+        Literal["sampled", "darts"] | None,
+        typer.Option(
+            help="sampled trains one choice of sizes at a time and measures single sizes on validation data; darts is "
+            "the paper's search by Gumbel-softmax.  [default: sampled]",
             rich_help_panel=_SEARCH,
         ),
     ] = None
@@ -67,7 +75,12 @@ class SizesGroup:
         ),
     ] = None
     search_steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Steps of the search.  [default: 3500]", rich_help_panel=_SEARCH)
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Steps of the search.  [default: as many as of tuning, for darts 3500]",
+            rich_help_panel=_SEARCH,
+        ),
     ] = None
 
     def method(self, name: MethodName) -> Method:
@@ -94,6 +107,8 @@ class SizesGroup:
             given["candidates"] = _candidates(given["candidates"])
         searched = [option for option in given if option.startswith("search_")]
         search = {option.removeprefix("search_"): given.pop(option) for option in searched}
+        if "search" in given:
+            search["recipe"] = given.pop("search")
         return XLightFM(SpaceOptions(**given), SearchOptions(**search))
 
 

@@ -107,8 +107,9 @@ def test_xlightfm_stores_a_model_of_small_fields_raw(tmp_path):
     """Where no field has more categories than the smallest candidate, there is nothing to search."""
     ckpt = replace(kinds.checkpoint(), counts=None)
     train = write_tokens(tmp_path / "train.parquet", ckpt, kinds.batch(ckpt, 2000))
-    tuning = replace(method_of(fc.XLightFM()).default_tuning(), epochs=1, batch_size=512)
-    model = fc.quantize(ckpt, 9000, method=fc.XLightFM(), train=train, tuning=tuning, device="cpu")
+    method = fc.XLightFM(fc.SpaceOptions(candidates=(64, 128)))
+    tuning = replace(method.default_tuning(), epochs=1, batch_size=512)
+    model = fc.quantize(ckpt, 9000, method=method, train=train, tuning=tuning, device="cpu")
     assert all(quantizer.raw for quantizer in model.header.quantizers)
     assert model.file_bytes <= 9000
 

@@ -25,7 +25,7 @@ SIZES = tuple(
 """Sizes of equal codebooks; the first that fit a budget are taken."""
 
 SPACES = (
-    SpaceOptions(),
+    SpaceOptions(candidates=SearchOptions().candidates),
     *(SpaceOptions(candidates=_SMALL_CANDIDATES, linear_codewords=linear) for linear in _LINEAR_CODEWORDS),
 )
 """What is searched; the first with an architecture that fits a budget is taken."""

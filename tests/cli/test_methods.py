@@ -5,6 +5,7 @@ import os
 import re
 import signal
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,6 +74,8 @@ REFUSALS = {
     "subspaces for auto": ("--budget 6KB --subspaces 2", "--subspaces belongs to --method lightfm or xlightfm", 2),
     "linear codewords for auto": ("--budget 6KB --linear-codewords 2", "--linear-codewords belongs to", 2),
     "candidates for lightfm": ("--method lightfm --candidates 4,8", "--candidates belongs to --method xlightfm", 2),
+    "search for lightfm": ("--method lightfm --search darts", "--search belongs to --method xlightfm", 2),
+    "another search": ("--method xlightfm --budget 6KB --search best TRAIN", "--search is 'best'", 2),
     "steps for lightfm": ("--method lightfm --search-steps 9", "--search-steps belongs to --method xlightfm", 2),
     "scope for auto": ("--budget 6KB --search-scope field", "--search-scope belongs to --method xlightfm", 2),
     "codewords for xlightfm": (
@@ -152,8 +155,6 @@ def test_a_search_and_its_history(here, files, unbroken):
     assert [line["step"] for line in before if line["event"] == "epoch"] == [40, STEPS]
     assert {line["stage"] for line in before} == {"search"} == {result["stage"]}
     assert {line["stage"] for line in after} == {"tuning"}
-    taus = [line["tau"] for line in before]
-    assert all(later < earlier <= 1 for earlier, later in pairwise(taus))
     for line in before:
         assert len(line["codewords"]) == len(FIELDS)
         assert set(np.ravel(line["codewords"])) <= {*CANDIDATES, 24, 30}  # of the small fields, all categories
@@ -166,6 +167,14 @@ def test_a_search_and_its_history(here, files, unbroken):
     assert expected == chosen
     shown = json.loads(here("report", unbroken / "out.safetensors", "--format", "json").stdout)
     assert (shown["method"], shown["budget_bytes"]) == ("xlightfm", LIMIT)
+
+
+def test_the_search_of_the_paper(here, files):
+    here(*searched(files, "--search", "darts", "--history", "history.jsonl"))
+    assert fc.load("out.safetensors").file_bytes <= LIMIT
+    taus = [line["tau"] for line in history(Path("history.jsonl")) if line.get("stage") == "search" and "tau" in line]
+    assert len(taus) == 2
+    assert all(later < earlier <= 1 for earlier, later in pairwise(taus))
 
 
 def test_killed_while_searching_and_while_tuning(fmcompress, files, unbroken):
@@ -205,7 +214,8 @@ class EndingAfter(Progress):
     [
         ({"space": {"candidates": (4, 16)}}, r"candidates was \(4, 8, 16, 32\), and now it is \(4, 16\)"),
         ({"space": {"subspaces": 4}}, "subspaces was 2, and now it is 4"),
-        ({"search": {"lr": 2e-3}}, "lr was 0.001, and now it is 0.002"),
+        ({"search": {"recipe": "darts"}}, "recipe was sampled, and now it is darts"),
+        ({"search": {"alpha_lr": 2e-2}}, "alpha_lr was 0.01, and now it is 0.02"),
         ({"search": {"steps": 90}}, "steps was 60, and now it is 90"),
         ({"search": {"scope": "field"}}, "scope was codebook, and now it is field"),
     ],

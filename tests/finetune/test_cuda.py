@@ -17,10 +17,10 @@ from fmcompress.finetune.tuner import begin_tuning
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.code_updates import code_update
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
-from fmcompress.methods.xlightfm.search import SearchStart, begin_search, search
+from fmcompress.methods.xlightfm.search import begin_search, search
 from fmcompress.methods.xlightfm.search_space import lay_out
-from fmcompress.quantization import sensitivity
-from fmcompress.quantization.codebooks import fit_codebooks
+from fmcompress.methods.xlightfm.supernet import start_search
+from fmcompress.quantization.measurements import Measurements
 from tests.finetuned import finetune
 from tests.models import origin
 
@@ -49,10 +49,7 @@ def untuned():
 @pytest.fixture(scope="module")
 def start(rows):
     space = lay_out(TEACHER, SpaceOptions(subspaces=2, candidates=(4, 8, 16)), origin(budget_bytes=4000))
-    counts = count_categories(rows[0])
-    costs = sensitivity.from_moments(TEACHER, counts)
-    models = [fit_codebooks(TEACHER, costs, quantizers, seed=0) for quantizers in space.by_candidate()]
-    return SearchStart(TEACHER, counts, models, space)
+    return start_search(Measurements(replace(TEACHER, counts=count_categories(rows[0]))), space, seed=0)
 
 
 def parameters(run):
@@ -98,16 +95,18 @@ def test_tuning_gives_the_same_bytes_each_time(rows, untuned, codes):
         np.testing.assert_array_equal(getattr(first.model, name), getattr(second.model, name))
 
 
-def test_the_first_step_of_the_search_is_that_of_the_cpu(rows, start):
+@pytest.mark.parametrize("recipe", ["sampled", "darts"])
+def test_the_first_step_of_the_search_is_that_of_the_cpu(rows, start, recipe):
     def make(device):
-        return begin_search(start, rows[1], SearchOptions(steps=20), replace(OPTIONS, device=device))
+        return begin_search(start, rows[1], SearchOptions(recipe), replace(OPTIONS, device=device), steps=20)
 
     assert_close_after_a_step(make, rows)
 
 
-def test_the_search_gives_the_same_architecture_each_time(rows, start):
+@pytest.mark.parametrize("recipe", ["sampled", "darts"])
+def test_the_search_gives_the_same_architecture_each_time(rows, start, recipe):
     tuning = replace(OPTIONS, device="cuda")
-    first, second = (search(start, *rows, SearchOptions(steps=40), tuning=tuning) for _ in range(2))
+    first, second = (search(start, *rows, SearchOptions(recipe, steps=40), tuning=tuning) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert start.space.fits(first)
 

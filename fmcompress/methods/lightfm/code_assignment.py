@@ -119,6 +119,20 @@ class CodeAssignment(nn.Module):
             self.codes[categories] = rows.view(codes.shape).to(torch.int32)
         return assigned.view(latents.shape)
 
+    def assigned(self, latents: Tensor, categories: Tensor, subspaces: Tensor) -> Tensor:
+        """Return the nearest codewords of single sub-vectors of latents, float32 (n, width), and keep their codes.
+
+        Args:
+            latents: float32 (n, width), padded.
+            categories: what they belong to, int64 (n,); none comes twice with the same subspace.
+            subspaces: and in which subspace, int64 (n,).
+        """
+        self._refresh()
+        codes = self.codes[categories, subspaces].long()
+        found, rows = assign(latents, self.table, codes, self.neighbours, self.temperatures)
+        self.codes[categories, subspaces] = rows.to(torch.int32)
+        return found
+
     def _refresh(self) -> None:
         self._steps += 1
         if self._steps % _REFRESH_STEPS == 0:

@@ -1,6 +1,6 @@
 """xLightFM: numbers of codewords are searched under the memory limit, on data (section 3.4 of the paper)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from fmcompress.arguments import checked_arguments
@@ -10,7 +10,6 @@ from fmcompress.methods.base import Job
 from fmcompress.methods.lightfm.method import PaperMethod
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 from fmcompress.methods.xlightfm.search_space import SearchSpace, lay_out
-from fmcompress.quantization.codebooks import fit_codebooks
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 
@@ -28,6 +27,10 @@ class XLightFM(PaperMethod):
     name: ClassVar[str] = "xlightfm"
     space: SpaceOptions = field(default_factory=SpaceOptions)
     search: SearchOptions = field(default_factory=SearchOptions)
+
+    def __post_init__(self) -> None:
+        if not self.space.candidates:
+            object.__setattr__(self, "space", replace(self.space, candidates=self.search.candidates))
 
     def check(self, job: Job) -> None:
         """Raise where there is no budget, no data, or not even the smallest candidates fit the budget."""
@@ -48,7 +51,8 @@ class XLightFM(PaperMethod):
 
     def search_sizes(self, job: Job, measured: Measurements, plan: Plan) -> Plan:
         """Return the plan with the architecture that the search likes best (Eq. 9 to 14)."""
-        from fmcompress.methods.xlightfm.search import SearchStart, search
+        from fmcompress.methods.xlightfm.search import search
+        from fmcompress.methods.xlightfm.supernet import start_search
 
         if job.data is None or measured.counts is None:
             raise UsageError("method xlightfm searches on data", hint="--train gives them; auto needs none")
@@ -56,20 +60,8 @@ class XLightFM(PaperMethod):
         if not space.columns:
             job.progress.note("no field has more categories than the smallest candidate: there is nothing to search")
             return Plan(plan.tiers, tuple(space.quantizers(space.smallest)), plan.file_bytes, plan.largest_bytes)
-        models = [
-            fit_codebooks(
-                measured.checkpoint,
-                measured.sensitivity,
-                quantizers,
-                seed=job.seed,
-                tiers=plan.tiers,
-                metric="euclidean",
-                progress=job.progress,
-            )
-            for quantizers in space.by_candidate()
-        ]
         selected = search(
-            SearchStart(job.checkpoint, measured.counts, models, space),
+            start_search(measured, space, seed=job.seed, progress=job.progress),
             job.data.rows,
             job.data.valid,
             self.search,

@@ -20,7 +20,7 @@ from fmcompress.methods.xlightfm.options import SpaceOptions
 from fmcompress.quantization.knapsack import allocate
 from fmcompress.quantization.rounding import value_bytes_of_fields
 from fmcompress.sizes import format_size
-from fmcompress.types import Float32Array, Int64Array
+from fmcompress.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 
 @dataclass(frozen=True)
@@ -120,20 +120,20 @@ class SearchSpace:
         """Return whether the artifact of an architecture, int64 (searched fields, subspaces), is within the budget."""
         return self.file_bytes(selected) <= self.origin.budget_bytes
 
-    def most_probable(self, log_weights: Float32Array) -> Int64Array:
+    def most_probable(self, log_weights: Float32Array | Float64Array) -> Int64Array:
         """Return the architecture with the largest product of weights α within the budget, int64 (fields, subspaces).
 
         Where the largest α of each codebook fit together, it is these; else an integer program finds it.
 
         Args:
-            log_weights: log α, float32 (searched fields, subspaces or 1, candidates); 1 where all codebooks of a field
-                have the same size.
+            log_weights: log α, or prices times −1, (searched fields, subspaces or 1, candidates); 1 where all codebooks
+                of a field have the same size.
         """
         favourites: Int64Array = np.broadcast_to(log_weights.argmax(axis=2), self.smallest.shape)
         if self.fits(favourites):
             return favourites
         candidates = self._candidates(log_weights)
-        allowed = self.origin.budget_bytes - self._fixed_bytes
+        allowed = self.allowed_bytes
         while (found := allocate(candidates, allowed)) is not None:
             numbers = np.array([candidate.number for candidate in found], dtype=np.int64)
             selected: Int64Array = np.broadcast_to(numbers.reshape(log_weights.shape[:2]), self.smallest.shape)
@@ -143,10 +143,10 @@ class SearchSpace:
             allowed -= self.file_bytes(selected) - self.origin.budget_bytes
         return self.smallest
 
-    def _candidates(self, log_weights: Float32Array) -> list[list[CodebookCandidate]]:
+    def _candidates(self, log_weights: Float32Array | Float64Array) -> list[list[CodebookCandidate]]:
         """Return the candidates of each codebook, or of all codebooks of a field where these share one size."""
         shared = log_weights.shape[1] < self.subspaces
-        payloads = self._payloads.sum(axis=1, keepdims=True) if shared else self._payloads
+        payloads = self.payloads.sum(axis=1, keepdims=True) if shared else self.payloads
         flat = payloads.reshape(-1, payloads.shape[2]).tolist(), (-log_weights).reshape(-1, payloads.shape[2]).tolist()
         return [
             [CodebookCandidate(*one) for one in zip(range(len(sizes)), sizes, errors, strict=True)]
@@ -154,8 +154,11 @@ class SearchSpace:
         ]
 
     @cached_property
-    def _payloads(self) -> Int64Array:
-        """Bytes of each candidate of each codebook; no codes for as many codewords as categories, as in raw fields."""
+    def payloads(self) -> Int64Array:
+        """Bytes of each candidate of each codebook, int64 (fields, subspaces, candidates).
+
+        There are no codes for as many codewords as categories, as in raw fields.
+        """
         widths = [end - start for start, end in subspace_bounds(self.frame.dim, self.subspaces)]
         found = np.empty((len(self.columns), self.subspaces, self.sizes.shape[1]), dtype=np.int64)
         for field, column in enumerate(self.columns):
@@ -166,9 +169,20 @@ class SearchSpace:
         return found
 
     @cached_property
-    def _fixed_bytes(self) -> int:
+    def distinct(self) -> BoolArray:
+        """Whether each candidate has more codewords than the one before, bool (fields, 1, candidates)."""
+        larger = np.diff(self.sizes, axis=1, prepend=0) > 0
+        return larger[:, None]
+
+    @property
+    def allowed_bytes(self) -> int:
+        """What all searched codebooks together may take."""
+        return self.origin.budget_bytes - self.fixed_bytes
+
+    @cached_property
+    def fixed_bytes(self) -> int:
         """Bytes beside the searched codebooks."""
-        return self.file_bytes(self.smallest) - int(self._payloads[:, :, 0].sum())
+        return self.file_bytes(self.smallest) - int(self.payloads[:, :, 0].sum())
 
 
 def lay_out(

@@ -9,6 +9,7 @@ import torch
 import fmcompress as fc
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import count_categories, open_rows
+from fmcompress.data.shuffle import shuffled
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.layers import RawRows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
@@ -16,12 +17,15 @@ from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.lightfm.code_assignment import LatentStart
 from fmcompress.methods.xlightfm.candidate_codebooks import CandidateCodebooks
+from fmcompress.methods.xlightfm.darts import DartsSearch
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
-from fmcompress.methods.xlightfm.search import SearchedModel, SearchStart, search
+from fmcompress.methods.xlightfm.prices import Prices
+from fmcompress.methods.xlightfm.sampled import SampledSearch
+from fmcompress.methods.xlightfm.search import begin_search, search
 from fmcompress.methods.xlightfm.search_space import lay_out
-from fmcompress.quantization import sensitivity
-from fmcompress.quantization.codebooks import fit_codebooks
+from fmcompress.methods.xlightfm.supernet import start_search
+from fmcompress.quantization.measurements import Measurements
 from fmcompress.training import run_state as run_state_module
 from fmcompress.training.run_state import RunFiles, open_run_state
 from tests.conftest import SEED
@@ -35,6 +39,7 @@ CHECKPOINT = fc.FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddin
 SPACE = SpaceOptions(subspaces=2, candidates=(4, 8, 16, 32), linear_codewords=4)
 SMALLEST = lay_out(CHECKPOINT, SPACE, origin()).file_bytes(np.zeros((3, 2), dtype=np.int64))
 TUNING = TuneOptions(batch_size=128, moving=MovingOptions())
+RECIPES = pytest.mark.parametrize("recipe", ["sampled", "darts"])
 
 
 def space(budget_bytes=10_000):
@@ -53,9 +58,8 @@ def rows(tmp_path_factory):
 def start(rows):
     """Return a function from a budget to where a search under it starts."""
     counts = count_categories(rows[0])
-    costs = sensitivity.from_moments(CHECKPOINT, counts)
-    models = [fit_codebooks(CHECKPOINT, costs, q, seed=0, metric="euclidean") for q in space().by_candidate()]
-    return lambda budget: SearchStart(CHECKPOINT, counts, models, space(budget))
+    begun = start_search(Measurements(replace(CHECKPOINT, counts=counts)), space(), seed=0)
+    return lambda budget: replace(begun, space=space(budget))
 
 
 def test_temperature():
@@ -126,9 +130,29 @@ def test_a_cold_mixture_predicts_as_the_stored_architecture(start):
     np.testing.assert_allclose(logits.detach(), plain_logits(stored, ids), rtol=1e-4, atol=1e-5)
 
 
+def test_a_measurement_is_the_loss_with_one_size_changed(start, rows):
+    """Held against models stored with each size in turn, whose rows are scored plainly."""
+    begun = begin_search(start(10_000), rows[1], SearchOptions(), TUNING, steps=40)
+    for batch, _ in zip(shuffled(rows[0], 128, seed=0), range(3), strict=False):
+        begun.step(batch)
+    path, batch = np.array([[3, 0], [1, 2], [0, 1]]), next(shuffled(rows[1], 200, seed=0))
+    begun.prices = Prices(begun.prices.expected)
+    begun._measure(path, batch)
+    labels, losses = batch.labels.astype(np.float64), {}
+    for field, group, number in np.ndindex(3, 2, 4):
+        other = path.copy()
+        other[field, group] = number
+        logits = plain_logits(begun.supernet.stored(begun.like, begun.space, other), batch.ids)
+        losses[field, group, number] = np.mean(np.logaddexp(0, logits) - labels * logits)
+    for (field, group, number), loss in losses.items():
+        if begun.space.distinct[field, 0, number]:
+            assert begun.prices.losses[0, field, group, number] == pytest.approx(loss, abs=2e-6)
+
+
+@RECIPES
 @pytest.mark.parametrize("scope", ["codebook", "field"])
-def test_it_ends_within_the_budget(start, rows, scope):
-    options = SearchOptions(steps=30, scope=scope)
+def test_it_ends_within_the_budget(start, rows, scope, recipe):
+    options = SearchOptions(recipe, scope, steps=30)
     found = [search(start(1600), *rows, options, tuning=TUNING) for _ in range(2)]
     np.testing.assert_array_equal(*found)
     assert start(1600).space.file_bytes(found[0]) <= 1600
@@ -146,13 +170,15 @@ class Broken(Exception):
     pass
 
 
-def test_broken_off_and_resumed(start, rows, tmp_path, monkeypatch):
+@RECIPES
+def test_broken_off_and_resumed(start, rows, tmp_path, monkeypatch, recipe):
     monkeypatch.setattr(run_state_module, "_SAVE_EVERY_S", 0.0)
-    options = SearchOptions(steps=30)
+    options = SearchOptions(recipe, steps=30)
+    run_class = {"sampled": SampledSearch, "darts": DartsSearch}[recipe]
     whole = RunFiles(tmp_path / "state", tmp_path / "whole.jsonl")
     expected = search(start(1600), *rows, options, tuning=TUNING, run_state=open_run_state(whole, {}))
     parts = RunFiles(tmp_path / "part", tmp_path / "part.jsonl")
-    step = SearchedModel.step
+    step = run_class.step
     for number, steps in enumerate((5, 13)):
         count = iter(range(steps))
 
@@ -163,12 +189,12 @@ def test_broken_off_and_resumed(start, rows, tmp_path, monkeypatch):
 
         run_state = open_run_state(replace(parts, resume=number > 0), {})
         with monkeypatch.context() as patch:
-            patch.setattr(SearchedModel, "step", counted)
+            patch.setattr(run_class, "step", counted)
             with pytest.raises(Broken):
                 search(start(1600), *rows, options, tuning=TUNING, run_state=run_state)
     run_state = open_run_state(replace(parts, resume=True), {})
     np.testing.assert_array_equal(search(start(1600), *rows, options, tuning=TUNING, run_state=run_state), expected)
     again = open_run_state(replace(parts, resume=True), {})
     with monkeypatch.context() as patch:
-        patch.setattr(SearchedModel, "step", None)  # a search that is done is not repeated
+        patch.setattr(run_class, "step", None)  # a search that is done is not repeated
         np.testing.assert_array_equal(search(start(1600), *rows, options, tuning=TUNING, run_state=again), expected)

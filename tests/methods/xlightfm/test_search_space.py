@@ -69,7 +69,7 @@ def test_a_budget_that_cannot_be_met():
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"subspaces": 0}, {"candidates": ()}, {"candidates": (64, 16)}, {"candidates": (1, 4)}),
+        *({"subspaces": 0}, {"candidates": (64, 16)}, {"candidates": (1, 4)}),
         *({"candidates": (4, 8192)}, {"linear_codewords": -1}),
     ],
     ids=str,
