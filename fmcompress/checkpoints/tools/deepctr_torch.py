@@ -105,6 +105,8 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     link = "sigmoid" if model is None else _link(model, found.class_name or "")
     tables = {key: match[1] for key in found.tensors if (match := _TABLE.fullmatch(key))}
     steps = _steps(found.tensors, model, given.activations or (RELU,))
+    if model is not None and not steps and _KINDS[found.class_name or ""] == "nfm":
+        raise CheckpointError(f"it is an NFM, but has no {_LAYER.format(0)}weight")
     needed, optional = keys_of(steps)
     weights = claim(found.tensors, (_BIAS, *needed), (*tables, _DENSE, *optional))
     rows = {name: (weights[key].shape or (0,))[0] for key, name in tables.items()}
@@ -250,8 +252,9 @@ def _numeric(fields: NamedFields, linear: Sequence[str], weights: Mapping[str, F
     values = np.zeros(len(own), np.float32)
     if _DENSE in weights:
         stored = read_shape(weights, _DENSE, (len(linear), 1))[:, 0]
+        rows = {name: row for row, name in enumerate(linear)}
         for number, name in enumerate(own):
-            values[number] = stored[linear.index(name)] if name in linear else 0
+            values[number] = stored[rows[name]] if name in rows else 0
     return NumericWeights(values, np.zeros((len(own), dim), np.float32))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.checkpoints.files.state_dict import submodule
 from fmcompress.checkpoints.files.tensor import FileTensor, as_float32
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import listed, listed_all, quoted
@@ -175,7 +176,7 @@ def in_sequence(
         return list(_steps_of_modules(module, prefix))
     found = _numbered(tensors, prefix)
     layers = [number for number, step in found.items() if isinstance(step, Linear)]
-    hidden = layers if all_hidden else layers[:-1]
+    hidden = set(layers if all_hidden else layers[:-1])
     steps: list[Step] = []
     waiting: str | None = None
     names = iter(of_each(activations, len(hidden)))
@@ -191,6 +192,13 @@ def in_sequence(
     if waiting is not None:
         steps.append(Activation(waiting))
     return steps
+
+
+def sequence_in(model: Stub | None, prefix: str) -> Stub | None:
+    """Return the module of a whole model whose keys have this prefix, with a dot at its end; None of a state_dict."""
+    for name in prefix.split(".")[:-1]:
+        model = None if model is None else submodule(model, name)
+    return model
 
 
 def of_each(activations: Sequence[str], layers: int) -> Sequence[str]:

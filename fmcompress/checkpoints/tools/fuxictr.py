@@ -31,7 +31,15 @@ from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, claim
 from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
-from fmcompress.checkpoints.tools.dense_layers import RELU, Inputs, in_sequence, keys_of, read_network
+from fmcompress.checkpoints.tools.dense_layers import (
+    RELU,
+    Inputs,
+    Step,
+    in_sequence,
+    keys_of,
+    read_network,
+    sequence_in,
+)
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, padded, read_tables
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -76,6 +84,11 @@ def _kind(tensors: Mapping[str, FileTensor]) -> str | None:
     return next((kind for kind, prefix in _LAYERS.items() if any(key.startswith(prefix) for key in tensors)), None)
 
 
+def _steps(file: CheckpointFile, given: Given, prefix: str) -> list[Step]:
+    module = sequence_in(file.model, prefix)
+    return in_sequence(file.weights.tensors, prefix, given.activations or (RELU,), module=module)
+
+
 def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """Read a model of FuxiCTR, with the features that are told beside it, or the fields that are given.
 
@@ -89,7 +102,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     names = [match[1] for key in found if (match := _TABLE.fullmatch(key))]
     kind = _kind(found)
     linear_keys = _LINEAR_OF_NFM if kind == "nfm" else _LINEAR
-    steps = in_sequence(found, _LAYERS[kind], given.activations or (RELU,)) if kind else []
+    steps = _steps(file, given, _LAYERS[kind]) if kind else []
     needed, optional = keys_of(steps)
     tables = [pattern.format(name) for name in names for pattern in (_EMBEDDINGS, linear_keys)]
     bias = () if kind == "nfm" else (_BIAS,)
@@ -131,7 +144,8 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
 
 def _in_order(fields: NamedFields, names: list[str]) -> list[str]:
     """Return the fields as they are named here, in the order in which dense layers take them."""
-    return sorted(fields.own, key=lambda name: names.index(fields.own[name]))
+    places = {name: place for place, name in enumerate(names)}
+    return sorted(fields.own, key=lambda name: places[fields.own[name]])
 
 
 def _check_tables(weights: Mapping[str, FileTensor], tables: list[str]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim, from_flat
-from fmcompress.checkpoints.files.tensor import FileTensor, Weights, read_float32
+from fmcompress.checkpoints.files.tensor import Weights, read_float32
 from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools.dense_layers import (
     RELU,
@@ -30,6 +30,7 @@ from fmcompress.checkpoints.tools.dense_layers import (
     in_sequence,
     keys_of,
     read_network,
+    sequence_in,
 )
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -68,7 +69,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     """
     found = file.weights
     kind = _kind(found)
-    steps = _steps(found.tensors, kind)
+    steps = _steps(file, kind)
     needed, optional = keys_of(steps)
     weights = claim(found.tensors, (_EMBEDDINGS, _LINEAR, _BIAS, *needed), optional)
     shape = weights[_EMBEDDINGS].shape
@@ -107,10 +108,10 @@ def _kind(found: Weights) -> str | None:
     return "deepfm" if any(key.startswith(_LAYERS) for key in found.tensors) else None
 
 
-def _steps(tensors: Mapping[str, FileTensor], kind: str | None) -> list[Step]:
+def _steps(file: CheckpointFile, kind: str | None) -> list[Step]:
     if kind is None:
         return []
-    layers = in_sequence(tensors, _LAYERS, (RELU,))
+    layers = in_sequence(file.weights.tensors, _LAYERS, (RELU,), module=sequence_in(file.model, _LAYERS))
     return [BatchNorm(_NORM), *layers] if kind == "nfm" else layers
 
 

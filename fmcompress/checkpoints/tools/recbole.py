@@ -56,6 +56,7 @@ from fmcompress.checkpoints.tools.dense_layers import (
     in_sequence,
     keys_of,
     read_network,
+    sequence_in,
 )
 from fmcompress.checkpoints.tools.field_tables import AnyField, pad_rows, padded, schema_of
 from fmcompress.errors import CheckpointError
@@ -115,7 +116,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     config = _config_of(file.root.get("config") if isinstance(file.root, dict) else None)
     found = file.weights.tensors
     kind = _kind(config.get("model"), found)
-    steps = _steps(found, kind)
+    steps = _steps(file, kind)
     needed, optional = keys_of(steps)
     numeric = (_NUMERIC_EMBEDDINGS, _NUMERIC_LINEAR)
     has_numbers = any(key in found for key in numeric)
@@ -154,10 +155,11 @@ def _kind(model: object, found: Mapping[str, FileTensor]) -> str | None:
     return "nfm" if any(key.startswith(_NORM) for key in found) else None
 
 
-def _steps(found: Mapping[str, FileTensor], kind: str | None) -> list[Step]:
+def _steps(file: CheckpointFile, kind: str | None) -> list[Step]:
     if kind is None:
         return []
-    hidden = in_sequence(found, _LAYERS, _ACTIVATIONS[kind], all_hidden=True)
+    module = sequence_in(file.model, _LAYERS)
+    hidden = in_sequence(file.weights.tensors, _LAYERS, _ACTIVATIONS[kind], module=module, all_hidden=True)
     return [*([BatchNorm(_NORM)] if kind == "nfm" else ()), *hidden, Linear(_ENDS[kind], biased=kind == "deepfm")]
 
 

@@ -25,7 +25,6 @@ import numpy as np
 
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, claim
-from fmcompress.checkpoints.files.state_dict import submodule
 from fmcompress.checkpoints.files.tensor import FileTensor, as_float32, read_number, read_shape
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
@@ -36,6 +35,7 @@ from fmcompress.checkpoints.tools.dense_layers import (
     in_sequence,
     keys_of,
     read_network,
+    sequence_in,
 )
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, pad_rows, read_tables
 from fmcompress.errors import CheckpointError
@@ -75,8 +75,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     if model is not None and found.class_name != _CLASS:
         raise CheckpointError(f"it is a {quoted(found.class_name or '')}, expected a {_CLASS}")
     tables = {match[1]: key for key in found.tensors if (match := _TABLE.fullmatch(key))}
-    mlp = None if model is None else submodule(model, "mlp")
-    layers = None if mlp is None else submodule(mlp, "mlp")
+    layers = sequence_in(model, _LAYERS)
     steps = in_sequence(found.tensors, _LAYERS, given.activations or (RELU,), module=layers)
     needed, optional = keys_of(steps)
     weights = claim(found.tensors, (_LINEAR, _BIAS, *tables.values(), *needed), optional)

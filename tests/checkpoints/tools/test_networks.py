@@ -1,10 +1,13 @@
 """Genuine DeepFM and NFM models: each tool's own predictions are reproduced."""
 
 import csv
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.errors import CheckpointError, UsageError
@@ -252,3 +255,33 @@ def test_wrapped_networks_are_found(tmp_path):
         found.layers, load_checkpoint(FOLDER / "pytorch-fm" / "nfm.pt").network.layers, strict=True
     ):
         np.testing.assert_allclose(layer.weight, plain.weight, atol=2e-2)
+
+
+def test_whole_models_of_fuxictr_tell_their_activations(tmp_path, monkeypatch):
+    """What FuxiCTR saves is a state_dict, but users save whole models too."""
+    layers = nn.Sequential(nn.Linear(12, 4), nn.Sigmoid(), nn.Linear(4, 1))
+
+    class DeepFM(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, width in (("embedding_layer", 4), ("fm", 1)):
+                tables = nn.ModuleDict({"user": nn.Embedding(9, width), "item": nn.Embedding(7, width)})
+                tables["ctx"] = nn.Embedding(13, width)
+                inner = holder(embedding_layer=holder(embedding_layers=tables))
+                setattr(self, name, inner if name != "fm" else holder(lr_layer=holder(embedding_layer=inner)))
+            self.fm.lr_layer.bias = nn.Parameter(torch.zeros(1))
+            self.mlp = holder(mlp=layers)
+
+    DeepFM.__module__, DeepFM.__qualname__ = "src", "DeepFM"
+    monkeypatch.setitem(sys.modules, "src", SimpleNamespace(DeepFM=DeepFM))
+    torch.save(DeepFM(), tmp_path / "a.pt")
+    found = load_checkpoint(tmp_path / "a.pt", fields="user:9,item:7,ctx:13").network
+    assert [layer.activation for layer in found.layers] == ["sigmoid", "identity"]
+
+
+def holder(**modules):
+    """Return a module that has others."""
+    found = nn.Module()
+    for name, module in modules.items():
+        setattr(found, name, module)
+    return found
