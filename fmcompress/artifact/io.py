@@ -131,7 +131,9 @@ def _packed(header: Header, arrays: Mapping[str, UInt8Array]) -> PackedFM | Pack
     """Return what the tensors of a file hold."""
     values, codes = arrays["values"].view("<f2"), arrays["codes"]
     if isinstance(header.frame, TablesFrame):
-        return PackedTables(header, values, codes)
+        axes = arrays.get("axes", values[:0]).view("<f2")
+        _check_finite(axes)
+        return PackedTables(header, values, codes, axes)
     numeric = arrays.get("numeric", arrays["bias"][:0]).view("<f4")
     bias, vocabulary = arrays["bias"].view("<f4"), arrays.get("vocabulary")
     _check_finite(numeric)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
 
 from fmcompress.artifact.container import StoredTensor, canonical_json
@@ -57,7 +58,10 @@ LONGEST_ERROR = -1.2e-5
 TABLES = "tables"
 """Content of an artifact that holds tables of vectors, and no factorization machine."""
 
-_CATEGORICAL, _SHARED, _VECTORS = "cat", "as", "vec"
+_CATEGORICAL, _SHARED = "cat", "as"
+_VECTORS = {"vec": False, "vec:axes": True}
+"""Kinds of tables of vectors, and whether they have axes."""
+
 _NUMERIC = {"num": False, "lin": True}
 """Kinds of numeric fields, and whether they are linear only."""
 
@@ -202,9 +206,23 @@ class TablesFrame(Frame):
         """What the metadata say of it, but for the fields."""
         return {"schema_version": TABLES_VERSION, "content": TABLES}
 
+    @property
+    def axes_starts(self) -> dict[int, int]:
+        """Where the axes of tables that have any begin in their tensor, by the number of the table."""
+        sizes = [self.axes_numbers(number) for number in range(len(self.schema))]
+        starts = accumulate(sizes, initial=0)
+        return {number: start for number, (start, size) in enumerate(zip(starts, sizes, strict=False)) if size}
+
+    def axes_numbers(self, table: int) -> int:
+        """Return how many numbers the axes of a table have, by its number; 0 where it has none."""
+        field = self.schema.fields[table]
+        return field.vector_size(self.dim) ** 2 if isinstance(field, VectorField) and field.axes else 0
+
     def tensors(self, values: int, codes: int) -> tuple[StoredTensor, ...]:
         """Return the tensors of an artifact with so many values and codes, in the order of their bytes."""
-        return (StoredTensor("values", "F16", values), StoredTensor("codes", "U8", codes))
+        axes = StoredTensor("axes", "F16", sum(map(self.axes_numbers, range(len(self.schema)))))
+        stored = (StoredTensor("values", "F16", values), StoredTensor("codes", "U8", codes))
+        return (axes, *stored) if axes.size else stored
 
 
 def compose(frame: Frame, origin: Origin, entries: Sequence[str], sha256: str) -> str:
@@ -257,7 +275,8 @@ def _names(quantizer: Quantizer) -> str:
 def _sizes(field: Field) -> str:
     """Return kind and size of a field with a table."""
     if isinstance(field, VectorField):
-        return f'"{_VECTORS}",{canonical_json([field.cardinality, field.dim, *field.zeros])}'
+        (kind,) = (kind for kind, axes in _VECTORS.items() if axes == field.axes)
+        return f'"{kind}",{canonical_json([field.cardinality, field.dim, *field.zeros])}'
     cardinality = field.cardinality if field.pad is None else f"[{field.cardinality},{field.pad}]"
     return f'"{_pooled(_CATEGORICAL, field.pooling)}",{cardinality}'
 
@@ -282,8 +301,8 @@ def decode_entry(name: Any, kind: Any, *rest: Any) -> tuple[Field | SharedField 
         ValueError, TypeError: they make no sense.
         UsageError: there is no such quantizer or pooling.
     """
-    if kind == _VECTORS:
-        return _decode_vectors(text(name), *rest)
+    if text(kind) in _VECTORS:
+        return _decode_vectors(text(name), *rest, axes=_VECTORS[kind])
     family, colon, pooled = text(kind).partition(":")
     pooling = parse_pooling(pooled) if colon else None
     if family == _CATEGORICAL:
@@ -302,9 +321,9 @@ def _decode_table(name: str, categories: Any, *stored: Any) -> tuple[Field, list
     return Field(name, cardinality, pad), _decode_tiers(name, cardinality, stored, quantizers=2)
 
 
-def _decode_vectors(name: str, sizes: Any, *stored: Any) -> tuple[VectorField, list[Tier]]:
+def _decode_vectors(name: str, sizes: Any, *stored: Any, axes: bool) -> tuple[VectorField, list[Tier]]:
     cardinality, dim, *zeros = map(whole, listed(sizes))
-    field = VectorField(name, cardinality, dim=dim, zeros=tuple(zeros))
+    field = VectorField(name, cardinality, dim=dim, zeros=tuple(zeros), axes=axes)
     return field, _decode_tiers(name, cardinality, stored, quantizers=1)
 
 

@@ -57,6 +57,10 @@ class Packed:
         """What is stored in each tensor by its name, (numbers,) of the dtype that the header says."""
         return {"values": np.ascontiguousarray(self.values, dtype="<f2"), "codes": np.ascontiguousarray(self.codes)}
 
+    def axes_of(self, table: int) -> Float16Array | None:
+        """Return the axes along which the vectors of a table are stored, float16 (l, l); None where there are none."""
+        return None
+
     @cached_property
     def tiers(self) -> Tiers:
         """How the categories of the fields are split."""
@@ -76,11 +80,31 @@ class PackedTables(Packed):
         header: tables, tiers, quantizers and origin.
         values: codebooks and raw vectors in fp16, scales of those in int8, tier by tier, float16 (values,).
         codes: tiers, what is stored in int8 and fp32, and bit streams of codes, tier by tier, uint8 (bytes,).
+        axes: of the tables that have any, one after the other, float16 (numbers,).
     """
 
     header: Header
     values: Float16Array
     codes: UInt8Array
+    axes: Float16Array
+
+    @property
+    def frame(self) -> TablesFrame:
+        """What is fixed of the artifact."""
+        return TablesFrame(self.schema)
+
+    @property
+    def stored(self) -> Mapping[str, AnyArray | None]:
+        """What is stored in each tensor by its name, (numbers,) of the dtype that the header says."""
+        return {**super().stored, "axes": np.ascontiguousarray(self.axes, dtype="<f2")}
+
+    def axes_of(self, table: int) -> Float16Array | None:
+        """Return the axes along which the vectors of a table are stored, float16 (l, l); None where there are none."""
+        start = self.frame.axes_starts.get(table)
+        if start is None:
+            return None
+        dim = self.frame.vector_sizes[table]
+        return self.axes[start : start + dim * dim].reshape(dim, dim)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,13 +186,16 @@ def pack_model(model: QuantizedFM, origin: Origin) -> PackedFM:
     return PackedFM(header, bias, values, codes, model.numeric, network_data=layers)
 
 
-def pack_tables(fields: Sequence[QuantizedField], tiers: Tiers, origin: Origin) -> PackedTables:
+def pack_tables(
+    fields: Sequence[QuantizedField], tiers: Tiers, origin: Origin, axes: Sequence[Float16Array] = ()
+) -> PackedTables:
     """Return the packed form of quantized tables; their numbers are rounded as they are stored.
 
     Args:
         fields: the tiers, table by table.
         tiers: how the tables are split.
         origin: where they come from.
+        axes: of the tables that have any, float16 (l, l) each.
     """
     header = Header(
         frame=TablesFrame(tiers.schema),
@@ -177,7 +204,8 @@ def pack_tables(fields: Sequence[QuantizedField], tiers: Tiers, origin: Origin) 
         origin=origin,
         tier_sizes=tiers.sizes,
     )
-    return PackedTables(header, *_packed(header, fields, tiers))
+    numbers = np.concatenate([np.empty(0, dtype=np.float16), *(own.reshape(-1) for own in axes)])
+    return PackedTables(header, *_packed(header, fields, tiers), numbers)
 
 
 def _packed(header: Header, fields: Sequence[QuantizedField], tiers: Tiers) -> tuple[Float16Array, UInt8Array]:

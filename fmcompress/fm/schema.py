@@ -60,6 +60,7 @@ class VectorField(Field):
         pooling: not used.
         dim: size l of the vectors.
         zeros: ids of vectors that are zeros to the last bit, rising.
+        axes: whether vectors are stored by their coordinates along axes of the table's own.
 
     Raises:
         UsageError: there is no such id, or they do not rise.
@@ -67,6 +68,7 @@ class VectorField(Field):
 
     dim: int = 1
     zeros: tuple[int, ...] = ()
+    axes: bool = False
 
     def __post_init__(self) -> None:
         ids = (-1, *self.zeros, self.cardinality)

@@ -9,6 +9,8 @@ from typing import Any
 from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Header
 from fmcompress.errors import UsageError
+from fmcompress.fm.quantizer import HALF
+from fmcompress.fm.schema import VectorField
 from fmcompress.reporting.document import (
     NOTHING,
     Block,
@@ -26,7 +28,7 @@ from fmcompress.sizes import format_size
 from fmcompress.text import shortened
 
 _PARTS = ("codes_bytes", "codebook_bytes", "raw_bytes")
-_HEAD = ("table", "stored as", "vectors", "size", "bits/row", "codes", "codebooks", "raw", "bytes", "share")
+_HEAD = ("table", "stored as", "vectors", "size", "bits/row", "codes", "codebooks", "raw", "axes", "bytes", "share")
 _HEAD_OF_LOSSES = ("RMS error", "cosine")
 
 
@@ -44,12 +46,13 @@ class TableReport:
         codes_bytes: bytes of codes, and of the stream that tells the tiers.
         codebook_bytes: bytes of codebooks, and of their scales.
         raw_bytes: bytes of raw vectors, and of their scales.
-        bytes: all of these.
+        bytes: all of these, and of its axes.
         share: their share of the file.
         relative_error: root of the mean squared error over the root mean square of the table's vectors, each counted
             as often as it is looked up; of a tier, its part of the table's.
         cosine: mean cosine of vectors and their originals, counted so; None of a tier, and where it is not known.
         source_fp32_bytes: what it takes in fp32.
+        axes_bytes: bytes of its own axes, along which its vectors are stored; 0 where it has none.
         table: the table that it is a copy of, and whose bytes are counted there; None for all others.
         zeros: ids of vectors that are zeros to the last bit, where they are listed.
         tiers: its tiers, with the same figures; empty where it is stored as a whole.
@@ -68,6 +71,7 @@ class TableReport:
     relative_error: float
     cosine: float | None
     source_fp32_bytes: int
+    axes_bytes: int = 0
     table: str | None = None
     zeros: tuple[int, ...] = ()
     tiers: tuple[TableReport, ...] = ()
@@ -85,6 +89,7 @@ class TablesReport:
         codes_bytes: of the file, the codes.
         codebook_bytes: of the file, the codebooks.
         raw_bytes: of the file, raw vectors.
+        axes_bytes: of the file, the tables' own axes.
         source_fp32_bytes: the tables in fp32, copies left out.
         ratio: source_fp32_bytes over file_bytes.
         bits_per_weight: bits of the file per number of the tables.
@@ -101,6 +106,7 @@ class TablesReport:
     codes_bytes: int
     codebook_bytes: int
     raw_bytes: int
+    axes_bytes: int
     source_fp32_bytes: int
     ratio: float
     bits_per_weight: float
@@ -162,26 +168,36 @@ def tables_report(header: Header, file_bytes: int) -> TablesReport:
         budget_bytes=origin.budget_bytes,
         header_bytes=header.header_bytes,
         **sums,
+        axes_bytes=sum(_axes_bytes(header).values()),
         ratio=fp32_bytes / file_bytes,
         bits_per_weight=8 * file_bytes / (fp32_bytes // FLOAT_BYTES),
         method=origin.method,
         seed=origin.seed,
         source=origin.source,
         libraries=dict(origin.libraries),
-        tables=tuple(_tables(header, found)),
+        tables=tuple(_tables(header, found, file_bytes)),
     )
 
 
-def _tables(header: Header, found: Sequence[FieldReport]) -> Iterator[TableReport]:
+def _axes_bytes(header: Header) -> dict[str, int]:
+    """Return the bytes of the axes of each table that has any."""
+    fields = zip(header.schema.fields, header.frame.vector_sizes, strict=True)
+    return {field.name: HALF * size * size for field, size in fields if isinstance(field, VectorField) and field.axes}
+
+
+def _tables(header: Header, found: Sequence[FieldReport], file_bytes: int) -> Iterator[TableReport]:
     schema = header.schema
     sizes = dict(zip(schema.names, header.frame.vector_sizes, strict=True))
     zeros = {field.name: field.zero_ids for field in schema.fields}
     known = header.origin.cosines
     cosines = dict(zip(schema.names, known, strict=True)) if len(known) == len(schema.names) else {}
     errors = {field.name: field.error for field in found}
+    axes = _axes_bytes(header)
     for field in found:
         own = field.table or field.name
         figures = {"dim": sizes[own], "zeros": zeros[own], "relative_error": max(errors[own], 0.0) ** 0.5}
+        more = axes.get(field.name, 0)
+        figures |= {"axes_bytes": more, "bytes": field.bytes + more, "share": (field.bytes + more) / file_bytes}
         tiers = tuple(_table(tier, dim=sizes[own]) for tier in field.tiers)
         yield _table(field, **figures, cosine=cosines.get(own), table=field.table, tiers=tiers)
 
@@ -219,8 +235,8 @@ def _facts(report: TablesReport) -> list[tuple[str, str]]:
 
 
 def _parts_table(report: TablesReport) -> Table:
-    sizes = {name: getattr(report, name) for name in (*_PARTS, "header_bytes")}
-    names = {**PARTS, "raw_bytes": "raw vectors"}
+    sizes = {name: getattr(report, name) for name in (*_PARTS, "axes_bytes", "header_bytes")}
+    names = {**PARTS, "raw_bytes": "raw vectors", "axes_bytes": "axes"}
     rows = [(names[name], f"{size:,}", f"{size / report.file_bytes:.1%}") for name, size in sizes.items()]
     return Table(("part", "bytes", "share"), [*rows, ("total", f"{report.file_bytes:,}", "100.0%")])
 
@@ -237,7 +253,7 @@ def _cells(part: TableReport, longest: int | None) -> tuple[str, ...]:
         f"{part.vectors:,}",
         str(part.dim),
         str(part.code_bits),
-        *(f"{getattr(part, name):,}" for name in (*_PARTS, "bytes")),
+        *(f"{getattr(part, name):,}" for name in (*_PARTS, "axes_bytes", "bytes")),
         f"{part.share:.1%}",
         f"{part.relative_error:.2%}",
         NOTHING if part.cosine is None else f"{part.cosine:.4f}",

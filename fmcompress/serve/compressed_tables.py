@@ -22,13 +22,14 @@ class CompressedTables(WithTables, PackedTables):
         header: tables, tiers, quantizers and origin.
         values: codebooks and raw vectors in fp16, scales of those in int8, tier by tier, float16 (values,).
         codes: tiers, what is stored in int8 and fp32, and bit streams of codes, tier by tier, uint8 (bytes,).
+        axes: of the tables that have any, one after the other, float16 (numbers,).
     """
 
     @classmethod
     @checked_arguments
     def of(cls, packed: PackedTables) -> CompressedTables:
         """Return packed tables that can be looked up; the arrays are shared."""
-        return cls(packed.header, packed.values, packed.codes)
+        return cls(packed.header, packed.values, packed.codes, packed.axes)
 
     @checked_arguments
     def save(self, path: str | Path, *, force: bool = False) -> None:

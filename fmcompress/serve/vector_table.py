@@ -46,6 +46,8 @@ class VectorTable:
         self.shape = (field.cardinality, dim)
         self._zeros = np.array(field.zero_ids, dtype=np.int64)
         self._rows = _Rows(model, list(field_layouts(model.header))[number], dim)
+        axes = model.axes_of(number)
+        self._axes = None if axes is None else axes.astype(np.float64)
 
     dtype = np.dtype(np.float32)
     ndim = 2
@@ -70,6 +72,8 @@ class VectorTable:
         for start in range(0, len(flat), _CHUNK_ROWS):
             own = flat[start : start + _CHUNK_ROWS]
             rows = self._rows.read(own)
+            if self._axes is not None:  # in float64, so that a vector is the same however many are read beside it
+                rows = (rows @ self._axes).astype(np.float32)
             if len(self._zeros):
                 rows[np.isin(own, self._zeros)] = 0
             found[start : start + _CHUNK_ROWS] = rows

@@ -19,7 +19,9 @@ import numpy as np
 from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Origin, PackedTables, pack_tables
 from fmcompress.artifact.metadata import TablesFrame
-from fmcompress.errors import UsageError, missing_packages_named
+from fmcompress.errors import BudgetError, UsageError, missing_packages_named
+from fmcompress.fm.quantizer import FLOAT
+from fmcompress.fm.schema import Schema, VectorField
 from fmcompress.methods.auto.bit_allocation import PricedCandidates, allocate_bits, price_by_distortion, ways_to_split
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization import kmeans
@@ -29,9 +31,10 @@ from fmcompress.quantization.outliers import standing_apart
 from fmcompress.quantization.plan import Plan
 from fmcompress.serve.compressed_tables import CompressedTables
 from fmcompress.sizes import parse_size
+from fmcompress.tables.axes import affordable, coordinates, principal_axes
 from fmcompress.tables.distortion import measured
 from fmcompress.tables.embedding_tables import MOST_LISTED, EmbeddingTables, zero_rows
-from fmcompress.types import BoolArray, Int64Array, UInt8Array
+from fmcompress.types import BoolArray, Float16Array, Int64Array, UInt8Array
 from fmcompress.version import __version__
 
 METHOD = "auto"
@@ -55,6 +58,7 @@ class TablesJob:
         budget_bytes: the size that the artifact must not exceed.
         seed: of k-means.
         progress: told of each step.
+        with_axes: whether tables may be stored along their principal axes.
 
     Raises:
         UsageError: the seed is out of range.
@@ -64,6 +68,7 @@ class TablesJob:
     budget_bytes: int
     seed: int = 0
     progress: Progress = SILENT
+    with_axes: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= _LARGEST_SEED:
@@ -83,15 +88,46 @@ class TablesJob:
         )
 
     @cached_property
-    def weights(self) -> list[FieldWeights]:
-        """The vectors of each table, and what errors in them cost."""
+    def axes(self) -> dict[str, Float16Array]:
+        """The axes of the tables for which they pay, float16 (l, l), by name."""
+        found: dict[str, Float16Array] = {}
+        for name, weights in zip(self._names, self._plain_weights if self.with_axes else (), strict=self.with_axes):
+            share = FLOAT * weights.embeddings.size / self.tables.fp32_bytes
+            if affordable(weights.embeddings, share * self.budget_bytes):
+                axes = principal_axes(weights.embeddings, weights.frequencies)
+                found |= {} if axes is None else {name: axes}
+        return found
+
+    @cached_property
+    def without_axes(self) -> TablesJob:
+        """The same job, with all tables stored as they stand."""
+        return replace(self, with_axes=False)
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The tables, with what is known of their axes."""
+        fields = self.tables.schema.all_fields
+        return Schema.in_order(
+            replace(one, axes=True) if isinstance(one, VectorField) and one.name in self.axes else one for one in fields
+        )
+
+    @cached_property
+    def _plain_weights(self) -> list[FieldWeights]:
         return all_weights(self.tables)
+
+    @cached_property
+    def weights(self) -> list[FieldWeights]:
+        """The vectors of each table as they are stored, and what errors in them cost."""
+        return [
+            along(weights, self.axes[name]) if name in self.axes else weights
+            for name, weights in zip(self._names, self._plain_weights, strict=True)
+        ]
 
     @cached_property
     def priced(self) -> PricedCandidates:
         """The candidates of each table, whatever the budget."""
         splits = [_splits(own, self.tables.lookups(name)) for own, name in zip(self.weights, self._names, strict=True)]
-        frame = TablesFrame(self.tables.schema)
+        frame = TablesFrame(self.schema)
         return price_by_distortion(frame, self.weights, splits, seed=self.seed, progress=self.progress)
 
     @property
@@ -125,7 +161,12 @@ def make_plan(job: TablesJob) -> Plan:
     Raises:
         BudgetError: no artifact of these tables fits the budget.
     """
-    return allocate_bits(job.priced, job.origin)
+    try:
+        return allocate_bits(job.priced, job.origin)
+    except BudgetError:
+        if not job.axes:
+            raise
+    return make_plan(job.without_axes)
 
 
 def quantize(job: TablesJob, plan: Plan | None = None) -> CompressedTables:
@@ -139,10 +180,12 @@ def quantize(job: TablesJob, plan: Plan | None = None) -> CompressedTables:
         BudgetError: no artifact of these tables fits the budget.
     """
     plan = plan or make_plan(job)
+    if plan.tiers.schema != job.schema:
+        job = job.without_axes
     of_tables = zip(job.weights, plan.tiers.schema.split(plan.tiers.of), strict=True)
     tiers = [tier for weights, of in of_tables for tier in split(weights, of)]
     fields = fit_tiers(tiers, plan.quantizers or (), seed=job.seed, progress=job.progress)
-    return CompressedTables.of(_measured(job, pack_tables(fields, plan.tiers, job.origin)))
+    return CompressedTables.of(_measured(job, pack_tables(fields, plan.tiers, job.origin, list(job.axes.values()))))
 
 
 def all_weights(tables: EmbeddingTables) -> list[FieldWeights]:
@@ -158,6 +201,13 @@ def all_weights(tables: EmbeddingTables) -> list[FieldWeights]:
         _weights(tables, name, own, 1.0 if own is None else float((own + 1).sum()) / usual)
         for name, own in zip(names, counts, strict=True)
     ]
+
+
+def along(weights: FieldWeights, axes: Float16Array) -> FieldWeights:
+    """Return the weights of a table by their coordinates along axes, float16 (l, l)."""
+    exact = axes.astype(np.float64)
+    often = weights.hessian[0, 0]
+    return replace(weights, embeddings=coordinates(weights.embeddings, axes), hessian=often * exact @ exact.T)
 
 
 def _weights(tables: EmbeddingTables, name: str, counts: Int64Array | None, often: float) -> FieldWeights:

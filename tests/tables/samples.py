@@ -28,7 +28,11 @@ def packed_tables(*, with_tiers=False, seed=0):
     """Return three packed tables of different sizes, one of them the copy of another, of random numbers."""
     rng = np.random.default_rng(seed)
     schema = Schema.in_order(
-        [VectorField("user", 9, dim=4, zeros=(0, 3)), SharedField("copy", "user"), VectorField("item", 40, dim=7)]
+        [
+            VectorField("user", 9, dim=4, zeros=(0, 3), axes=with_tiers),
+            SharedField("copy", "user"),
+            VectorField("item", 40, dim=7),
+        ]
     )
     parts = [(9, 4, "2x3:8"), (40, 7, "raw:8")]
     of = np.zeros(49, dtype=np.uint8)
@@ -37,7 +41,8 @@ def packed_tables(*, with_tiers=False, seed=0):
         of[9 + rng.permutation(40)[:30]] = 1
     fields = [_part(rng, *part) for part in parts]
     tiers = Tiers(schema, of)
-    return CompressedTables.of(pack_tables(fields, tiers, origin(quality=False, cosines=(0.9912, 0.5))))
+    axes = [rng.normal(size=(4, 4)).astype(np.float16)] if with_tiers else []
+    return CompressedTables.of(pack_tables(fields, tiers, origin(quality=False, cosines=(0.9912, 0.5)), axes))
 
 
 def _part(rng, rows, dim, spec):

@@ -37,16 +37,21 @@ def read_plainly(data):
     layout = json.loads(data[8 : 8 + length])
     metadata = json.loads(layout.pop("__metadata__")["fmcompress"])
     check(metadata["schema_version"] == 2 and metadata["content"] == "tables", "version")
-    check(list(layout) == ["values", "codes"], "tensors")
+    check([name for name in layout if name != "axes"] == ["values", "codes"], "tensors")
+    first = 8 + length + layout["values"]["data_offsets"][0]
+    axes, axes_at = np.frombuffer(data[8 + length : first], "<f2").astype(np.float64), 0
     start, end = (8 + length + place for place in layout["codes"]["data_offsets"])
-    stream = TablesStream(np.frombuffer(data[8 + length : start], "<f2").astype(np.float64), data[start:end])
+    stream = TablesStream(np.frombuffer(data[first:start], "<f2").astype(np.float64), data[start:end])
     found = {}
     for name, kind, *rest in metadata["fields"]:
-        if kind == "vec":
+        if kind != "as":
             (n, dim, *zeros), *stored = rest
             field = stream.field([name, kind, n, *stored], dim)
             places = [field.place(row) for row in range(n)]
             found[name] = np.array([part.embedding(row) for part, row in places])
+            if kind == "vec:axes":
+                found[name] = found[name] @ axes[axes_at : axes_at + dim * dim].reshape(dim, dim)
+                axes_at += dim * dim
             found[name][zeros] = 0
     return found | {name: found[rest[0]] for name, kind, *rest in metadata["fields"] if kind == "as"}
 
@@ -62,7 +67,7 @@ def test_a_reader_of_the_specification_finds_the_same(data, tmp_path):
     found = read_plainly(data)
     assert tuple(found) != loaded.tables  # copies come last
     for name in loaded.tables:
-        np.testing.assert_allclose(np.asarray(loaded.table(name)), found[name], rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(loaded.table(name)), found[name], rtol=1e-6, atol=1e-6)
     assert sealed_bytes(loaded) == data
 
 
@@ -100,6 +105,9 @@ HOSTILE = {
     "no content": lambda metadata: metadata.pop("content"),
     "a machine's field": lambda metadata: metadata["fields"].append(["day", "cat", 1, "raw", "raw", 0]),
     "a numeric field": lambda metadata: metadata["fields"].append(["day", "num"]),
+    "axes that are not there": entry(0, 1, "vec:axes"),
+    "an unknown kind": entry(0, 1, "vec:turned"),
+    "a kind that is no text": entry(0, 1, ["vec"]),
     "a pooling": entry(1, 1, "as:mean"),
     "a copy of nothing": entry(1, 2, "nobody"),
     "no table": lambda metadata: metadata.update(fields=[]),
