@@ -199,8 +199,15 @@ TELLING = [
 ]
 
 
-@pytest.mark.parametrize(("file", "given", "key"), TELLING)
-@pytest.mark.parametrize("change", ["nan", "longer", "flat", "missing"])
+CHANGES = ("nan", "longer", "flat", "missing")
+PRELU = "mlp.mlp.2.weight"
+"""Without it, a layer is read as if it had a ReLU."""
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "key", "change"),
+    [(*each, change) for each in TELLING for change in CHANGES if (each[2], change) != (PRELU, "missing")],
+)
 def test_a_damaged_weight_is_named(tmp_path, file, given, key, change):
     state = torch.load(FOLDER / file)
     value = state.pop(key)
@@ -211,8 +218,6 @@ def test_a_damaged_weight_is_named(tmp_path, file, given, key, change):
     }
     if change != "missing":
         state[key] = changed[change]
-    elif key.startswith("mlp.mlp.2") or "running" in key:
-        pytest.skip("without it, it is another layer")
     torch.save(state, tmp_path / "a.pt")
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(tmp_path / "a.pt", **given)
