@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from docs.golden.drawn import Drawn
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
 from fmcompress.artifact.numbers import as_stored
 from fmcompress.fm.field_vocabulary import FieldVocabulary
+from fmcompress.fm.network import DenseLayer, Network, input_size
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.pooling import parse_pooling
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
@@ -55,6 +56,7 @@ class Golden:
         vocabulary: of its fields.
         bags: names of the fields whose rows have bags, and whether these have weights; a pooled one that is not
             there has one value in a row at most.
+        network: kind of the network on top, then outputs, activation and bits of each layer, between bars.
     """
 
     describes: str
@@ -64,6 +66,7 @@ class Golden:
     scale: float = 1.0
     vocabulary: Mapping[str, FieldVocabulary] = field(default_factory=dict)
     bags: Mapping[str, bool] = field(default_factory=dict)
+    network: str = ""
 
     def packed(self, name: str) -> PackedFM:
         """Return the model as an artifact holds it; its numbers are drawn by its name."""
@@ -80,6 +83,8 @@ class Golden:
         numeric = _numeric(drawn, schema, self.dim)
         bias = float(drawn.numbers(1)[0])
         model = QuantizedFM(schema, self.dim, self.link, bias, parts, split, numeric)
+        if self.network:
+            model = self._with_network(drawn, model)
         packed = pack_model(model, Origin(budget_bytes=0, method="golden", seed=0))
         return with_vocabulary(packed, Vocabulary(self.vocabulary)) if self.vocabulary else packed
 
@@ -100,6 +105,16 @@ class Golden:
             of_linear.astype(np.uint16),
             error=1e-4,
         )
+
+    def _with_network(self, drawn: Drawn, model: QuantizedFM) -> QuantizedFM:
+        kind, *described = self.network.split(" | ")
+        inputs, layers, value_bytes = input_size(kind, model.schema, self.dim), [], []
+        for outputs, activation, bits in (layer.split() for layer in described):
+            weight, bias = drawn.numbers(int(outputs), inputs), drawn.numbers(int(outputs))
+            layers.append(DenseLayer(weight, bias, activation))
+            value_bytes.append(int(bits) // 8)
+            inputs = int(outputs)
+        return replace(model, network=Network(kind, tuple(layers)), network_bytes=tuple(value_bytes))
 
 
 def _numeric(drawn: Drawn, schema: Schema, dim: int) -> NumericWeights:
@@ -268,6 +283,21 @@ GOLDEN = {
         (Table("features", "60 4x8 8 | 30 raw raw", pooling="each"),),
         link="identity",
         bags={"features": True},
+    ),
+    "deepfm": Golden(
+        "a DeepFM: dense layers in int8 that take fields of every kind, pairs of these beside them",
+        4,
+        (*_of_every_kind(), Table("tags", "15 raw raw", 0, "mean")),
+        bags={"tags": True},
+        network="deepfm | 17 relu 8 | 9 leaky_relu 8 | 5 elu 8 | 1 identity 8",
+    ),
+    "nfm": Golden(
+        "an NFM: dense layers in fp32, fp16 and int8; the last one has an activation too",
+        7,
+        (Table("a", "25 3x4 4"), *_of_every_kind(), SharedField("b", "a", parse_pooling("sqrtn/sum"))),
+        link="identity",
+        bags={"b": False},
+        network="nfm | 20 sigmoid 32 | 6 tanh 16 | 1 elu 8",
     ),
     "odd-start": Golden("tensors that begin at an odd byte", 2, (Table("f", "5 1x4 2"), Table("gh", "4 raw raw"))),
 }

@@ -17,10 +17,12 @@ def resident_bytes(header: Header) -> int:
     Codes and tiers stay packed, with a directory beside the tiers. Codebooks, small raw tables and linear weights are
     kept in fp32, codewords as wide as in the tier's largest subspace and with one more column for their norm. Large
     raw tables are read from where they lie: in fp16 among the values, in int8 and fp32 among the codes. What fields
-    share is kept once. Numeric weights are kept in fp32; the vocabulary is no part of it.
+    share is kept once. Numeric weights and dense layers are kept in fp32; the vocabulary is no part of it.
     """
     numeric = _FLOAT_BYTES * len(header.schema.numeric) * (header.dim + 1)
     total = _FLOAT_BYTES + numeric + header.tensor("codes").nbytes
+    if header.frame.network is not None:
+        total += _FLOAT_BYTES * header.frame.network.weights(header.schema, header.dim)
     for field in field_layouts(header):
         total += directory_bytes(field) + sum(map(_tier_bytes, field.tiers))
     return total

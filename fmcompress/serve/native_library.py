@@ -92,12 +92,13 @@ def _opened(path: Path) -> ctypes.CDLL | str:
         library = ctypes.CDLL(os.fspath(path))
         found = library.fmc_abi()
         with_bags = library.fmc_predict_bags_i64, library.fmc_predict_bags_i32
+        open_pieces = library.fmc_open_network_pieces
     except (OSError, AttributeError) as error:
         return f"it cannot be loaded: {' '.join(str(error).split())}"
     if found != ABI:
         return f"it has ABI {found}, expected {ABI}: it belongs to another version of fmcompress"
     library.fmc_version.restype = library.fmc_isa.restype = ctypes.c_char_p
-    library.fmc_open_pieces.argtypes = (ctypes.POINTER(Pieces), ctypes.POINTER(_POINTER), ctypes.c_char_p)
+    open_pieces.argtypes = (ctypes.POINTER(Pieces), _POINTER, _SIZE, ctypes.POINTER(_POINTER), ctypes.c_char_p)
     library.fmc_close.argtypes = (_POINTER,)
     library.fmc_predict_i64.argtypes = library.fmc_predict_i32.argtypes = _PREDICT
     for predict in with_bags:

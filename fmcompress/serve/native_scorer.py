@@ -43,19 +43,17 @@ class NativeScorer:
         library = native_library()
         if isinstance(library, str):
             raise NotNativeError(library)
-        if model.network_data is not None:
-            raise NotNativeError("it has dense layers")
         self._schema = model.schema
         self._columns = {name: model.schema.id_names.index(name) for name in model.schema.poolings}
         self._id_count, self._value_count = len(model.schema.id_cardinalities), len(model.schema.numeric)
         self._kept = _arrays(model)
         self._model = ctypes.c_void_p()
         metadata = encode(model.header, UNSEALED).encode()
-        bias, numeric, values, codes = self._kept
+        bias, numeric, values, codes, network = self._kept
         sized = ((_address(array), array.nbytes) for array in (numeric, values, codes))
         pieces = Pieces(metadata, len(metadata), _address(bias), *(number for pair in sized for number in pair))
         message = ctypes.create_string_buffer(_MESSAGE_BYTES)
-        status = library.fmc_open_pieces(pieces, self._model, message)
+        status = library.fmc_open_network_pieces(pieces, _address(network), network.nbytes, self._model, message)
         if status != OK:
             raise NotNativeError(message.value.decode(errors="replace"))
         # Not at the end of the process, where another thread may still be scoring.
@@ -148,13 +146,15 @@ class NativeScorer:
         raise DataError("the rows changed while they were scored")
 
 
-def _arrays(model: PackedFM) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
-    """Return bias, numeric weights, values and codes as they lie in a file; the last two are the model's own."""
+def _arrays(model: PackedFM) -> tuple[AnyArray, ...]:
+    """Return bias, numeric weights, values, codes and dense layers as in a file; the last three are the model's."""
+    network = np.empty(0, np.uint8) if model.network_data is None else np.ascontiguousarray(model.network_data)
     return (
         np.array([model.bias], dtype="<f4"),
         encode_numeric(model.numeric, model.header.frame),
         np.ascontiguousarray(model.values, dtype="<f2"),
         np.ascontiguousarray(model.codes),
+        network,
     )
 
 

@@ -9,7 +9,7 @@
  *     fmc_close(model);
  *
  * A model does not change once it is open: any number of threads may score with it, as long as none closes it.
- * Scoring allocates nothing, takes no lock and touches no file. docs/format.md of the project says what an artifact is,
+ * Scoring takes no lock and touches no file, and allocates nothing, but for rows of a network that take more than some 10 KB each. docs/format.md of the project says what an artifact is,
  * docs/serving.md how to build, link, share and replace a model.
  */
 #ifndef FMCOMPRESS_H
@@ -81,6 +81,10 @@ typedef struct {
  * outlive the model, the metadata apart; the SHA-256 is that of a file, and is not looked at. */
 FMC_API fmc_status fmc_open_pieces(const fmc_pieces *pieces, fmc_model **model, char *message);
 
+/* The same of an artifact with dense layers on top: `network` is its tensor of that name, U8. */
+FMC_API fmc_status fmc_open_network_pieces(const fmc_pieces *pieces, const void *network, size_t network_bytes, fmc_model **model,
+                                           char *message);
+
 /* Frees a model; NULL is fine. */
 FMC_API void fmc_close(fmc_model *model);
 
@@ -103,7 +107,8 @@ FMC_API size_t fmc_dim(const fmc_model *model);
 FMC_API const char *fmc_link(const fmc_model *model);
 /* The SHA-256 that the artifact carries, 64 hex digits: tells one release from another. */
 FMC_API const char *fmc_sha256(const fmc_model *model);
-/* Bytes that the model holds in memory, mapped ones included: at most 1.2 times the artifact and 4 MiB. */
+/* Bytes that the model holds in memory, mapped ones included: at most 1.2 times the artifact and 4 MiB, and 8 bytes for each
+ * weight of dense layers. */
 FMC_API size_t fmc_resident_bytes(const fmc_model *model);
 
 /* Scores rows.

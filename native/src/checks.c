@@ -1,6 +1,7 @@
 #include "checks.h"
 
 #include "bits.h"
+#include "network.h"
 #include "status.h"
 
 #include <math.h>
@@ -142,9 +143,9 @@ static fmc_status check_codes(const fmc_tier *tier, char *message)
 
 fmc_status fmc_check_numbers(const fmc_model *model, const uint8_t *numeric, size_t numeric_bytes, char *message)
 {
-    if (!isfinite(model->bias) || !finite_floats(numeric, numeric_bytes / 4) ||
-        !finite_halves(model->values, (size_t)(model->values_end - model->values) / 2))
-        return not_finite(message);
+    if (!isfinite(model->bias) || !finite_floats(numeric, numeric_bytes / 4)) return not_finite(message);
+    FMC_TRY(fmc_check_network(model, message));
+    if (!finite_halves(model->values, (size_t)(model->values_end - model->values) / 2)) return not_finite(message);
     for (size_t field = 0; field < model->field_count; field++) {
         FMC_TRY(check_tiers(model->fields + field, message));
         for (uint32_t tier = 0; tier < model->fields[field].tier_count; tier++) {

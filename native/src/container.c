@@ -13,7 +13,8 @@ static const struct {
     const char *name, *dtype;
     size_t item_bytes;
 } EXPECTED[FMC_TENSORS] = {
-    {"bias", "F32", 4}, {"numeric", "F32", 4}, {"values", "F16", 2}, {"codes", "U8", 1}, {"vocabulary", "U8", 1},
+    {"bias", "F32", 4}, {"numeric", "F32", 4}, {"values", "F16", 2}, {"codes", "U8", 1}, {"network", "U8", 1},
+    {"vocabulary", "U8", 1},
 };
 
 static fmc_status no_artifact(char *message)
@@ -93,7 +94,7 @@ static fmc_status take_tensors(fmc_json layout, const uint8_t *bytes, size_t hea
                         (unsigned long long)size, (unsigned long long)(head + start));
     /* A tensor of nothing is left out, but for values and codes. */
     for (int tensor = 0; tensor < FMC_TENSORS; tensor++)
-        expected &= (tensor == FMC_NUMERIC || tensor == FMC_VOCABULARY)
+        expected &= (tensor == FMC_NUMERIC || tensor == FMC_NETWORK || tensor == FMC_VOCABULARY)
                         ? tensors[tensor].bytes == NULL || tensors[tensor].items > 0
                         : tensors[tensor].bytes != NULL;
     container->expected = expected;

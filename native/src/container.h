@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 /* The tensors of an artifact, in the order of their bytes. */
-typedef enum { FMC_BIAS, FMC_NUMERIC, FMC_VALUES, FMC_CODES, FMC_VOCABULARY, FMC_TENSORS } fmc_tensor_name;
+typedef enum { FMC_BIAS, FMC_NUMERIC, FMC_VALUES, FMC_CODES, FMC_NETWORK, FMC_VOCABULARY, FMC_TENSORS } fmc_tensor_name;
 
 /* A tensor; `bytes` is NULL where the file has none of this name. */
 typedef struct {

@@ -7,12 +7,12 @@
 /* From the best to the one that is everywhere. */
 static const fmc_isa_entry ENTRIES[] = {
 #if defined(__x86_64__)
-    {"avx512", fmc_score_avx512},
-    {"avx2", fmc_score_avx2},
+    {"avx512", fmc_score_avx512, fmc_network_avx512},
+    {"avx2", fmc_score_avx2, fmc_network_avx2},
 #elif defined(__aarch64__)
-    {"neon", fmc_score_neon},
+    {"neon", fmc_score_neon, fmc_network_neon},
 #endif
-    {"portable", fmc_score_portable},
+    {"portable", fmc_score_portable, fmc_network_portable},
 };
 
 static bool is_there(const char *name)

@@ -15,6 +15,7 @@ enum { FLOATS_OF_64_BYTES = 16 };
 typedef struct {
     size_t fields, sharing, numeric, embedded, tiers, tables, widths, name_bytes;
     uint64_t categories, values, codes;
+    uint64_t inputs; /* of the network */
 } sizes;
 
 static uint32_t width_count(const fmc_quantizer *quantizer)
@@ -66,6 +67,8 @@ static fmc_status count_all(const fmc_metadata *metadata, sizes *found, char *me
     for (fmc_json at = fmc_json_first(metadata->fields); at != NULL; at = fmc_json_next(at)) {
         FMC_TRY(fmc_read_entry(at, &entry, message));
         found->name_bytes += fmc_json_text_bytes(entry.name) + 1;
+        if (metadata->has_network && entry.kind != FMC_EMBEDDED && entry.kind != FMC_LINEAR_ONLY && entry.pooling != NULL && entry.pooling->each)
+            return fmc_bad_field(entry.name, "has values that are terms of their own, beside a network", message);
         if (entry.kind == FMC_TABLE) {
             FMC_TRY(count_table(&entry, metadata->dim, found, message));
         } else {
@@ -78,13 +81,16 @@ static fmc_status count_all(const fmc_metadata *metadata, sizes *found, char *me
         return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its metadata cannot be used (no field has categories)");
     if ((uint64_t)found->numeric * metadata->dim > MAX_NUMERIC)
         return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its metadata cannot be used (too many numeric fields)");
+    uint64_t vectors = metadata->network.concatenated ? found->fields + found->sharing + found->embedded : 1;
+    found->inputs = vectors * metadata->dim + (found->numeric - found->embedded);
     return FMC_OK;
 }
 
-static fmc_status check_sizes(const sizes *found, uint32_t dim, const fmc_tensor *tensors, char *message)
+static fmc_status check_sizes(const sizes *found, const fmc_metadata *metadata, const fmc_tensor *tensors, char *message)
 {
-    uint64_t numbers = found->numeric + (uint64_t)found->embedded * dim;
-    if (tensors[FMC_BIAS].items != 1 || tensors[FMC_NUMERIC].items != numbers ||
+    uint64_t numbers = found->numeric + (uint64_t)found->embedded * metadata->dim;
+    uint64_t dense = metadata->has_network ? fmc_network_bytes(&metadata->network, found->inputs) : 0;
+    if (tensors[FMC_NETWORK].items != dense || tensors[FMC_BIAS].items != 1 || tensors[FMC_NUMERIC].items != numbers ||
         tensors[FMC_VALUES].items != found->values || tensors[FMC_CODES].items != found->codes)
         return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its tensors are not those that its fields need");
     return FMC_OK;
@@ -108,7 +114,7 @@ static size_t stride_of(uint32_t dim)
     return (dim + (size_t)FLOATS_OF_64_BYTES - 1) / FLOATS_OF_64_BYTES * FLOATS_OF_64_BYTES;
 }
 
-static bool allocate(fmc_model *model, const sizes *found, places *to)
+static bool allocate(fmc_model *model, const sizes *found, bool has_network, places *to)
 {
     size_t ids = found->fields + found->sharing;
     to->ids = fmc_allocate(model, ids, sizeof *to->ids);
@@ -122,6 +128,7 @@ static bool allocate(fmc_model *model, const sizes *found, places *to)
     if (to->ids == NULL || to->field == NULL || to->tier == NULL || to->table == NULL) return false;
     if (to->width == NULL || to->name == NULL || to->numeric == NULL || to->embedding == NULL) return false;
     to->sharing = to->ids + found->fields;
+    if (has_network && (model->network = fmc_allocate(model, 1, sizeof *model->network)) == NULL) return false;
     model->ids = to->ids;
     model->fields = to->field;
     model->numeric = to->numeric;
@@ -233,8 +240,10 @@ static fmc_status place_all(places *to, const fmc_metadata *metadata, const fmc_
     return FMC_OK;
 }
 
-static void take_metadata(fmc_model *model, const fmc_metadata *metadata, const fmc_tensor *tensors)
+static void take_metadata(fmc_model *model, const fmc_metadata *metadata, const fmc_tensor *tensors, uint64_t inputs)
 {
+    if (model->network != NULL)
+        *model->network = (fmc_network){.entry = metadata->network, .inputs = inputs, .bytes = tensors[FMC_NETWORK].bytes};
     model->dim = metadata->dim;
     model->link = metadata->link;
     model->low = metadata->low;
@@ -256,11 +265,11 @@ fmc_status fmc_lay_out(fmc_model *model, const fmc_metadata *metadata, const fmc
     places to = {.dim = metadata->dim, .value = tensors[FMC_VALUES].bytes, .code = tensors[FMC_CODES].bytes,
                  .number = tensors[FMC_NUMERIC].bytes};
     fmc_status status = fmc_read_names(metadata->fields, &names, message);
-    if (status == FMC_OK) status = check_sizes(&found, metadata->dim, tensors, message);
-    if (status == FMC_OK && !allocate(model, &found, &to))
+    if (status == FMC_OK) status = check_sizes(&found, metadata, tensors, message);
+    if (status == FMC_OK && !allocate(model, &found, metadata->has_network, &to))
         status = fmc_fail(FMC_NO_MEMORY, message, "cannot be opened: no memory is left");
     if (status == FMC_OK) status = place_all(&to, metadata, &names, message);
     fmc_free_names(&names);
-    if (status == FMC_OK) take_metadata(model, metadata, tensors);
+    if (status == FMC_OK) take_metadata(model, metadata, tensors, found.inputs);
     return status;
 }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Version 1 is a factorization machine; version 2, the newest, is what version 1 does not know. */
+/* Version 1 is a factorization machine; version 2, the newest, is what version 1 does not know: one with a network on top, and tables. */
 enum { MACHINE_VERSION = 1, SCHEMA_VERSION = 2 };
 
 static fmc_status unusable(const char *what, char *message)
@@ -13,7 +13,7 @@ static fmc_status unusable(const char *what, char *message)
     return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its metadata cannot be used (%s)", what);
 }
 
-static fmc_status read_version(fmc_json metadata, char *message)
+static fmc_status read_version(fmc_json metadata, int64_t *found, char *message)
 {
     int64_t version;
     if (!fmc_json_whole(fmc_json_member(metadata, "schema_version"), &version))
@@ -23,7 +23,19 @@ static fmc_status read_version(fmc_json metadata, char *message)
                         (long long)version, SCHEMA_VERSION);
     if (version == SCHEMA_VERSION && fmc_json_equals(fmc_json_member(metadata, "content"), "tables"))
         return fmc_fail(FMC_NO_ARTIFACT, message, "holds tables of vectors, not a factorization machine");
-    return version == MACHINE_VERSION ? FMC_OK : unusable("schema version", message);
+    *found = version;
+    return FMC_OK;
+}
+
+/* A version says no more than a file needs. */
+static fmc_status read_network(fmc_json metadata, int64_t version, fmc_metadata *found, char *message)
+{
+    fmc_json network = fmc_json_member(metadata, "network");
+    found->network = (fmc_network_entry){0};
+    found->has_network = network != NULL && !(fmc_json_is_list(network) && fmc_json_count(network) == 0);
+    if (found->has_network && !fmc_read_network(network, &found->network)) return unusable("network", message);
+    if (version != (found->has_network ? SCHEMA_VERSION : MACHINE_VERSION)) return unusable("schema version", message);
+    return fmc_json_equals(fmc_json_member(metadata, "content"), "tables") ? unusable("content", message) : FMC_OK;
 }
 
 static bool read_sha256(fmc_json value, char *found)
@@ -45,7 +57,9 @@ fmc_status fmc_read_metadata(const uint8_t *text, size_t size, fmc_metadata *fou
     fmc_status status = fmc_json_check(text, size);
     if (status == FMC_NO_MEMORY) return fmc_fail(status, message, "cannot be opened: no memory is left");
     fmc_json metadata = status == FMC_OK ? fmc_json_root(text) : NULL;
-    FMC_TRY(read_version(metadata, message));
+    int64_t version = 0;
+    FMC_TRY(read_version(metadata, &version, message));
+    FMC_TRY(read_network(metadata, version, found, message));
     if (!read_sha256(fmc_json_member(metadata, "sha256"), found->sha256)) return unusable("SHA-256", message);
     int64_t dim;
     if (!fmc_json_whole(fmc_json_member(metadata, "dim"), &dim) || dim < 1 || dim > FMC_MAX_DIM)

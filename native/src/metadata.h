@@ -4,6 +4,7 @@
 
 #include "json.h"
 #include "link_name.h"
+#include "network.h"
 
 enum { FMC_SHA256_BYTES = 65 };
 
@@ -14,6 +15,8 @@ typedef struct {
     char link_text[FMC_LINK_BYTES];
     char sha256[FMC_SHA256_BYTES];
     fmc_json fields; /* a list, in the text that was read */
+    bool has_network;
+    fmc_network_entry network;
 } fmc_metadata;
 
 /* Reads the text of __metadata__.fmcompress, all of it but the fields. */

@@ -61,6 +61,9 @@ typedef struct {
     const float *embedding; /* l numbers; NULL where it enters the linear term alone */
 } fmc_numeric;
 
+/* Dense layers on top; see network.h. */
+typedef struct fmc_network fmc_network;
+
 /* What scoring prepares when a model is opened; see plan.h. */
 typedef struct fmc_plan fmc_plan;
 
@@ -75,6 +78,7 @@ struct fmc_model {
     const fmc_id *ids; /* fields with tables first, then those that share one: the order of a row's ids */
     const fmc_field *fields;
     const fmc_numeric *numeric;
+    fmc_network *network; /* NULL where there is none */
     /* Bounds of all that tables and streams point into: nothing is read beyond them. */
     const uint8_t *values, *values_end, *codes, *codes_end;
     /* What is freed: the bytes that were read or mapped, if they are the model's, and all that was allocated beside. */

@@ -111,7 +111,7 @@ static fmc_tensor piece(const void *bytes, size_t size, size_t item_bytes)
     return (fmc_tensor){bytes == NULL ? (const uint8_t *)"" : bytes, size / item_bytes, size};
 }
 
-static fmc_status open_pieces(fmc_model *model, const fmc_pieces *pieces, char *message)
+static fmc_status open_pieces(fmc_model *model, const fmc_pieces *pieces, const void *network, size_t network_bytes, char *message)
 {
     const uint8_t *text = (const uint8_t *)pieces->metadata;
     fmc_metadata metadata;
@@ -120,6 +120,7 @@ static fmc_status open_pieces(fmc_model *model, const fmc_pieces *pieces, char *
         [FMC_NUMERIC] = piece(pieces->numeric, pieces->numeric_bytes, 4),
         [FMC_VALUES] = piece(pieces->values, pieces->values_bytes, 2),
         [FMC_CODES] = piece(pieces->codes, pieces->codes_bytes, 1),
+        [FMC_NETWORK] = piece(network, network_bytes, 1),
     };
     if (pieces->numeric_bytes % 4 != 0 || pieces->values_bytes % 2 != 0)
         return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its tensors are not those that its fields need");
@@ -131,12 +132,17 @@ static fmc_status open_pieces(fmc_model *model, const fmc_pieces *pieces, char *
 
 fmc_status fmc_open_pieces(const fmc_pieces *pieces, fmc_model **model, char *message)
 {
+    return fmc_open_network_pieces(pieces, NULL, 0, model, message);
+}
+
+fmc_status fmc_open_network_pieces(const fmc_pieces *pieces, const void *network, size_t network_bytes, fmc_model **model, char *message)
+{
     bool fine = pieces != NULL && pieces->metadata != NULL && pieces->bias != NULL &&
                 (pieces->numeric != NULL || pieces->numeric_bytes == 0) &&
                 (pieces->values != NULL || pieces->values_bytes == 0) &&
-                (pieces->codes != NULL || pieces->codes_bytes == 0);
+                (pieces->codes != NULL || pieces->codes_bytes == 0) && (network != NULL || network_bytes == 0);
     FMC_TRY(begin(model, fine, 0, message));
-    return end(model, open_pieces(*model, pieces, message));
+    return end(model, open_pieces(*model, pieces, network, network_bytes, message));
 }
 
 void fmc_close(fmc_model *model)

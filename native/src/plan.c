@@ -2,6 +2,7 @@
 
 #include "bits.h"
 #include "memory.h"
+#include "network.h"
 #include "status.h"
 
 #include <stdlib.h>
@@ -335,6 +336,16 @@ static bool plan_pooled(fmc_model *model, fmc_plan *plan, const fmc_field_plan *
     return true;
 }
 
+/* Notes all ids in their order. */
+static bool plan_in_order(fmc_model *model, fmc_plan *plan, const fmc_field_plan *fields)
+{
+    fmc_step *steps = fmc_allocate(model, model->id_count, sizeof *steps);
+    if (steps == NULL) return false;
+    for (uint32_t id = 0; id < model->id_count; id++) steps[id] = step_of(id, &fields[model->ids[id].field - model->fields]);
+    plan->in_order = steps;
+    return true;
+}
+
 static bool plan_numeric(fmc_model *model, fmc_plan *plan)
 {
     size_t blocks = (model->dim + FMC_BLOCK - 1) / FMC_BLOCK;
@@ -361,7 +372,9 @@ fmc_status fmc_make_plan(fmc_model *model, char *message)
     for (size_t f = 0; fits && f < model->field_count; f++)
         for (uint32_t t = 0; t < model->fields[f].tier_count; t++) finish_tier(&fields[f].tiers[t]);
     if (!fits || !plan_steps(model, plan, fields) || !plan_pooled(model, plan, fields)) return fmc_fail(FMC_NO_MEMORY, message, "memory is not enough");
-    plan->score = fmc_best_isa()->score;
+    if (model->network != NULL && (!fmc_prepare_network(model) || !plan_in_order(model, plan, fields)))
+        return fmc_fail(FMC_NO_MEMORY, message, "memory is not enough");
+    plan->score = model->network != NULL ? fmc_best_isa()->network : fmc_best_isa()->score;
     model->plan = plan;
     return FMC_OK;
 }

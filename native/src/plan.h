@@ -96,6 +96,7 @@ struct fmc_plan {
     uint32_t run_count;
     const fmc_step *pooled; /* those of ids that may have several values, in the order of the ids */
     uint32_t pooled_count;
+    const fmc_step *in_order; /* of all ids, where there is a network: it takes them in the order of the model */
     const double *norms; /* ‖v‖² of each numeric field, block by block */
 };
 

@@ -31,9 +31,11 @@ typedef fmc_status fmc_score(const fmc_batch *batch, size_t first, size_t last, 
 typedef struct {
     const char *name;
     fmc_score *score;
+    fmc_score *network; /* of models with a network on top */
 } fmc_isa_entry;
 
 fmc_score fmc_score_portable, fmc_score_avx2, fmc_score_avx512, fmc_score_neon;
+fmc_score fmc_network_portable, fmc_network_avx2, fmc_network_avx512, fmc_network_neon;
 
 /* The best that this machine has, or what FMCOMPRESS_ISA names. */
 const fmc_isa_entry *fmc_best_isa(void);

@@ -18,6 +18,7 @@ typedef int fmc_no_empty_file_avx2;
 #include "score_x86.h"
 
 #define FMC_SCORE fmc_score_avx2
+#define FMC_SCORE_NETWORK fmc_network_avx2
 #include "score_template.h"
 
 #if defined(__clang__)

@@ -50,6 +50,7 @@ static inline floats8 fold16(floats16 x)
 }
 
 #define FMC_SCORE fmc_score_avx512
+#define FMC_SCORE_NETWORK fmc_network_avx512
 #include "score_template.h"
 
 #if defined(__clang__)

@@ -46,6 +46,7 @@ static inline float fmc_half1(const uint8_t *at)
 
 #define FMC_PLAIN_CODEWORDS
 #define FMC_SCORE fmc_score_neon
+#define FMC_SCORE_NETWORK fmc_network_neon
 #include "score_template.h"
 
 #endif

@@ -30,5 +30,7 @@ static inline floats8 fma8(floats8 a, floats8 b, floats8 c) { return a * b + c; 
 static inline float fmc_half1(const uint8_t *at) { return fmc_half(fmc_load16(at)); }
 
 #define FMC_PLAIN_CODEWORDS
+#define FMC_FOUR_LANES
 #define FMC_SCORE fmc_score_portable
+#define FMC_SCORE_NETWORK fmc_network_portable
 #include "score_template.h"

@@ -1,10 +1,11 @@
 /* Scoring rows. It is compiled once for each set of instructions; what differs is defined before it is included:
  *
- *     FMC_SCORE                     name of the function
+ *     FMC_SCORE, FMC_SCORE_NETWORK  names of the functions, without and with a network on top
  *     half8, int8x8                 8 numbers in fp16 or int8, as floats; those in fp32 are read as they are
  *     fma8                          a · b + c
  *     fmc_half1                     one number in fp16
  *     codewords                     addresses of the codewords that some codes name; FMC_PLAIN_CODEWORDS takes the plain way
+ *     FMC_FOUR_LANES                where registers have 4 floats: what networks sum up
  *     FMC_WIDE                      where there are vectors of 16 floats: half16, int8x16, float8x2 (of two addresses), fma16, fold16
  *
  * With q_i the embedding of a row's category in field i, its logit is w_0 + Σ_i w_i + ½ (‖Σ_i q_i‖² − Σ_i ‖q_i‖²).
@@ -624,3 +625,5 @@ fmc_status FMC_SCORE(const fmc_batch *batch, size_t first, size_t last, char *me
     default: return score_any(&state, first, last, message);
     }
 }
+
+#include "score_network.h"

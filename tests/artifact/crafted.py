@@ -48,6 +48,9 @@ KINDS = (
 )
 """Entries of fields of every kind, with the same tables as ``METADATA``, and six numeric weights."""
 
+LAYERS = ["deepfm", [2, "relu", 8], [1, "identity", 16]]
+"""Dense layers on top of the fields of ``METADATA``: 8 numbers go in."""
+
 VALUES = 3 * 4 + 4 + 2 * 4 + 2
 CODES = (9 * 6 + 7) // 8
 
@@ -62,10 +65,11 @@ def craft(*, metadata=None, layout=None, more=None, **tensors):
         metadata: entries to replace.
         layout: what becomes of the header; a function from dict to dict.
         more: text of the whole metadata, in place of ``METADATA``.
-        tensors: bytes of tensors; ``numeric`` and ``vocabulary`` are left out where they are not given.
+        tensors: bytes of tensors; ``numeric``, ``network`` and ``vocabulary`` are left out where they are not given.
     """
     text = json.dumps({**METADATA, **(metadata or {})}) if more is None else more
-    usual = {"bias": b"\0" * 4, "numeric": None, "values": b"\0\0" * VALUES, "codes": b"\0" * CODES, "vocabulary": None}
+    usual = {"bias": b"\0" * 4, "numeric": None, "values": b"\0\0" * VALUES, "codes": b"\0" * CODES}
+    usual |= {"network": None, "vocabulary": None}
     given = {name: data for name, data in (usual | tensors).items() if data is not None}
     dtypes = {"bias": "F32", "numeric": "F32", "values": "F16"}
     header, start = {"__metadata__": {"fmcompress": text}}, 0
@@ -99,6 +103,26 @@ def craft_tiered(*, tiers=(0, 0, 1, 1, 2), numbers=(127, 0, -127, 1, 2, 3), scal
     values = np.array([*scales, *[0.25] * 9], dtype="<f2").tobytes()
     codes = stream + np.array(numbers, dtype=np.int8).tobytes()
     return craft(metadata=TIERED | (metadata or {}), values=values, codes=codes)
+
+
+def craft_network(
+    *, network=LAYERS, version=2, biases=(0, 0, 0), scales=(1, 0.5), numbers=(1,) * 16, halves=(1, -1), **how
+):
+    """Return the bytes of a file with dense layers on top of the fields of ``METADATA``, whose seal fits.
+
+    Args:
+        network: entry of the metadata.
+        version: of the schema.
+        biases: of the layers ``LAYERS``.
+        scales: of the first one.
+        numbers: its weights, in int8.
+        halves: weights of the second one.
+        how: see ``craft``; ``data`` are bytes of the tensor.
+    """
+    data = np.array(biases[:2], "<f4").tobytes() + np.array(scales, "<f2").tobytes() + np.array(numbers, "i1").tobytes()
+    data += np.array(biases[2:], "<f4").tobytes() + np.array(halves, "<f2").tobytes()
+    about = {"schema_version": version, "network": network} | how.pop("metadata", {})
+    return craft(metadata=about, network=how.pop("data", data), **how)
 
 
 def sealed(data, seal=b"0" * 64):

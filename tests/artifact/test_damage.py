@@ -11,7 +11,20 @@ from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.serve.compressed_fm import load
 
-from .crafted import CODES, KINDS, METADATA, TIERED, VALUES, craft, craft_kinds, craft_tiered, sealed, small_artifacts
+from .crafted import (
+    CODES,
+    KINDS,
+    LAYERS,
+    METADATA,
+    TIERED,
+    VALUES,
+    craft,
+    craft_kinds,
+    craft_network,
+    craft_tiered,
+    sealed,
+    small_artifacts,
+)
 
 
 @pytest.fixture
@@ -186,7 +199,63 @@ def test_sound_numbers_in_fp32_are_read(path):
     assert load(path).predict([[2]])[0] == pytest.approx(1 / (1 + np.exp(-11)), rel=1e-6)
 
 
+def test_what_the_hostile_networks_are_made_of_is_sound(path):
+    path.write_bytes(craft_network(biases=(3, 1, 0.5)))
+    assert load(path).predict([[0, 0]])[0] == pytest.approx(1 / (1 + np.exp(-2.5)))  # relu(3) − relu(1) + 0.5
+
+
+def layer(at, entry):
+    return [*LAYERS[:at], entry, *LAYERS[at + 1 :]]
+
+
+NETWORKS = {
+    "a network of another kind": craft_network(network=layer(0, "dnn")),
+    "a network of no kind": craft_network(network=LAYERS[1:]),
+    "a network without layers": craft_network(network=["deepfm"]),
+    "a network that is null": craft_network(network=None),
+    "a network that is an object": craft_network(network={}),
+    "a network that returns two numbers": craft_network(network=LAYERS[:2]),
+    "65 layers": craft_network(network=["deepfm", *[[1, "relu", 8]] * 65]),
+    "huge layers": craft_network(network=["deepfm", *[[2**20, "relu", 32]] * 63, [1, "relu", 32]]),
+    "a layer of nothing": craft_network(network=layer(1, [0, "relu", 8])),
+    "a layer of too much": craft_network(network=layer(1, [2**20 + 1, "relu", 8])),
+    "a layer of 2**63": craft_network(network=layer(1, [2**63, "relu", 8])),
+    "a layer of half a number": craft_network(network=layer(1, [2.0, "relu", 8])),
+    "an activation that does not exist": craft_network(network=layer(1, [2, "gelu", 8])),
+    "an activation that is no text": craft_network(network=layer(1, [2, None, 8])),
+    "four bits": craft_network(network=layer(1, [2, "relu", 4])),
+    "bits that are a text": craft_network(network=layer(1, [2, "relu", "8"])),
+    "a layer with more": craft_network(network=layer(1, [2, "relu", 8, 8])),
+    "a layer with less": craft_network(network=layer(1, [2, "relu"])),
+    "a layer that is no list": craft_network(network=layer(1, "relu")),
+    "a network in version 1": craft_network(version=1),
+    "version 2 of nothing new": craft(metadata={"schema_version": 2}),
+    "tables in version 1": craft(metadata={"content": "tables"}),
+    "dense layers of no network": craft(network=b"\0" * 36),
+    "a network without tensor": craft(metadata={"schema_version": 2, "network": LAYERS}),
+    "a network cut short": craft_network(halves=(1,)),
+    "a network with more": craft_network(halves=(1, 1, 1)),
+    "a network of other layers": craft_network(network=layer(1, [3, "relu", 8])),
+    "a network of other fields": craft_network(metadata={"fields": METADATA["fields"][:1]}),
+    "a network beside values that are terms": craft_network(
+        metadata={"fields": [["a", "cat:each", *METADATA["fields"][0][2:]], METADATA["fields"][1]]}
+    ),
+    "a bias of a layer of NaN": craft_network(biases=(0, 0, np.nan)),
+    "an infinite bias of a layer": craft_network(biases=(np.inf, 0, 0)),
+    "an infinite scale of a layer": craft_network(scales=(1, np.inf)),
+    "a negative scale of a layer": craft_network(scales=(1, -1)),
+    "a scale of a layer of minus zero": craft_network(scales=(-0.0, 1)),
+    "a weight of a layer of -128": craft_network(numbers=(*[0] * 15, -128)),
+    "an infinite weight of a layer": craft_network(halves=(1, np.inf)),
+    "a weight of a layer of NaN": craft_network(halves=(np.nan, 1)),
+    "a vocabulary before the network": craft_network(
+        layout=lambda h: {key: h[key] for key in ("__metadata__", "bias", "values", "codes", "vocabulary", "network")},
+        vocabulary=Vocabulary().encode(),
+    ),
+}
+
 HOSTILE = {
+    **NETWORKS,
     "a bias of NaN": craft(bias=b"\0\0\xc0\x7f"),
     "an infinite bias": craft(bias=b"\0\0\x80\xff"),
     "a value of NaN": craft(values=one_value(5, 0x7E01)),

@@ -116,6 +116,9 @@ def library():
     found.fmc_open.argtypes = (ctypes.c_char_p, ctypes.c_uint, pointer, ctypes.c_char_p)
     found.fmc_open_memory.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint, pointer, ctypes.c_char_p)
     found.fmc_open_pieces.argtypes = (ctypes.POINTER(Pieces), pointer, ctypes.c_char_p)
+    found.fmc_open_network_pieces.argtypes = (
+        ctypes.POINTER(Pieces), ctypes.c_char_p, ctypes.c_size_t, pointer, ctypes.c_char_p
+    )  # fmt: skip
     return found
 
 
@@ -156,15 +159,18 @@ class Model:
         return model
 
     @classmethod
-    def of_pieces(cls, library, metadata, bias, values, codes, numeric=b""):
+    def of_pieces(cls, library, metadata, bias, values, codes, numeric=b"", network=None):
         """Open the pieces of a file."""
         kept = (metadata, bias, numeric, values, codes)
         sizes = [len(piece) for piece in kept]
         pieces = Pieces(
             metadata, sizes[0], bias, numeric or None, sizes[2], values or None, sizes[3], codes or None, sizes[4]
         )
-        model = cls(library, library.fmc_open_pieces, pieces)
-        model.kept = kept[1:]
+        if network is None:
+            model = cls(library, library.fmc_open_pieces, pieces)
+        else:
+            model = cls(library, library.fmc_open_network_pieces, pieces, network, len(network))
+        model.kept = *kept[1:], network
         return model
 
     def __enter__(self):

@@ -13,12 +13,13 @@ from fmcompress.artifact.header import tensors_of
 from fmcompress.artifact.metadata import Frame
 from fmcompress.fm.quantizer import parse_quantizer
 from fmcompress.fm.schema import Field, Schema
+from tests import networks
 from tests.artifact.crafted import CODES, KINDS, METADATA, TIERED, VALUES, small_artifacts
-from tests.mixed import LINKS, packed_mixed, vocabulary_of
-from tests.models import packed
+from tests.mixed import LINKS, mixed, packed_mixed, vocabulary_of
+from tests.models import origin, pack_model, packed
 
 ITEM_BYTES = {"F32": 4, "F16": 2, "U8": 1}
-DTYPES = {"bias": "F32", "numeric": "F32", "values": "F16", "codes": "U8", "vocabulary": "U8"}
+DTYPES = {"bias": "F32", "numeric": "F32", "values": "F16", "codes": "U8", "network": "U8", "vocabulary": "U8"}
 UNSEALED = "0" * 64
 
 EMBEDDINGS = (
@@ -168,6 +169,14 @@ def bases(folder):
             pads=(0, None, 3), shared=(1, 0), numeric=(False,), seed=number,
             poolings={"f0": pooling, "f1": "each", "s0": pooling, "s1": "sum"},
         )  # fmt: skip
+    for number, kind in enumerate(networks.KINDS):
+        machine = mixed(
+            (8, 5)[number], "7 2x4 2", "9 3x3 raw | 8 raw:8 4", "4 raw:32 raw",
+            pads=(0, None, 3), shared=(1, 0), numeric=(False, True), poolings={"f0": "mean", "s1": "sum"}, seed=number,
+        )  # fmt: skip
+        stored = ((1, 2, 4), (1, 1, 1))[number]
+        model = networks.quantized_with(machine, kind, stored, hidden=(9, 3), activation=("relu", "tanh")[number])
+        models[kind] = pack_model(model, origin(quality=False))
     wide = packed(521, "5 2x2 2", "3 raw:8 raw", "4 256x3 2", seed=9, quality=False)
     models["wide"] = with_vocabulary(wide, vocabulary_of(wide.schema))
     for name, model in models.items():
@@ -235,6 +244,8 @@ def refit(rng, parts):
         return
     if max(needed.values()) > MOST_BYTES:
         return
+    if "network" in parts.tensors:
+        refit_network(parts)
     for name in ("values", "codes"):
         parts.tensors[name] = (parts.tensors[name] + some_bytes(rng, name, needed[name]))[: needed[name]]
 
@@ -317,6 +328,43 @@ def change_origin(rng, parts):
     else:
         odd = ([], {}, ["a"], "a b", "a", {"a": "b"}, [1, None, [0.5, 0.5], None], {"a": [1, 2]})
         parts.metadata[key] = rng.choice([*NUMBERS, *odd])
+
+
+def change_network(rng, parts):
+    """Change an entry of the network's layers, or the kind; the tensor is what it was, or what they need."""
+    layers = parts.metadata["network"]
+    at, change = rng.randrange(1, len(layers)), rng.randrange(6)
+    if change == 0:
+        layers[0] = rng.choice(["deepfm", "nfm", "dnn", "", None, 1, ["nfm"]])
+    elif change == 1:
+        layers[at][0] = rng.choice([1, 2, 3, 5, 8, 15, 16, 17, 40, *NUMBERS])
+    elif change == 2:
+        layers[at][1] = rng.choice(["identity", "relu", "leaky_relu", "sigmoid", "tanh", "elu", "gelu", "", None])
+    elif change == 3:
+        layers[at][2] = rng.choice([8, 16, 32, 4, 64, *NUMBERS])
+    elif change == 4:
+        layers.insert(at, [rng.choice((1, 4, 12)), "relu", rng.choice((8, 16, 32))])
+    else:
+        parts.metadata["network"] = rng.choice([None, {}, [], layers[:1], layers[:-1], [*layers, 1], layers[1:], "nfm"])
+    if rng.random() < 0.8:
+        refit_network(parts)
+
+
+def refit_network(parts):
+    """Give the tensor of the network the size that its layers need, where it can be told."""
+    kinds = [str(entry[1]).partition(":")[0] for entry in parts.metadata["fields"]]
+    try:
+        kind, *layers = parts.metadata["network"]
+        vectors = len(kinds) - kinds.count("lin") if kind == "deepfm" else 1
+        inputs, needed = vectors * parts.metadata["dim"] + kinds.count("lin"), 0
+        for outputs, _, bits in layers:
+            needed += outputs * (4 + 2 * (bits == 8) + inputs * bits // 8)
+            inputs = outputs
+    except (TypeError, ValueError):
+        return
+    if 0 <= needed <= MOST_BYTES:
+        data = parts.tensors["network"]
+        parts.tensors["network"] = (data * (needed // max(1, len(data)) + 1))[:needed]
 
 
 def change_bytes(rng, parts):
@@ -409,7 +457,7 @@ CHANGES = (
     edit_metadata, edit_header, swap_quantizers, swap_quantizers, swap_quantizers, change_number, move_categories,
     move_categories, change_fields, change_link, change_origin, change_bytes, change_bytes, change_values,
     change_values, change_codes, change_codes, resize_tensor, change_claims, change_tensors, change_end, change_dim,
-    change_dim,
+    change_dim, change_network, change_network, change_network, change_network,
 )  # fmt: skip
 LAST = (edit_metadata,)
 """Changes after which the metadata are a text, that no other change understands."""

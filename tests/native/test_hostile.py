@@ -38,6 +38,9 @@ CHECKED = 3
 MODERATE = 1e4
 """Of numbers that are not larger, predictions are finite."""
 
+LAYERED = 1
+"""How much the sizes of what a network sums up count."""
+
 UNBOUNDED = 1e30
 """Of terms that are larger, they may be anything."""
 
@@ -144,7 +147,7 @@ def test_changed_files_are_refused_or_scored_within_bounds(changed):
 
 def largest(parts):
     """Return the largest number of a file; infinity where some are in fp32, for these may be of any size."""
-    if ":32" in json.dumps(parts.metadata):
+    if ":32" in json.dumps(parts.metadata) or parts.metadata.get("network"):
         return math.inf
     halves = np.frombuffer(parts.tensors["values"], "<f2").astype(np.float64)
     singles = [np.frombuffer(parts.tensors.get(name, b""), "<f4").astype(np.float64) for name in ("bias", "numeric")]
@@ -237,4 +240,21 @@ def size_of_terms(model, ids, values, bags):
     for x, own in zip(values, model.numeric, strict=True):
         found += abs(x * own.weight)
         vectors.append(x * own.embedding)
-    return found + sum(np.sum(vector**2) for vector in vectors) * max(1, len(vectors))
+    found += sum(np.sum(vector**2) for vector in vectors) * max(1, len(vectors))
+    return found if model.network is None else found + LAYERED * size_of_network(model, ids, values, bags)
+
+
+def size_of_network(model, ids, values, bags):
+    """Return the most that the network's term can come to: all of its numbers count with their sizes."""
+    vectors, raw = [], []
+    for i, (name, table, pad) in zip(ids, model.ids, strict=True):
+        given = [pair for pair in bags.get(name, [(i, 1)]) if pair[0] not in (-1, pad)]
+        terms = model.terms(name, table, given)
+        vectors += [np.abs(vector) for _, vector in terms] or [np.zeros(model.metadata["dim"])]
+    for x, own in zip(values, model.numeric, strict=True):
+        raw += [abs(x)] if own.linear_only else []
+        vectors += [] if own.linear_only else [np.abs(x * own.embedding)]
+    x = np.concatenate([*(vectors if model.network.kind == "deepfm" else [np.sum(vectors, axis=0) ** 2]), raw])
+    for weight, bias, _ in model.network.layers:
+        x = np.abs(weight) @ x + np.abs(bias) + 1
+    return x[0]

@@ -14,7 +14,9 @@ from tests.artifact.crafted import craft, craft_kinds, craft_tiered, small_artif
 from tests.artifact.test_damage import HOSTILE
 from tests.artifact.test_elsewhere import MADE
 from tests.mixed import LINKS, packed_mixed, vocabulary_of
-from tests.models import EVERY_SHAPE, ODD_NAMES, packed
+from tests.models import EVERY_SHAPE, ODD_NAMES, origin, pack_model, packed
+from tests.serve.test_networks import KINDS as NETWORKS
+from tests.serve.test_networks import model as network_model
 
 from .library import (
     NO_ARTIFACT,
@@ -114,6 +116,16 @@ def test_fields_of_every_kind_are_opened(native, path, link, vocabulary):
     )  # fmt: skip
     model.save(path)
     assert_opened_alike(native, path)
+
+
+@pytest.mark.parametrize(("kind", "value_bytes"), NETWORKS)
+def test_networks_are_opened(native, path, kind, value_bytes):
+    pack_model(network_model(kind, value_bytes), origin()).save(path)
+    assert_opened_alike(native, path)
+    parts = parts_of(path.read_bytes())
+    for changed in (None, parts["network"][:-1], parts["network"] + b"\0"):
+        with pytest.raises(RefusedError, match="its tensors are not those"):
+            Model.of_pieces(native, **{**parts, "network": changed})
 
 
 @pytest.mark.parametrize("made", MADE, ids=lambda path: path.stem)

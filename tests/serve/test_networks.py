@@ -13,8 +13,11 @@ from fmcompress.errors import ArtifactError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.network import same_network
 from fmcompress.serve.compressed_fm import CompressedFM
+from fmcompress.serve.native_library import native_library
+from fmcompress.serve.native_scorer import NativeScorer
+from fmcompress.serve.numpy_scorer import NumpyScorer
 from tests import networks
-from tests.mixed import mixed
+from tests.mixed import mixed, random_bags, random_rows
 from tests.models import origin, sigmoid
 
 DESCRIBED = ("30 2x8 4", "9 raw raw", "25 b3210 4 | 15 1x4:8 raw")
@@ -46,8 +49,65 @@ def test_predictions_are_those_of_the_decoded_model(kind, value_bytes):
     ckpt = decoded(packed)
     rows = networks.batch(ckpt, 60)
     rows = replace(rows, ids=np.where(rows.ids == packed.schema.pads, -1, rows.ids).astype(np.int32))
-    found = packed.predict(rows.ids, rows.values, bags=rows.bags)
-    np.testing.assert_allclose(found, sigmoid(networks.logits(ckpt, rows)), atol=1e-5)
+    expected = sigmoid(networks.logits(ckpt, rows))
+    for scorer in (packed, NumpyScorer(packed)):
+        found = scorer.predict(rows.ids, rows.values, bags=rows.bags)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+SIZES = [
+    (1, (1,), "relu"), (5, (), "relu"), (8, (8, 7), "leaky_relu"), (16, (16, 33, 5), "sigmoid"),
+    (24, (100, 3), "tanh"), (40, (17, 64), "elu"), (521, (9,), "identity"), (64, (1500, 30), "relu"),
+]  # fmt: skip
+"""Embedding size, hidden layers and their activation."""
+
+
+@pytest.mark.parametrize("isa", ["portable", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize(("dim", "hidden", "activation"), SIZES)
+def test_the_native_core_predicts_as_numpy(monkeypatch, isa, dim, hidden, activation):
+    if isinstance(native_library(), str):
+        pytest.skip("there is no native core")
+    monkeypatch.setenv("FMCOMPRESS_ISA", isa)
+    subspaces = min(dim, 4)
+    described = (f"30 {subspaces}x8 4 | 6 raw raw", "9 raw raw", f"25 1x16:8 raw | 15 {subspaces}x4:32 2", "7 shared 3")
+    for seed, kind in enumerate(networks.KINDS):
+        own = mixed(
+            dim, *described, pads=(0, 3, None, None), shared=(2, 0, 2), numeric=(False, True, False), link="identity",
+            poolings={"f1": "mean", "s1": "sum", "s0": "sqrtn/sum"}, seed=seed,
+        )  # fmt: skip
+        value_bytes = [(1, 2, 4)[(seed + number) % 3] for number in range(len(hidden) + 1)]
+        own = networks.quantized_with(own, kind, tuple(value_bytes), hidden=hidden, activation=activation)
+        packed = pack_model(own, origin())
+        ids, values = random_rows(packed.schema, 1100)
+        bags = random_bags(packed.schema, ids)
+        expected = NumpyScorer(packed).predict(ids, values, bags=bags)
+        native = NativeScorer(packed)
+        found = native.predict(ids, values, bags=bags)
+        tolerance = 2e-6 * max(1, float(np.abs(expected).max()))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+        # A row has one prediction, whatever stands beside it.
+        np.testing.assert_array_equal(native.predict(ids.astype(np.int64), values, bags=bags, threads=2), found)
+        for rows in (slice(1), slice(6), slice(40, 77)):
+            own_bags = {name: bag.take(rows) for name, bag in bags.items()}
+            np.testing.assert_array_equal(native.predict(ids[rows], values[rows], bags=own_bags), found[rows])
+
+
+def test_wrong_rows_are_told_by_both_scorers_in_the_same_words():
+    packed = pack_model(model("deepfm", (1, 1, 1)), origin())
+    ids, values = random_rows(packed.schema, 50)
+    bags = random_bags(packed.schema, ids)
+    wrong = [(ids.copy(), values.copy(), {**bags}) for _ in range(4)]
+    wrong[0][0][37, 0] = 10**6
+    wrong[1][1][41, 0] = np.inf
+    wrong[2][2]["f1"] = replace(bags["f1"], ids=np.full_like(bags["f1"].ids, 99))
+    wrong[3][0][44, packed.schema.id_names.index("f1")] = 2
+    for rows in wrong:
+        said = []
+        for scorer in (NumpyScorer(packed), CompressedFM.of(packed)):
+            with pytest.raises(fc.DataError) as caught:
+                scorer.predict(*rows[:2], bags=rows[2])
+            said.append(str(caught.value))
+        assert said[0] == said[1]
 
 
 @pytest.mark.parametrize(("kind", "value_bytes"), KINDS)
