@@ -14,6 +14,7 @@ import fmcompress as fc
 from fmcompress.backbones.training import TrainOptions
 from fmcompress.baselines.product_quantization import SIZES
 from fmcompress.methods.base import Method
+from fmcompress.methods.xlightfm.options import Recipe
 
 BASELINES = {"DFM": "dfm", "QR": "qr", "DHE": "dhe", "MD": "md"}
 """Keys of the paper's baselines, in the order of its Table 2."""
@@ -45,11 +46,13 @@ class Settings:
         seeds: of everything; the first is made first, and alone where one is enough.
         epochs: of tuning, the same for all systems of a set.
         search_steps: of xLightFM's search; None takes the method's own.
+        darts_steps: of the paper's search; None takes the method's own.
     """
 
     seeds: tuple[int, ...]
     epochs: int
     search_steps: int | None = None
+    darts_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,13 @@ class Study:
         """Return LightFM with a number of codewords."""
         return self._quantized(f"lightfm-{codewords}", fc.LightFM(codewords=codewords), AsMany(), seed)
 
-    def xlightfm(self, seed: int, share: float = 1.0) -> Cell:
-        """Return xLightFM at a share of LightFM's bytes."""
-        search = fc.SearchOptions()
-        if self.settings.search_steps is not None:
-            search = replace(search, steps=self.settings.search_steps)
-        label = "xlightfm" if share == 1 else f"xlightfm-{share}"
+    def xlightfm(self, seed: int, share: float = 1.0, recipe: Recipe = "sampled") -> Cell:
+        """Return xLightFM at a share of LightFM's bytes, searched in our way or in the paper's."""
+        label = "-".join(
+            ["xlightfm", *([] if share == 1 else [str(share)]), *([] if recipe == "sampled" else [recipe])]
+        )
+        steps = self.settings.search_steps if recipe == "sampled" else self.settings.darts_steps
+        search = fc.SearchOptions(recipe=recipe, steps=steps)
         return self._quantized(label, fc.XLightFM(search=search), BytesOf(self.lightfm(seed), share), seed)
 
     def auto(self, seed: int) -> Cell:
@@ -138,6 +142,7 @@ class Study:
             f"LightFM, K = {MAIN}": self._of(self.lightfm),
             "xLightFM": self._of(self.xlightfm),
             f"xLightFM, {SMALLER} of the bytes": self._of(partial(self.xlightfm, share=SMALLER)),
+            "xLightFM, the paper's search": self._of(partial(self.xlightfm, recipe="darts")),
             "auto": self._of(self.auto),
             "LightFM, DFM's bytes": self._of(partial(self.as_dfm, SIZES)),
             "auto, DFM's bytes": self._of(partial(self.as_dfm, (fc.Auto(),))),

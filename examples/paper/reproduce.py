@@ -27,6 +27,9 @@ def main(
     search_steps: Annotated[
         Optional[int], typer.Option("--search-steps", min=1, help="Steps of xLightFM's search.")  # noqa: UP045
     ] = None,
+    darts_steps: Annotated[
+        Optional[int], typer.Option("--darts-steps", min=1, help="Steps of the paper's search.")  # noqa: UP045
+    ] = None,
     cells: Annotated[str, typer.Option("--cells", help="Patterns of cells to make: frappe-*,*-auto-seed0.")] = "*",
     until: Annotated[
         Optional[str], typer.Option("--until", metavar="HH:MM", help="Begin no cell after this time.")  # noqa: UP045
@@ -38,7 +41,9 @@ def main(
 ) -> None:
     """Make all cells that are missing, then the tables and plots."""
     work.mkdir(parents=True, exist_ok=True)
-    studies = _studies(Place(data, work), sets, epochs, seeds, search_steps)
+    studies = _studies(
+        Place(data, work), sets, epochs, seeds, {"search_steps": search_steps, "darts_steps": darts_steps}
+    )
     chosen = [cell for cell in in_order(studies) if any(fnmatch(cell.name, each) for each in cells.split(","))]
     if show_cells:
         for cell in chosen:
@@ -55,14 +60,11 @@ def main(
         raise typer.Exit(1)
 
 
-def _studies(place: Place, sets: str, epochs: str, seeds: str, search_steps: int | None) -> list[Study]:
+def _studies(place: Place, sets: str, epochs: str, seeds: str, steps: dict[str, int | None]) -> list[Study]:
     names, passes = sets.split(","), [int(number) for number in epochs.split(",")]
     passes = passes * len(names) if len(passes) == 1 else passes
     numbers = tuple(int(seed) for seed in seeds.split(","))
-    return [
-        Study(place, name, Settings(numbers, number, search_steps=search_steps))
-        for name, number in zip(names, passes, strict=True)
-    ]
+    return [Study(place, name, Settings(numbers, number, **steps)) for name, number in zip(names, passes, strict=True)]
 
 
 def _tell(line: str) -> None:

@@ -33,8 +33,8 @@ def place(files, tmp_path_factory):
 
 
 def reproduce(place, *more, rc=0):
-    options = "--data data --work work --sets tiny --epochs 1 --seeds 3,4 --search-steps 5 --results page.md"
-    argv = [sys.executable, FOLDER / "reproduce.py", *options.split(), *more]
+    options = "--data data --work work --sets tiny --epochs 1 --seeds 3,4 --search-steps 5 --darts-steps 5"
+    argv = [sys.executable, FOLDER / "reproduce.py", *options.split(), "--results", "page.md", *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(argv, cwd=place, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == rc, done.stderr
@@ -49,7 +49,9 @@ def test_what_is_there_stays_and_what_fails_is_said(place):
     reproduce(place, "--cells", "tiny-lightfm-256-seed3")
     (made,) = (place / "work").glob("tiny-lightfm-256-seed3-*.json")
     before = made.stat().st_mtime_ns
-    cells = "tiny-data-*,tiny-lightfm-256-*,tiny-auto-seed3,tiny-xlightfm-seed3,tiny-md-seed3,tiny-loss-mean-seed3"
+    cells = (
+        "tiny-data-*,tiny-lightfm-256-*,tiny-xlightfm-darts-seed3,tiny-auto-seed3,tiny-md-seed3,tiny-loss-mean-seed3"
+    )
     done = reproduce(place, "--cells", cells, "--jobs", "2", rc=1)
     assert made.stat().st_mtime_ns == before  # it is not made again
     assert "tiny-fm-seed4: FAILED, CheckpointError: " in done.stderr
@@ -62,7 +64,7 @@ def test_what_is_there_stays_and_what_fails_is_said(place):
     (row, *_) = lines_of(page, "LightFM, K = 256")
     assert row.startswith(f"| tiny | LightFM, K = 256 | {found['test']['auc']:.5f} | {found['test']['logloss']:.5f} |")
     assert row.endswith(" 1 |")  # of two seeds
-    for title in ("auto", "xLightFM", "func1"):
+    for title in ("auto", "xLightFM, the paper's search", "func1"):
         assert "failed" not in lines_of(page, title)[0]
     assert "not run" in lines_of(page, "QR")[0]
     assert lines_of(page, "MD (base dim")
