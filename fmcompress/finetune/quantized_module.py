@@ -45,9 +45,14 @@ class QuantizedModule(nn.Module):
         """Return the parameters whose gradients may be sparse."""
         return [self.linear.table, *(table for layer in self.layers for table in layer.sparse_tables())]
 
+    def dense(self) -> list[nn.Parameter]:
+        """Return the parameters of dense layers."""
+        return [] if self.head is None else list(self.head.parameters())
+
     def others(self) -> list[nn.Parameter]:
         """Return all other parameters but latent ones."""
-        apart = {id(p) for layer in self.layers for p in layer.latent_parameters()} | set(map(id, self.tables()))
+        latent = [parameter for layer in self.layers for parameter in layer.latent_parameters()]
+        apart = set(map(id, [*latent, *self.tables(), *self.dense()]))
         return [parameter for parameter in self.parameters() if id(parameter) not in apart]
 
     def store(self, model: QuantizedFM) -> QuantizedFM:

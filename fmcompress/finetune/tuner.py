@@ -141,7 +141,8 @@ def begin_tuning(
     sparse = sparse_gradients(model.values.size)
     layers = embedding_layers(quantized, codes.layer, sparse=sparse)
     module = QuantizedModule(quantized, sparse=sparse, layers=layers).to(options.device)
-    optimizers = [*adam(module.tables(), module.others(), options.lr, sparse=sparse), *codes.optimizers(module)]
+    of_numbers = adam(module.tables(), module.others(), options.lr, sparse=sparse, dense=module.dense())
+    optimizers = [*of_numbers, *codes.optimizers(module)]
     return TunedModel(
         module=module,
         optimizers=optimizers,

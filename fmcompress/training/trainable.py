@@ -16,6 +16,7 @@ from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import embedding_spec, linear_spec, parse_quantizer
 
 _MOST_DENSE_VALUES = 16_000_000
+_DENSE_SHARE = 0.1
 
 Kept = TypeVar("Kept", bound=Model)
 
@@ -144,12 +145,23 @@ def sparse_gradients(values: int) -> bool:
 
 
 def adam(
-    tables: Sequence[torch.nn.Parameter], others: Sequence[torch.nn.Parameter], lr: float, *, sparse: bool
+    tables: Sequence[torch.nn.Parameter],
+    others: Sequence[torch.nn.Parameter],
+    lr: float,
+    *,
+    sparse: bool,
+    dense: Sequence[torch.nn.Parameter] = (),
 ) -> list[torch.optim.Optimizer]:
-    """Return Adam for all parameters; for ``tables`` lazy Adam where their gradients are sparse."""
+    """Return Adam for all parameters; for ``tables`` lazy Adam where their gradients are sparse.
+
+    ``dense`` are the parameters of trained dense layers, which all rows share: they are to move a tenth as fast as
+    codewords.
+    """
+    slow: list[dict[str, Any]] = [{"params": list(dense), "lr": _DENSE_SHARE * lr}] if dense else []
     if not sparse:
-        return [torch.optim.Adam([*tables, *others], lr=lr, fused=True)]
-    return [torch.optim.SparseAdam(list(tables), lr=lr), torch.optim.Adam(list(others), lr=lr, fused=True)]
+        return [torch.optim.Adam([{"params": [*tables, *others]}, *slow], lr=lr, fused=True)]
+    of_others = torch.optim.Adam([{"params": list(others)}, *slow], lr=lr, fused=True)
+    return [torch.optim.SparseAdam(list(tables), lr=lr), of_others]
 
 
 def linear_decay(optimizers: Sequence[torch.optim.Optimizer], steps: int) -> list[LRScheduler]:

@@ -8,7 +8,7 @@ from tests.docs.pages import BLOCK, PAGES, ROOT, blocks, name_of
 
 MODULES = {
     path.relative_to(ROOT).as_posix()
-    for folder in ("fmcompress", "cli", "tests")
+    for folder in ("fmcompress", "cli", "examples", "tests")
     for path in ROOT.glob(f"{folder}/**/*.py")
 }
 MODULE = re.compile(r"`((?:\w+/)*\w+\.py)`")

@@ -30,7 +30,7 @@ def test_a_step_changes_dense_layers_too():
     rows = networks.batch(ckpt, 30)
     module(InputsOf(working.tiers, ckpt.numeric, "cpu")(rows)).sum().backward()
     with torch.no_grad():
-        for parameter in module.others():
+        for parameter in module.dense():
             parameter.sub_(0.1 * parameter.grad)
     stored = module.store(working).network
     for layer, before in zip(stored.layers, working.network.layers, strict=True):
