@@ -10,8 +10,9 @@ from fmcompress.artifact import unpack_model
 from fmcompress.artifact.layout import field_layouts
 from fmcompress.serve.memory import directory_bytes, resident_bytes
 from fmcompress.serve.numpy_scorer import NumpyScorer
-from tests.mixed import packed_mixed
-from tests.models import EVERY_SHAPE, packed, plain_logits, random_ids, sigmoid
+from tests import networks
+from tests.mixed import mixed, packed_mixed
+from tests.models import EVERY_SHAPE, origin, pack_model, packed, plain_logits, random_ids, sigmoid
 
 
 def held_bytes(found):
@@ -50,6 +51,13 @@ def test_resident_bytes_are_those_that_a_scorer_holds(shape):
     held = held_bytes(scorer) + model.codes.nbytes
     # Each group adds one row of zeros for missing values, and the bias is held as a plain number.
     assert counted - 4 <= held <= counted + 4 * (model.header.dim + 2) * len(model.header.quantizers)
+
+
+def test_dense_layers_are_kept_in_fp32():
+    plain = mixed(5, "9 2x4 4", "7 raw raw")
+    models = [pack_model(model, origin()) for model in (plain, networks.quantized_with(plain, "deepfm", (1, 1, 1)))]
+    weights = sum(layer.size for layer in models[1].network.layers)
+    assert resident_bytes(models[1].header) - resident_bytes(models[0].header) == 4 * weights
 
 
 def test_scoring_keeps_codes_packed_and_large_raw_tables_as_they_are():
