@@ -1,5 +1,6 @@
 """The plan: how each field is stored under a budget, known to the byte before any codebook is made."""
 
+import math
 from dataclasses import dataclass
 
 from fmcompress.fm.quantizer import Quantizer
@@ -19,6 +20,7 @@ class Plan:
         metrics: in which the codebooks of each tier are made; None takes squared distances in all.
         rises: rise of the loss per row by each tier, as measured on held-out rows; None where there were none.
         network_bytes: bytes of a weight of each dense layer; None stores them in int8.
+        expected: rise of the loss per row by all tiers, as it was priced; NaN where nothing was.
     """
 
     tiers: Tiers
@@ -28,3 +30,4 @@ class Plan:
     metrics: tuple[Metric, ...] | None = None
     rises: tuple[float, ...] | None = None
     network_bytes: tuple[int, ...] | None = None
+    expected: float = math.nan

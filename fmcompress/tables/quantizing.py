@@ -156,17 +156,18 @@ def quantize_tables(
 
 
 def make_plan(job: TablesJob) -> Plan:
-    """Return how each table is to be stored, known to the byte.
+    """Return how each table is to be stored, known to the byte: along axes or not, whatever loses less.
 
     Raises:
         BudgetError: no artifact of these tables fits the budget.
     """
-    try:
+    if not job.axes:
         return allocate_bits(job.priced, job.origin)
+    plain = make_plan(job.without_axes)
+    try:
+        return min(allocate_bits(job.priced, job.origin), plain, key=lambda plan: plan.expected)
     except BudgetError:
-        if not job.axes:
-            raise
-    return make_plan(job.without_axes)
+        return plain
 
 
 def quantize(job: TablesJob, plan: Plan | None = None) -> CompressedTables:

@@ -188,6 +188,7 @@ def allocate_bits(priced: PricedCandidates, origin: Origin, *, vocabulary_bytes:
         tuple(tier.metric for tier in tiers),
         None if priced.held_out is None else _rises(priced.by_tier, chosen.fields),
         chosen.network_bytes,
+        sum(field.error for field in chosen.fields),
     )
 
 
