@@ -54,7 +54,8 @@ class NumpyScorer:
         self._network = None if network is None else NetworkFields(model, network, words, own)
         single = [name not in model.schema.poolings for name in model.schema.id_names]
         self._single = np.flatnonzero(single)
-        own = [layouts[column] for column in self._single]
+        # A network looks each field up by itself.
+        own = [layouts[column] for column in self._single if network is None]
         self._tiers = TierRanks(words, own) if any(field.tier_bytes for field in own) else None
         self._groups = groups_of(model, words, [tier for field in own for tier in field.tiers])
 
