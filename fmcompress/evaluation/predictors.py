@@ -1,10 +1,10 @@
 """What scores rows with a model of any kind, and predictions streamed into a Parquet file."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import singledispatch
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from fmcompress.artifact import PackedFM
 from fmcompress.cores import usable_cores
@@ -12,11 +12,11 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
 from fmcompress.errors import UsageError
 from fmcompress.files import replacing
-from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.predictor import Predictor
 from fmcompress.progress import SILENT, Progress
 from fmcompress.serve.compressed_fm import CompressedFM
-from fmcompress.types import Float32Array, Int32Array
+from fmcompress.types import Float32Array
 
 Model = FMCheckpoint | PackedFM
 """What can be scored: both have a schema, a link and perhaps a vocabulary."""
@@ -27,27 +27,6 @@ _GROUP_ROWS = 65_536
 
 PREDICTION = "prediction"
 """Column of the predictions in a file."""
-
-
-class Predictor(Protocol):
-    """A model that scores rows of category ids and of values of numeric fields."""
-
-    def predict(
-        self,
-        ids: Int32Array,
-        values: Float32Array | None = None,
-        *,
-        bags: Mapping[str, Bag] | None = None,
-        threads: int = 1,
-    ) -> Float32Array:
-        """Return the predictions of rows, float32 (rows,).
-
-        Args:
-            ids: category ids, -1 where one is missing, int32 (rows, ids).
-            values: of the numeric fields, float32 (rows, numeric fields); None where no field is numeric.
-            bags: values of the fields that have several in a row, by name; their ids are -1.
-            threads: among how many threads the rows are split, at most.
-        """
 
 
 @singledispatch

@@ -8,22 +8,13 @@ from typing import Protocol
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.network_scorer import NetworkScorer
+from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.scored_rows import ScoredRows
 from fmcompress.types import Float32Array, Int32Array, Int64Array
 
 
-class CheckpointScorer(Protocol):
-    """Scores rows with a checkpoint; see ``NetworkScorer`` for the arguments."""
-
-    def predict(
-        self,
-        ids: Int32Array,
-        values: Float32Array | None = None,
-        *,
-        bags: Mapping[str, Bag] | None = None,
-        threads: int = 1,
-    ) -> Float32Array:
-        """Return the predictions of rows, float32 (rows,)."""
+class CheckpointScorer(Predictor, Protocol):
+    """Scores rows with a checkpoint, and says what their logits change by."""
 
     def score(
         self, ids: Int32Array, values: Float32Array | None = None, bags: Mapping[str, Bag] | None = None
