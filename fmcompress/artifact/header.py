@@ -12,20 +12,16 @@ from itertools import chain
 from typing import Any
 
 from fmcompress.artifact.container import StoredTensor, canonical_json, encode_header, parse_json
+from fmcompress.artifact.entries import LONGEST_ERROR, Tier, decode_entry, encode_entry, encode_table_less
 from fmcompress.artifact.metadata import (
     DEFAULTS,
-    LONGEST_ERROR,
     SCHEMA_VERSION,
     TABLES,
     TABLES_VERSION,
     UNSEALED,
     Frame,
     TablesFrame,
-    Tier,
     compose,
-    decode_entry,
-    encode_entry,
-    encode_table_less,
 )
 from fmcompress.artifact.network_layout import StoredNetwork
 from fmcompress.artifact.origin import Origin, decode_origin, listed, longest, text, whole

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from fmcompress.artifact import Frame, Header
+from fmcompress.artifact.entries import Tier, encode_entry
 from fmcompress.artifact.header import decode, encode
-from fmcompress.artifact.metadata import Tier, encode_entry
 from fmcompress.errors import UsageError
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField

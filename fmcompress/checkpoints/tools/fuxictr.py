@@ -32,15 +32,13 @@ from fmcompress.checkpoints.dialect import Given, claim
 from fmcompress.checkpoints.files.tensor import FileTensor, read_number, read_shape
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
 from fmcompress.checkpoints.tools.dense_layers import (
-    RELU,
     Inputs,
-    Step,
     in_sequence,
-    keys_of,
     read_network,
     sequence_in,
 )
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, padded, read_tables
+from fmcompress.checkpoints.tools.folded_layers import RELU, Step, keys_of
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.field_vocabulary import FieldVocabulary

@@ -23,15 +23,12 @@ from fmcompress.checkpoints.dialect import Given, agreed_fields, claim, from_fla
 from fmcompress.checkpoints.files.tensor import Weights, read_float32
 from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools.dense_layers import (
-    RELU,
-    BatchNorm,
     Inputs,
-    Step,
     in_sequence,
-    keys_of,
     read_network,
     sequence_in,
 )
+from fmcompress.checkpoints.tools.folded_layers import RELU, BatchNorm, Step, keys_of
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema

@@ -48,17 +48,13 @@ from fmcompress.checkpoints.pickle.arrays import NumpyArray
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, listed, listed_all, quoted
 from fmcompress.checkpoints.tools.dense_layers import (
-    RELU,
-    BatchNorm,
     Inputs,
-    Linear,
-    Step,
     in_sequence,
-    keys_of,
     read_network,
     sequence_in,
 )
 from fmcompress.checkpoints.tools.field_tables import AnyField, pad_rows, padded, schema_of
+from fmcompress.checkpoints.tools.folded_layers import RELU, BatchNorm, Linear, Step, keys_of
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.field_vocabulary import FieldVocabulary

@@ -29,15 +29,14 @@ from fmcompress.checkpoints.files.tensor import FileTensor, as_float32, read_num
 from fmcompress.checkpoints.pickle.stubs import Stub
 from fmcompress.checkpoints.reading_errors import damaged, listed, quoted
 from fmcompress.checkpoints.tools.dense_layers import (
-    RELU,
     Inputs,
     first_width,
     in_sequence,
-    keys_of,
     read_network,
     sequence_in,
 )
 from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, named, pad_rows, read_tables
+from fmcompress.checkpoints.tools.folded_layers import RELU, keys_of
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.numeric_weights import NumericWeights
