@@ -62,7 +62,7 @@ class SizesGroup:
     search: Annotated[
         Literal["sampled", "darts"] | None,
         typer.Option(
-            help="sampled trains one choice of sizes at a time and measures single sizes on validation data; darts is "
+            help="How sizes are searched: sampled trains one choice of sizes at a time and measures single sizes on validation data; darts is "
             "the paper's search by Gumbel-softmax.  [default: sampled]",
             rich_help_panel=_SEARCH,
         ),

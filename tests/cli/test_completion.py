@@ -36,7 +36,7 @@ def bash(folder, code, *args, **env):
 
 
 def test_commands_options_choices_and_files(tmp_path):
-    lines = ("fmcompress q", "fmcompress quantize --co", "fmcompress quantize fm.pt --method l", "fmcompress report ")
+    lines = ("fmcompress q", "fmcompress quantize --cod", "fmcompress quantize fm.pt --method l", "fmcompress report ")
     found = bash(tmp_path, COMPLETE, *lines, FMCOMPRESS_NONSENSE="1").splitlines()
     assert found[0] == "quantize"
     assert found[1].split() == ["--codewords", "--codes"]
