@@ -62,8 +62,8 @@ class SizesGroup:
     search: Annotated[
         Literal["sampled", "darts"] | None,
         typer.Option(
-            help="How sizes are searched: sampled trains one choice of sizes at a time and measures single sizes on validation data; darts is "
-            "the paper's search by Gumbel-softmax.  [default: sampled]",
+            help="How sizes are searched: sampled trains one choice of them at a time and measures single ones on "
+            "validation data; darts is the paper's search by Gumbel-softmax.  [default: sampled]",
             rich_help_panel=_SEARCH,
         ),
     ] = None
