@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fmcompress.artifact.numbers import LARGEST_HALF, LARGEST_INT8, decode_half, decode_int8, encode_half, encode_int8
+from fmcompress.artifact.numbers import LARGEST_HALF, LARGEST_INT8, as_stored, decode_int8, encode_half, encode_int8
 from fmcompress.artifact.origin import listed, text, whole
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.activations import ACTIVATIONS
@@ -202,9 +202,5 @@ def _scaled(numbers: AnyArray, scales: AnyArray) -> Float32Array:
 
 def layer_as_stored(layer: DenseLayer, value_bytes: int) -> DenseLayer:
     """Return a layer as it is read back where its weights have so many bytes."""
-    if value_bytes == FLOAT:
-        return layer
-    if value_bytes == HALF:
-        return DenseLayer(decode_half(encode_half(layer.weight)), layer.bias, layer.activation)
-    weight = np.stack([decode_int8(*encode_int8(row)) for row in layer.weight])
+    weight = np.stack([as_stored(row, value_bytes) for row in layer.weight])
     return DenseLayer(weight, layer.bias, layer.activation)

@@ -8,7 +8,7 @@ from fmcompress.errors import DataError
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.network import Network, vectors_of
-from fmcompress.fm.scored_rows import NetworkRows, network_rows
+from fmcompress.fm.scored_rows import NetworkRows, network_rows, numeric_inputs
 from fmcompress.types import AnyArray, Float32Array, Int32Array, Int64Array
 
 _CHUNK_ROWS = 4096
@@ -27,8 +27,6 @@ class NetworkScorer:
         self._model = checkpoint
         self._network = network
         self._link = checkpoint.link_function
-        linear_only = [field.linear_only for field in checkpoint.schema.numeric]
-        self._linear_only = np.array(linear_only, dtype=np.bool_)
 
     def refresh(self, rows: Int64Array, linear: Float32Array) -> None:
         """Take note that weights of some categories have changed in place: there is nothing to do.
@@ -93,11 +91,9 @@ class NetworkScorer:
         if len(model.numeric):
             if values is None:
                 raise DataError(f"values of {len(model.numeric)} numeric fields are missing")
-            embedded = ~self._linear_only
-            own = values[:, embedded, None] * model.numeric.embeddings[embedded]
+            own, linear, raw = numeric_inputs(schema, model.numeric, values)
             vectors[:, len(schema.id_names) :] = own
-            scalars += values @ model.numeric.linear
-            raw = values[:, self._linear_only]
+            scalars += linear
         return network_rows(self._network, vectors, scalars, raw)
 
 

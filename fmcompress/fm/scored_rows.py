@@ -16,8 +16,10 @@ import numpy as np
 
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.network import Network
+from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.pooling import Pooling
-from fmcompress.types import Float32Array, Int64Array
+from fmcompress.fm.schema import Schema
+from fmcompress.types import AnyArray, Float32Array, Int64Array
 
 
 class ScoredRows(Protocol):
@@ -99,6 +101,23 @@ class NetworkRows:
             pooling: how they are pooled.
         """
         return np.asarray(bag.coefficients(pooling)[0][:, None] * self.derivatives[bag.rows, column])
+
+
+def numeric_inputs(schema: Schema, numeric: NumericWeights, values: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray]:
+    """Return what numeric fields give to a network, in the dtype of their values.
+
+    Args:
+        schema: the fields.
+        numeric: weights of the numeric fields.
+        values: x, 0 where one is missing, float32 or float64 (rows, numeric fields).
+
+    Returns:
+        q of those with embeddings, (rows, such fields, dim); Σ_j x_j w_j of all, (rows,); the values of those that are
+        linear only, (rows, such fields).
+    """
+    linear_only = np.array([field.linear_only for field in schema.numeric], dtype=np.bool_)
+    vectors = values[:, ~linear_only, None] * numeric.embeddings[~linear_only]
+    return vectors, values @ numeric.linear, values[:, linear_only]
 
 
 def network_rows(network: Network, vectors: Float32Array, scalars: Float32Array, values: Float32Array) -> NetworkRows:

@@ -9,7 +9,7 @@ from fmcompress.artifact.packed import PackedFM
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.network import Network, vectors_of
 from fmcompress.fm.network_scorer import sums_by_row
-from fmcompress.fm.scored_rows import network_rows
+from fmcompress.fm.scored_rows import network_rows, numeric_inputs
 from fmcompress.serve.numpy_bags import FieldTable
 from fmcompress.types import BoolArray, Float32Array, Float64Array, Int64Array, UInt64Array
 
@@ -29,8 +29,6 @@ class NetworkFields:
         self._model = model
         self._network = network
         self._tables = [FieldTable(model, words, layout) for layout in layouts]
-        linear_only = [field.linear_only for field in model.schema.numeric]
-        self._linear_only = np.array(linear_only, dtype=np.bool_)
 
     def logits(
         self, ids: Int64Array, missing: BoolArray | None, bags: Mapping[str, Bag], values: Float64Array | None
@@ -63,8 +61,7 @@ class NetworkFields:
             scalars += weights
         with np.errstate(over="ignore", invalid="ignore"):
             x = np.empty((len(ids), 0)) if values is None else values
-            embedded = ~self._linear_only
-            vectors[:, len(schema.id_names) :] = x[:, embedded, None] * numeric.embeddings[embedded]
-            scalars = (scalars + x @ numeric.linear).astype(np.float32)
-            raw = x[:, self._linear_only].astype(np.float32)
-            return network_rows(self._network, vectors, scalars, raw).logits
+            own, of_numeric, raw = numeric_inputs(schema, numeric, x)
+            vectors[:, len(schema.id_names) :] = own
+            scalars = (scalars + of_numeric).astype(np.float32)
+            return network_rows(self._network, vectors, scalars, raw.astype(np.float32)).logits

@@ -126,6 +126,8 @@ def price_candidates(
     ]
     if held_out is None:
         priced = price_by_distortion(Frame.of(checkpoint), weights, splits, seed=seed, progress=progress)
+        if checkpoint.network is None:
+            return priced
         drawn = drawn_batch(checkpoint, shares(schema, counts), _DRAWN_ROWS)
         return replace(priced, layers=layer_candidates(checkpoint, drawn, sensitivity.negligible))
     from fmcompress.methods.auto.held_out_loss import prepare_held_out

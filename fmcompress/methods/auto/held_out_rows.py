@@ -10,7 +10,7 @@ import numpy as np
 
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.network import Network, vectors_of
-from fmcompress.fm.scored_rows import NetworkRows, network_rows
+from fmcompress.fm.scored_rows import NetworkRows, network_rows, numeric_inputs
 from fmcompress.methods.auto.held_out_tiers import SeenCategories
 from fmcompress.types import Float32Array, Float64Array, Int64Array
 
@@ -118,13 +118,11 @@ class _WithNetwork:
     def score(self, fields: Sequence[SeenCategories]) -> _NetworkScores:
         schema, numeric, rows = self.checkpoint.schema, self.checkpoint.numeric, len(self.values)
         vectors = np.zeros((rows, vectors_of(schema), self.checkpoint.dim), dtype=np.float32)
-        scalars = self.checkpoint.bias + self.values @ numeric.linear
+        own, of_numeric, raw = numeric_inputs(schema, numeric, self.values)
+        scalars = self.checkpoint.bias + of_numeric
         for seen in fields:
             of_rows, terms, linear = seen.terms()
             vectors[of_rows, seen.term_columns] = terms
             scalars = scalars + np.bincount(of_rows, linear, rows)
-        linear_only = np.array([field.linear_only for field in schema.numeric], dtype=np.bool_)
-        own = self.values[:, ~linear_only]
-        vectors[:, len(schema.id_names) :] = own[:, :, None] * numeric.embeddings[~linear_only]
-        raw = self.values[:, linear_only]
+        vectors[:, len(schema.id_names) :] = own
         return _NetworkScores(network_rows(self.network, vectors, scalars.astype(np.float32), raw))
