@@ -153,25 +153,28 @@ class Network:
             if pooling.each:
                 raise CheckpointError(f"field {name!r}: values that are terms of their own do not go with {self.kind}")
 
+    def sums(self, inputs: Float32Array) -> list[Float32Array]:
+        """Return W x + b of each layer, float32 (rows, out) each, of inputs, float32 (rows, inputs)."""
+        x, found = inputs, []
+        for layer in self.layers:
+            found.append(layer.forward(x))
+            x = ACTIVATIONS[layer.activation].apply(found[-1])
+        return found
+
+    def values_of(self, sums: list[Float32Array]) -> Float32Array:
+        """Return what it adds to the logits, float32 (rows,), by the sums of its layers, float32 (rows, out) each."""
+        return ACTIVATIONS[self.layers[-1].activation].apply(sums[-1])[:, 0]
+
+    def slopes_of(self, sums: list[Float32Array]) -> Float32Array:
+        """Return the derivative of ``values_of`` by the inputs, float32 (rows, inputs), of float32 (rows, out) each."""
+        back: Float32Array = np.ones((len(sums[-1]), 1), dtype=np.float32)
+        for layer, own in zip(reversed(self.layers), reversed(sums), strict=True):
+            back = np.asarray((back * ACTIVATIONS[layer.activation].slope(own)) @ layer.weight, dtype=np.float32)
+        return back
+
     def values(self, inputs: Float32Array) -> Float32Array:
         """Return what it adds to the logits, float32 (rows,), of inputs, float32 (rows, inputs)."""
-        x = inputs
-        for layer in self.layers:
-            x = ACTIVATIONS[layer.activation].apply(layer.forward(x))
-        return x[:, 0]
-
-    def values_and_slopes(self, inputs: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Return what it adds to the logits, float32 (rows,), and the derivative of that, float32 (rows, inputs)."""
-        x, slopes = inputs, []
-        for layer in self.layers:
-            activation = ACTIVATIONS[layer.activation]
-            before = layer.forward(x)
-            slopes.append(activation.slope(before))
-            x = activation.apply(before)
-        back: Float32Array = np.ones((len(inputs), 1), dtype=np.float32)
-        for layer, slope in zip(reversed(self.layers), reversed(slopes), strict=True):
-            back = np.asarray((back * slope) @ layer.weight, dtype=np.float32)
-        return x[:, 0], back
+        return self.values_of(self.sums(inputs))
 
     def rotated(self, axes: Float32Array, vectors: int) -> Network:
         """Return the network that takes q_i along other axes; only where it takes them one behind the other.

@@ -63,6 +63,7 @@ class NetworkRows:
         vectors: q of each field in each row, float32 (rows, vectors, dim).
         sums: S, float32 (rows, dim).
         inputs: of the network, float32 (rows, inputs).
+        layer_sums: of its layers, before their activations, float32 (rows, out) each.
         logits: float32 (rows,).
     """
 
@@ -70,13 +71,14 @@ class NetworkRows:
     vectors: Float32Array
     sums: Float32Array
     inputs: Float32Array
+    layer_sums: list[Float32Array]
     logits: Float32Array
 
     @cached_property
     def derivatives(self) -> Float32Array:
         """Derivative of the logits by q of each field, float32 (rows, vectors, dim)."""
         kind, (rows, vectors, dim) = self.network.of_kind, self.vectors.shape
-        _, slopes = self.network.values_and_slopes(self.inputs)
+        slopes = self.network.slopes_of(self.layer_sums)
         others = self.sums[:, None] - self.vectors
         if kind.concatenated:
             own = slopes[:, : vectors * dim].reshape(rows, vectors, dim)
@@ -134,7 +136,8 @@ def network_rows(network: Network, vectors: Float32Array, scalars: Float32Array,
     interactions = 0.5 * (sums * sums - np.einsum("rvl,rvl->rl", vectors, vectors))
     taken = vectors.reshape(len(vectors), -1) if kind.concatenated else interactions
     inputs = np.concatenate([taken, values], axis=1, dtype=np.float32)
-    logits = scalars + network.values(inputs)
+    layer_sums = network.sums(inputs)
+    logits = scalars + network.values_of(layer_sums)
     if kind.pairwise:
         logits = logits + interactions.sum(axis=1)
-    return NetworkRows(network, vectors, sums, inputs, logits.astype(np.float32))
+    return NetworkRows(network, vectors, sums, inputs, layer_sums, logits.astype(np.float32))

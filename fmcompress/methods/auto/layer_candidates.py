@@ -57,7 +57,7 @@ def layer_candidates(checkpoint: FMCheckpoint, rows: Batch, negligible: float) -
     some = rows.take(slice(_ROWS))
     scored = NetworkScorer(checkpoint, network).score(some.ids, some.values, some.bags)
     curvatures = checkpoint.link_function.curvatures(scored.logits.astype(np.float64))
-    before = network.values(scored.inputs).astype(np.float64)
+    before = network.values_of(scored.layer_sums).astype(np.float64)
 
     def rise(number: int, layer: DenseLayer) -> float:
         layers = (*network.layers[:number], layer, *network.layers[number + 1 :])
