@@ -86,13 +86,18 @@ def split_rows(path: str | Path, total: int, split: Split) -> int:
     """
     if total == 0:
         raise DataError(f"{path}: holds no rows")
-    held_out = total // _HELD_OUT_EVERY
-    if split != "all" and held_out == 0:
+    if split != "all" and total < _HELD_OUT_EVERY:
         raise DataError(
             f"{path}: its {total} rows are too few to hold every {_HELD_OUT_EVERY}th out for validation",
             hint="give validation rows with --valid",
         )
-    return {"all": total, "most": total - held_out, "held-out": held_out}[split]
+    return rows_in_split(range(total), split)
+
+
+def rows_in_split(rows: range, split: Split) -> int:
+    """Return how many of the rows with these numbers belong to a split."""
+    held_out = rows.stop // _HELD_OUT_EVERY - rows.start // _HELD_OUT_EVERY
+    return {"all": len(rows), "most": len(rows) - held_out, "held-out": held_out}[split]
 
 
 def split_of(batch: Batch, start: int, split: Split) -> Batch:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from fmcompress.data.batch import Batch, Split, split_of, split_rows
+from fmcompress.data.batch import Batch, Split, rows_in_split, split_of, split_rows
 from fmcompress.data.data_files import DataFile, find_files
 from fmcompress.data.file_kinds import Kind, readable_kind_of
 from fmcompress.data.options import DataOptions, Labels, labels_for
+from fmcompress.data.parts import part_of
 from fmcompress.data.summary import Doubt, RowSummary, doubts_of_training, doubts_of_validation, summarize
 from fmcompress.errors import DataError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -64,6 +65,7 @@ class Rows:
     rows: int
     _reader: Reader
     _split: Split
+    _span: range
 
     @property
     def files(self) -> list[str]:
@@ -85,25 +87,51 @@ class Rows:
         """What the rows hold, counted in one pass when it is first asked for."""
         return summarize(self.schema, self.batches())
 
+    def part(self, rank: int, size: int) -> Rows:
+        """Return the rows that one of several processes reads: each row belongs to one of them.
+
+        Parts follow each other in the files, and are as long as each other but for 2 %, within which they end where
+        what is read at a time ends (row groups, some MiB of text), so that nothing is read twice; where nothing ends
+        there, a row group is read by both neighbours, each of which takes its rows.
+
+        Args:
+            rank: which, counted from 0.
+            size: how many parts there are.
+        """
+        span = part_of(self._reader.starts, self._span, rank, size)
+        return replace(self, rows=rows_in_split(span, self._split), _span=span)
+
     def batches(self, *, order: np.random.Generator | None = None) -> Iterator[Batch]:
         """Yield all rows in batches of up to 65,536.
 
         Args:
-            order: draws the order of what is read at a time; without it rows come as they stand in the files.
+            order: draws the order of what is read at a time; without it rows come as they stand in the files. It is
+                drawn for all rows whatever the part: the parts' orders are that of the whole without the other parts.
 
         Raises:
             DataError: the rows cannot be used: an id out of range or an unknown token (unless ``oov="zero"``), a label
                 or a value that is none, a broken file.
         """
-        self._reader.skipped = 0
-        starts = self._reader.starts
+        reader, span = self._reader, self._span
+        reader.skipped = 0
+        starts, stops = reader.starts, [*reader.starts[1:], reader.rows]
         for chunk in range(len(starts)) if order is None else order.permutation(len(starts)).tolist():
-            start = starts[chunk]
-            for batch in self._reader.read(chunk):
-                kept = split_of(batch, start, self._split)
-                start += len(batch)
-                for first in range(0, len(kept), _BATCH_ROWS):
-                    yield kept.take(slice(first, first + _BATCH_ROWS))
+            if starts[chunk] < span.stop and stops[chunk] > span.start:
+                skipped = reader.skipped
+                yield from self._of_chunk(chunk, starts[chunk])
+                if starts[chunk] < span.start:
+                    reader.skipped = skipped  # those of a row group that is cut count where it begins
+
+    def _of_chunk(self, chunk: int, start: int) -> Iterator[Batch]:
+        """Yield the rows of a chunk, which begins with row ``start``, that belong to the part and to the split."""
+        for batch in self._reader.read(chunk):
+            if start >= self._span.stop:
+                return
+            own = batch.take(slice(max(0, self._span.start - start), self._span.stop - start))
+            kept = split_of(own, max(start, self._span.start), self._split)
+            start += len(batch)
+            for first in range(0, len(kept), _BATCH_ROWS):
+                yield kept.take(slice(first, first + _BATCH_ROWS))
 
 
 def open_rows(
@@ -147,7 +175,7 @@ def open_rows(
         reader = open_tables(files, kind, schema, options, labels, vocabulary or Vocabulary(), kept)
     # Rows without labels are there to be scored: of none there are no predictions.
     rows = split_rows(path, reader.rows, split) if reader.rows or labels is not None else 0
-    return Rows(schema, rows, reader, split)
+    return Rows(schema, rows, reader, split, range(reader.rows))
 
 
 def open_training_rows(

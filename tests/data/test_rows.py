@@ -1,10 +1,13 @@
 """Rows of any files: which kind they are, which of them are held out, and how often categories are active."""
 
+import functools
+import operator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import count_categories, open_rows, open_training_rows
 from fmcompress.data.shuffle import shuffled
 from fmcompress.errors import DataError
@@ -89,3 +92,41 @@ def test_counts_are_numpys(tmp_path):
     expected = np.concatenate([np.bincount(a[a >= 0], minlength=10), np.bincount(b[b >= 0], minlength=4)])
     np.testing.assert_array_equal(count_categories(open_rows(path, AB)), expected)
     assert count_categories(open_rows(path, AB)).dtype == np.int64
+
+
+@pytest.mark.parametrize("split", ["all", "most", "held-out"])
+@pytest.mark.parametrize(("group", "size"), [(7, 3), (1000, 2), (50, 1), (100, 4), (3, 400)])
+def test_parts_are_all_rows_and_each_is_in_one(tmp_path, split, group, size):
+    path = write(tmp_path / "x.parquet", row_group_size=group, label=[0] * 1000, n=list(range(1000)))
+    whole = open_rows(path, parse_fields("n:1000"), split=split)
+    parts = [whole.part(rank, size) for rank in range(size)]
+    found = [[n for (n,) in collected(part.batches())[0]] for part in parts]
+    assert functools.reduce(operator.iadd, found, []) == [n for (n,) in collected(whole.batches())[0]]
+    assert [len(rows) for rows in found] == [part.rows for part in parts]
+    assert max(part.rows for part in parts) - min(part.rows for part in parts) <= 1 + 0.04 * whole.rows / size
+    counted = sum(part.summary.counts for part in parts)
+    np.testing.assert_array_equal(counted, whole.summary.counts)
+    drawn, *own = (_numbers(rows.batches(order=np.random.default_rng(1))) for rows in (whole, *parts))
+    assert own == [[n for n in drawn if n in set(rows)] for rows in found]
+
+
+def _numbers(batches):
+    return [n for (n,) in collected(batches)[0]]
+
+
+def test_parts_end_where_row_groups_do_if_they_can(tmp_path):
+    path = write(tmp_path / "x.parquet", row_group_size=99, label=[0] * 1000, n=list(range(1000)))
+    rows = open_rows(path, parse_fields("n:1000"))
+    assert [rows.part(rank, 2).rows for rank in range(2)] == [495, 505]
+    assert [rows.part(rank, 3).rows for rank in range(3)] == [333, 333, 334]
+
+
+def test_ids_out_of_range_are_counted_in_one_part(tmp_path):
+    path = write(tmp_path / "x.parquet", row_group_size=400, label=[0] * 1000, n=[5000] * 1000)
+    rows = open_rows(path, parse_fields("n:1000"), DataOptions(oov="zero"))
+    skipped = []
+    for rank in range(3):
+        part = rows.part(rank, 3)
+        collected(part.batches())
+        skipped.append(part.out_of_range)
+    assert sum(skipped) == 1000
