@@ -16,9 +16,10 @@ from functools import cached_property
 
 import numpy as np
 
-from fmcompress.checkpoints.files.stored_zip import StoredZip
+from fmcompress.checkpoints.files.stored_zip import StoredEntry, StoredZip
 from fmcompress.checkpoints.reading_errors import damaged, quoted
-from fmcompress.checkpoints.stored_numbers import StoredTensor, native
+from fmcompress.checkpoints.stored_numbers import NumberType, StoredTensor, native
+from fmcompress.checkpoints.stored_rows import Layout, check_rows, read_rows
 from fmcompress.errors import CheckpointError
 from fmcompress.types import AnyArray
 
@@ -55,11 +56,29 @@ class _NpzArray(StoredTensor):
         """Whether its numbers are floats."""
         return np.dtype(self.dtype).kind == "f"
 
+    @cached_property
+    def _stored_entry(self) -> StoredEntry | None:
+        return self.zip.entry(self.entry) if self.zip.is_stored(self.entry) else None
+
     def read(self) -> AnyArray:
         """Return its values, of its shape and dtype."""
         data = self.zip.read_deflated(self.entry)[self.start :]
         values = native(data.view(self.dtype))
         return np.asarray(values.reshape(self.shape, order="F" if self.fortran else "C"), order="C")
+
+    def read_rows(self, start: int, stop: int) -> AnyArray:
+        """Return some of its rows, (stop - start, …) of the same dtype; it is read whole where it is compressed."""
+        entry = self._stored_entry
+        if entry is None:
+            check_rows(self.shape, start, stop)
+            return self.read()[start:stop].copy()
+        kind = NumberType(self.dtype, native, self.is_float)
+        return read_rows(entry.read_into, Layout.dense(kind, self.start, self.shape, fortran=self.fortran), start, stop)
+
+    def hold(self) -> None:
+        """Let rows be read after the file is closed."""
+        if self._stored_entry is not None:
+            self._stored_entry.hold()
 
 
 @dataclass(frozen=True)

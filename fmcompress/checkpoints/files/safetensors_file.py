@@ -17,8 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import safe_open
 
+from fmcompress.checkpoints.random_file import RandomFile
 from fmcompress.checkpoints.reading_errors import damaged
-from fmcompress.checkpoints.stored_numbers import NUMBER_TYPES, StoredTensor
+from fmcompress.checkpoints.stored_numbers import NUMBER_TYPES, NumberType, StoredTensor
+from fmcompress.checkpoints.stored_rows import Layout, read_rows
 from fmcompress.errors import CheckpointError
 from fmcompress.types import AnyArray
 
@@ -69,7 +71,7 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, AnyArray], texts: Ma
 class _SafeTensor(StoredTensor):
     """A tensor of an open safetensors file; see ``tensor.FileTensor``."""
 
-    file: BinaryIO
+    file: RandomFile
     start: int
     code: str
     shape: tuple[int, ...]
@@ -81,12 +83,25 @@ class _SafeTensor(StoredTensor):
 
     def read(self) -> AnyArray:
         """Return its values, of its shape and the dtype that the file says."""
+        kind = self._kind
+        with damaged("a tensor cannot be read"):
+            elements = np.empty(math.prod(self.shape), kind.stored)
+            self.file.read_into(self.start, elements.view(np.uint8))
+            return kind.decode(elements).reshape(self.shape)
+
+    def read_rows(self, start: int, stop: int) -> AnyArray:
+        """Return some of its rows, (stop - start, …) of the same dtype."""
+        return read_rows(self.file.read_into, Layout.dense(self._kind, self.start, self.shape), start, stop)
+
+    def hold(self) -> None:
+        """Let rows be read after the file is closed."""
+        self.file.hold()
+
+    @property
+    def _kind(self) -> NumberType:
         if self.code not in _TYPES:
             raise CheckpointError(f"it holds a tensor of type {self.code}, expected one of {', '.join(_TYPES)}")
-        with damaged("a tensor cannot be read"):
-            self.file.seek(self.start)
-            kind = _TYPES[self.code]
-            return kind.decode(np.fromfile(self.file, kind.stored, math.prod(self.shape))).reshape(self.shape)
+        return _TYPES[self.code]
 
 
 @dataclass(frozen=True)
@@ -98,7 +113,7 @@ class SafetensorsFile:
     """
 
     texts: Mapping[str, str]
-    _file: BinaryIO
+    _file: RandomFile
     _header: Mapping[str, Any]
     _data: int
 
@@ -115,7 +130,7 @@ class SafetensorsFile:
             with path.open("rb") as file:
                 header_bytes = int.from_bytes(file.read(8), "little")
                 header = json.loads(file.read(header_bytes))
-        return cls(texts, path.open("rb"), header, 8 + header_bytes)
+                return cls(texts, RandomFile(file), header, 8 + header_bytes)
 
     @cached_property
     def root(self) -> Mapping[str, _SafeTensor]:
@@ -128,7 +143,7 @@ class SafetensorsFile:
         return sum(math.prod(tensor.shape) for tensor in self.root.values())
 
     def close(self) -> None:
-        """Close the file; tensors can no longer be read."""
+        """Close the file; tensors can no longer be read, but for those that are held."""
         self._file.close()
 
     def _tensor(self, row: Mapping[str, Any]) -> _SafeTensor:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fmcompress.checkpoints.random_file import RandomFile
 from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.types import UInt8Array
@@ -40,6 +41,52 @@ class _Directory(io.BufferedReader):
         return super().read(wanted)
 
 
+@dataclass
+class StoredEntry:
+    """An entry that is not compressed, of which parts are read.
+
+    Attributes:
+        file: the zip file.
+        start: place of its first byte in the file.
+        size_bytes: how many it has.
+    """
+
+    file: RandomFile
+    start: int
+    size_bytes: int
+    _checksum: int
+    _checked: bool = False
+
+    def read_into(self, place: int, values: UInt8Array) -> None:
+        """Fill an array, uint8 (bytes,), from a place of the entry on.
+
+        The checksum of the whole entry is checked when a part is read for the first time.
+
+        Raises:
+            ValueError, EOFError: it is damaged, or has fewer bytes.
+        """
+        if place + len(values) > self.size_bytes:
+            raise EOFError("it ends in the middle")
+        if not self._checked:
+            self._check()
+        self.file.read_into(self.start + place, values)
+
+    def hold(self) -> None:
+        """Let it be read after the zip file is closed."""
+        self.file.hold()
+
+    def _check(self) -> None:
+        checksum = 0
+        chunk = np.empty(min(_CHUNK_BYTES, self.size_bytes), np.uint8)
+        for place in range(0, self.size_bytes, _CHUNK_BYTES):
+            part = chunk[: self.size_bytes - place]
+            self.file.read_into(self.start + place, part)
+            checksum = zlib.crc32(part.data, checksum)
+        if checksum != self._checksum:
+            raise zipfile.BadZipFile("bad CRC-32")
+        self._checked = True
+
+
 @dataclass(frozen=True)
 class StoredZip:
     """An open zip file.
@@ -52,6 +99,7 @@ class StoredZip:
     _file: _Directory
     _zip: zipfile.ZipFile
     _entries: Mapping[str, zipfile.ZipInfo]
+    _random: RandomFile
 
     @classmethod
     def open(cls, path: Path) -> StoredZip:
@@ -65,7 +113,7 @@ class StoredZip:
             size_bytes = path.stat().st_size
             with damaged("the zip file cannot be read"):
                 opened = zipfile.ZipFile(file)
-            return cls(size_bytes, file, opened, _index(opened.infolist(), size_bytes))
+            return cls(size_bytes, file, opened, _index(opened.infolist(), size_bytes), RandomFile(file))
         except BaseException:
             file.close()
             raise
@@ -84,8 +132,9 @@ class StoredZip:
         return self._entries[name].file_size
 
     def close(self) -> None:
-        """Close the file; entries can no longer be read."""
+        """Close the file; entries can no longer be read, but for parts of those whose file is held."""
         self._file.close()
+        self._random.close()
 
     def read(self, name: str, *, at_most: int) -> UInt8Array:
         """Return the bytes of an entry, uint8 (bytes,); their checksum is checked on the way.
@@ -94,12 +143,8 @@ class StoredZip:
             CheckpointError: it is compressed, larger than it may be, or damaged.
             KeyError: there is no such entry.
         """
-        info = self._entries[name]
+        info = self._stored(name, at_most)
         size = info.file_size
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != size or info.flag_bits & _ENCRYPTED:
-            raise CheckpointError(f"its entry {quoted(name)} is compressed or encrypted, as no torch file's is")
-        if size > at_most or info.header_offset + size > self.size_bytes:
-            raise CheckpointError(f"its entry {quoted(name)} has {size:,} bytes, more than it can have")
         values = np.empty(size, dtype=np.uint8)
         with damaged(f"its entry {quoted(name)} cannot be read"):
             self._go_to_content(info)
@@ -112,6 +157,26 @@ class StoredZip:
             if checksum != info.CRC:
                 raise zipfile.BadZipFile("bad CRC-32")
         return values
+
+    def entry(self, name: str) -> StoredEntry:
+        """Return an entry of which parts will be read.
+
+        Raises:
+            CheckpointError: it is compressed, larger than it can be, or damaged.
+            KeyError: there is no such entry.
+        """
+        info = self._stored(name, self.size_bytes)
+        with damaged(f"its entry {quoted(name)} cannot be read"):
+            self._go_to_content(info)
+        return StoredEntry(self._random, self._file.tell(), info.file_size, info.CRC)
+
+    def is_stored(self, name: str) -> bool:
+        """Return whether an entry is not compressed.
+
+        Raises:
+            KeyError: there is no such entry.
+        """
+        return self._entries[name].compress_type == zipfile.ZIP_STORED
 
     def first_bytes(self, name: str, count: int) -> bytes:
         """Return the first bytes of an entry, stored or deflated.
@@ -144,6 +209,15 @@ class StoredZip:
             if entry.read(1):
                 raise EOFError("it is longer than the file says")
         return values
+
+    def _stored(self, name: str, at_most: int) -> zipfile.ZipInfo:
+        info = self._entries[name]
+        size = info.file_size
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != size or info.flag_bits & _ENCRYPTED:
+            raise CheckpointError(f"its entry {quoted(name)} is compressed or encrypted, as no torch file's is")
+        if size > at_most or info.header_offset + size > self.size_bytes:
+            raise CheckpointError(f"its entry {quoted(name)} has {size:,} bytes, more than it can have")
+        return info
 
     def _go_to_content(self, info: zipfile.ZipInfo) -> None:
         # zipfile would read it in pieces that are copied twice, but it checks the header in front of an entry well.

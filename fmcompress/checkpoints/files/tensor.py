@@ -29,6 +29,23 @@ class FileTensor(Protocol):
             CheckpointError: its bytes are damaged.
         """
 
+    def read_rows(self, start: int, stop: int) -> AnyArray:
+        """Return rows of it in memory of their own, (stop - start, …) of the same dtype, without reading the others.
+
+        Where that cannot be, as in an array that is compressed, it is read whole.
+
+        Args:
+            start: the first row.
+            stop: the row behind the last one.
+
+        Raises:
+            CheckpointError: its bytes are damaged.
+            IndexError: there are no such rows.
+        """
+
+    def hold(self) -> None:
+        """Let rows be read after its file is closed, for as long as the tensor lives."""
+
 
 @dataclass(frozen=True)
 class Weights:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -99,4 +99,5 @@ def _storage(opened: StoredZip, folder: str, identifier: tuple[object, ...]) -> 
     size_bytes = opened.entry_size(name)
     if elements * np.dtype(storage_type.stored).itemsize != size_bytes:
         raise ValueError(f"storage {quoted(key)} has {size_bytes:,} bytes, expected another number")
-    return Storage(storage_type, elements, lambda: opened.read(name, at_most=size_bytes))
+    part = cache(lambda: opened.entry(name))
+    return Storage(storage_type, elements, lambda: opened.read(name, at_most=size_bytes), part)

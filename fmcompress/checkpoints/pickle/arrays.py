@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from fmcompress.checkpoints.pickle.stubs import Buildable, Inline, Name, Unique
 from fmcompress.checkpoints.pickle.unpickle import JOBLIB_ARRAY, Call
 from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.checkpoints.stored_numbers import NUMBER_TYPES, NumberType, StoredTensor, native
+from fmcompress.checkpoints.stored_rows import Layout, check_rows, read_rows
 from fmcompress.errors import CheckpointError
 from fmcompress.types import AnyArray, UInt8Array
 
@@ -78,6 +79,14 @@ class NumpyArray(Buildable, StoredTensor):
     def read(self) -> AnyArray:
         """Return its values in memory of their own, of its shape and dtype."""
         return np.array(native(self.values), order="C")
+
+    def read_rows(self, start: int, stop: int) -> AnyArray:
+        """Return some of its rows, (stop - start, …) of the same dtype."""
+        check_rows(self.shape, start, stop)
+        return np.array(native(self.values[start:stop]), order="C")
+
+    def hold(self) -> None:
+        """Do nothing: its values are in memory."""
 
     def build(self, state: object) -> None:
         """Take the array's state."""
@@ -172,6 +181,16 @@ STORAGE_TYPES = {
 } | {UNTYPED: NUMBER_TYPES["uint8"]}
 
 
+class StoredPart(Protocol):
+    """Bytes of an open file."""
+
+    def read_into(self, place: int, values: UInt8Array) -> None:
+        """Fill an array, uint8 (bytes,), from a place of these bytes on."""
+
+    def hold(self) -> None:
+        """Let it be read after its file is closed."""
+
+
 @dataclass(frozen=True)
 class Storage:
     """The bytes behind one or more tensors of a torch file.
@@ -180,11 +199,13 @@ class Storage:
         kind: type of its elements; bytes of a storage without a type.
         elements: how many there are; checked against the file.
         read_bytes: reads them, uint8 (bytes,).
+        part: opens them, so that parts can be read without the rest.
     """
 
     kind: NumberType
     elements: int
     read_bytes: Callable[[], UInt8Array]
+    part: Callable[[], StoredPart]
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +230,16 @@ class StridedTensor(Unique, StoredTensor):
             strides = tuple(stride * elements.itemsize for stride in self.strides)
             view = np.lib.stride_tricks.as_strided(elements, self.shape, strides)
             return self.kind.decode(np.ascontiguousarray(view)).reshape(self.shape)
+
+    def read_rows(self, start: int, stop: int) -> AnyArray:
+        """Return some of its rows, (stop - start, …) of the same dtype."""
+        first = self.offset * np.dtype(self.kind.stored).itemsize
+        layout = Layout(self.kind, first, self.shape, self.strides)
+        return read_rows(self.storage.part().read_into, layout, start, stop)
+
+    def hold(self) -> None:
+        """Let rows be read after the file is closed."""
+        self.storage.part().hold()
 
 
 def _rebuild_tensor(args: tuple[object, ...]) -> StridedTensor:

@@ -108,6 +108,13 @@ class _Number:
         """Return it as an array, float64 ()."""
         return np.array(self.value)
 
+    def read_rows(self, start: int, stop: int) -> AnyArray:
+        """Raise IndexError: a number has no rows."""
+        raise IndexError(f"rows {start} to {stop} of a number")
+
+    def hold(self) -> None:
+        """Do nothing: it is in memory."""
+
 
 @dataclass(frozen=True)
 class _Table:

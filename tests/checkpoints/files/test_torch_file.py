@@ -39,7 +39,7 @@ def rebuild(**changes):
     values = np.arange(92, dtype=STORAGE_TYPES[kind].stored)
 
     def persistent(identifier):
-        return Storage(STORAGE_TYPES[kind], identifier[4], lambda: values.view(np.uint8))
+        return Storage(STORAGE_TYPES[kind], identifier[4], lambda: values.view(np.uint8), lambda: None)
 
     state = unpickle(tensor_pickle(**changes), calls=CALLS, persistent=persistent)
     return state["embedding.embedding.weight"]
