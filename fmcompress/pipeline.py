@@ -5,11 +5,14 @@ Without data neither torch nor pyarrow is needed, and they are not imported: tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
 from fmcompress.data.rows import TuningData
+from fmcompress.devices.working import working_on
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.sampled_rows import doubt_of, sampled_errors
 from fmcompress.evaluation.scores import Scores, quality_of, score_rows
@@ -20,7 +23,7 @@ from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.methods.base import Job, Method
 from fmcompress.methods.registry import method_of
 from fmcompress.progress import SILENT, Progress
-from fmcompress.quantization import codebooks
+from fmcompress.quantization import codebooks, kmeans
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 from fmcompress.serve.compressed_fm import CompressedFM
@@ -31,6 +34,20 @@ from fmcompress.training.run_state import RunFiles, open_run_state
 
 if TYPE_CHECKING:
     from fmcompress.training.loop import Fit
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def _on_its_device(step: Callable[Concatenate[Job, Given], Result]) -> Callable[Concatenate[Job, Given], Result]:
+    """Let the heavy work of a step be done on the device of its job."""
+
+    @wraps(step)
+    def on_device(job: Job, /, *args: Given.args, **settings: Given.kwargs) -> Result:
+        with working_on(job.tuning.device):
+            return step(job, *args, **settings)
+
+    return on_device
 
 
 def open_job(
@@ -56,7 +73,8 @@ def open_job(
         method: how to quantize, or the name of a method with its defaults.
         data: rows to search and tune on; None tunes nothing.
         seed: of k-means, search, tuning and shuffling.
-        device: where to tune.
+        device: where the heavy work is done: tuning, k-means, what errors cost, scoring. Without data ``auto`` is the
+            CPU.
         tuning: how to tune; its seed and device are overruled. None leaves it to the method.
         files: state and history that the run keeps.
         progress: told of each step.
@@ -69,7 +87,7 @@ def open_job(
         StateError: the state is damaged, or of another run.
     """
     how = method_of(method)
-    # Without data nothing runs on the device, and asking torch for it would take longer than all the rest.
+    # Without data little is to be done, and asking torch for a device would take longer than all the rest.
     where = "cpu" if data is None and device == "auto" else resolve_device(device)
     job = Job(
         checkpoint=checkpoint,
@@ -84,6 +102,7 @@ def open_job(
     return _with_run_state(job, files or RunFiles())
 
 
+@_on_its_device
 def _with_run_state(job: Job, files: RunFiles) -> Job:
     """Return the job, once it is checked, with its files open; without data a run keeps none."""
     if job.data is None:
@@ -107,6 +126,7 @@ def _with_run_state(job: Job, files: RunFiles) -> Job:
     return replace(job, run_state=open_run_state(files, fingerprint, progress=job.progress))
 
 
+@_on_its_device
 def quantize(job: Job, plan: Plan | None = None, measured: Measurements | None = None) -> CompressedFM:
     """Return the compressed model that a job asks for, tuned where there is data.
 
@@ -132,11 +152,15 @@ def quantize(job: Job, plan: Plan | None = None, measured: Measurements | None =
     return CompressedFM.of(with_vocabulary(model, vocabulary))
 
 
+@_on_its_device
 def measure(job: Job) -> Measurements:
     """Return what is measured of a job's checkpoint: how often categories occur, and what errors cost.
 
     What is doubtful of the rows is told, once for all budgets.
     """
+    lacking = kmeans.lacks_gpu()
+    if lacking is not None:
+        job.progress.note(lacking)
     if job.data is not None:
         for doubt in job.data.doubts(regression=job.checkpoint.link_function.regression):
             job.progress.warn(str(doubt))
@@ -144,6 +168,7 @@ def measure(job: Job) -> Measurements:
     return measured
 
 
+@_on_its_device
 def make_plan(job: Job, measured: Measurements | None = None) -> Plan:
     """Return how each field is to be stored, known to the byte.
 
@@ -157,6 +182,7 @@ def make_plan(job: Job, measured: Measurements | None = None) -> Plan:
     return job.method.plan(job, measured or measure(job))
 
 
+@_on_its_device
 def fit_codebooks(job: Job, measured: Measurements, plan: Plan) -> QuantizedFM:
     """Make codebooks and codes as planned."""
     if plan.quantizers is None:
@@ -192,6 +218,7 @@ def sample(job: Job, model: PackedFM) -> PackedFM:
     return replace(model, header=replace(model.header, origin=replace(model.header.origin, sampled=sampled)))
 
 
+@_on_its_device
 def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
     """Return the model tuned end to end, with its quality on validation data in its header."""
     from fmcompress.methods.code_updates import code_update

@@ -13,9 +13,11 @@ LINKS = ("sigmoid", "probit", "identity", "clip")
 
 _SQRT_HALF = math.sqrt(0.5)
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
-_LARGEST_LOGIT = 30.0
-_FAR_LOGIT = 1e5
-_BEYOND_CLIP = 0.01
+LARGEST_LOGIT = 30.0
+"""Sigmoids of larger ones are as good as 1."""
+FAR_LOGIT = 1e5
+BEYOND_CLIP = 0.01
+"""Curvature of the loss beyond the range of a clip."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Link:
         next to nothing.
         """
         if self.regression:
-            return np.where((logits < self.low) | (logits > self.high), _BEYOND_CLIP, 1.0)
+            return np.where((logits < self.low) | (logits > self.high), BEYOND_CLIP, 1.0)
         if self.name == "sigmoid":
             p = _sigmoid(logits)
             return np.asarray(p * (1 - p))
@@ -114,12 +116,12 @@ def parse_link(text: str) -> Link:
 
 
 def _sigmoid(logits: Float64Array) -> Float64Array:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT))))
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT))))
 
 
 def _hazard(logits: Float64Array) -> Float64Array:
     """Return φ(z) / Φ(z)."""
     from scipy.special import log_ndtr
 
-    near = np.maximum(logits, -_FAR_LOGIT)  # beyond, it is -z, and both terms of the exponent too large to cancel
+    near = np.maximum(logits, -FAR_LOGIT)  # beyond, it is -z, and both terms of the exponent too large to cancel
     return np.where(logits < near, -logits, np.exp(-0.5 * np.square(near) - _LOG_SQRT_2PI - log_ndtr(near)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from fmcompress.devices.working import working_device
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.network_scorer import NetworkScorer
@@ -31,9 +32,14 @@ class CheckpointScorer(Predictor, Protocol):
 
 
 def scorer_of(checkpoint: FMCheckpoint) -> CheckpointScorer:
-    """Return what scores rows with a checkpoint."""
+    """Return what scores rows with a checkpoint, on the device that heavy work is done on; a network on the CPU."""
     if checkpoint.network is not None:
         return NetworkScorer(checkpoint, checkpoint.network)
+    device = working_device()
+    if device is not None:
+        from fmcompress.fm.device_scorer import DeviceScorer
+
+        return DeviceScorer(checkpoint, device)
     from fmcompress.fm.scorer import FMScorer
 
     return FMScorer(checkpoint)

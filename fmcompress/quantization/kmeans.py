@@ -1,16 +1,20 @@
-"""Weighted k-means: the only door to faiss.
+"""Weighted k-means: the only door to faiss, and to what does its work on another device.
 
 faiss computes squared distances in fp32. Where they would overflow, or vanish, points are multiplied by a power of two.
+On a device, see ``devices``, torch does the work of all but small problems, with faiss where it is built for GPUs.
 """
 
 from typing import Any
 
 import numpy as np
 
+from fmcompress.devices.working import working_device
 from fmcompress.errors import DependencyError
 from fmcompress.types import Float32Array, Float64Array, Int64Array
 
 _SMALL, _LARGE = 1e-12, 1e12
+_LEAST_PRODUCTS = 2**24
+"""Products of numbers in an iteration below which a problem is solved on the CPU: faiss takes some milliseconds."""
 
 
 def train_centroids(
@@ -43,11 +47,17 @@ def train_centroids(
     first = _draw(points, weights, k - (0 if start is None else len(start)), seed)
     if start is not None:
         first = np.concatenate([start, first])
-    kmeans = faiss.Kmeans(
-        points.shape[1], k, niter=iterations, seed=seed, min_points_per_centroid=1, max_points_per_centroid=len(points)
-    )
-    kmeans.train(np.ascontiguousarray(points), weights=weights, init_centroids=np.ascontiguousarray(first))
-    centroids: Float32Array = kmeans.centroids
+    points, first = np.ascontiguousarray(points), np.ascontiguousarray(first)
+    device, centroids = _device_for(points, k), first
+    if device is None:
+        n, d = points.shape
+        kmeans = faiss.Kmeans(d, k, niter=iterations, seed=seed, min_points_per_centroid=1, max_points_per_centroid=n)
+        kmeans.train(points, weights=weights, init_centroids=first)
+        centroids = kmeans.centroids
+    else:
+        from fmcompress.quantization import device_kmeans
+
+        centroids = device_kmeans.train_centroids(points, weights, first, iterations=iterations, device=device)
     return _times(centroids, -power) if power else centroids
 
 
@@ -56,8 +66,32 @@ def nearest(points: Float32Array, centroids: Float32Array) -> tuple[Float64Array
     power = _power(points)
     if power:
         points, centroids = _times(points, power), _times(centroids, power)
-    distances, numbers = _faiss().knn(np.ascontiguousarray(points), np.ascontiguousarray(centroids), 1)
+    points, centroids = np.ascontiguousarray(points), np.ascontiguousarray(centroids)
+    device = _device_for(points, len(centroids))
+    if device is not None:
+        from fmcompress.quantization import device_kmeans
+
+        squares, own = device_kmeans.nearest(points, centroids, device=device)
+        return np.ldexp(squares, -2 * power), own
+    distances, numbers = _faiss().knn(points, centroids, 1)
     return np.ldexp(np.maximum(distances[:, 0], 0).astype(np.float64), -2 * power), numbers[:, 0]
+
+
+def lacks_gpu() -> str | None:
+    """Return what to say where work is done on a GPU that faiss cannot use; None where all is well."""
+    device = working_device()
+    if device is None or not device.startswith("cuda"):
+        return None
+    from fmcompress.quantization import device_kmeans
+
+    if device_kmeans.faiss_has_gpu():
+        return None
+    return "faiss is not built for GPUs, so torch does k-means there: pip install 'fmcompress[gpu]' brings one that is"
+
+
+def _device_for(points: Float32Array, k: int) -> str | None:
+    """Return the device that finds the nearest of k centroids; None where that is the CPU."""
+    return working_device() if points.size * k >= _LEAST_PRODUCTS else None
 
 
 def _power(points: Float32Array) -> int:

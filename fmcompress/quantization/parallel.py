@@ -11,6 +11,7 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from fmcompress.cores import usable_cores
+from fmcompress.devices.working import work_on, working_device
 from fmcompress.progress import Progress
 from fmcompress.quantization import kmeans
 
@@ -30,7 +31,7 @@ def side_by_side(works: Sequence[Callable[[], Result]], *, title: str, progress:
     """
     kmeans.load()  # now, or limits would not reach the libraries that it brings
     # OpenMP keeps a number for each thread, and torch and faiss bring one OpenMP each: so each thread is limited.
-    pool = ThreadPoolExecutor(min(_MOST_THREADS, usable_cores()), initializer=threadpool_limits, initargs=(1,))
+    pool = ThreadPoolExecutor(min(_MOST_THREADS, usable_cores()), initializer=_begin, initargs=(working_device(),))
     progress.start(title, len(works))
     try:
         with threadpool_limits(1):
@@ -40,6 +41,12 @@ def side_by_side(works: Sequence[Callable[[], Result]], *, title: str, progress:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     progress.finish()
+
+
+def _begin(device: str | None) -> None:
+    """Let a thread's libraries keep to one thread, and its heavy work be done where that of its caller is."""
+    threadpool_limits(1)
+    work_on(device)
 
 
 def _call(work: Callable[[], Result]) -> Result:

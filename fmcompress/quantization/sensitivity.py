@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fmcompress.devices.working import working_device
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
-from fmcompress.fm.scorers import scorer_of
+from fmcompress.quantization.moments import HostMoments
 from fmcompress.quantization.outliers import far_out, without
 from fmcompress.quantization.typical_rows import Typical, drawn_batch, typical_of
 from fmcompress.types import BoolArray, Float64Array, Int64Array
@@ -30,6 +31,7 @@ from fmcompress.types import BoolArray, Float64Array, Int64Array
 if TYPE_CHECKING:
     from fmcompress.data.batch import Batch
     from fmcompress.data.rows import Rows
+    from fmcompress.quantization.device_moments import DeviceMoments
 
 _SAMPLE_ROWS = 262_144
 _BATCH_ROWS = 16_384
@@ -166,41 +168,33 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
 
 def _from_batches(checkpoint: FMCheckpoint, batches: Iterable[Batch], counts: Int64Array | None) -> Sensitivity:
     """Return the sensitivity as it is on batches of rows, as many as are needed."""
-    schema, dim, link = checkpoint.schema, checkpoint.dim, checkpoint.link_function
-    scorer = scorer_of(checkpoint)
-    hessians = np.zeros((len(schema), dim, dim))
-    curvatures = np.zeros(len(schema))
-    present_rows, bag_values = np.zeros(len(schema)), np.zeros(len(schema))
-    seen = 0
+    schema, seen = checkpoint.schema, 0
     frequencies = shares(schema, counts)
     typical = typical_of(checkpoint, frequencies)
     out = far_out(checkpoint, frequencies, typical)
+    moments = _moments_of(checkpoint)
     for drawn in batches:
-        batch = without(drawn, out, schema)
-        scored = scorer.score(batch.ids, batch.values, batch.bags)
-        root = np.sqrt(link.curvatures(scored.logits.astype(np.float64))).astype(np.float32)
-        for column, (name, field) in enumerate(zip(schema.id_names, schema.tables.tolist(), strict=True)):
-            bag = batch.bags.get(name)
-            if bag is None:
-                present = batch.ids[:, column] >= 0
-                slopes, linear = scored.slopes(column)[present] * root[present, None], root[present]
-            else:
-                own, pooling = root[bag.rows], schema.poolings[name]
-                slopes = scored.value_slopes(column, bag, pooling) * own[:, None]
-                linear = own * bag.coefficients(pooling)[1]
-                bag_values[field] += len(bag.ids)
-            hessians[field] += slopes.T @ slopes
-            curvatures[field] += float((linear**2).sum(dtype=np.float64))
-            present_rows[field] += len(slopes)
+        moments.add(without(drawn, out, schema))
         seen += len(drawn)
         if seen >= _SAMPLE_ROWS:
             break
-    present_rows = np.maximum(present_rows, 1)
-    hessians /= present_rows[:, None, None]
-    if bag_values.any():
-        frequencies = shares(schema, counts, bag_values / seen)
-    curvatures = curvatures / present_rows
+    found = moments.sums()
+    present_rows = np.maximum(found.present_rows, 1)
+    hessians = found.hessians / present_rows[:, None, None]
+    if found.bag_values.any():
+        frequencies = shares(schema, counts, found.bag_values / seen)
+    curvatures = found.curvatures / present_rows
     return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures), _negligible(checkpoint, typical), out)
+
+
+def _moments_of(checkpoint: FMCheckpoint) -> HostMoments | DeviceMoments:
+    """Return what sums costs up: on the device that heavy work is done on, but with a network on the CPU."""
+    device = working_device()
+    if device is None or checkpoint.network is not None:
+        return HostMoments(checkpoint)
+    from fmcompress.quantization.device_moments import DeviceMoments
+
+    return DeviceMoments(checkpoint, device)
 
 
 def shares(schema: Schema, counts: Int64Array | None, bag_values: Float64Array | None = None) -> Float64Array:

@@ -1,0 +1,1 @@
+"""Where heavy work is done: by numpy and faiss on the CPU, or by torch on another device."""
