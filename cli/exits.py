@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from fmcompress.errors import BudgetError, FMCompressError, missing_packages_named
+from fmcompress.errors import BudgetError, FMCompressError, ProcessError, missing_packages_named
 from fmcompress.text import printable
 
 from .config_keys import keys_of
@@ -42,6 +42,20 @@ class Interrupted(Exception):  # noqa: N818 -- it is no error
         self.hint = hint
 
 
+class Ended(Exception):  # noqa: N818 -- it has been told what it is
+    """The end of a process, of which all has been found out that there is to say.
+
+    Attributes:
+        message: what to say; empty says nothing.
+        code: the exit code.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
 @contextmanager
 def interruptible(hint: Callable[[], str | None]) -> Iterator[None]:
     """Say, where the block is interrupted, how the job goes on.
@@ -51,21 +65,27 @@ def interruptible(hint: Callable[[], str | None]) -> Iterator[None]:
 
     Raises:
         Interrupted: Ctrl-C, or a polite kill.
+        ProcessError: another process of the run has ended.
     """
     try:
         yield
+    except ProcessError as error:
+        raise ProcessError(str(error), hint=hint()) from error
     except KeyboardInterrupt as error:
         raise Interrupted(EXIT_INTERRUPTED, hint()) from error
     except SystemExit as error:
         raise Interrupted(int(error.code or 0), hint()) from error
 
 
-def exit_code_of(command: Callable[[], object], *, debug: bool) -> int:
+def exit_code_of(
+    command: Callable[[], object], *, debug: bool, heard: Callable[[str], str] = lambda message: message
+) -> int:
     """Run a command to its end and return its exit code.
 
     Args:
         command: what runs; it may return an exit code.
         debug: whether an error shows its traceback too.
+        heard: from what is to be said of an error to what this process says of it.
     """
     _prepare()
     try:
@@ -83,17 +103,23 @@ def exit_code_of(command: Callable[[], object], *, debug: bool) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             traceback.print_exc()
-        message, code = _verdict(error)
+        if isinstance(error, Ended):
+            message, code = error.message, error.code
+        else:
+            message, code = verdict(error)
+            message = heard(message)
         tell(message)
     else:
         if code == EXIT_INTERRUPTED:  # typer turns an interrupt into its exit code
-            tell(_verdict(KeyboardInterrupt())[0])
+            tell(verdict(KeyboardInterrupt())[0])
     _settle()
     return code
 
 
-def _verdict(error: BaseException) -> tuple[str, int]:
+def verdict(error: BaseException) -> tuple[str, int]:
     """Return what to say of an error, and the exit code."""
+    if isinstance(error, SystemExit):
+        error = Interrupted(int(error.code or 0), None)
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         error = Interrupted(EXIT_INTERRUPTED, None)
     hint = f" ({error.hint})" if isinstance(error, (Interrupted, FMCompressError)) and error.hint else ""

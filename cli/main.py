@@ -16,6 +16,7 @@ from .exits import EXIT_USAGE, exit_code_of
 from .export import export
 from .inspect import inspect
 from .options import GlobalOptions, with_groups
+from .processes import check_together, only_first
 from .quantize import quantize
 from .report import report
 from .scoring import evaluate, score
@@ -98,13 +99,16 @@ def _options(
     ),
 ) -> None:
     context.obj = given
+    check_together(context.invoked_subcommand)
 
 
 def run() -> None:
     """Run the command line; an error is one line on standard error, with a hint, and an exit code."""
     anywhere, rest = _split(sys.argv[1:])
     args = [*anywhere, *rest]
-    code = exit_code_of(lambda: app(args or ["--help"], standalone_mode=False), debug="--debug" in anywhere)
+    code = exit_code_of(
+        lambda: app(args or ["--help"], standalone_mode=False), debug="--debug" in anywhere, heard=only_first
+    )
     sys.exit(code if args else EXIT_USAGE)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from fmcompress.processes.world import this_process
 from fmcompress.progress import Progress
 from fmcompress.text import printable
 
@@ -17,6 +18,13 @@ from .options import GlobalOptions
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress as Bars
+
+
+class MuteProgress(Progress):
+    """Nothing at all: of several processes another one tells."""
+
+    def warn(self, message: str) -> None:
+        """Say nothing."""
 
 
 class QuietProgress(Progress):
@@ -101,6 +109,8 @@ def progress_of(context: typer.Context) -> Progress:
 
     However the command ends, the terminal is put in order.
     """
+    if not this_process().first:
+        return MuteProgress()
     given = context.find_object(GlobalOptions)
     if (given and given.quiet) or sys.stderr is None:
         return QuietProgress()

@@ -10,6 +10,7 @@ import typer
 
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import TuneOptions
+from fmcompress.processes.world import this_process
 
 from .exits import interruptible
 from .method_options import CodesGroup, MethodName, MethodOption, SizesGroup
@@ -24,6 +25,7 @@ from .options import (
     TuningRowsGroup,
     with_groups,
 )
+from .processes import together
 from .progress import progress_of
 from .table_options import TablesGroup, TablesRun
 
@@ -114,6 +116,8 @@ class _RunGroup:
         """Raise where an output cannot be written, or would replace an input."""
         from fmcompress.files import check_apart, check_writable
 
+        if not this_process().first:
+            return  # it writes nothing
         check_apart(target, [checkpoint, *given.files])
         if self.history is not None:
             check_apart(self.history, [checkpoint])
@@ -126,6 +130,7 @@ class _RunGroup:
 
 
 @with_groups
+@together
 def quantize(
     *,
     context: typer.Context,
@@ -155,6 +160,8 @@ def quantize(
     run.check(target, checkpoint, given)
     other = {"--method": method != "auto", "--train": rows.train, "--valid": rows.valid, "--with-vocab": with_vocab}
     tables.check(other | run.of_tuning | given.of_machine)
+    if not this_process().alone and (tables.tables or rows.train is None):
+        raise UsageError("several processes quantize with rows alone", hint="--train gives them, or start one process")
     if tables.tables:
         of_tables = TablesRun(checkpoint, target, tables, given.key, budget_bytes, machine.seed, run.dry_run, run.force)
         print(of_tables.carry_out(progress_of(context)))
@@ -177,7 +184,9 @@ def quantize(
         carries_vocabulary=with_vocab,
         progress=progress_of(context),
     )
-    print(_carried_out(job, target, dry_run=run.dry_run, force=run.force))
+    told = _carried_out(job, target, dry_run=run.dry_run, force=run.force)
+    if this_process().first:
+        print(told)
 
 
 def _carried_out(job: Job, target: Path, *, dry_run: bool, force: bool) -> str:
@@ -197,7 +206,8 @@ def _carried_out(job: Job, target: Path, *, dry_run: bool, force: bool) -> str:
         if dry_run:
             return f"{target} would have {_planned(plan, job.checkpoint.fp32_bytes)}"
         model = pipeline.quantize(job, plan, measured)
-        model.save(target, force=force)
+        if this_process().first:
+            model.save(target, force=force)
     job.run_state.clear()
     return f"{target} has {_size(model.file_bytes, job.checkpoint.fp32_bytes)}"
 

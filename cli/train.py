@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fmcompress.errors import UsageError
+from fmcompress.processes.world import this_process
 
 from .options import BackboneGroup, FirstIndexOption, ForceOption, LabelOption, MachineGroup, PoolingOption, with_groups
+from .processes import together
 from .progress import progress_of
 
 if TYPE_CHECKING:
+    from fmcompress.backbones.training import TrainedFM
     from fmcompress.data.options import DataOptions
     from fmcompress.data.rows import Rows
     from fmcompress.progress import Progress
@@ -21,6 +24,7 @@ _MAX_DIM = 65_536
 
 
 @with_groups
+@together
 def train(
     *,
     context: typer.Context,
@@ -65,13 +69,13 @@ def train(
     Validation rows choose the state that is kept and, unless --l2 is given, the L2 weight. Checkpoints of other tools
     serve as well.
     """
-    from fmcompress.checkpoints import check_saveable, save_checkpoint
+    from fmcompress.checkpoints import check_saveable
     from fmcompress.data.options import DataOptions
 
-    check_saveable(output, force=force)
+    if this_process().first:
+        check_saveable(output, force=force)
     weight, model = _l2(l2), network.settings()
     rows, held_out = _rows(data, valid, fields, pooling, DataOptions(label, first_index=first_index))
-
     from fmcompress.backbones.training import TrainOptions
     from fmcompress.backbones.training import train as train_fm
     from fmcompress.training.device import resolve_device
@@ -79,8 +83,7 @@ def train(
     learning = dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device)
     warned = _warned(progress_of(context), rows, held_out)
     found = train_fm(rows, held_out, TrainOptions(*learning, *model), progress=warned)
-    save_checkpoint(found.checkpoint, output, force=force)
-    print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
+    _write(found, output, force=force)
 
 
 def _rows(data: str, valid: str | None, fields: str | None, pooling: str, options: DataOptions) -> tuple[Rows, Rows]:
@@ -100,6 +103,15 @@ def _warned(progress: Progress, rows: Rows, valid: Rows) -> Progress:
     for doubt in doubts_of(rows, valid):
         progress.warn(str(doubt))
     return progress
+
+
+def _write(found: TrainedFM, output: Path, *, force: bool) -> None:
+    from fmcompress.checkpoints import save_checkpoint
+
+    if not this_process().first:
+        return
+    save_checkpoint(found.checkpoint, output, force=force)
+    print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
 
 
 def _l2(text: str) -> float | None:

@@ -8,6 +8,7 @@
     ├── OutputError        a file that cannot be written
     ├── StateError         the state of a run that cannot be gone on from
     ├── BudgetError        a budget that no artifact can meet
+    ├── ProcessError       another process of the run that has ended
     └── DependencyError    an optional package that is missing
 
 and one warning, FMCompressWarning, of results that may be worth nothing.
@@ -70,6 +71,10 @@ class BudgetError(FMCompressError):
     def __init__(self, message: str, *, smallest_bytes: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.smallest_bytes = smallest_bytes
+
+
+class ProcessError(FMCompressError):
+    """Another of the processes that do a job together has ended, or cannot be joined."""
 
 
 class DependencyError(FMCompressError):
