@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Paths and URIs; files that appear whole or not at all."""
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,32 @@ from typing import BinaryIO
 
 from fmcompress.errors import OutputError
 
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+# What becomes of a URI in a path, which has no two slashes in a row.
+_URI_AS_PATH = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+# What may stand before an @ that is no secret: the container of abfs://container@account.
+_CONTAINERS = ("abfs", "abfss")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def is_uri(name: str | Path) -> bool:
+    """Return whether a text is a URI, ``scheme://…``, not a path."""
+    return isinstance(name, str) and _URI.match(name) is not None
+
+
+def without_secrets(name: str | Path) -> str:
+    """Return a path as it is, and a URI without a user, a password and options, for messages."""
+    found = _URI.match(name) if isinstance(name, str) else None
+    if found is None:
+        return str(name)
+    scheme, rest = found[1], found[2].partition("?")[0]
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if at and (":" in user or scheme.lower() not in _CONTAINERS):
+        authority = host
+    elif not at and "@" in path and not re.fullmatch(r"[^:]*(:\d+)?", authority):
+        authority, slash, path = path.rpartition("@")[2].partition("/")  # a password with a slash in it
+    return f"{scheme}://{authority}{slash}{path}"
 
 
 def check_writable(path: Path, *, force: bool = False) -> None:
@@ -74,6 +100,9 @@ def replacing(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
 
 def _check_target(path: Path, *, force: bool) -> None:
     folder = Path(os.path.realpath(path)).parent
+    if _URI_AS_PATH.match(str(path)) and not folder.is_dir():
+        shown = without_secrets(str(path).replace(":/", "://", 1))
+        raise OutputError(f"{shown} is a URI, expected a path: files are written on this machine")
     if path.is_dir():
         raise OutputError(f"{path} is a directory, expected a file to write", hint="add a file name")
     if not folder.is_dir():

@@ -63,6 +63,7 @@ class CsvFile:
     file: DataFile
     header: Header
     parts: tuple[_Part, ...]
+    codec: str | None
 
     @property
     def columns(self) -> pa.Schema:
@@ -84,7 +85,9 @@ class CsvFile:
     ) -> list[TableChunk]:
         """Return what is read at a time: some 8 MiB, or the whole of a file that is compressed."""
         parser = BlockParser(self.header, tokens, several)
-        return [CsvChunk(self.file, part, parser, part.first_row, start + part.first_row) for part in self.parts]
+        return [
+            CsvChunk(self.file, self.codec, part, parser, part.first_row, start + part.first_row) for part in self.parts
+        ]
 
 
 def open_csv(file: DataFile, wanted: Sequence[str]) -> CsvFile:
@@ -97,8 +100,10 @@ def open_csv(file: DataFile, wanted: Sequence[str]) -> CsvFile:
     Raises:
         DataError: it cannot be read, or has no header.
     """
-    with _reading(file), open_text(file.path) as stream:
-        header = header_of(stream)
+    with _reading(file):
+        codec = codec_of(file.stored)
+        with open_text(file.stored, codec) as stream:
+            header = header_of(stream)
     if header is None:
         raise DataError(f"{file}: is empty, expected a line with the names of the columns")
     if not set(header.names) & set(wanted) and all(_is_number(name) for name in header.names):
@@ -107,14 +112,14 @@ def open_csv(file: DataFile, wanted: Sequence[str]) -> CsvFile:
             f"{file}: has no header: its first line is {shown}",
             hint="put the names of the columns into the first line",
         )
-    return CsvFile(file, header, tuple(_parts_of(file, header)))
+    return CsvFile(file, header, tuple(_parts_of(file, codec, header)), codec)
 
 
-def _parts_of(file: DataFile, header: Header) -> Iterator[_Part]:
+def _parts_of(file: DataFile, codec: str | None, header: Header) -> Iterator[_Part]:
     """Yield the parts of a file; of one that is compressed, which can be read in order only, a single one."""
-    compressed = codec_of(file.path) is not None
+    compressed = codec is not None
     offset, first_row = header.size_bytes, 0
-    with _reading(file, lambda: first_row), open_text(file.path) as stream:
+    with _reading(file, lambda: first_row), open_text(file.stored, codec) as stream:
         _skip(stream, offset)
         for block in blocks_of(stream, _PART_BYTES, header.delimiter):
             rows = count_rows(block, header.delimiter)
@@ -130,6 +135,7 @@ class CsvChunk:
     """Rows of a CSV file, see ``TableChunk``."""
 
     file: DataFile
+    codec: str | None
     part: _Part
     parser: BlockParser
     first_row: int
@@ -143,7 +149,7 @@ class CsvChunk:
         """
         done = 0
         parse = partial(self.parser.parse, columns=columns, kept=kept)
-        with _reading(self.file, lambda: self.first_row + done), open_text(self.file.path) as stream:
+        with _reading(self.file, lambda: self.first_row + done), open_text(self.file.stored, self.codec) as stream:
             _skip(stream, self.part.offset)
             text = stream if self.part.size_bytes < 0 else io.BytesIO(stream.read(self.part.size_bytes))
             blocks = blocks_of(text, _BLOCK_BYTES, self.parser.header.delimiter)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fmcompress.data.stored_files import StoredFile
 from fmcompress.errors import DataError
 from fmcompress.text import shortened
 
@@ -23,6 +22,8 @@ _CSV_NAME = re.compile(r"(?i)\.(csv|tsv)(\.\w+)?$")
 _TEXT_NAME = re.compile(r"(?i)\.(libfm|libsvm|svm|svmlight)(\.\w+)?$")
 _PARQUET_NAME = re.compile(r"(?i)\.(parquet|parq|pq)$")
 _SNIFFED_BYTES = 65_536
+_FIRST_BYTES = 4096
+_MAGIC_BYTES = 8
 _SHOWN_CHARACTERS = 60
 _BINARY = re.compile(rb"[^\t\n\v\f\r -~\x80-\xff]")
 _COMMENT = re.compile(rb"^\s*#.*$", re.MULTILINE)
@@ -78,12 +79,12 @@ _SAFETENSORS = re.compile(rb"(?s).{8}\{\s*\"")
 _TAR = slice(257, 262)
 
 
-def kind_of(file: Path) -> Kind:
+def kind_of(file: StoredFile) -> Kind:
     """Return what a file looks like; what cannot be read is ``other``."""
     return _kind_of(_start_of(file), file)
 
 
-def _kind_of(found: _Start | None, file: Path) -> Kind:
+def _kind_of(found: _Start | None, file: StoredFile) -> Kind:
     if found is None or (not found.text and found.broken):
         return "other"
     if found.codec is None and found.text.startswith(b"PAR1"):
@@ -95,27 +96,37 @@ def _kind_of(found: _Start | None, file: Path) -> Kind:
     return _kind_of_text(found.text, file.name)
 
 
-def codec_of(file: Path) -> str | None:
-    """Return what a file is compressed by; None where it is not."""
-    with file.open("rb") as opened:
-        start = opened.read(8)
+def codec_of(file: StoredFile) -> str | None:
+    """Return what a file is compressed by; None where it is not.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open() as opened:
+        return _codec_of(opened.read(_MAGIC_BYTES))
+
+
+def _codec_of(start: bytes) -> str | None:
     return next((codec for magic, codec in _CODECS.items() if start.startswith(magic)), None)
 
 
-def open_text(file: Path) -> pa.NativeFile:
+def open_text(file: StoredFile, codec: str | None) -> pa.NativeFile:
     """Open a file for reading from its begin on, decompressed.
+
+    Args:
+        file: the file.
+        codec: what it is compressed by, see ``codec_of``.
 
     Raises:
         OSError: it cannot be read.
     """
     import pyarrow as pa
 
-    codec = codec_of(file)
-    opened = pa.OSFile(os.fsencode(file), "r")  # as bytes: a name need not be UTF-8
+    opened = file.open()
     return opened if codec is None else pa.CompressedInputStream(opened, codec)
 
 
-def readable_kind_of(file: Path) -> Kind:
+def readable_kind_of(file: StoredFile) -> Kind:
     """Return what a file looks like; what is known not to be read is an error.
 
     Raises:
@@ -153,24 +164,27 @@ class _Start:
     broken: bool
 
 
-def _start_of(file: Path) -> _Start | None:
+def _start_of(file: StoredFile) -> _Start | None:
     """Return how a file begins; None where it cannot be opened."""
     import pyarrow as pa
 
     try:
-        if not file.is_file():
-            return None
-        codec = codec_of(file)
+        opened = file.open()
     except OSError:
         return None
-    start = b""
+    codec, start = None, b""
     try:
-        with open_text(file) as opened:
-            while not start.startswith(b"PAR1") and len(start) < _SNIFFED_BYTES:
-                more = opened.read(_SNIFFED_BYTES // 16)
-                if not more:
-                    break
-                start += more
+        with opened:
+            start = opened.read(_FIRST_BYTES)
+            codec = _codec_of(start)
+            if codec is None:
+                more = b"" if start.startswith(b"PAR1") else opened.read(_SNIFFED_BYTES - _FIRST_BYTES)
+                return _Start(start + more, None, broken=False)
+            start = b""
+            opened.seek(0)
+            with pa.CompressedInputStream(opened, codec) as text:
+                while len(start) < _SNIFFED_BYTES and (more := text.read(_FIRST_BYTES)):
+                    start += more
     except (OSError, pa.ArrowInvalid):
         return _Start(start, codec, broken=True)  # what was read before it broke tells what it is
     return _Start(start, codec, broken=False)

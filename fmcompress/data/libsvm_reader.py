@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from fmcompress.data.columns import finite, label_error, plain_labels, value_err
 from fmcompress.data.data_files import DataFile
 from fmcompress.data.libsvm_text import Chunk, Lines, chunks_of, parse_lines
 from fmcompress.data.options import DataOptions, Labels
+from fmcompress.data.stored_files import TEXTS, StoredFile, each_of
 from fmcompress.errors import DataError
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.schema import MISSING, Field, NumericField, Schema
@@ -48,11 +49,11 @@ def open_libsvm(
         )
     chunks: list[Chunk] = []
     rows = 0
-    for file in files:
-        chunks += chunks_of(file.path, start=rows)
+    for own in each_of(chunks_of, [file.stored for file in files], min(files[0].stored.patience, TEXTS)):
+        chunks += [replace(chunk, start=rows + chunk.start) for chunk in own]
         rows = chunks[-1].start + chunks[-1].rows if chunks else 0
     starts = [chunk.start for chunk in chunks]
-    return LibsvmReader(schema, options, labels, chunks, [str(file) for file in files], starts, rows)
+    return LibsvmReader(schema, options, labels, chunks, [file.stored for file in files], starts, rows)
 
 
 @dataclass
@@ -63,7 +64,7 @@ class LibsvmReader:
     options: DataOptions
     labels: Labels | None
     chunks: list[Chunk]
-    files: list[str]
+    files: list[StoredFile]
     starts: list[int]
     rows: int
     skipped: int = 0
@@ -80,7 +81,7 @@ class LibsvmReader:
         found = self.chunks[chunk]
         done = 0
         for first_line, text in found.blocks():
-            lines = parse_lines(text, found.file, first_line)
+            lines = parse_lines(text, str(found.file), first_line)
             done += len(lines)
             yield self._batch(lines)
         if done != found.rows:

@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
 from fmcompress.data.file_kinds import codec_of, open_text
+from fmcompress.data.stored_files import StoredFile
 from fmcompress.errors import DataError
 from fmcompress.types import Float64Array, Int64Array, UInt8Array
 
@@ -37,17 +37,19 @@ class Chunk:
     """Whole lines that are read one after the other.
 
     Attributes:
-        file: name of the file.
+        file: where they are.
         offset: its first byte.
         size_bytes: its bytes; None where all of a file is read, which is compressed.
+        codec: what the file is compressed by, if it is.
         first_line: number of its first line, counted from 1 in the file.
         rows: lines that are rows: neither empty nor a comment alone.
-        start: its first row, counted from 0 in all files.
+        start: its first row, counted from 0 in all files; ``chunks_of`` counts in its own.
     """
 
-    file: str
+    file: StoredFile
     offset: int
     size_bytes: int | None
+    codec: str | None
     first_line: int
     rows: int
     start: int
@@ -60,40 +62,39 @@ class Chunk:
         """
         with _reading(self.file):
             if self.size_bytes is None:
-                yield from _blocks_of(Path(self.file))
+                yield from _blocks_of(self.file, self.codec)
             else:
-                with Path(self.file).open("rb") as opened:
+                with self.file.open() as opened:
                     opened.seek(self.offset)
                     text = opened.read(self.size_bytes)
                 yield self.first_line, text
 
 
-def chunks_of(file: Path, *, start: int) -> Iterator[Chunk]:
-    """Yield the chunks of a file, some 4 MiB each; one that is compressed is a single chunk, read from begin to end.
+def chunks_of(file: StoredFile) -> list[Chunk]:
+    """Return the chunks of a file, some 4 MiB each; one that is compressed is a single chunk, read from begin to end.
 
     Args:
         file: the file.
-        start: rows in the files before.
 
     Raises:
         DataError: the file cannot be read, or has a line so long that it is no text.
     """
-    with _reading(str(file)):
-        compressed = codec_of(file) is not None
-        offset, first_row = 0, start
-        for first_line, block in _blocks_of(file):
+    chunks: list[Chunk] = []
+    with _reading(file):
+        codec = codec_of(file)
+        offset, start = 0, 0
+        for first_line, block in _blocks_of(file, codec):
             rows = _count(block)[1]
-            if rows and not compressed:
-                yield Chunk(str(file), offset, len(block), first_line, rows, start)
+            if rows and codec is None:
+                chunks.append(Chunk(file, offset, len(block), None, first_line, rows, start))
             offset, start = offset + len(block), start + rows
-        if start > first_row and compressed:
-            yield Chunk(str(file), 0, None, 1, start - first_row, first_row)
+    return [Chunk(file, 0, None, codec, 1, start, 0)] if start and codec is not None else chunks
 
 
-def _blocks_of(file: Path) -> Iterator[tuple[int, bytes]]:
+def _blocks_of(file: StoredFile, codec: str | None) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file, decompressed, some 4 MiB at a time, each after the number of the first."""
     first_line, rest = 1, b""
-    with open_text(file) as opened:
+    with open_text(file, codec) as opened:
         while more := opened.read(_CHUNK_BYTES):
             end = more.rfind(b"\n") + 1
             if end:
@@ -108,7 +109,7 @@ def _blocks_of(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 @contextmanager
-def _reading(file: str) -> Iterator[None]:
+def _reading(file: StoredFile) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowInvalid) as error:

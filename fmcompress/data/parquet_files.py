@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.fs
 
 from fmcompress.data.columns import has_tokens
 from fmcompress.data.data_files import DataFile
 from fmcompress.data.file_kinds import kind_of
+from fmcompress.data.stored_files import StoredFile
 from fmcompress.data.table_files import Piece, TableChunk
 from fmcompress.errors import DataError
 
@@ -36,7 +34,7 @@ class ParquetFile:
         strings = [name for name in tokens if name in self.columns.names and has_tokens(self.columns.field(name).type)]
         chunks: list[TableChunk] = []
         first_row = 0
-        for part in _fragment(self.file.path, strings).split_by_row_group():
+        for part in _fragment(self.file.stored, strings).split_by_row_group():
             rows = sum(group.num_rows for group in part.row_groups)
             if rows:
                 chunks.append(RowGroup(part, str(self.file), first_row, start + first_row))
@@ -50,7 +48,7 @@ def open_parquet(file: DataFile) -> ParquetFile:
     Raises:
         DataError: it cannot be read.
     """
-    fragment = _fragment(file.path)
+    fragment = _fragment(file.stored)
     return ParquetFile(file, fragment.physical_schema, fragment.metadata.num_rows)
 
 
@@ -87,7 +85,7 @@ class RowGroup:
             raise DataError(f"{self.file}: broken Parquet data ({_first_line(error)})") from error
 
 
-def _fragment(file: Path, tokens: Sequence[str] = ()) -> ds.ParquetFileFragment:
+def _fragment(file: StoredFile, tokens: Sequence[str] = ()) -> ds.ParquetFileFragment:
     """Return the handle of a file.
 
     Args:
@@ -99,7 +97,7 @@ def _fragment(file: Path, tokens: Sequence[str] = ()) -> ds.ParquetFileFragment:
     """
     kind = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(dictionary_columns=set(tokens)))
     try:
-        fragment = kind.make_fragment(_source(file), pyarrow.fs.LocalFileSystem())
+        fragment = kind.make_fragment(file.handle, file.system)
         fragment.ensure_complete_metadata()
     except _READ_ERRORS as error:
         other = "data are Parquet, CSV or libsvm text; binary files of libFM and xLearn are not read"
@@ -108,14 +106,6 @@ def _fragment(file: Path, tokens: Sequence[str] = ()) -> ds.ParquetFileFragment:
             hint=other if kind_of(file) == "other" else None,
         ) from error
     return fragment
-
-
-def _source(file: Path) -> str | pa.NativeFile:
-    try:
-        str(file).encode()
-    except UnicodeEncodeError:
-        return pa.OSFile(os.fsencode(file))  # a name that is not UTF-8: pyarrow takes it as bytes only
-    return str(file)
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,8 +16,10 @@ from fmcompress.data.data_files import DataFile, find_files
 from fmcompress.data.file_kinds import Kind, readable_kind_of
 from fmcompress.data.options import DataOptions, Labels, labels_for
 from fmcompress.data.parts import part_of
+from fmcompress.data.stored_files import StoredFile, each_of
 from fmcompress.data.summary import Doubt, RowSummary, doubts_of_training, doubts_of_validation, summarize
 from fmcompress.errors import DataError, UsageError
+from fmcompress.files import without_secrets
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.pooling import MEAN, Pooling
 from fmcompress.fm.schema import Schema
@@ -42,7 +45,7 @@ class Reader(Protocol):
         kept: names and types of the columns that are carried along; None where there are none.
     """
 
-    files: list[str]
+    files: list[StoredFile]
     starts: list[int]
     rows: int
     skipped: int
@@ -69,8 +72,13 @@ class Rows:
 
     @property
     def files(self) -> list[str]:
-        """The files, in the order of their rows."""
-        return self._reader.files
+        """Names of the files, in the order of their rows."""
+        return [str(file) for file in self._reader.files]
+
+    @property
+    def files_bytes(self) -> int:
+        """Bytes of the files together."""
+        return sum(file.size_bytes for file in self._reader.files)
 
     @property
     def kept(self) -> pa.Schema | None:
@@ -99,7 +107,13 @@ class Rows:
             size: how many parts there are.
         """
         span = part_of(self._reader.starts, self._span, rank, size)
-        return replace(self, rows=rows_in_split(span, self._split), _span=span)
+        return replace(self, rows=rows_in_split(span, self._split), _reader=copy(self._reader), _span=span)
+
+    def held_out(self) -> Rows:
+        """Return, of rows that are ``most``, the others."""
+        return replace(
+            self, rows=rows_in_split(self._span, "held-out"), _reader=copy(self._reader), _split="held-out"
+        )  # a copy counts what it skips by itself
 
     def batches(self, *, order: np.random.Generator | None = None) -> Iterator[Batch]:
         """Yield all rows in batches of up to 65,536.
@@ -127,7 +141,8 @@ class Rows:
         for batch in self._reader.read(chunk):
             if start >= self._span.stop:
                 return
-            own = batch.take(slice(max(0, self._span.start - start), self._span.stop - start))
+            whole = self._span.start <= start and start + len(batch) <= self._span.stop
+            own = batch if whole else batch.take(slice(max(0, self._span.start - start), self._span.stop - start))
             kept = split_of(own, max(start, self._span.start), self._split)
             start += len(batch)
             for first in range(0, len(kept), _BATCH_ROWS):
@@ -147,7 +162,7 @@ def open_rows(
     """Open rows of Parquet, CSV or libsvm text, which the files' content decides.
 
     Args:
-        path: a file, a folder of them, or a glob.
+        path: a file, a folder of them, a glob, or a URI of these.
         schema: the fields.
         options: how the rows are read.
         labels: what labels are; None where they are not wanted.
@@ -160,7 +175,7 @@ def open_rows(
         UsageError: columns of text are to be kept.
     """
     reader: Reader
-    files = find_files(path)
+    files, path = find_files(path), without_secrets(path)
     kind = _kind_of_all(path, files)
     if kind == "libsvm":
         if keep:
@@ -191,7 +206,7 @@ def open_training_rows(
     """Open training and validation rows; without validation data every 20th training row is held out.
 
     Args:
-        train: a file, a folder or a glob.
+        train: a file, a folder, a glob or a URI.
         valid: the same, for validation.
         schema: the fields; None takes those of the data, as large as the largest ids in either.
         options: how the rows are read.
@@ -207,7 +222,8 @@ def open_training_rows(
     rows = partial(open_rows, schema=schema, options=options, labels=labels, vocabulary=vocabulary)
     if valid is not None:
         return rows(train), rows(valid)
-    return rows(train, split="most"), rows(train, split="held-out")
+    most = rows(train, split="most")
+    return most, most.held_out()
 
 
 def _fields_of(train: str | Path, valid: str | Path | None, label: str, pooling: Pooling) -> Schema:
@@ -215,7 +231,7 @@ def _fields_of(train: str | Path, valid: str | Path | None, label: str, pooling:
     from fmcompress.data.table_reader import infer_schema
 
     def fields(path: str | Path, names: Sequence[str] | None = None) -> Schema:
-        files = find_files(path)
+        files, path = find_files(path), without_secrets(path)
         kind = _kind_of_all(path, files)
         if kind == "libsvm":
             raise DataError(f"{path}: text does not say which fields its indices belong to", hint="pass --fields")
@@ -231,11 +247,11 @@ def _kind_of_all(path: str | Path, files: Sequence[DataFile]) -> Kind:
     Raises:
         DataError: they are of several, or one is of a kind that cannot be read.
     """
-    kinds = [readable_kind_of(file.path) for file in files]
+    kinds = each_of(readable_kind_of, [file.stored for file in files], files[0].stored.patience)
     other = next((number for number, kind in enumerate(kinds) if kind != kinds[0]), None)
     if other is not None and {kinds[0], kinds[other]} != {"parquet", "other"}:
         raise DataError(
-            f"{path}: {files[0].path.name} is {_KINDS[kinds[0]]} and {files[other].path.name} is "
+            f"{path}: {files[0].name} is {_KINDS[kinds[0]]} and {files[other].name} is "
             f"{_KINDS[kinds[other]]}, expected files of one kind"
         )
     return kinds[0]

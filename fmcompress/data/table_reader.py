@@ -17,6 +17,7 @@ from fmcompress.data.list_columns import is_list, lists_of
 from fmcompress.data.matching import candidates, check_integer, check_label, kept_columns, match_columns
 from fmcompress.data.numbers import integers
 from fmcompress.data.options import DataOptions, Labels, Oov
+from fmcompress.data.stored_files import TEXTS, StoredFile, each_of
 from fmcompress.data.table_files import Piece, Table, TableChunk
 from fmcompress.errors import DataError
 from fmcompress.fm.pooling import MEAN, Pooling
@@ -48,6 +49,11 @@ def open_table(file: DataFile, kind: Kind, wanted: Sequence[str]) -> Table:
     return Table.of(open_parquet(file), file, wanted)
 
 
+def _open_each(files: Sequence[DataFile], kind: Kind, wanted: Sequence[str]) -> list[Table]:
+    patience = files[0].stored.patience if kind != "csv" else min(files[0].stored.patience, TEXTS)
+    return each_of(lambda file: open_table(file, kind, wanted), files, patience)
+
+
 def open_tables(
     files: Sequence[DataFile],
     kind: Kind,
@@ -77,8 +83,7 @@ def open_tables(
     kept: pa.Schema | None = None
     chunks: list[Chunk] = []
     rows = 0
-    for file in files:
-        table = open_table(file, kind, wanted)
+    for table in _open_each(files, kind, wanted):
         matched = match_columns(table.name, table.expected, schema, options, vocabulary, labelled=labels is not None)
         if columns and matched != columns:
             raise DataError(f"{table.name}: its columns differ from those of {files[0]}")
@@ -91,7 +96,8 @@ def open_tables(
         rows += table.rows
     tokens = {name: TokenIds(own) for name, own in vocabularies.items() if own is not None}
     starts = [chunk.rows.start for chunk in chunks]
-    return TableReader(schema, columns, labels, options.oov, tokens, chunks, [*map(str, files)], starts, rows, kept)
+    stored = [file.stored for file in files]
+    return TableReader(schema, columns, labels, options.oov, tokens, chunks, stored, starts, rows, kept)
 
 
 def _unified(kept: pa.Schema | None, own: pa.Schema, file: str, first: str) -> pa.Schema:
@@ -128,7 +134,7 @@ class TableReader:
     oov: Oov
     tokens: dict[str, TokenIds]
     chunks: list[Chunk]
-    files: list[str]
+    files: list[StoredFile]
     starts: list[int]
     rows: int
     kept: pa.Schema | None = None
@@ -191,7 +197,7 @@ def infer_schema(
     """
     largest: dict[str, int] = {}
     rows = 0
-    tables = [open_table(file, kind, (label, *(names or ()))) for file in files]
+    tables = _open_each(files, kind, (label, *(names or ())))
     columns = _field_columns(tables, label) if names is None else list(names)
     several: set[str] = set()
     for table in tables:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,7 +79,7 @@ def fingerprint_of(
     rows = {
         f"{part}_{unit}": number
         for part, found in (("train", data.rows), ("valid", data.valid))
-        for unit, number in (("rows", found.rows), ("bytes", sum(Path(file).stat().st_size for file in found.files)))
+        for unit, number in (("rows", found.rows), ("bytes", found.files_bytes))
     }
     return {
         "checkpoint_sha256": origin.source[-1] if origin.source else weights,

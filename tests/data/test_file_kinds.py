@@ -20,6 +20,7 @@ from safetensors.numpy import save
 
 from fmcompress.data.file_kinds import kind_of
 from fmcompress.data.rows import open_rows
+from fmcompress.data.stored_files import LocalFile
 from fmcompress.errors import DataError
 from tests.data.rows import AB
 
@@ -132,9 +133,9 @@ def parquet():
     ],
 )
 def test_content_tells_what_a_file_is(text, name, content, kind):
-    assert kind_of(text(content, name=name)) == kind
+    assert kind_of(LocalFile(text(content, name=name))) == kind
 
 
 def test_files_that_are_not_there(tmp_path):
-    assert kind_of(tmp_path / "none.csv") == "other"
-    assert kind_of(tmp_path) == "other"
+    assert kind_of(LocalFile(tmp_path / "none.csv")) == "other"
+    assert kind_of(LocalFile(tmp_path)) == "other"

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.data.libsvm_text import chunks_of, parse_lines
+from fmcompress.data.stored_files import LocalFile
 from fmcompress.errors import DataError
 
 
@@ -27,7 +28,7 @@ def test_lines_are_those_of_a_plain_reader(tmp_path_factory, rows, empty, ends):
         lines.insert(place, line)
     path = tmp_path_factory.mktemp("lines") / "x"
     path.write_bytes(b"\n".join(lines) + (b"\n" if ends else b""))
-    counted = list(chunks_of(path, start=0))
+    counted = list(chunks_of(LocalFile(path)))
     found = parse_lines(path.read_bytes(), "x", 1)
     assert sum(chunk.rows for chunk in counted) == len(found) == len(rows)
     assert found.labels.tolist() == [label for label, _ in rows]
@@ -41,7 +42,7 @@ def test_lines_are_those_of_a_plain_reader(tmp_path_factory, rows, empty, ends):
 def test_anything_is_lines_or_an_error(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("lines") / "x"
     path.write_bytes(text)
-    counted = sum(chunk.rows for chunk in chunks_of(path, start=0))
+    counted = sum(chunk.rows for chunk in chunks_of(LocalFile(path)))
     try:
         found = parse_lines(text, "x", 1)
     except DataError:

@@ -18,6 +18,7 @@ class MemoryRows:
     schema = Schema.of([("field", 100)])
     out_of_range = 0
     files = ()
+    files_bytes = 0
 
     def __init__(self, rows):
         self.rows = rows

@@ -1,0 +1,150 @@
+"""Where files of data are: on this machine, or in a file system that a URI names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from fmcompress.cores import usable_cores
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.fs as pafs
+
+_T = TypeVar("_T")
+_S = TypeVar("_S")
+
+_REQUESTS = 16
+"""Files of a file system that is not here which are asked at a time: that takes no core, but waits for answers."""
+
+TEXTS = 4
+"""Files of text of which rows are counted at a time: some 20 MB are held of each."""
+
+
+class StoredFile(Protocol):
+    """A file, wherever it is; ``str`` names it in messages.
+
+    Attributes:
+        name: last part of its path.
+        size_bytes: how long it is.
+        handle: what pyarrow takes for it in its file system.
+        system: the file system.
+        patience: how many of its kind are best opened at a time.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def size_bytes(self) -> int: ...  # noqa: D102
+
+    @property
+    def handle(self) -> str | pa.NativeFile: ...  # noqa: D102
+
+    @property
+    def system(self) -> pafs.FileSystem: ...  # noqa: D102
+
+    @property
+    def patience(self) -> int: ...  # noqa: D102
+
+    def open(self) -> pa.NativeFile:
+        """Open it for reading, wherever in it.
+
+        Raises:
+            OSError: it cannot be read, or is no file.
+        """
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file of this machine, see ``StoredFile``."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def name(self) -> str:
+        """Last part of its path."""
+        return self.path.name
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        return self.path.stat().st_size
+
+    @property
+    def handle(self) -> str | pa.NativeFile:
+        """What pyarrow takes for it: its path, or itself, opened, where its name is not UTF-8."""
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError:
+            return self.open()
+        return str(self.path)
+
+    @property
+    def system(self) -> pafs.FileSystem:
+        """The machine's."""
+        import pyarrow.fs
+
+        return pyarrow.fs.LocalFileSystem()
+
+    @property
+    def patience(self) -> int:
+        """How many are best opened at a time."""
+        return usable_cores()
+
+    def open(self) -> pa.NativeFile:
+        """Open it for reading, see ``StoredFile``."""
+        import pyarrow as pa
+
+        if not self.path.is_file():
+            raise FileNotFoundError(f"{self.path} is not a file")
+        return pa.OSFile(os.fsencode(self.path), "r")  # as bytes: a name need not be UTF-8
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a file system that a URI names, see ``StoredFile``.
+
+    Attributes:
+        system: the file system.
+        handle: its path there.
+        size_bytes: how long it is.
+        shown: its URI, without secrets.
+    """
+
+    system: pafs.FileSystem = field(compare=False)
+    handle: str
+    size_bytes: int
+    shown: str
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @property
+    def name(self) -> str:
+        """Last part of its path."""
+        return PurePosixPath(self.handle).name
+
+    @property
+    def patience(self) -> int:
+        """How many are best opened at a time."""
+        return _REQUESTS
+
+    def open(self) -> pa.NativeFile:
+        """Open it for reading, see ``StoredFile``."""
+        return self.system.open_input_file(self.handle)
+
+
+def each_of(work: Callable[[_T], _S], items: Sequence[_T], patience: int) -> list[_S]:
+    """Return what is made of each item, in their order, of so many at a time."""
+    if min(len(items), patience) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(len(items), patience)) as pool:
+        return list(pool.map(work, items))
