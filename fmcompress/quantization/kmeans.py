@@ -41,9 +41,9 @@ def train_centroids(
         DependencyError: faiss is not installed.
     """
     faiss = _faiss()
-    power = _power(points)
+    power = power_of(points)
     if power:
-        points, start = _times(points, power), None if start is None else _times(start, power)
+        points, start = times(points, power), None if start is None else times(start, power)
     first = _draw(points, weights, k - (0 if start is None else len(start)), seed)
     if start is not None:
         first = np.concatenate([start, first])
@@ -58,14 +58,14 @@ def train_centroids(
         from fmcompress.quantization import device_kmeans
 
         centroids = device_kmeans.train_centroids(points, weights, first, iterations=iterations, device=device)
-    return _times(centroids, -power) if power else centroids
+    return times(centroids, -power) if power else centroids
 
 
 def nearest(points: Float32Array, centroids: Float32Array) -> tuple[Float64Array, Int64Array]:
     """Return squared distance, float64 (n,), and number, int64 (n,), of each point's nearest centroid."""
-    power = _power(points)
+    power = power_of(points)
     if power:
-        points, centroids = _times(points, power), _times(centroids, power)
+        points, centroids = times(points, power), times(centroids, power)
     points, centroids = np.ascontiguousarray(points), np.ascontiguousarray(centroids)
     device = _device_for(points, len(centroids))
     if device is not None:
@@ -94,15 +94,15 @@ def _device_for(points: Float32Array, k: int) -> str | None:
     return working_device() if points.size * k >= _LEAST_PRODUCTS else None
 
 
-def _power(points: Float32Array) -> int:
-    """Return the power of two that brings points near 1; 0 where they are of usual size."""
+def power_of(points: Float32Array) -> int:
+    """Return the power of two that brings points, float32 (n, d), near 1; 0 where they are of usual size."""
     largest = max(float(points.max(initial=0)), -float(points.min(initial=0)))
     if largest == 0 or _SMALL < largest < _LARGE:
         return 0
     return 1 - int(np.frexp(largest)[1])
 
 
-def _times(points: Float32Array, power: int) -> Float32Array:
+def times(points: Float32Array, power: int) -> Float32Array:
     """Return points multiplied by a power of two, float32 of the same shape."""
     return np.ldexp(points, power).astype(np.float32)
 
@@ -121,13 +121,27 @@ def version() -> str:
     return str(_faiss().__version__)
 
 
+def drawn_by_weight(weights: Float32Array, seed: int) -> Int64Array:
+    """Return all places in the order of a draw without replacement, in proportion to weights, int64 (n,).
+
+    Args:
+        weights: float32 (n,), not negative.
+        seed: of the draw.
+    """
+    return np.argsort(-_keys(weights, seed), kind="stable")
+
+
 def _draw(points: Float32Array, weights: Float32Array, count: int, seed: int) -> Float32Array:
-    """Draw distinct points without replacement, in proportion to their weights (Efraimidis and Spirakis)."""
+    """Draw distinct points without replacement, in proportion to their weights."""
     if count == 0:
         return points[:0]
-    rng = np.random.default_rng(seed)
-    keys = np.log(rng.random(len(points))) / np.maximum(weights, np.finfo(np.float32).tiny)
-    return points[np.argpartition(keys, -count)[-count:]]
+    return points[np.argpartition(_keys(weights, seed), -count)[-count:]]
+
+
+def _keys(weights: Float32Array, seed: int) -> Float64Array:
+    """Return keys of which the largest are drawn, float64 (n,) (Efraimidis and Spirakis)."""
+    drawn = np.random.default_rng(seed).random(len(weights))
+    return np.asarray(np.log(drawn) / np.maximum(weights, np.finfo(np.float32).tiny))
 
 
 def _faiss() -> Any:

@@ -4,6 +4,8 @@ Where candidates are measured on rows, each of their codebooks is needed, but ju
 just good enough to choose by.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,14 +16,15 @@ from fmcompress.methods.auto.rate_distortion import (
     LARGEST_LINEAR_CODEBOOK,
     RateDistortion,
     codebook_sizes,
-    nested_centroids,
 )
 from fmcompress.quantization.field_weights import FieldWeights, Metric, Subspace, whitened_subspaces
-from fmcompress.quantization.kmeans import nearest
+from fmcompress.quantization.kmeans import drawn_by_weight, power_of, times
+from fmcompress.quantization.lloyd import cloud_of, iterated
 from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt16Array
 
 _SAMPLE = 8_192
 _MOST_CODEWORDS = 512
+_ITERATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,14 @@ def nested_codebooks(
     """
     made = field.in_metric(metric)
     sizes = codebook_sizes(field.cardinality, min(LARGEST_CODEBOOKS[subspaces], _MOST_CODEWORDS))
-    trained = _training_sample(field.cardinality, seed)
+    sample = _Sample.of(made.frequencies, members, seed)
     by_size, errors = [], []
     for space in whitened_subspaces(made.hessian, subspaces):
-        points = space.whiten(made.embeddings)
-        centroids, codes, distortions = _nested(points, made.frequencies, trained, members, sizes, seed)
-        tables = list(map(space.codewords, centroids))
-        errors.append(0.5 * space.scale * distortions)
-        expected = errors[-1] if metric == "fm" else _expected_rises(field, trained, space, tables)
-        by_size.append(_by_size(tables, codes, expected))
+        found = _nested(space.whiten(made.embeddings), sample, sizes)
+        tables = [space.codewords(one.centroids) for one in found]
+        errors.append(0.5 * space.scale * sample.distortions(found))
+        expected = errors[-1] if metric == "fm" else _expected_rises(field, space, tables, sample, found)
+        by_size.append(_by_size(tables, found, expected))
     return NestedCodebooks(metric, RateDistortion(tuple(sizes), np.array(errors)), tuple(by_size))
 
 
@@ -105,53 +107,101 @@ def nested_linear_codebooks(field: FieldWeights, members: Int64Array, *, seed: i
         seed: of k-means.
     """
     sizes = codebook_sizes(field.cardinality, LARGEST_LINEAR_CODEBOOK)
-    trained = _training_sample(field.cardinality, seed)
-    points = np.ascontiguousarray(field.linear[:, None])
-    tables, codes, distortions = _nested(points, field.frequencies, trained, members, sizes, seed)
-    errors = 0.5 * field.curvature * distortions
-    return NestedCodebooks("fm", RateDistortion(tuple(sizes), errors[None]), (_by_size(tables, codes, errors),))
+    sample = _Sample.of(field.frequencies, members, seed)
+    found = _nested(field.linear[:, None], sample, sizes)
+    errors = 0.5 * field.curvature * sample.distortions(found)
+    by_size = _by_size([one.centroids for one in found], found, errors)
+    return NestedCodebooks("fm", RateDistortion(tuple(sizes), errors[None]), (by_size,))
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """The categories that codebooks are trained on: all, or some that are drawn.
+
+    Attributes:
+        trained: these categories, int64 (n,).
+        weights: their shares of the rows, float32 (n,).
+        share: what their sum is multiplied by to be that of all categories.
+        drawn: their places as codewords to start from, drawn in proportion to the weights, int64 (n,).
+        members: the categories of the tier that are in the rows, int64 (m,).
+    """
+
+    trained: Int64Array
+    weights: Float32Array
+    share: float
+    drawn: Int64Array
+    members: Int64Array
+
+    @classmethod
+    def of(cls, frequencies: Float64Array, members: Int64Array, seed: int) -> _Sample:
+        cardinality, rng = len(frequencies), np.random.default_rng(seed)
+        trained = np.arange(cardinality)
+        if cardinality > _SAMPLE:
+            trained = rng.permutation(cardinality)[:_SAMPLE]
+        weights = frequencies[trained].astype(np.float32)
+        share = float(frequencies.sum()) / float(weights.sum())
+        return cls(trained, weights, share, drawn_by_weight(weights, seed), members)
+
+    @property
+    def whole(self) -> bool:
+        """Whether codebooks are trained on all categories."""
+        return len(self.trained) < _SAMPLE
+
+    def distortions(self, found: Sequence[_Nested]) -> Float64Array:
+        """Return Σ_i p_i ‖x_i − centroid‖² with each codebook, none larger than with the one before."""
+        sums = [self.share * float(one.squares @ self.weights.astype(np.float64)) for one in found]
+        return np.asarray(np.minimum.accumulate(sums))
+
+
+@dataclass(frozen=True)
+class _Nested:
+    """Centroids, the nearest one of each trained category and of each member, and the former's squared distances."""
+
+    centroids: Float32Array
+    trained: Int64Array
+    members: UInt16Array
+    squares: Float64Array
+
+
+def _nested(points: Float32Array, sample: _Sample, sizes: Sequence[int]) -> list[_Nested]:
+    """Return centroids of each size, each started from those before."""
+    power = power_of(points)
+    points = times(points, power) if power else points
+    train = points[sample.trained]
+    cloud = cloud_of(train, sample.weights)
+    rows = None if sample.whole else cloud_of(points[sample.members], np.ones(len(sample.members), dtype=np.float32))
+    centroids = np.average(train, axis=0, weights=sample.weights).astype(np.float32)[None]
+    found = []
+    for size in sizes:
+        if size > 1:
+            more = train[sample.drawn[len(centroids) - 1 : size - 1]]
+            centroids = iterated(cloud, np.concatenate([centroids, more]), _ITERATIONS)
+        codes = cloud.codes(centroids)
+        members = codes[sample.members] if rows is None else rows.codes(centroids)
+        shift = (train - centroids[codes]).astype(np.float64)
+        squares = np.ldexp(np.einsum("nd,nd->n", shift, shift), -2 * power)
+        found.append(_Nested(times(centroids, -power), codes, members.astype(np.uint16), squares))
+    return found
 
 
 def _by_size(
-    tables: Sequence[Float32Array], codes: Sequence[UInt16Array], expected: Float64Array
+    tables: Sequence[Float32Array], found: Sequence[_Nested], expected: Float64Array
 ) -> dict[int, NestedCodebook]:
-    found = map(NestedCodebook, tables, codes, expected.tolist())
-    return {len(codebook.table): codebook for codebook in found}
+    made = map(NestedCodebook, tables, (one.members for one in found), expected.tolist())
+    return {len(codebook.table): codebook for codebook in made}
 
 
 def _expected_rises(
-    field: FieldWeights, trained: Int64Array, space: Subspace, tables: Sequence[Float32Array]
+    field: FieldWeights, space: Subspace, tables: Sequence[Float32Array], sample: _Sample, found: Sequence[_Nested]
 ) -> Float64Array:
     """Return the expected rise of the loss with each codebook, nearest in plain distance, float64 (sizes,)."""
     subspace = slice(space.start, space.end)
-    points = np.ascontiguousarray(field.embeddings[trained, subspace])
-    own = field.frequencies[trained]
+    points = field.embeddings[sample.trained, subspace]
+    own = field.frequencies[sample.trained]
     share = float(field.frequencies.sum()) / float(own.sum())
     hessian = field.hessian[subspace, subspace]
-    found = []
-    for table in tables:
-        shift = (table[nearest(points, table)[1]] - points).astype(np.float64)
-        found.append(0.5 * share * float(own @ np.einsum("nd,nd->n", shift @ hessian, shift)))
-    return np.array(found)
-
-
-def _training_sample(cardinality: int, seed: int) -> Int64Array:
-    if cardinality <= _SAMPLE:
-        return np.arange(cardinality)
-    return np.random.default_rng(seed).permutation(cardinality)[:_SAMPLE]
-
-
-def _nested(
-    points: Float32Array, weights: Float64Array, trained: Int64Array, members: Int64Array, sizes: list[int], seed: int
-) -> tuple[list[Float32Array], list[UInt16Array], Float64Array]:
-    """Return centroids and codes of the members for each size, and Σ_i p_i ‖x_i − centroid‖² on the training sample."""
-    train, own = points[trained], weights[trained].astype(np.float32)
-    share = float(weights.sum()) / float(own.sum())
-    tables, codes, distortions = [], [], []
-    for centroids in nested_centroids(train, own, sizes, seed=seed):
-        distances, _ = nearest(train, centroids)
-        distortions.append(share * float(distances @ own))
-        numbers = nearest(points[members], centroids)[1] if len(members) else np.empty(0)
-        tables.append(centroids)
-        codes.append(numbers.astype(np.uint16))
-    return tables, codes, np.minimum.accumulate(distortions)
+    rises = []
+    for table, one in zip(tables, found, strict=True):
+        shift = (table[one.trained] - points).astype(np.float64)
+        rises.append(0.5 * share * float(own @ np.einsum("nd,nd->n", shift @ hessian, shift)))
+    return np.array(rises)
