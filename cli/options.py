@@ -299,7 +299,9 @@ class BackboneGroup:
 class MachineGroup:
     """What decides the bytes of a result, beside the input."""
 
-    device: Annotated[Device, typer.Option(help="Where to train: auto is a GPU where there is one.")] = "auto"
+    device: Annotated[Device, typer.Option(help="Where the heavy work is done: auto is a GPU where there is one.")] = (
+        "auto"
+    )
     seed: Annotated[
         int,
         typer.Option(metavar="N", min=0, max=2**31 - 1, help="The same bytes again on the same machine and device."),

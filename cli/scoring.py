@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from fmcompress.training.device import Device
+
 from .options import CheckpointGroup, ForceOption, FormatOption, RowsGroup, shown, with_groups
 from .progress import progress_of
 
@@ -19,6 +21,9 @@ def evaluate(
     data: Annotated[str, typer.Option(metavar="DATA", help="File, folder or glob of labelled rows.")],
     given: CheckpointGroup,
     reading: RowsGroup,
+    device: Annotated[
+        Device, typer.Option(help="Where to score: the native core on the cpu, or torch on a GPU.")
+    ] = "cpu",
     format_: FormatOption = "text",
 ) -> None:
     """Show how well models predict, side by side.
@@ -28,6 +33,7 @@ def evaluate(
     from fmcompress.checkpoints.model_files import load_model, stored_bytes
     from fmcompress.evaluation.deviations import auc_change_error
     from fmcompress.evaluation.scores import ScoredRows, score_data
+    from fmcompress.finetune.scoring_device import scorer_on
     from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
     arguments, progress = given.given(), progress_of(context)
@@ -35,7 +41,8 @@ def evaluate(
     results: list[EvaluatedModel] = []
     first: ScoredRows | None = None
     for path, model in loaded:
-        scored = score_data(model, str(path), data, reading.options(), arguments["vocabulary"], progress)
+        with scorer_on(device, model) as scorer:
+            scored = score_data(model, str(path), data, reading.options(), arguments["vocabulary"], progress, scorer)
         first = first or scored
         change = auc_change_error(scored, first)
         results.append(EvaluatedModel(str(path), stored_bytes(path), scored.scores, change))

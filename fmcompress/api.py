@@ -12,6 +12,7 @@ from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.data.rows import open_tuning_data
 from fmcompress.errors import missing_packages_named
 from fmcompress.finetune.options import TuneOptions
+from fmcompress.finetune.scoring_device import scorer_on
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.methods.base import Method
 from fmcompress.progress import SILENT, Progress
@@ -62,7 +63,7 @@ def quantize(
         oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
         first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
         seed: of k-means, search, tuning and shuffling; it gives the same bytes again on the same machine and device.
-        device: where to tune.
+        device: where the heavy work is done, with ``cuda`` without data too; ``auto`` is a GPU where both are there.
         tuning: how to tune, seed and device apart; by default codes move (LightFM, xLightFM) or are reassigned (auto).
         state: file that keeps the state of tuning, after each epoch and every few minutes, until the model is returned.
         resume: go on from ``state``, if the file is there, and end in the same model as an unbroken run.
@@ -103,6 +104,7 @@ def evaluate(
     oov: Oov = "error",
     first_index: int = 0,
     vocabulary: Vocabulary | None = None,
+    device: Device = "cpu",
 ) -> Scores:
     """Return AUC, LogLoss and calibration of a model on labelled rows, or the RMSE of a regression.
 
@@ -114,12 +116,16 @@ def evaluate(
         oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
         first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
         vocabulary: tokens of the categories, in place of the model's.
+        device: where rows are scored: by the native core on the ``cpu``, by torch on ``cuda``; ``auto`` is a GPU where
+            there is one.
 
     Raises:
-        UsageError: the vocabulary is not one of the model's fields.
+        UsageError: the vocabulary is not one of the model's fields, there is no such device, or its memory is full.
         DataError: the rows cannot be used.
     """
     from fmcompress.evaluation.scores import open_rows_for, score_rows
 
     options = DataOptions(label, match, oov, first_index)
-    return score_rows(model, open_rows_for(model, data, options, vocabulary=vocabulary))
+    rows = open_rows_for(model, data, options, vocabulary=vocabulary)
+    with scorer_on(device, model) as scorer:
+        return score_rows(model, rows, scorer)

@@ -221,12 +221,13 @@ def sample(job: Job, model: PackedFM) -> PackedFM:
 @_on_its_device
 def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
     """Return the model tuned end to end, with its quality on validation data in its header."""
+    from fmcompress.finetune.module_scorer import predictor_at_work
     from fmcompress.methods.code_updates import code_update
 
     if job.data is None:
         return model
     source = score_rows(job.checkpoint, job.data.valid)
-    untuned = score_rows(model, job.data.valid)
+    untuned = score_rows(model, job.data.valid, predictor_at_work(model))
     job.progress.note(f"FM: validation {source}")
     job.progress.note(f"quantized: validation {untuned}")
     codes = code_update(

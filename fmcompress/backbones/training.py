@@ -11,6 +11,8 @@ from fmcompress.backbones.network_fm import NetworkFM, new_network
 from fmcompress.backbones.vanilla_fm import RowNumbers, VanillaFM
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows, count_categories
+from fmcompress.devices.moving import moved
+from fmcompress.devices.working import working_on
 from fmcompress.errors import DataError, UsageError
 from fmcompress.evaluation.scores import Scores
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -122,9 +124,10 @@ def train(rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progr
             f"all {rows.rows:,} training rows have label {rows.summary.labels[0]:g}, expected 0 and 1: "
             "there is nothing to tell apart"
         )
-    if options.l2 is not None:
-        return _train(rows, valid, options, options.l2, progress)
-    return _climb(lambda l2: _train(rows, valid, options, l2, progress), progress)
+    with working_on(options.device):
+        if options.l2 is not None:
+            return _train(rows, valid, options, options.l2, progress)
+        return _climb(lambda l2: _train(rows, valid, options, l2, progress), progress)
 
 
 def _climb(trial: Callable[[float], TrainedFM], progress: Progress) -> TrainedFM:
@@ -171,7 +174,7 @@ class TrainableFM(Trainable[FMCheckpoint]):
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return binary cross entropy with L2, and the former alone; float32 scalars."""
         logits, norms = self.module(self.row_numbers(batch))
-        entropy = binary_cross_entropy_with_logits(logits, torch.from_numpy(batch.labels).to(logits.device))
+        entropy = binary_cross_entropy_with_logits(logits, moved(batch.labels, logits.device))
         return entropy + self.l2 * norms, entropy
 
     def kept(self) -> FMCheckpoint:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from fmcompress.data.batch import Batch
+from fmcompress.devices.moving import moved
 from fmcompress.fm.schema import Schema
 from fmcompress.training.pooled_values import PooledValues, pooled_values
 
@@ -46,12 +47,12 @@ class RowNumbers:
         absent = batch.ids < 0
         if absent.any():
             rows[absent] = self.missing
-        active = torch.from_numpy(rows).to(self._device)
+        active = moved(rows, self._device)
         if not batch.bags:
             return ActiveRows(active)
         ids, tables, pooled = pooled_values(batch.bags, self._schema, self._device)
-        values = torch.from_numpy(ids + self._schema.offsets[tables])[:, None]
-        return ActiveRows(active, values.to(self._device), pooled)
+        values = moved(ids + self._schema.offsets[tables], self._device)[:, None]
+        return ActiveRows(active, values, pooled)
 
 
 class VanillaFM(nn.Module):

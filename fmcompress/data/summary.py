@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from fmcompress.data.batch import Batch
+from fmcompress.data.counting import counts_of_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.text import shortened
 from fmcompress.types import Int64Array
@@ -66,15 +65,15 @@ def summarize(schema: Schema, batches: Iterable[Batch]) -> RowSummary:
         schema: the fields.
         batches: the rows.
     """
-    counts = np.zeros(schema.categories, dtype=np.int64)
+    counts = counts_of_rows(schema)
     seen = dict.fromkeys((*schema.id_names, *schema.numeric_names), False)
     rows, positives, labels = 0, 0, set[float]()
     for batch in batches:
         for column, (name, table) in enumerate(zip(schema.id_names, schema.tables.tolist(), strict=True)):
             ids = batch.bags[name].ids if name in batch.bags else batch.ids[:, column]
-            found = np.bincount(ids[ids >= 0], minlength=schema.fields[table].cardinality)
-            counts[schema.rows(table)] += found
-            seen[name] = seen[name] or bool(found.any())
+            present = ids[ids >= 0]
+            counts.add(table, present)
+            seen[name] = seen[name] or bool(len(present))
         for column, name in enumerate(schema.numeric_names):
             seen[name] = seen[name] or bool(batch.values[:, column].any())
         rows += len(batch)
@@ -82,7 +81,7 @@ def summarize(schema: Schema, batches: Iterable[Batch]) -> RowSummary:
         if len(batch):
             labels |= {float(batch.labels.min()), float(batch.labels.max())}
     known = tuple(sorted(label for label in labels if not math.isnan(label)))
-    return RowSummary(rows, counts, known, positives, tuple(name for name, found in seen.items() if not found))
+    return RowSummary(rows, counts.total(), known, positives, tuple(name for name, found in seen.items() if not found))
 
 
 def doubts_of_training(summary: RowSummary) -> list[Doubt]:

@@ -60,18 +60,21 @@ def predictions_of(scorer: Predictor, batch: Batch, *, threads: int = 1) -> Floa
     return scorer.predict(batch.ids, values, bags=batch.bags, threads=threads)
 
 
-def predicted(model: Model, rows: Rows, *, threads: int | None = None) -> Iterator[tuple[Batch, Float32Array]]:
+def predicted(
+    model: Model, rows: Rows, *, threads: int | None = None, scorer: Predictor | None = None
+) -> Iterator[tuple[Batch, Float32Array]]:
     """Yield rows in batches, and their predictions, float32 (rows,); the next batch is read while one is scored.
 
     Args:
         model: a compressed factorization machine, or a checkpoint.
         rows: what to score; streamed.
         threads: among how many threads the rows of a batch are split; None takes all cores that may be used.
+        scorer: of the model; None takes what ``predictor`` gives.
 
     Raises:
         DataError: the rows cannot be used.
     """
-    scorer = predictor(model)
+    scorer = scorer or predictor(model)
     threads = usable_cores() if threads is None else threads
     batches = rows.batches()
     with ThreadPoolExecutor(1) as reader:

@@ -18,6 +18,7 @@ from fmcompress.errors import DataError
 from fmcompress.evaluation.placements import auc_with_error
 from fmcompress.evaluation.predictors import Model, predicted
 from fmcompress.fm.links import parse_link
+from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.progress import SILENT, Progress
 from fmcompress.text import with_error
@@ -100,28 +101,30 @@ def open_rows_for(
     return open_rows(data, model.schema, options, labels=labels, vocabulary=vocabulary, keep=keep)
 
 
-def score_rows(model: Model, rows: Rows) -> Scores:
+def score_rows(model: Model, rows: Rows, scorer: Predictor | None = None) -> Scores:
     """Return the scores of a model on labelled rows, which are streamed.
 
     Args:
         model: a checkpoint or a compressed factorization machine, of the same schema as the rows.
         rows: labelled rows.
+        scorer: of the model, where another one than ``predictor`` gives is to score them.
     """
-    return scored_rows(model, rows).scores
+    return scored_rows(model, rows, scorer).scores
 
 
-def scored_rows(model: Model, rows: Rows) -> ScoredRows:
+def scored_rows(model: Model, rows: Rows, scorer: Predictor | None = None) -> ScoredRows:
     """Return the predictions of a model for labelled rows, which are streamed, beside the labels.
 
     Args:
         model: a checkpoint or a compressed factorization machine, of the same schema as the rows.
         rows: labelled rows.
+        scorer: of the model, where another one than ``predictor`` gives is to score them.
 
     Raises:
         DataError: the rows cannot be used, or a prediction is not finite.
     """
     predictions, labels = [], []
-    for batch, found in predicted(model, rows):
+    for batch, found in predicted(model, rows, scorer=scorer):
         predictions.append(found)
         labels.append(batch.labels)
     scored = ScoredRows(np.concatenate(predictions), np.concatenate(labels), parse_link(model.link).regression)
@@ -142,6 +145,7 @@ def score_data(
     options: DataOptions | None = None,
     vocabulary: Vocabulary | None = None,
     progress: Progress = SILENT,
+    scorer: Predictor | None = None,
 ) -> ScoredRows:
     """Score a model on labelled rows, and note under its name how many of their ids contribute nothing.
 
@@ -152,13 +156,14 @@ def score_data(
         options: how the rows are read.
         vocabulary: tokens of the categories, in place of the model's.
         progress: told of ids that are out of range.
+        scorer: of the model, where another one than ``predictor`` gives is to score them.
 
     Raises:
         UsageError: the vocabulary is not one of the model's fields.
         DataError: the files cannot be used.
     """
     rows = open_rows_for(model, data, options, vocabulary=vocabulary)
-    scored = scored_rows(model, rows)
+    scored = scored_rows(model, rows, scorer)
     if rows.out_of_range:
         progress.note(f"{name}: {rows.out_of_range:,} ids out of range or unknown contribute nothing")
     return scored

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from fmcompress.data.batch import Batch
+from fmcompress.devices.moving import moved
 from fmcompress.finetune.lookup import Values
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -89,4 +89,4 @@ class InputsOf:
         return Values(self._moved(columns), self._moved(places)), pooled
 
     def _moved(self, values: Float32Array | Int64Array) -> Tensor:
-        return torch.from_numpy(values).to(self.device)
+        return moved(values, self.device)

@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fmcompress.data.batch import Batch
+from fmcompress.devices.moving import moved
+from fmcompress.devices.working import working_on
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
-from fmcompress.fm.scorers import scorer_of
+from fmcompress.fm.scorers import OnDevice, scorer_of
 from fmcompress.types import Float32Array
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -32,13 +34,21 @@ class Targets:
             distillation: d, 0 to 1.
             device: where the targets are wanted.
         """
-        self._teacher = scorer_of(teacher)
+        with working_on(device):
+            self._teacher = scorer_of(teacher)
         self._distillation = distillation
         self._device = device
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the targets of a batch, float32 (rows,)."""
-        return torch.from_numpy(self.of(batch)).to(self._device)
+        if self._distillation == 0 or not isinstance(self._teacher, OnDevice):
+            return moved(self.of(batch), self._device)
+        # What is predicted on the device stays there.
+        labels, found = (
+            moved(batch.labels, self._device),
+            self._teacher.predictions(batch.ids, batch.values, batch.bags),
+        )
+        return labels + self._distillation * (found - labels)
 
     def of(self, batch: Batch) -> Float32Array:
         """Return the targets of a batch, float32 (rows,), in memory."""

@@ -12,10 +12,12 @@ from fmcompress.data.rows import Rows
 from fmcompress.evaluation.scores import Scores
 from fmcompress.finetune.inputs import InputsOf
 from fmcompress.finetune.layers import EmbeddingLayer, FixedCodes
+from fmcompress.finetune.module_scorer import predictor_at_work
 from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.finetune.quantized_module import QuantizedModule, embedding_layers
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Fit, Schedule, fit
@@ -122,6 +124,10 @@ class TunedModel(PackedTrainable):
     def kept(self) -> PackedFM:
         """Return the packed model."""
         return pack_model(self.module.store(self.like), self.origin)
+
+    def scorer(self, kept: PackedFM) -> Predictor:
+        """Return what scores validation rows with a packed model."""
+        return predictor_at_work(kept)
 
 
 def begin_tuning(

@@ -12,6 +12,15 @@ from fmcompress.fm.links import BEYOND_CLIP, FAR_LOGIT, LARGEST_LOGIT, Link
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
+def predictions(link: Link, logits: Tensor) -> Tensor:
+    """Return the predictions of logits (rows,), float32 (rows,); see ``Link.predict``."""
+    if link.regression:
+        return logits.clamp(link.low, link.high).float()
+    z = logits.double()
+    found: Tensor = torch.sigmoid(z) if link.name == "sigmoid" else torch.special.ndtr(z)
+    return found.float()
+
+
 def slopes(link: Link, logits: Tensor, targets: Tensor) -> Tensor:
     """Return the first derivative of the loss by the logit, float64 (rows,); see ``Link.slopes``.
 

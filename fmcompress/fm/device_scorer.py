@@ -14,6 +14,7 @@ from fmcompress.devices.moving import moved, moved_by_blocks
 from fmcompress.errors import DataError
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.device_links import predictions
 from fmcompress.fm.pooling import Pooling
 from fmcompress.types import AnyArray, Float32Array, Int32Array, Int64Array
 
@@ -81,7 +82,13 @@ class DeviceScorer:
             bags: values of fields with several in a row, by name; their ids are -1.
             threads: of no use here.
         """
-        return self.link.predict(self.score(ids, values, bags).logits)
+        return _numpy_of(self.predictions(ids, values, bags))
+
+    def predictions(
+        self, ids: Int32Array, values: Float32Array | None = None, bags: Mapping[str, Bag] | None = None
+    ) -> Tensor:
+        """Return the predictions of rows, on the device, float32 (rows,); see ``predict``."""
+        return predictions(self.link, self.score(ids, values, bags).rows.logits)
 
     def score(
         self, ids: Int32Array, values: Float32Array | None = None, bags: Mapping[str, Bag] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from fmcompress.devices.working import working_device
 from fmcompress.fm.bags import Bag
@@ -12,6 +12,9 @@ from fmcompress.fm.network_scorer import NetworkScorer
 from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.scored_rows import ScoredRows
 from fmcompress.types import Float32Array, Int32Array, Int64Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class CheckpointScorer(Predictor, Protocol):
@@ -29,6 +32,16 @@ class CheckpointScorer(Predictor, Protocol):
             rows: of the tables, int64 (n,).
             linear: their linear weights, float32 (n,).
         """
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """Scores rows on a device, and can leave what it predicts there."""
+
+    def predictions(
+        self, ids: Int32Array, values: Float32Array | None = None, bags: Mapping[str, Bag] | None = None
+    ) -> Tensor:
+        """Return the predictions of rows, on the device, float32 (rows,); see ``predict``."""
 
 
 def scorer_of(checkpoint: FMCheckpoint) -> CheckpointScorer:

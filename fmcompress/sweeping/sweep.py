@@ -75,7 +75,7 @@ def sweep(
         oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
         first_index: index of the model's first row in data that are libsvm text: 0 as libFM counts, or 1.
         seed: of k-means, search, tuning and shuffling.
-        device: where to tune.
+        device: where the heavy work is done, as for ``quantize``.
         tuning: how to tune, as for ``quantize``.
         output_dir: folder for the artifacts, ``fm-20000.safetensors`` for a checkpoint ``fm.pt`` and 20,000 bytes.
         plot: picture of the curve to draw: .svg, .png or .pdf.

@@ -167,7 +167,7 @@ class _Training(Generic[Kept]):
         """Score the model after an epoch, keep it or lower the learning rate, and return what to tell of it."""
         state = self.state
         model = self.trainable.kept()
-        scores = score_rows(model, self.valid)
+        scores = score_rows(model, self.valid, self.trainable.scorer(model))
         better = state.best is None or scores.selection > state.best[1].selection + _MIN_GAIN
         self.write("epoch", self.epoch_figures(state.epoch, model, scores, better=better))
         told = f"{self.epoch_title}: loss {state.loss.mean():.4f}, validation {scores}{' *' if better else ''}"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from fmcompress.devices.moving import moved
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.schema import Schema
 from fmcompress.types import Int32Array, Int64Array
@@ -99,6 +100,6 @@ def pooled_values(
         np.array([not pooling.each for pooling in poolings], dtype=np.float32),
     )
     columns = tuple(map(schema.id_names.index, bags))
-    starts, embedding, linear, each_own, summed = (torch.from_numpy(array).to(device) for array in found)
+    starts, embedding, linear, each_own, summed = (moved(array, device) for array in found)
     pooled = PooledValues(starts, embedding, linear, each_own, summed, columns)
     return ids[order], np.repeat(tables, [len(bag.ids) for bag in bags.values()])[order], pooled

@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, PolynomialLR
 from fmcompress.artifact import Frame, Header, Origin, PackedFM
 from fmcompress.data.batch import Batch
 from fmcompress.evaluation.predictors import Model
+from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import embedding_spec, linear_spec, parse_quantizer
 
@@ -42,6 +43,10 @@ class Trainable(ABC, Generic[Kept]):
     @abstractmethod
     def kept(self) -> Kept:
         """Return the model as it is now, in a form that can be scored and kept."""
+
+    def scorer(self, kept: Kept) -> Predictor | None:
+        """Return what scores validation rows with a kept model; None for what scores models of its kind anywhere."""
+        return None
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Make one step, and return the loss against the targets before it, a float32 scalar."""

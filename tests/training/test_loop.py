@@ -26,7 +26,7 @@ def train(monkeypatch):
 
     def work(selections, training=None, *, patience=None, steps=None, seed=0, progress=SILENT, **more):
         told = iter(selections)
-        monkeypatch.setattr(loop, "score_rows", lambda model, rows: scores(next(told)))
+        monkeypatch.setattr(loop, "score_rows", lambda model, rows, scorer: scores(next(told)))
         training = training or Scripted()
         schedule = Schedule(BATCH, len(selections), patience, seed, steps)
         return training, fit(training, ROWS, VALID, schedule, title="search", progress=progress, **more)
@@ -163,7 +163,7 @@ def test_broken_off_and_gone_on_with(train, tmp_path, monkeypatch, every, steps)
     gone_on = open_run_state(RunFiles(tmp_path / "state", resume=True), {})
     # The schedule counts all epochs; validation has been asked in those that are over.
     told = iter(SELECTIONS[epochs:])
-    monkeypatch.setattr(loop, "score_rows", lambda model, rows: scores(next(told)))
+    monkeypatch.setattr(loop, "score_rows", lambda model, rows, scorer: scores(next(told)))
     schedule = Schedule(BATCH, len(SELECTIONS), 2, 0)
     found = fit(again, ROWS, VALID, schedule, title="search", progress=SILENT, run_state=gone_on)
     assert repr(found) == repr(expected)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
+from fmcompress.devices.moving import moved
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.methods.xlightfm.endless_batches import EndlessBatches
 from fmcompress.methods.xlightfm.gumbel import Architecture, WeightDescent, temperature
@@ -55,7 +56,7 @@ class DartsSearch(SearchedModel):
         weights, supernet = self.architecture.weights, self.supernet
         supernet.module.eval()  # codes are chosen, but not kept: these rows are not for training
         supernet.mix(self.architecture.sample(temperature(self.steps)))
-        labels = torch.from_numpy(batch.labels).to(weights.device)
+        labels = moved(batch.labels, weights.device)
         entropy = supernet.loss_of(supernet.logits(batch), labels)
         supernet.module.train()
         # The derivative of the Gumbel-softmax has a factor 1/τ. Without it the draws, colder and colder, would add more

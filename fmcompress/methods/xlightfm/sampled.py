@@ -18,6 +18,7 @@ from torch import Tensor
 
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
+from fmcompress.devices.moving import moved
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.methods.xlightfm.endless_batches import EndlessBatches
 from fmcompress.methods.xlightfm.options import SearchOptions
@@ -75,7 +76,7 @@ class SampledSearch(SearchedModel):
         """Put each candidate of each codebook in turn into a path, on held-out rows."""
         supernet, losses = self.supernet, np.empty_like(self.prices.expected)
         inputs = supernet.inputs(batch)
-        labels = torch.from_numpy(batch.labels).to(inputs.ids.device)
+        labels = moved(batch.labels, inputs.ids.device)
         supernet.module.eval()  # codes stay as they are
         with supernet.remembered(inputs):
             for field, group, number in np.ndindex(losses.shape):

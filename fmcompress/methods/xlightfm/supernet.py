@@ -20,10 +20,12 @@ from fmcompress.artifact import PackedFM, pack_model
 from fmcompress.data.batch import Batch
 from fmcompress.finetune.inputs import Inputs, InputsOf
 from fmcompress.finetune.layers import RawRows
+from fmcompress.finetune.module_scorer import predictor_at_work
 from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.lightfm.code_assignment import LatentStart
@@ -216,6 +218,10 @@ class SearchedModel(PackedTrainable):
     def kept(self) -> PackedFM:
         """Return the packed model of the architecture that is selected now."""
         return pack_model(self.supernet.stored(self.like, self.space, self.selected()), self.origin)
+
+    def scorer(self, kept: PackedFM) -> Predictor:
+        """Return what scores validation rows with a packed model."""
+        return predictor_at_work(kept)
 
     def figures(self) -> dict[str, Any]:
         """Return the selected architecture with its bytes."""
