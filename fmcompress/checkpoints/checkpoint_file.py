@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from fmcompress.checkpoints.files.folders import open_folder
 from fmcompress.checkpoints.files.npz_file import NpzFile, is_npz
 from fmcompress.checkpoints.files.pickle_file import ObjectFile, PickleFile
 from fmcompress.checkpoints.files.prefixes import View, behind_key
 from fmcompress.checkpoints.files.safetensors_file import SafetensorsFile, is_safetensors
+from fmcompress.checkpoints.files.sharded_file import is_index, open_index, shards_of
 from fmcompress.checkpoints.files.state_dict import Part, flattened, keys_of, part_at, parts_of
 from fmcompress.checkpoints.files.stored_zip import StoredZip
 from fmcompress.checkpoints.files.tensor import Weights
@@ -72,16 +74,29 @@ class CheckpointFile:
             return file.read(_HEAD_BYTES)
 
     @cached_property
+    def beside(self) -> tuple[Path, ...]:
+        """Other files that it names and consists of; none of a directory, whose files all are its own.
+
+        Raises:
+            CheckpointError: it names what is no such file.
+        """
+        return () if self.path.is_dir() else shards_of(self.path)
+
+    @cached_property
     def tensor_file(self) -> TensorFile | None:
         """It as a file of tensors, if it is one.
 
         Raises:
             CheckpointError: it is one, but damaged, or it asks to run something.
         """
+        if self.path.is_dir():
+            return open_folder(self.path)
         if self.head.startswith(MAGIC):
             return _opened_zip(self.path)
         if is_safetensors(self.head, self.path.stat().st_size):
             return SafetensorsFile.open(self.path)
+        if is_index(self.path, self.head):
+            return open_index(self.path)
         if self.pickle.is_container or (self._mapped and self.pickle.class_name):
             return ObjectFile.of(self.pickle)
         return None

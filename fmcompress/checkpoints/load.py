@@ -118,7 +118,7 @@ def _load(path: Path, given: Given) -> FMCheckpoint:
     if not path.is_file() and not path.is_dir():
         raise CheckpointError("it is a device or a pipe, expected a file")
     with closing(CheckpointFile(path, mapped=given.keys is not None)) as file:
-        state = state_of(path)
+        state = state_of(path, file.beside)
         chosen = choose(file, given, _dialects(given))
         if chosen is None and given.keys is not None and file.tensor_file is not None:
             chosen = Dialect(_OWN, lambda _: True, by_keys.read), only_view(file, given)
@@ -131,7 +131,7 @@ def _load(path: Path, given: Given) -> FMCheckpoint:
             found,
             link=given.link or found.link,
             vocabulary=given.vocabulary or found.vocabulary,
-            source=Source.of(dialect.tool, path, state, what_else(looked, given)),
+            source=Source.of(dialect.tool, path, state, what_else(looked, given), file.beside),
         )
 
 
@@ -198,12 +198,15 @@ _FOREIGN = (
 def _unknown(file: CheckpointFile) -> CheckpointError:
     """Return the error for a file that no dialect recognises."""
     tools = ", ".join(dialect.tool for dialect in DIALECTS)
-    if file.path.is_dir():
-        return CheckpointError("it is a directory, but no model that Spark MLlib saved")
-    if not file.head:
-        return CheckpointError("it is empty")
     if file.tensor_file is not None:
         return _unknown_tensors(file)
+    if file.path.is_dir():
+        return CheckpointError(
+            "it is a directory, but no model that Spark MLlib saved, "
+            "and holds no shards with an index and nothing of torch.distributed.checkpoint"
+        )
+    if not file.head:
+        return CheckpointError("it is empty")
     if file.pickle.class_name:
         return CheckpointError(
             f"it is a pickle of {quoted(file.pickle.class_name)}, expected a model of fastFM or myFM",

@@ -6,6 +6,7 @@ from typing import Any
 
 from fmcompress.artifact.container import LENGTH_BYTES, MAX_HEADER_BYTES
 from fmcompress.checkpoints import load_checkpoint
+from fmcompress.checkpoints.files.sharded_file import shards_of
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.serve.compressed_fm import CompressedFM, load_fm
 
@@ -39,9 +40,9 @@ def is_artifact(path: Path) -> bool:
 
 
 def stored_bytes(path: Path) -> int:
-    """Return the size of a file, or of all files in a directory."""
+    """Return the size of a file, with the shards that it names, or of all files in a directory."""
     if not path.is_dir():
-        return path.stat().st_size
+        return sum(file.stat().st_size for file in (path, *shards_of(path)))
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 

@@ -44,6 +44,15 @@ def damaged(what: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def of_file(name: str) -> Iterator[None]:
+    """Say in a CheckpointError of the block which of several files it is about: ``its file NAME: …``."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise CheckpointError(f"its file {quoted(name)}: {error}", hint=error.hint) from error
+
+
 def quoted(text: str | bytes) -> str:
     """Return text of a file for a message: on one line, escaped where it is not plain, never too long."""
     if isinstance(text, bytes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,9 @@ class Source:
     also: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tool: str, path: Path, state: State, also: tuple[str, ...] = ()) -> Source:
+    def of(
+        cls, tool: str, path: Path, state: State, also: tuple[str, ...] = (), parts: tuple[Path, ...] = ()
+    ) -> Source:
         """Return the source at ``path``, whose SHA-256 is taken beside what the caller does next.
 
         Args:
@@ -49,15 +52,16 @@ class Source:
             path: where it is.
             state: what ``state_of`` returned before it was read.
             also: names of what else it holds.
+            parts: other files that it consists of, such as the shards that an index names.
         """
         beside = ThreadPoolExecutor(1)
-        digest = beside.submit(_unchanged_sha256, path.absolute(), state)
+        digest = beside.submit(_unchanged_sha256, path.absolute(), state, tuple(part.absolute() for part in parts))
         beside.shutdown(wait=False)
         return cls(tool, path.name, digest, also)
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of its bytes, in hex; of a directory, of the names and bytes of all its files.
+        """SHA-256 of its bytes, in hex; of a directory, or a file with shards, of the names and bytes of all its files.
 
         Raises:
             CheckpointError: it was changed while it was read.
@@ -185,33 +189,38 @@ def _check_finite(name: str, weights: Float32Array) -> None:
             raise CheckpointError(f"{name} hold NaN or infinite values, the first in row {row}")
 
 
-def state_of(path: Path) -> State:
-    """Return what tells whether a file or a directory has been changed."""
-    stats = [(file, file.stat()) for file in _files(path)]
-    return tuple((file.relative_to(path).as_posix(), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
+def state_of(path: Path, parts: Sequence[Path] = ()) -> State:
+    """Return what tells whether a file or a directory, or another file that it consists of, has been changed."""
+    stats = [(file, file.stat()) for file in _files(path, parts)]
+    return tuple((_name(file, path), stat.st_size, stat.st_mtime_ns) for file, stat in stats)
 
 
-def _unchanged_sha256(path: Path, state: State) -> str:
+def _unchanged_sha256(path: Path, state: State, parts: Sequence[Path]) -> str:
     try:
-        digest = _sha256(path)
-        if state_of(path) == state:
+        digest = _sha256(path, parts)
+        if state_of(path, parts) == state:
             return digest
     except OSError:
         pass
     raise CheckpointError(f"{path.name}: it was changed while it was read", hint="read it again")
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Path, parts: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     chunk = memoryview(bytearray(_CHUNK_BYTES))
-    for file in _files(path):
-        if path.is_dir():
-            digest.update(file.relative_to(path).as_posix().encode(errors="surrogateescape") + b"\0")
+    for file in _files(path, parts):
+        if parts or path.is_dir():
+            digest.update(_name(file, path).encode(errors="surrogateescape") + b"\0")
         with file.open("rb", buffering=0) as opened:
             while size := opened.readinto(chunk):
                 digest.update(chunk[:size])
     return digest.hexdigest()
 
 
-def _files(path: Path) -> list[Path]:
-    return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+def _files(path: Path, parts: Sequence[Path]) -> list[Path]:
+    return sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path, *parts]
+
+
+def _name(file: Path, path: Path) -> str:
+    """Return the name of a file of a model: within its directory, or beside the file that names it."""
+    return file.relative_to(path if path.is_dir() else path.parent).as_posix()

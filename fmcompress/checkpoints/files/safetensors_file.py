@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import safe_open
 
-from fmcompress.checkpoints.random_file import RandomFile
+from fmcompress.checkpoints.random_file import RandomFile, Readable
 from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.checkpoints.stored_numbers import NUMBER_TYPES, NumberType, StoredTensor
 from fmcompress.checkpoints.stored_rows import Layout, read_rows
@@ -68,10 +68,10 @@ def write_safetensors(file: BinaryIO, tensors: Mapping[str, AnyArray], texts: Ma
 
 
 @dataclass(frozen=True)
-class _SafeTensor(StoredTensor):
+class SafeTensor(StoredTensor):
     """A tensor of an open safetensors file; see ``tensor.FileTensor``."""
 
-    file: RandomFile
+    file: Readable
     start: int
     code: str
     shape: tuple[int, ...]
@@ -83,7 +83,7 @@ class _SafeTensor(StoredTensor):
 
     def read(self) -> AnyArray:
         """Return its values, of its shape and the dtype that the file says."""
-        kind = self._kind
+        kind = self.kind
         with damaged("a tensor cannot be read"):
             elements = np.empty(math.prod(self.shape), kind.stored)
             self.file.read_into(self.start, elements.view(np.uint8))
@@ -91,14 +91,19 @@ class _SafeTensor(StoredTensor):
 
     def read_rows(self, start: int, stop: int) -> AnyArray:
         """Return some of its rows, (stop - start, …) of the same dtype."""
-        return read_rows(self.file.read_into, Layout.dense(self._kind, self.start, self.shape), start, stop)
+        return read_rows(self.file.read_into, Layout.dense(self.kind, self.start, self.shape), start, stop)
 
     def hold(self) -> None:
         """Let rows be read after the file is closed."""
         self.file.hold()
 
     @property
-    def _kind(self) -> NumberType:
+    def kind(self) -> NumberType:
+        """Type of its numbers.
+
+        Raises:
+            CheckpointError: it is one that no model has.
+        """
         if self.code not in _TYPES:
             raise CheckpointError(f"it holds a tensor of type {self.code}, expected one of {', '.join(_TYPES)}")
         return _TYPES[self.code]
@@ -113,13 +118,17 @@ class SafetensorsFile:
     """
 
     texts: Mapping[str, str]
-    _file: RandomFile
+    _file: Readable
     _header: Mapping[str, Any]
     _data: int
 
     @classmethod
-    def open(cls, path: Path) -> SafetensorsFile:
+    def open(cls, path: Path, read_by: Readable | None = None) -> SafetensorsFile:
         """Open a safetensors file.
+
+        Args:
+            path: where it is.
+            read_by: what reads it, if it shall not be open all the time.
 
         Raises:
             CheckpointError: it is damaged.
@@ -130,10 +139,10 @@ class SafetensorsFile:
             with path.open("rb") as file:
                 header_bytes = int.from_bytes(file.read(8), "little")
                 header = json.loads(file.read(header_bytes))
-                return cls(texts, RandomFile(file), header, 8 + header_bytes)
+                return cls(texts, read_by or RandomFile(file), header, 8 + header_bytes)
 
     @cached_property
-    def root(self) -> Mapping[str, _SafeTensor]:
+    def root(self) -> Mapping[str, SafeTensor]:
         """The tensors by name."""
         return {name: self._tensor(row) for name, row in self._header.items() if name != "__metadata__"}
 
@@ -146,5 +155,5 @@ class SafetensorsFile:
         """Close the file; tensors can no longer be read, but for those that are held."""
         self._file.close()
 
-    def _tensor(self, row: Mapping[str, Any]) -> _SafeTensor:
-        return _SafeTensor(self._file, self._data + row["data_offsets"][0], row["dtype"], tuple(row["shape"]))
+    def _tensor(self, row: Mapping[str, Any]) -> SafeTensor:
+        return SafeTensor(self._file, self._data + row["data_offsets"][0], row["dtype"], tuple(row["shape"]))

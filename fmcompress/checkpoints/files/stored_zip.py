@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fmcompress.checkpoints.random_file import RandomFile
+from fmcompress.checkpoints.random_file import FilePart, PartReader, RandomFile, Readable
 from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
 from fmcompress.types import UInt8Array
@@ -33,8 +33,12 @@ _LOCAL_SIZES = 26
 class _Directory(io.BufferedReader):
     """A file of which ``zipfile`` reads no more at once than a list of entries may have."""
 
+    def __init__(self, raw: io.RawIOBase) -> None:
+        super().__init__(raw)
+        self.size_bytes = self.seek(0, os.SEEK_END)
+
     def read(self, size: int | None = -1, /) -> bytes:
-        left = os.fstat(self.fileno()).st_size - self.tell()
+        left = self.size_bytes - self.tell()
         wanted = left if size is None or size < 0 else min(size, left)
         if wanted > _MAX_DIRECTORY_BYTES:
             raise ValueError("its list of entries is too long")
@@ -51,7 +55,7 @@ class StoredEntry:
         size_bytes: how many it has.
     """
 
-    file: RandomFile
+    file: Readable
     start: int
     size_bytes: int
     _checksum: int
@@ -99,7 +103,7 @@ class StoredZip:
     _file: _Directory
     _zip: zipfile.ZipFile
     _entries: Mapping[str, zipfile.ZipInfo]
-    _random: RandomFile
+    _random: Readable
 
     @classmethod
     def open(cls, path: Path) -> StoredZip:
@@ -110,13 +114,25 @@ class StoredZip:
         """
         file = _Directory(io.FileIO(path))
         try:
-            size_bytes = path.stat().st_size
-            with damaged("the zip file cannot be read"):
-                opened = zipfile.ZipFile(file)
-            return cls(size_bytes, file, opened, _index(opened.infolist(), size_bytes), RandomFile(file))
+            return cls._of(file, RandomFile(file))
         except BaseException:
             file.close()
             raise
+
+    @classmethod
+    def within(cls, part: FilePart) -> StoredZip:
+        """Open a zip file that is a part of another file.
+
+        Raises:
+            CheckpointError: it is damaged, has two entries of one name, or entries in one place.
+        """
+        return cls._of(_Directory(PartReader(part)), part)
+
+    @classmethod
+    def _of(cls, file: _Directory, random: Readable) -> StoredZip:
+        with damaged("the zip file cannot be read"):
+            opened = zipfile.ZipFile(file)
+        return cls(file.size_bytes, file, opened, _index(opened.infolist(), file.size_bytes), random)
 
     @property
     def names(self) -> Collection[str]:

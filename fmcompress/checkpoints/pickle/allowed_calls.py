@@ -54,7 +54,10 @@ def _bound_method(args: tuple[object, ...]) -> object:
     owner, name = args
     if not isinstance(name, str):
         raise refusal("builtins.getattr")
-    if isinstance(owner, Name) and owner.dotted in _ENUMS:  # how Python 3.11.0 to 3.11.3 have members of an Enum
+    if isinstance(owner, Name) and owner.dotted in (
+        *_ENUMS,
+        *_MEMORY_FORMATS,
+    ):  # how Python 3.11.0 to 3.11.3 have members of an Enum
         return Stub(owner.dotted, (name,))
     if not isinstance(owner, Stub):
         raise refusal("builtins.getattr")
@@ -65,12 +68,17 @@ _ENUMS = tuple(
     f"recbole.utils.enum_type.{name}"
     for name in ("ModelType", "InputType", "EvaluatorType", "FeatureType", "FeatureSource")
 )
+_MEMORY_FORMATS = (
+    "torch.distributed.checkpoint.metadata._MEM_FORMAT_ENCODING",
+    "torch.distributed._shard.sharded_tensor.metadata.MEM_FORMAT_ENCODING",
+)
 _FLAVOURS = ("Posix", "Windows", "PurePosix", "PureWindows")
 _INERT = (
     *("torch.device", "logging.getLogger", "functools.partial", "uuid.UUID", "decimal.Decimal", "builtins.complex"),
     *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
     *(f"pathlib.{home}{name}Path" for home in ("", "_local.") for name in ("", "Pure", *_FLAVOURS)),
     *_ENUMS,
+    *("torch.serialization._get_layout", *_MEMORY_FORMATS),
 )
 """Calls whose results nobody looks into, as settings hold them: each becomes a stub that keeps its arguments."""
 

@@ -195,14 +195,18 @@ def bytes_between(file: BinaryIO) -> Callable[[int], bytes]:
     return _Reader(file).take
 
 
-def operations(file: BinaryIO) -> Iterator[tuple[str, object]]:
+def operations(file: BinaryIO, times: int = 1) -> Iterator[tuple[str, object]]:
     """Yield the name and the argument of each operation of a pickle up to STOP.
+
+    Args:
+        file: the pickle.
+        times: how often ``MAX_OPERATIONS`` it may have.
 
     Raises:
         ValueError, KeyError: the pickle is cut short, has too many operations, or one that is not in the table.
     """
     reader = _Reader(file)
-    for _ in range(MAX_OPERATIONS):
+    for _ in range(times * MAX_OPERATIONS):
         code = reader.take(1)
         opcode = _OPCODES.get(code)
         if opcode is None:
@@ -210,4 +214,4 @@ def operations(file: BinaryIO) -> Iterator[tuple[str, object]]:
         yield opcode.name, None if opcode.argument is None else opcode.argument(reader)
         if code == _STOP:
             return
-    raise ValueError(f"the pickle has more than {MAX_OPERATIONS:,} operations")
+    raise ValueError(f"the pickle has more than {times * MAX_OPERATIONS:,} operations")

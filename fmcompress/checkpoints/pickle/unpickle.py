@@ -37,7 +37,12 @@ Call = Callable[[tuple[object, ...]], object]
 
 
 def unpickle(
-    data: bytes | BinaryIO, *, calls: Mapping[str, Call], persistent: Call, until: str | None = None
+    data: bytes | BinaryIO,
+    *,
+    calls: Mapping[str, Call],
+    persistent: Call,
+    until: str | None = None,
+    times: int = 1,
 ) -> object:
     """Return the object that a pickle describes, of plain values, stand-ins and stubs.
 
@@ -47,15 +52,17 @@ def unpickle(
         persistent: stand-in for the load of an object outside the pickle; it gets the persistent id.
         until: an attribute of the object before which reading ends, so that what follows costs nothing. It must be a
             name that stands nowhere before.
+        times: how often ``MAX_OPERATIONS`` it may have, which others than those of tables of contents have not.
 
     Raises:
         CheckpointError: the pickle asks to call anything else.
         ValueError, TypeError, IndexError, KeyError: it is damaged.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
-    machine = _Machine(calls, persistent, work=_MAX_USES * file.seek(0, io.SEEK_END) + _MIN_WORK)
+    work = _MAX_USES * file.seek(0, io.SEEK_END) + _MIN_WORK
+    machine = _Machine(calls, persistent, work, times * MAX_OPERATIONS)
     file.seek(0)
-    for name, argument in operations(file):
+    for name, argument in operations(file, times):
         if name == "CONSTANT" and until is not None and argument == until and machine.is_at_attribute():
             return machine.object_so_far()
         _OPERATIONS[name](machine, argument)
@@ -71,11 +78,13 @@ class _Machine:
     Attributes:
         work: how much the stand-ins may still be given. A few bytes can call one on the same long list again and again,
             each time for a copy of it; in a pickle that is no attack nearly all is given once.
+        most_parts: how many operations it may have, none of which makes more than one part.
     """
 
     calls: Mapping[str, Call]
     persistent: Call
     work: int
+    most_parts: int
     stack: list[object] = field(default_factory=list)
     below: list[list[object]] = field(default_factory=list)
     memo: list[object] = field(default_factory=list)
@@ -144,7 +153,7 @@ class _Machine:
             raise TypeError("a key is set on something that is no dict")
 
     def memoize(self, index: int) -> None:
-        if index >= MAX_OPERATIONS:
+        if index >= self.most_parts:
             raise ValueError("the pickle numbers its parts higher than it can have any")
         if index >= len(self.memo):
             self.memo.extend([_ABSENT] * (index + 1 - len(self.memo)))
@@ -217,9 +226,13 @@ class _Machine:
         return self.pop()
 
 
-def refusal(dotted: str) -> CheckpointError:
+class RefusedCallError(CheckpointError):
+    """A pickle asks to call what has no stand-in."""
+
+
+def refusal(dotted: str) -> RefusedCallError:
     """Return the error for a pickle that asks to call what has no stand-in."""
-    return CheckpointError(
+    return RefusedCallError(
         f"it asks to call {quoted(dotted)}, which is refused; nothing was run",
         hint="if you trust the file, load it with the tool that wrote it and save model.state_dict() with torch.save",
     )
