@@ -19,6 +19,8 @@ from fmcompress.types import Float32Array, Float64Array, Int64Array
 
 # Products of so many numbers stay in the cache until the largest is found.
 _BLOCK_VALUES = 65_536
+# So few columns are added up one by one: a sparse matrix takes as long to make as to multiply.
+_FEW_COLUMNS = 9
 
 
 class Cloud(Protocol):
@@ -86,12 +88,18 @@ class Space:
 
     def moved(self, centroids: Float32Array) -> Float32Array:
         """Return centroids, float32 (k, d), after one iteration; those without points stay where they are."""
-        ends = np.arange(len(self.points) + 1)
-        chosen = csr_array((self.weights, self.codes(centroids), ends), shape=(len(self.points), len(centroids)))
-        sums = chosen.T @ self.points
+        sums = self._sums(self.codes(centroids), len(centroids))
         weights = sums[:, -1:]
         means = sums[:, :-1] / np.maximum(weights, np.finfo(np.float32).tiny) + self.centre
         return np.where(weights > 0, means, centroids)
+
+    def _sums(self, codes: Int64Array, k: int) -> Float32Array:
+        """Return the weighted sum of the points of each centroid, and their weight, float32 (k, d + 1)."""
+        if self.points.shape[1] <= _FEW_COLUMNS:
+            sums = [np.bincount(codes, self.weights * column, k) for column in self.points.T]
+            return np.stack(sums, axis=1).astype(np.float32)
+        ends = np.arange(len(codes) + 1)
+        return np.asarray(csr_array((self.weights, codes, ends), shape=(len(codes), k)).T @ self.points)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import stacked
 from fmcompress.methods.auto.candidates import ByTier, FieldCandidate, TierCandidates, WeightsCandidate, map_tiers
 from fmcompress.methods.auto.held_out_rows import HeldOutModel, HeldOutScores, held_out_model
-from fmcompress.methods.auto.held_out_tiers import LogitShifts, SeenCategories, TierCodebooks, row_uses, seen_categories
+from fmcompress.methods.auto.held_out_shifts import LogitShifts, by_category, row_uses
+from fmcompress.methods.auto.held_out_tiers import SeenCategories, TierCodebooks, seen_categories
 from fmcompress.progress import Progress
 from fmcompress.quantization.field_weights import FieldWeights
 from fmcompress.quantization.parallel import side_by_side
@@ -43,6 +44,8 @@ from fmcompress.types import Float32Array, Float64Array, UInt8Array
 _ROWS = 50_000
 _BATCH_ROWS = 16_384
 _LEAST_OF_A_LABEL = 1_000
+# Losses, of some rows with all candidates, that stay in the cache.
+_BLOCK_LOSSES = 16_384
 # Standard errors that count against a measured rise.
 _STANDARD_ERRORS = 1.0
 
@@ -126,32 +129,61 @@ class HeldOutLoss:
         number = np.full(len(seen.categories), -1)
         number[codebooks.tier.places] = np.arange(len(codebooks.tier.places))
         own = np.flatnonzero(number[seen.place] >= 0)
-        uses = row_uses(seen, own)
-        rows, place = uses.rows, seen.place[own]
-        z, y, before, all_rows = scores.logits[rows], self.labels[rows], losses[rows], len(self.labels)
-
-        def with_rise(candidate: WeightsCandidate, shift: Float32Array) -> WeightsCandidate:
-            rise = self.link.losses(z + shift, y) - before
-            mean = float(rise.sum()) / all_rows
-            variance = max(float(rise @ rise) / all_rows - mean**2, 0.0)
-            return replace(candidate, error=mean, standard_error=_STANDARD_ERRORS * float(np.sqrt(variance / all_rows)))
-
-        def products(candidate: WeightsCandidate) -> Float32Array | float:
-            return uses.products(partial(shifts.vectors, candidate)) if scores.pairwise else 0.0
-
+        own = own[by_category(number[seen.place[own]])]
+        uses, place = row_uses(seen, own), seen.place[own]
+        of_rows = _RowsOfTier(
+            self.link, scores.logits[uses.rows], self.labels[uses.rows], losses[uses.rows], len(losses)
+        )
         shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], scores.slopes(seen, own))
-        factors = 1.0 if seen.pooled is None else seen.pooled.linear[own]
+
+        def embeddings(candidates: Sequence[WeightsCandidate]) -> Float32Array:
+            found = uses.summed(shifts.of(candidates))
+            if scores.pairwise and not uses.once:
+                for column, one in enumerate(candidates):
+                    found[:, column] += uses.products(partial(shifts.vectors, one))
+            return found
+
+        factors = np.float32(1) if seen.pooled is None else seen.pooled.linear[own]
+        linear = [WeightsCandidate(size, 0.0) for size in codebooks.linear_sizes]
+        of_linear = [
+            factors * (codebooks.decoded_linear(one.codewords)[number[place]] - seen.linear[place]) for one in linear
+        ]
         return TierCandidates.of(
             codebooks.tier.weights,
-            (with_rise(one, uses.summed(shifts.of(one)) + products(one)) for one in codebooks.candidates),
-            (
-                with_rise(
-                    WeightsCandidate(size, 0.0),
-                    uses.summed(factors * (codebooks.decoded_linear(size)[number[place]] - seen.linear[place])),
-                )
-                for size in codebooks.linear_sizes
-            ),
+            [one for some in shifts.chunks(codebooks.candidates) for one in of_rows.with_rises(some, embeddings(some))],
+            of_rows.with_rises(linear, uses.summed(np.stack(of_linear, axis=1))),
         )
+
+
+@dataclass(frozen=True)
+class _RowsOfTier:
+    """The rows that a tier is in: logits, labels and losses as they are, float64 (n,), and the number of all rows."""
+
+    link: Link
+    logits: Float64Array
+    labels: Float64Array
+    losses: Float64Array
+    all_rows: int
+
+    def with_rises(self, candidates: Sequence[WeightsCandidate], shifts: Float32Array) -> list[WeightsCandidate]:
+        """Return candidates with what they do to the mean loss of all rows.
+
+        Args:
+            candidates: ways to store embeddings or linear weights.
+            shifts: what they add to the logits, float32 (n, candidates).
+        """
+        sums, squares = np.zeros((2, len(candidates)))
+        rows = max(1, _BLOCK_LOSSES // len(candidates))
+        for start in range(0, len(shifts), rows):
+            block = slice(start, start + rows)
+            rises = self.link.losses(self.logits[block, None] + shifts[block], self.labels[block, None])
+            rises -= self.losses[block, None]
+            sums += rises.sum(axis=0)
+            squares += np.einsum("rc,rc->c", rises, rises)
+        means = sums / self.all_rows
+        errors = _STANDARD_ERRORS * np.sqrt(np.maximum(squares / self.all_rows - means**2, 0.0) / self.all_rows)
+        found = zip(candidates, means.tolist(), errors.tolist(), strict=True)
+        return [replace(one, error=mean, standard_error=error) for one, mean, error in found]
 
 
 def prepare_held_out(

@@ -1,9 +1,9 @@
-"""Tiers as held-out rows see them: the categories in them, nested codebooks, and what these do to logits."""
+"""Tiers as held-out rows see them: the categories in them, and nested codebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import pairwise
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.pooling import Pooling
-from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.fm.schema import MISSING
 from fmcompress.methods.auto.candidates import TierCandidates, WeightsCandidate, codebook_candidates, thinned_embeddings
 from fmcompress.methods.auto.nested_codebooks import NestedCodebooks, nested_codebooks, nested_linear_codebooks
@@ -230,115 +229,3 @@ class TierCodebooks:
             ),
             (WeightsCandidate(size, self.linear.expected(size) if size else 0.0) for size in self.linear_sizes),
         )
-
-
-@dataclass(frozen=True)
-class RowUses:
-    """The rows that a tier is in, once each, though its table may be looked up several times in a row.
-
-    Where a row has it in two terms, with shifts d and d' of the two, the logit moves by d · d' more than by both alone.
-
-    Attributes:
-        rows: these rows, int64 (n,).
-        place: of each use among them, int64 (uses,).
-        term: of each use, int64 (uses,); None where each is a term of its own.
-        factors: what the embedding of each use is multiplied by, float32 (uses,); None where it is 1.
-    """
-
-    rows: Int64Array
-    place: Int64Array
-    term: Int64Array | None = None
-    factors: Float32Array | None = None
-
-    @property
-    def once(self) -> bool:
-        """Whether no row has the tier twice."""
-        return len(self.rows) == len(self.place)
-
-    def summed(self, values: Float32Array) -> Float32Array:
-        """Return the sum over its uses for each row, (n,), of values of each use, float32 (uses,)."""
-        if self.once:
-            return values
-        return np.asarray(np.bincount(self.place, values, len(self.rows)))
-
-    def products(self, shifts: Callable[[], Float32Array]) -> Float32Array | float:
-        """Return the sum of d · d' over pairs of terms for each row, (n,).
-
-        Args:
-            shifts: makes what the embedding of each use moves by, float32 (uses, dim).
-        """
-        if self.once or (self._terms is not None and len(self._terms[0]) == len(self.rows)):
-            return 0.0
-        own, place = shifts(), self.place
-        if self.factors is not None:
-            own = own * self.factors[:, None]
-        if self._terms is not None:
-            firsts, term = self._terms
-            place, uses = place[firsts], own
-            own = np.zeros((len(firsts), own.shape[1]), dtype=np.float32)
-            np.add.at(own, term, uses)
-        total = np.zeros((len(self.rows), own.shape[1]))
-        np.add.at(total, place, own)
-        norms = np.bincount(place, np.einsum("rl,rl->r", own, own), len(self.rows))
-        return np.asarray(0.5 * (np.einsum("rl,rl->r", total, total) - norms))
-
-    @cached_property
-    def _terms(self) -> tuple[Int64Array, Int64Array] | None:
-        """First use of each term, int64 (t,), and term of each use, int64 (uses,), counted anew."""
-        return None if self.term is None else np.unique(self.term, return_index=True, return_inverse=True)[1:]
-
-
-def row_uses(seen: SeenCategories, own: Int64Array) -> RowUses:
-    """Return the distinct rows of some values of a field, int64 (uses,)."""
-    found = np.unique(seen.rows[own], return_inverse=True)
-    if seen.pooled is None:
-        return RowUses(*found)
-    return RowUses(*found, seen.pooled.term[own], seen.pooled.embedding[own])
-
-
-@dataclass(frozen=True)
-class LogitShifts:
-    """What candidates for the embeddings of a tier do to the logits of the rows that it is in.
-
-    Attributes:
-        codebooks: of the tier.
-        number: of each row's category among those of the tier that are seen, int64 (rows,).
-        current: its weights as they are at present, float32 (rows, dim).
-        others: S less that, float32 (rows, dim).
-    """
-
-    codebooks: TierCodebooks
-    number: Int64Array
-    current: Float32Array
-    others: Float32Array
-    _products: dict[tuple[Metric, int, int, int], Float32Array] = field(default_factory=dict)
-
-    @cached_property
-    def _before(self) -> Float32Array:
-        """The product of the current embedding with the others, float32 (rows,)."""
-        return np.asarray(np.einsum("rl,rl->r", self.current, self.others))
-
-    def of(self, candidate: WeightsCandidate) -> Float32Array:
-        """Return (q_i − current) · others of each row, float32 (rows,)."""
-        if not candidate.codewords:
-            vectors = self.codebooks.decoded(candidate)[self.number]
-            return np.asarray(np.einsum("rl,rl->r", vectors, self.others) - self._before)
-        total = -self._before
-        for subspace in range(len(candidate.codewords)):
-            total = total + self._product(candidate, subspace)
-        return total
-
-    def vectors(self, candidate: WeightsCandidate) -> Float32Array:
-        """Return q_i − current of each row, float32 (rows, dim)."""
-        return np.asarray(self.codebooks.decoded(candidate)[self.number] - self.current)
-
-    def _product(self, candidate: WeightsCandidate, subspace: int) -> Float32Array:
-        """Return the codewords' product with the others in one subspace, float32 (rows,)."""
-        subspaces, size = len(candidate.codewords), candidate.codewords[subspace]
-        key = candidate.metric, subspaces, subspace, size
-        if key not in self._products:
-            start, end = subspace_bounds(self.others.shape[1], subspaces)[subspace]
-            codebook = self.codebooks.codebooks_of(candidate).by_size[subspace][size]
-            vectors = codebook.decoded()[self.number]
-            self._products[key] = np.einsum("rl,rl->r", vectors, self.others[:, start:end])
-        return self._products[key]

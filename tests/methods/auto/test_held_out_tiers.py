@@ -3,7 +3,8 @@
 import numpy as np
 
 from fmcompress.methods.auto.candidates import WeightsCandidate
-from fmcompress.methods.auto.held_out_tiers import LogitShifts, TierCodebooks, row_uses, seen_categories
+from fmcompress.methods.auto.held_out_shifts import LogitShifts, by_category, row_uses
+from fmcompress.methods.auto.held_out_tiers import TierCodebooks, seen_categories
 from tests.field_weights import random_field
 
 FIELD = random_field(80, 4)
@@ -61,7 +62,7 @@ def test_shifts_of_logits_are_those_of_all_pairs_in_a_row():
     current = seen.embeddings[seen.place]
     shifts = LogitShifts(tier, seen.place, current, sums[seen.rows] - current)
     for candidate in tier.candidates:
-        found = uses.summed(shifts.of(candidate)) + uses.products(lambda one=candidate: shifts.vectors(one))
+        found = uses.summed(shifts.of([candidate]))[:, 0] + uses.products(lambda one=candidate: shifts.vectors(one))
         decoded = tier.decoded(candidate)
         for place, row in enumerate(uses.rows):
             own = seen.place[seen.rows == row]
@@ -77,3 +78,18 @@ def test_a_shared_vector_is_the_weighted_mean():
     decoded = tier.decoded(WeightsCandidate((1,), 0.0))
     mean = np.average(FIELD.embeddings, axis=0, weights=FIELD.frequencies)
     np.testing.assert_allclose(decoded, np.tile(mean, (4, 1)), rtol=1e-3, atol=1e-5)
+
+
+def test_shifts_of_many_candidates_are_those_of_each_whatever_the_order_of_uses():
+    seen, (tier,) = tiers_of()
+    others = np.random.default_rng(0).normal(size=(len(seen.rows), 4)).astype(np.float32)
+    current = seen.embeddings[seen.place]
+    order = by_category(seen.place)
+    shifts = LogitShifts(tier, seen.place, current, others)
+    sorted_shifts = LogitShifts(tier, seen.place[order], current[order], others[order])
+    found = shifts.of(tier.candidates)
+    assert np.allclose(sorted_shifts.of(tier.candidates), found[order], atol=1e-6)
+    for column, candidate in enumerate(tier.candidates):
+        expected = np.einsum("rl,rl->r", shifts.vectors(candidate), others)
+        assert np.allclose(found[:, column], expected, atol=1e-5)
+    assert [one for some in shifts.chunks(tier.candidates) for one in some] == list(tier.candidates)
