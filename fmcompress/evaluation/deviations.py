@@ -10,39 +10,58 @@ the squared errors less their mean, over twice the RMSE. All take rows as indepe
 """
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
 
-from fmcompress.evaluation.placements import placements
-from fmcompress.evaluation.scores import ScoredRows
-from fmcompress.types import Float64Array
+from fmcompress.evaluation.scores import ScoredRows, row_losses
+from fmcompress.types import BoolArray, Float64Array
 
 Score = Literal["auc", "logloss", "rmse"]
 """Scores that have a standard error."""
 
-_LEAST_PROBABILITY = np.finfo(np.float64).eps
 
-
-def deviations(score: Score, rows: ScoredRows) -> Float64Array:
-    """Return what each row adds to the error of a score, float64 (rows,).
+def deviations(score: Score, rows: ScoredRows) -> Iterator[Float64Array]:
+    """Yield what each row adds to the error of a score, float64 (n,), block by block.
 
     Args:
         score: of the model; one that it has, on two rows or more, for the AUC of each label.
         rows: its predictions, and the labels.
     """
     if score == "auc":
-        return _of_auc(rows)
+        yield from _centered(rows.placements, lambda: (labels > 0 for _, labels in rows.blocks()))
+        return
     if score == "logloss":
-        return _of_mean(_row_losses(rows))
+        yield from _centered(lambda: (row_losses(*block) for block in rows.blocks()))
+        return
     rmse = rows.scores.rmse
-    squares = np.square(rows.predictions.astype(np.float64) - rows.labels)
-    return _of_mean(squares) / (2 * rmse) if rmse else np.zeros(len(squares))
+    for found in _centered(lambda: (np.square(each.astype(np.float64) - labels) for each, labels in rows.blocks())):
+        yield found / (2 * rmse) if rmse else np.zeros(len(found))
 
 
-def standard_error(found: Float64Array) -> float:
-    """Return the standard error that deviations, or differences of two models', float64 (rows,), come to."""
-    return math.sqrt(float(found @ found))
+def standard_error(score: Score, rows: ScoredRows) -> float:
+    """Return the standard error of a score, see ``deviations``."""
+    return math.sqrt(sum(float(each @ each) for each in deviations(score, rows)))
+
+
+def change_error(
+    score: Score, rows: ScoredRows, before: ScoredRows, *, scale: float = 1.0, scale_before: float = 1.0
+) -> float:
+    """Return the standard error of the difference of two models' scores on the same rows.
+
+    Args:
+        score: of both models, see ``deviations``.
+        rows: predictions of one model.
+        before: those of the other one.
+        scale: what the score of the first is multiplied by.
+        scale_before: the same for the other one.
+    """
+    total = 0.0
+    for found, other in zip(deviations(score, rows), deviations(score, before), strict=True):
+        change = found * scale - other * scale_before
+        total += float(change @ change)
+    return math.sqrt(total)
 
 
 def auc_change_error(rows: ScoredRows, before: ScoredRows) -> float:
@@ -58,26 +77,41 @@ def auc_change_error(rows: ScoredRows, before: ScoredRows) -> float:
     if rows is before:
         return math.nan
     errors = [each.scores.auc_standard_error for each in (rows, before)]
-    if any(map(math.isnan, errors)) or not np.array_equal(rows.labels, before.labels):
+    if any(map(math.isnan, errors)) or not same_labels(rows, before):
         return math.nan
-    return standard_error(deviations("auc", rows) - deviations("auc", before))
+    return change_error("auc", rows, before)
 
 
-def _of_auc(rows: ScoredRows) -> Float64Array:
-    positive = rows.labels > 0
-    found = np.empty(len(positive))
-    each = placements(rows.predictions[positive], rows.predictions[~positive])
-    found[positive], found[~positive] = (_of_mean(placed) for placed in each)
-    return found
+def same_labels(rows: ScoredRows, before: ScoredRows) -> bool:
+    """Return whether two models were scored on the same rows, as far as labels tell."""
+    return len(rows) == len(before) and all(
+        np.array_equal(own, other) for (_, own), (_, other) in zip(rows.blocks(), before.blocks(), strict=True)
+    )
 
 
-def _row_losses(rows: ScoredRows) -> Float64Array:
-    """Return the binary cross entropy of each row, in nats; predictions of 0 and 1 stand off as in the LogLoss."""
-    predictions = rows.predictions.astype(np.float64)
-    likely = np.where(rows.labels > 0, predictions, 1 - predictions)
-    return np.asarray(-np.log(np.maximum(likely, _LEAST_PROBABILITY)))
+def _centered(
+    values: Callable[[], Iterator[Float64Array]], groups: Callable[[], Iterator[BoolArray]] | None = None
+) -> Iterator[Float64Array]:
+    """Yield values less the mean of their group, over √(n(n − 1)) for n in it, block by block.
 
+    Args:
+        values: float64 (n,) each, in two passes.
+        groups: in which of two groups each is, bool (n,) for each block; without it all are in one.
+    """
 
-def _of_mean(values: Float64Array) -> Float64Array:
-    count = len(values)
-    return np.asarray((values - values.mean()) / math.sqrt(count * (count - 1)))
+    def grouped() -> Iterator[tuple[Float64Array, list[BoolArray]]]:
+        if groups is None:
+            yield from ((each, [np.ones(len(each), dtype=bool)]) for each in values())
+        else:
+            yield from ((each, [which, ~which]) for each, which in zip(values(), groups(), strict=True))
+
+    counts, sums = [0, 0], [0.0, 0.0]
+    for each, parts in grouped():
+        for number, part in enumerate(parts):
+            counts[number] += int(part.sum())
+            sums[number] += float(each[part].sum())
+    for each, parts in grouped():
+        found = np.empty(len(each))
+        for part, count, total in zip(parts, counts, sums, strict=False):
+            found[part] = (each[part] - total / count) / math.sqrt(count * (count - 1))
+        yield found

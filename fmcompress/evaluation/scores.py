@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -15,14 +16,20 @@ from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions, labels_for
 from fmcompress.data.rows import Rows, open_rows
 from fmcompress.errors import DataError
-from fmcompress.evaluation.placements import auc_with_error
+from fmcompress.evaluation.placements import auc_with_error, placements
 from fmcompress.evaluation.predictors import Model, predicted
+from fmcompress.evaluation.spilled_rows import SpilledRows
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.progress import SILENT, Progress
 from fmcompress.text import with_error
-from fmcompress.types import Float32Array
+from fmcompress.types import Float32Array, Float64Array
+
+IN_MEMORY_ROWS = 2**18
+"""Rows of which predictions are held in memory; those of more are kept in a temporary file."""
+
+_LEAST_PROBABILITY = np.finfo(np.float64).eps
 
 
 @checked_arguments
@@ -122,20 +129,32 @@ def scored_rows(model: Model, rows: Rows, scorer: Predictor | None = None) -> Sc
 
     Raises:
         DataError: the rows cannot be used, or a prediction is not finite.
+        OutputError: there is no room for predictions in the folder of temporary files.
     """
+    regression = parse_link(model.link).regression
     predictions, labels = [], []
+    spilled, done = (SpilledRows() if rows.rows > IN_MEMORY_ROWS else None), 0
     for batch, found in predicted(model, rows, scorer=scorer):
-        predictions.append(found)
-        labels.append(batch.labels)
-    scored = ScoredRows(np.concatenate(predictions), np.concatenate(labels), parse_link(model.link).regression)
-    wrong = np.flatnonzero(~np.isfinite(scored.predictions))
+        _check_finite(found, done)
+        done += len(found)
+        if spilled is not None:
+            spilled.add(found, batch.labels)
+        else:
+            predictions.append(found)
+            labels.append(batch.labels)
+    if spilled is not None:
+        return StreamedRows(spilled, regression)
+    return HeldRows(np.concatenate(predictions), np.concatenate(labels), regression)
+
+
+def _check_finite(predictions: Float32Array, first_row: int) -> None:
+    wrong = np.flatnonzero(~np.isfinite(predictions))
     if wrong.size:
         row = int(wrong[0])
         raise DataError(
-            f"the prediction for row {row:,} is {scored.predictions[row]}, expected a finite number: the model's "
+            f"the prediction for row {first_row + row:,} is {predictions[row]}, expected a finite number: the model's "
             "weights are too large for its rows"
         )
-    return scored
 
 
 def score_data(
@@ -201,9 +220,45 @@ def scores_of(predictions: Float32Array, labels: Float32Array, *, regression: bo
     )
 
 
-@dataclass(frozen=True)
-class ScoredRows:
+def row_losses(predictions: Float32Array, labels: Float32Array) -> Float64Array:
+    """Return the binary cross entropy of each row, in nats, float64 (rows,); certain ones stand off as in the LogLoss.
+
+    Args:
+        predictions: probabilities, float32 (rows,).
+        labels: 0 and 1, float32 (rows,).
+    """
+    wide = predictions.astype(np.float64)
+    likely = np.where(labels > 0, wide, 1 - wide)
+    return np.asarray(-np.log(np.maximum(likely, _LEAST_PROBABILITY)))
+
+
+class ScoredRows(Protocol):
     """What a model predicts for labelled rows, kept so that it can be compared with another one row by row.
+
+    Attributes:
+        regression: whether predictions are numbers, not probabilities.
+        scores: of the model on these rows.
+    """
+
+    @property
+    def regression(self) -> bool: ...  # noqa: D102
+
+    @property
+    def scores(self) -> Scores: ...  # noqa: D102
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+
+    def blocks(self) -> Iterator[tuple[Float32Array, Float32Array]]:
+        """Yield predictions and labels, float32 (n,) each, in the order of the rows."""
+
+    def placements(self) -> Iterator[Float64Array]:
+        """Yield the placements of the rows of each block, float64 (n,), see ``evaluation.placements``."""
+
+
+@dataclass(frozen=True)
+class HeldRows:
+    """Predictions in memory, see ``ScoredRows``.
 
     Attributes:
         predictions: probabilities, or for a regression numbers, float32 (rows,).
@@ -215,7 +270,67 @@ class ScoredRows:
     labels: Float32Array
     regression: bool = False
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
     @cached_property
     def scores(self) -> Scores:
         """The scores of the model on these rows."""
         return scores_of(self.predictions, self.labels, regression=self.regression)
+
+    def blocks(self) -> Iterator[tuple[Float32Array, Float32Array]]:
+        """Yield predictions and labels, float32 (rows,) each, at once."""
+        yield self.predictions, self.labels
+
+    def placements(self) -> Iterator[Float64Array]:
+        """Yield the placements of the rows, float64 (rows,), at once."""
+        positive = self.labels > 0
+        found = np.empty(len(positive))
+        found[positive], found[~positive] = placements(self.predictions[positive], self.predictions[~positive])
+        yield found
+
+
+@dataclass(frozen=True)
+class StreamedRows:
+    """Predictions of more rows than are held in memory, see ``ScoredRows``.
+
+    Attributes:
+        spilled: the predictions.
+        regression: whether they are numbers.
+    """
+
+    spilled: SpilledRows
+    regression: bool = False
+
+    def __len__(self) -> int:
+        return len(self.spilled)
+
+    @cached_property
+    def scores(self) -> Scores:
+        """The scores of the model on these rows: those that ``scores_of`` gives, whatever their number."""
+        rows = len(self)
+        if self.regression:
+            squares = (np.square(each.astype(np.float64) - labels).sum() for each, labels in self.blocks())
+            return Scores(rows, math.nan, math.nan, math.nan, math.sqrt(math.fsum(squares) / rows))
+        positives, total, losses = 0, 0.0, 0.0
+        for predictions, labels in self.blocks():
+            positives += int((labels > 0).sum())
+            total += float(predictions.sum(dtype=np.float64))
+            losses += float(row_losses(predictions, labels).sum())
+        auc, error = self.spilled.auc_with_error()
+        return Scores(
+            rows=rows,
+            auc=auc,
+            logloss=losses / rows,
+            calibration=total / positives if positives else math.nan,
+            positives=positives,
+            auc_standard_error=error,
+        )
+
+    def blocks(self) -> Iterator[tuple[Float32Array, Float32Array]]:
+        """Yield predictions and labels, float32 (n,) each."""
+        return self.spilled.blocks()
+
+    def placements(self) -> Iterator[Float64Array]:
+        """Yield the placements of the rows, float64 (n,), from counts that are finer than they need be."""
+        return self.spilled.placements()

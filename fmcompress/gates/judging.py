@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fmcompress.artifact import PackedFM
 from fmcompress.errors import FMCompressError
 from fmcompress.gates.gate import Figure, Limit
@@ -158,8 +156,11 @@ def _why_not(limit: Limit, artifact: Measured, against: Measured | None) -> str:
         return reason
     if limit.percent and against.figure(figure) == 0:
         return f"{against.model.name}: its {limit.gate.unit} is 0, of which there is no percentage"
-    if artifact.rows and against.rows and not np.array_equal(artifact.rows.labels, against.rows.labels):
-        return f"{artifact.model.name} and {against.model.name} were scored on other rows: the data have changed"
+    if artifact.rows is not None and against.rows is not None:
+        from fmcompress.evaluation.deviations import same_labels
+
+        if not same_labels(artifact.rows, against.rows):
+            return f"{artifact.model.name} and {against.model.name} were scored on other rows: the data have changed"
     return ""
 
 

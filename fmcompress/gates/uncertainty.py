@@ -66,20 +66,18 @@ def standard_error_of(limit: Limit, rows: ScoredRows | None, compared: ScoredRow
         compared: the baseline's for the same rows; None where the limit is one of the figure itself.
     """
     figure = limit.gate.figure
-    if figure == "bytes" or rows is None or len(rows.labels) < 2 or limit.gate.compares == (compared is None):
+    if figure == "bytes" or rows is None or len(rows) < 2 or limit.gate.compares == (compared is None):
         return None
-    from fmcompress.evaluation.deviations import deviations, standard_error
+    from fmcompress.evaluation.deviations import change_error, standard_error
 
     if figure == "auc" and math.isnan(rows.scores.auc_standard_error):
         return None
-    found = deviations(figure, rows)
     if compared is None:
-        return standard_error(found)
-    before = deviations(figure, compared)
+        return standard_error(figure, rows)
     if not limit.percent:
-        return standard_error(found - before)
+        return change_error(figure, rows, compared)
     value, base = (float(getattr(each.scores, figure)) for each in (rows, compared))
-    return 100 * standard_error(found / base - before * (value / base**2))
+    return 100 * change_error(figure, rows, compared, scale=1 / base, scale_before=value / base**2)
 
 
 def bounds(limit: Limit, actual: float, error: float, confidence: float) -> Bounds:

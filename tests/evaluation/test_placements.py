@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fmcompress.evaluation.deviations import auc_change_error, deviations, standard_error
+from fmcompress.evaluation.deviations import auc_change_error, change_error, standard_error
 from fmcompress.evaluation.placements import auc_with_error, placements
-from fmcompress.evaluation.scores import ScoredRows
+from fmcompress.evaluation.scores import HeldRows
 
 
 def kernel(positives, negatives):
@@ -41,7 +41,7 @@ def test_plain_formulas(rows, digits):
     for predictions, auc, variance in zip((first, second), aucs, np.diag(plain), strict=True):
         found = auc_with_error(predictions[labels == 1], predictions[labels == 0])
         assert found == pytest.approx((auc, variance**0.5), abs=1e-12)
-    both = [ScoredRows(predictions, labels) for predictions in (first, second)]
+    both = [HeldRows(predictions, labels) for predictions in (first, second)]
     paired = (plain[0, 0] + plain[1, 1] - 2 * plain[0, 1]) ** 0.5
     assert auc_change_error(*both) == pytest.approx(paired, abs=1e-12)
     assert auc_change_error(both[0], replace(both[0])) == 0
@@ -64,9 +64,9 @@ def test_extremes():
 
 def test_other_rows_have_no_paired_error():
     labels, first, second = drawn(50, 3)
-    rows = ScoredRows(first, labels)
-    assert math.isnan(auc_change_error(rows, ScoredRows(second, 1 - labels)))
-    assert math.isnan(auc_change_error(rows, ScoredRows(second, labels, regression=True)))
+    rows = HeldRows(first, labels)
+    assert math.isnan(auc_change_error(rows, HeldRows(second, 1 - labels)))
+    assert math.isnan(auc_change_error(rows, HeldRows(second, labels, regression=True)))
 
 
 @pytest.mark.parametrize("score", ["auc", "logloss", "rmse"])
@@ -74,13 +74,12 @@ def test_standard_errors_are_the_spread_over_draws(score):
     found, errors, changes, paired = [], [], [], []
     for seed in range(200):
         labels, first, second = drawn(300, 7, seed)
-        both = [ScoredRows(predictions, labels, score == "rmse") for predictions in (first, second)]
+        both = [HeldRows(predictions, labels, score == "rmse") for predictions in (first, second)]
         scores = [getattr(each.scores, score) for each in both]
-        own = [deviations(score, each) for each in both]
         found.append(scores[0])
         changes.append(scores[1] - scores[0])
-        errors.append(standard_error(own[0]))
-        paired.append(standard_error(own[1] - own[0]))
+        errors.append(standard_error(score, both[0]))
+        paired.append(change_error(score, both[1], both[0]))
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.1)
     assert np.mean(paired) == pytest.approx(np.std(changes), rel=0.1)
     assert np.mean(paired) < 0.8 * np.mean(errors)
@@ -88,8 +87,8 @@ def test_standard_errors_are_the_spread_over_draws(score):
 
 def test_the_losses_of_rows_add_up_to_the_logloss():
     labels, first, _ = drawn(200, 0)  # some are certain, and wrong
-    rows = ScoredRows(first, labels)
+    rows = HeldRows(first, labels)
     likely = np.clip(np.where(labels == 1, first, 1 - first.astype(float)), np.finfo(float).eps, 1)
     losses = -np.log(likely)
     assert rows.scores.logloss == pytest.approx(losses.mean())
-    assert standard_error(deviations("logloss", rows)) == pytest.approx(losses.std(ddof=1) / 200**0.5)
+    assert standard_error("logloss", rows) == pytest.approx(losses.std(ddof=1) / 200**0.5)

@@ -6,9 +6,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from fmcompress.evaluation.deviations import deviations, standard_error
+from fmcompress.evaluation.deviations import change_error
 from fmcompress.evaluation.placements import auc_with_error
-from fmcompress.evaluation.scores import ScoredRows, Scores
+from fmcompress.evaluation.scores import HeldRows, Scores
 from fmcompress.gates.gate import parse_limits
 from fmcompress.gates.uncertainty import LEAST_OF_A_LABEL, bounds, too_few
 
@@ -52,7 +52,7 @@ def test_the_upper_bound_of_a_drop_holds_and_the_test_is_of_its_size():
     for _ in range(DRAWS):
         first = rng.normal(size=600) + shift * labels
         second = first + noise * rng.normal(size=600)
-        rows = [ScoredRows(each, labels) for each in (first, second)]
+        rows = [HeldRows(each, labels) for each in (first, second)]
         aucs = [auc_with_error(each[labels == 1], each[labels == 0])[0] for each in (first, second)]
         drop = aucs[0] - aucs[1]
         error = paired_error(*rows)
@@ -63,7 +63,7 @@ def test_the_upper_bound_of_a_drop_holds_and_the_test_is_of_its_size():
 
 
 def paired_error(first, second):
-    return standard_error(deviations("auc", first) - deviations("auc", second))
+    return change_error("auc", first, second)
 
 
 def normal_cdf(value):
