@@ -4,7 +4,7 @@ import numpy as np
 
 from fmcompress.methods.auto.candidates import expected_candidates
 from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embedding_distortion, linear_distortion
-from fmcompress.quantization.codebooks import quantize_field, quantize_subspace
+from fmcompress.quantization.codebooks import fit_tiers
 from fmcompress.quantization.field_weights import FieldWeights, all_weights
 from fmcompress.quantization.sensitivity import from_moments
 from tests.models import random_checkpoint
@@ -37,9 +37,7 @@ def candidates_of(field, *, seed=0):
 
 def quantized_field(field, quantizer, *, seed=0):
     """Return a field, quantized subspace by subspace."""
-    numbers = range(len(quantizer.codewords))
-    coded = [quantize_subspace(field, quantizer, number, seed=seed) for number in numbers]
-    return quantize_field(field, quantizer, coded, seed=seed)
+    return fit_tiers([field], [quantizer], seed=seed)[0]
 
 
 def some_fields():

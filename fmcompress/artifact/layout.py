@@ -13,7 +13,8 @@ import numpy as np
 
 from fmcompress.artifact.header import Header, tier_bits, tier_bytes
 from fmcompress.artifact.metadata import Frame
-from fmcompress.artifact.numbers import decode_int8, encode_half, encode_int8
+from fmcompress.artifact.numbers import decode_int8, encode_half, int8_multiples, int8_scale
+from fmcompress.fm.disk_table import Table, blocks, largest_number
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantizer import FLOAT, HALF, INT8, Quantizer
 from fmcompress.fm.tiers import by_field
@@ -166,22 +167,25 @@ class _Walk:
         return self._code - count
 
 
-def write_table(table: Float32Array, place: TableLayout, values: Float16Array, codes: UInt8Array) -> None:
+def write_table(table: Table, place: TableLayout, values: Float16Array, codes: UInt8Array) -> None:
     """Store a table at its place.
 
     Args:
-        table: float32 of the place's shape.
+        table: float32 of the place's shape; raw embeddings may be on the disk.
         place: where it lies.
         values: the artifact's values, float16 (values,).
         codes: its codes, uint8 (bytes,).
     """
-    if place.in_values:
-        values[place.rows] = encode_half(table).reshape(-1)
-    elif place.scale is None:
-        codes[place.rows] = np.ascontiguousarray(table, dtype="<f4").view(np.uint8).reshape(-1)
-    else:
-        numbers, values[place.scale] = encode_int8(table)
-        codes[place.rows] = numbers.view(np.uint8).reshape(-1)
+    scale = None
+    if place.scale is not None:
+        scale = values[place.scale] = int8_scale(largest_number(table))
+    stored = stored_numbers(place, values, codes)
+    for start, block in blocks(table):
+        own = stored[start : start + len(block)]
+        if scale is not None:
+            own[...] = int8_multiples(block, scale)
+        else:
+            own[...] = encode_half(block) if place.in_values else block
 
 
 def read_table(place: TableLayout, values: Float16Array, codes: UInt8Array) -> Float32Array:

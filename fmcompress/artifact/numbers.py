@@ -36,11 +36,16 @@ def encode_int8(table: Float32Array) -> tuple[Int8Array, np.float16]:
     Returns:
         The multiples, int8 of the table's shape, and the scale; 0 where all numbers are (almost) 0.
     """
-    scale = _scale(float(np.abs(table).max(initial=0)))
+    scale = int8_scale(float(np.abs(table).max(initial=0)))
+    return int8_multiples(table, scale), scale
+
+
+def int8_multiples(table: Float32Array, scale: np.float16) -> Int8Array:
+    """Return the whole multiples of a scale nearest to numbers, halves to even, int8 of the table's shape."""
     if scale == 0:
-        return np.zeros(table.shape, dtype=np.int8), scale
+        return np.zeros(table.shape, dtype=np.int8)
     multiples = np.rint(table / np.float64(scale))
-    return np.clip(multiples, -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale
+    return np.clip(multiples, -LARGEST_INT8, LARGEST_INT8).astype(np.int8)
 
 
 def decode_int8(numbers: Int8Array, scale: np.float16) -> Float32Array:
@@ -48,7 +53,7 @@ def decode_int8(numbers: Int8Array, scale: np.float16) -> Float32Array:
     return numbers.astype(np.float32) * np.float32(scale)
 
 
-def _scale(largest: float) -> np.float16:
+def int8_scale(largest: float) -> np.float16:
     """Return the scale of a table whose largest number is ``largest``.
 
     It is the least one in fp16 with which 127 steps reach that far. The smallest scales lie so far apart that rounded

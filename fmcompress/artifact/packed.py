@@ -218,7 +218,7 @@ def _packed(header: Header, fields: Sequence[QuantizedField], tiers: Tiers) -> t
         linear = [tier.linear_table] if tier.quantizer.has_linear else []
         for table_place, table in zip(place.all_tables, (*tier.tables, *linear), strict=True):
             write_table(table, table_place, values, codes)
-        codes[place.stream] = pack(_all_codes(tier), place.quantizer.widths)
+        codes[place.stream] = pack(_all_codes(tier), place.quantizer.widths) if tier.stream is None else tier.stream
     return values, codes
 
 

@@ -24,6 +24,7 @@ from fmcompress.baselines.halving import best_points
 from fmcompress.baselines.integers import as_float16, fake_float16
 from fmcompress.baselines.task import BaselinePoint, Task
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import whole
 from fmcompress.fm.schema import Schema
 from fmcompress.types import AnyArray, BoolArray, Float16Array, Float32Array, Int64Array
 
@@ -96,7 +97,8 @@ class CodeTable(ComposedTable):
         super().__init__(source.schema)
         fields, dim = len(source.schema), source.dim
         spread, scales = _spread(source, counts)
-        self.values = nn.Parameter(torch.from_numpy(source.embeddings / spread[fields_of_rows(source.schema), None]))
+        scaled = whole(source.embeddings) / spread[fields_of_rows(source.schema), None]
+        self.values = nn.Parameter(torch.from_numpy(scaled))
         self.log_scales = nn.Parameter(torch.from_numpy(np.log(scales[:, :bits])))
         self.register_buffer("fields", torch.from_numpy(fields_of_rows(source.schema)), persistent=False)
         self.networks = networks
@@ -143,7 +145,7 @@ def _spread(source: FMCheckpoint, counts: Int64Array) -> tuple[Float32Array, Flo
     """
     split = source.schema.split
     weights = [np.maximum(own, _LEAST) / np.maximum(own, _LEAST).sum() for own in split(counts)]
-    tables = split(source.embeddings)
+    tables = split(whole(source.embeddings))
     spread = [np.sqrt(own @ np.square(table).mean(axis=1)) for own, table in zip(weights, tables, strict=True)]
     scales = np.stack([own @ np.abs(table) for own, table in zip(weights, tables, strict=True)])
     return np.maximum(spread, _LEAST).astype(np.float32), np.maximum(scales, _LEAST).astype(np.float32)

@@ -6,6 +6,7 @@ import numpy as np
 
 from fmcompress.baselines.stored import FloatRows, RowwiseRows, StoredFM
 from fmcompress.baselines.task import BaselinePoint, Task
+from fmcompress.fm.disk_table import whole
 from fmcompress.types import Float32Array
 
 _HIGHEST = 15
@@ -18,7 +19,7 @@ def rowwise_int4(key: str, task: Task) -> Iterator[BaselinePoint]:
     """Yield the source with 4-bit embeddings; its linear weights are float16."""
     source = task.source
     linear = FloatRows(source.linear[:, None].astype(np.float16))
-    stored = StoredFM(source.schema, source.link, source.bias, linear, quantize_rows(source.embeddings))
+    stored = StoredFM(source.schema, source.link, source.bias, linear, quantize_rows(whole(source.embeddings)))
     yield BaselinePoint(f"FM, dim {source.dim}, row-wise int4", key, stored.file_bytes, stored.decode())
 
 

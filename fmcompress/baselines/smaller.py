@@ -10,6 +10,7 @@ from fmcompress.baselines.stored import FloatRows, StoredFM
 from fmcompress.baselines.task import BaselinePoint, Task
 from fmcompress.baselines.tuning import KeptTable, StoredModule, integer_table, stored_module, tune_stored
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import whole
 from fmcompress.types import Int64Array
 
 _NUMBER_BYTES = np.dtype(np.float16).itemsize
@@ -18,7 +19,7 @@ _NUMBER_BYTES = np.dtype(np.float16).itemsize
 def smaller_fms(key: str, task: Task) -> Iterator[BaselinePoint]:
     """Yield a trained factorization machine in float32 for each embedding size."""
     for model in task.smaller_fms():
-        linear, embeddings = FloatRows(model.linear[:, None]), FloatRows(model.embeddings)
+        linear, embeddings = FloatRows(model.linear[:, None]), FloatRows(whole(model.embeddings))
         stored = StoredFM(model.schema, model.link, model.bias, linear, embeddings)
         yield BaselinePoint(f"FM, dim {model.dim}", key, stored.file_bytes, model)
 
@@ -50,7 +51,7 @@ def integer_module(model: FMCheckpoint, counts: Int64Array, integers: Integers) 
         counts: rows in which each category is active, int64 (categories,).
         integers: what embeddings are stored in.
     """
-    return stored_module(model, counts, integer_table(model.embeddings, model.schema, counts, integers))
+    return stored_module(model, counts, integer_table(whole(model.embeddings), model.schema, counts, integers))
 
 
 def rows_that_fit(source: FMCheckpoint, counts: Int64Array, budget_bytes: int) -> int | None:
@@ -79,7 +80,8 @@ def pruned_module(source: FMCheckpoint, counts: Int64Array, rows: int) -> Stored
         counts: f_i, rows in which each category is active, int64 (categories,).
         rows: how many embeddings are kept.
     """
-    magnitudes = counts * np.einsum("il,il->i", source.embeddings, source.embeddings, dtype=np.float64)
+    embeddings = whole(source.embeddings)
+    magnitudes = counts * np.einsum("il,il->i", embeddings, embeddings, dtype=np.float64)
     kept = np.zeros(len(magnitudes), dtype=np.bool_)
     kept[np.argsort(-magnitudes, kind="stable")[:rows]] = True
-    return stored_module(source, counts, KeptTable(source.embeddings, kept))
+    return stored_module(source, counts, KeptTable(embeddings, kept))

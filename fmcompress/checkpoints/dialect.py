@@ -14,6 +14,8 @@ from fmcompress.checkpoints.files.tensor import FileTensor
 from fmcompress.checkpoints.reading_errors import listed, listed_all
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import Table
+from fmcompress.fm.disk_table import rows_of as rows_of_table
 from fmcompress.fm.network import Network
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
@@ -124,7 +126,7 @@ def from_flat(
     schema: Schema,
     bias: float,
     linear: Float32Array,
-    embeddings: Float32Array,
+    embeddings: Table,
     link: str = "sigmoid",
     network: Network | None = None,
 ) -> FMCheckpoint:
@@ -144,7 +146,9 @@ def from_flat(
     numeric = np.repeat(is_numeric, [rows_of(field) for field in schema.all_fields])
     linear_only = np.array([[field.linear_only] for field in schema.numeric])
     weights = NumericWeights(linear[numeric], np.where(linear_only, np.float32(0), embeddings[numeric]))
-    return FMCheckpoint(schema, bias, linear[~numeric], embeddings[~numeric], link, numeric=weights, network=network)
+    categories = np.flatnonzero(~numeric)
+    own = linear[categories], rows_of_table(embeddings, categories)
+    return FMCheckpoint(schema, bias, *own, link, numeric=weights, network=network)
 
 
 def rows_of(field: Field | SharedField | NumericField) -> int:

@@ -11,10 +11,11 @@ import numpy as np
 from fmcompress.artifact import PackedFM
 from fmcompress.artifact.origin import Sampled
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import BLOCK_ROWS, largest_of_rows
 from fmcompress.quantization.sensitivity import shares
 from fmcompress.quantization.typical_rows import drawn_ids, logits_and_sums
 from fmcompress.serve.compressed_fm import CompressedFM
-from fmcompress.types import Int64Array
+from fmcompress.types import Float32Array, Int64Array
 
 ROWS = 4096
 _MOST_EXTREME = 2
@@ -57,15 +58,22 @@ def _extreme_rows(checkpoint: FMCheckpoint, drawn: Int64Array) -> Int64Array:
     """Return rows with the most extreme categories of each field, one each, int64 (n, ids), and else drawn ones."""
     found: list[Int64Array] = []
     for column, table in enumerate(checkpoint.schema.tables.tolist()[:_MOST_FIELDS]):
-        own = checkpoint.schema.rows(table)
-        vectors, linear = checkpoint.embeddings[own], np.abs(checkpoint.linear[own])
-        sizes = np.maximum(vectors.max(axis=1), -vectors.min(axis=1))
-        few = min(_MOST_EXTREME, len(linear))
-        for category in {
-            *np.argpartition(-sizes, few - 1)[:few].tolist(),
-            *np.argpartition(-linear, few - 1)[:few].tolist(),
-        }:
+        sizes = largest_of_rows(checkpoint.embeddings_of(table))
+        linear = np.abs(checkpoint.linear[checkpoint.schema.rows(table)])
+        for category in {*_largest(sizes), *_largest(linear)}:
             row = drawn[len(found) % len(drawn)].copy()
             row[column] = category
             found.append(row)
     return np.array(found)
+
+
+def _largest(sizes: Float32Array) -> list[int]:
+    """Return where the few largest sizes are, of float32 (cardinality,)."""
+    few = min(_MOST_EXTREME, len(sizes))
+    found = [
+        start + np.argpartition(-block, min(few, len(block)) - 1)[:few]
+        for start in range(0, len(sizes), BLOCK_ROWS)
+        if len(block := sizes[start : start + BLOCK_ROWS])
+    ]
+    largest = np.concatenate(found)
+    return [int(place) for place in largest[np.argpartition(-sizes[largest], few - 1)[:few]]]

@@ -12,6 +12,7 @@ import numpy as np
 
 from fmcompress.arguments import checked_arguments
 from fmcompress.errors import CheckpointError, UsageError
+from fmcompress.fm.disk_table import DiskTable, Table, part_of
 from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.network import Network
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -92,7 +93,7 @@ class FMCheckpoint:
         schema: its fields; row ``schema.offsets[f] + id`` of the arrays is category ``id`` of field ``f``.
         bias: w_0.
         linear: w, float32 (categories,).
-        embeddings: V, float32 (categories, dim).
+        embeddings: V, float32 (categories, dim); where the file is large a table that stays on the disk.
         link: from logit to prediction, as ``links.parse_link`` reads it: ``sigmoid``, ``probit``, ``identity`` or
             ``clip:LOW:HIGH``.
         counts: rows of the training data in which each category was active, int64 (categories,); None
@@ -110,7 +111,7 @@ class FMCheckpoint:
     schema: Schema
     bias: float
     linear: Float32Array
-    embeddings: Float32Array
+    embeddings: Table
     link: str = "sigmoid"
     counts: Int64Array | None = None
     source: Source | None = None
@@ -134,8 +135,8 @@ class FMCheckpoint:
             raise CheckpointError(f"linear weights have shape {self.linear.shape}, expected ({rows},)")
         if not np.isfinite(self.bias):
             raise CheckpointError(f"bias is {self.bias}, expected a finite number")
-        for name, weights in (("linear weights", self.linear), ("embeddings", self.embeddings)):
-            _check_finite(name, weights)
+        _check_finite("linear weights", self.linear)
+        self._check_embeddings()
         if self.counts is not None and (self.counts.shape != (rows,) or self.counts.min() < 0):
             raise CheckpointError(f"counts are not {rows} numbers of 0 or more")
         if self.numeric is None:
@@ -147,6 +148,20 @@ class FMCheckpoint:
             row = None if own.pad is None else first_row + own.pad
             if row is not None and (self.linear[row] or self.embeddings[row].any()):
                 raise CheckpointError(f"PAD of field {own.name!r}, id {own.pad}, has weights that are not zero")
+
+    def _check_embeddings(self) -> None:
+        if not isinstance(self.embeddings, DiskTable):
+            _check_finite("embeddings", self.embeddings)
+            return
+        for number in range(len(self.schema)):
+            rows = self.schema.rows(number)
+            own = self.embeddings.within(rows)
+            if not np.isfinite(own.longest):  # which it keeps, so that it is read for that once
+                raise _not_finite("embeddings", rows.start + own.norms.row)
+
+    def embeddings_of(self, field: int) -> Table:
+        """Return a view of the embeddings of a field by its number in ``schema.fields``, float32 (cardinality, dim)."""
+        return part_of(self.embeddings, self.schema.rows(field))
 
     def _check_numeric(self) -> None:
         fields, weights = self.schema.numeric, self.numeric
@@ -185,8 +200,11 @@ def _check_finite(name: str, weights: Float32Array) -> None:
                 continue
         finite = np.isfinite(block)
         if not finite.all():
-            row = start + int(np.argwhere(~finite)[0][0])
-            raise CheckpointError(f"{name} hold NaN or infinite values, the first in row {row}")
+            raise _not_finite(name, start + int(np.argwhere(~finite)[0][0]))
+
+
+def _not_finite(name: str, row: int) -> CheckpointError:
+    return CheckpointError(f"{name} hold NaN or infinite values, the first in row {row}")
 
 
 def state_of(path: Path, parts: Sequence[Path] = ()) -> State:

@@ -4,13 +4,13 @@ import numpy as np
 
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import DiskTable, Norms, Table
 from fmcompress.fm.network import Network
 from fmcompress.types import Float32Array, Float64Array
 
 _LARGEST = float(np.finfo(np.float32).max) / 4
 """Of a sum or a square, with some room: terms of the logit are added up in any order."""
 
-_CHUNK_ROWS = 65_536
 _HINT = "weight decay in training keeps weights small; a category that was never trained can be set to 0"
 
 
@@ -22,16 +22,16 @@ def check_magnitudes(checkpoint: FMCheckpoint) -> None:
             field and the category with the largest weight.
     """
     schema, uses = checkpoint.schema, np.bincount(checkpoint.schema.tables)
-    norms = [_norms(checkpoint.embeddings[schema.rows(field)]) for field in range(len(schema))]
-    largest = np.array([float(own.max()) for own in norms])
+    norms = [_longest(checkpoint.embeddings_of(field)) for field in range(len(schema))]
+    largest = np.array([own.largest for own in norms])
     numeric = _norms(checkpoint.numeric.embeddings)
     if (float(uses @ largest) + float(numeric.sum())) ** 2 > _LARGEST:
         if numeric.max(initial=0) > largest.max():
             field = int(numeric.argmax())
             raise _refusal(f"numeric field {schema.numeric[field].name!r}", checkpoint.numeric.embeddings[field])
         worst = int(largest.argmax())
-        category = int(norms[worst].argmax())
-        row = checkpoint.embeddings[schema.rows(worst)][category]
+        category = norms[worst].row
+        row = checkpoint.embeddings_of(worst)[category]
         raise _refusal(f"field {schema.names[worst]!r}, category {category}", row)
     _check_linear(checkpoint)
     if checkpoint.network is not None:
@@ -81,10 +81,11 @@ def _refusal(where: str, row: Float32Array) -> CheckpointError:
     )
 
 
+def _longest(table: Table) -> Norms:
+    return table.norms if isinstance(table, DiskTable) else Norms(table)
+
+
 def _norms(vectors: Float32Array) -> Float64Array:
     """Return ‖v‖ of each row, float64 (n,)."""
-    found = np.empty(len(vectors))
-    for start in range(0, len(vectors), _CHUNK_ROWS):
-        chunk = vectors[start : start + _CHUNK_ROWS].astype(np.float64)
-        found[start : start + _CHUNK_ROWS] = np.sqrt(np.einsum("nl,nl->n", chunk, chunk))
-    return found
+    wide = vectors.astype(np.float64)
+    return np.asarray(np.sqrt(np.einsum("nl,nl->n", wide, wide)))

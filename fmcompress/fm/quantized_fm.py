@@ -10,7 +10,7 @@ from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers
-from fmcompress.types import Float32Array, UInt16Array
+from fmcompress.types import Float32Array, UInt8Array, UInt16Array
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class QuantizedField:
         linear_table: codebook of the linear weights, float32 (K,); for raw ones they themselves; empty for none.
         linear_codes: codeword of each category's linear weight, uint16 (cardinality,); empty for raw ones and none.
         error: expected rise of the loss per row that this causes.
+        stream: all codes as an artifact has them, uint8 (bytes,), where the table is on the disk: then the two arrays
+            of codes have no rows. None elsewhere.
     """
 
     quantizer: Quantizer
@@ -34,6 +36,7 @@ class QuantizedField:
     linear_table: Float32Array
     linear_codes: UInt16Array
     error: float = 0.0
+    stream: UInt8Array | None = None
 
     def embeddings(self) -> Float32Array:
         """Return the decoded embeddings, float32 (cardinality, dim)."""

@@ -12,6 +12,7 @@ from torch.nn.functional import embedding_bag
 from fmcompress.errors import DataError
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import DiskTable
 from fmcompress.fm.pooling import Pooling
 from fmcompress.types import AnyArray, Float32Array, Int32Array, Int64Array
 
@@ -24,15 +25,17 @@ class FMScorer:
     """
 
     def __init__(self, checkpoint: FMCheckpoint) -> None:
-        """Precompute w_i − ½‖v_i‖² of each category."""
+        """Precompute w_i − ½‖v_i‖² of each category; of a table on the disk, that is done for the rows looked up."""
         self.schema = checkpoint.schema
         self._bias = checkpoint.bias
         self._offsets = checkpoint.schema.id_offsets
         self._numeric = checkpoint.numeric
         self._link = checkpoint.link_function
         self._linear = checkpoint.linear
-        self._embeddings = torch.from_numpy(checkpoint.embeddings)
-        self._scalars = _scalars(checkpoint.embeddings, checkpoint.linear)
+        self._table = checkpoint.embeddings
+        if not isinstance(self._table, DiskTable):
+            self._embeddings = torch.from_numpy(self._table)
+            self._scalars = _scalars(self._table, checkpoint.linear)
 
     def refresh(self, rows: Int64Array, linear: Float32Array) -> None:
         """Take note that the embeddings of some categories have changed in place.
@@ -41,7 +44,8 @@ class FMScorer:
             rows: of the tables, int64 (n,).
             linear: their linear weights, float32 (n,).
         """
-        self._scalars[rows] = _scalars(self._embeddings.numpy()[rows], linear)
+        if not isinstance(self._table, DiskTable):
+            self._scalars[rows] = _scalars(self._table[rows], linear)
 
     def predict(
         self,
@@ -73,8 +77,9 @@ class FMScorer:
         present = ids >= 0
         rows = np.where(present, ids + self._offsets, 0)
         weights = None if present.all() else torch.from_numpy(present.astype(np.float32))
-        sums = embedding_bag(torch.from_numpy(rows), self._embeddings, mode="sum", per_sample_weights=weights).numpy()
-        scalars = (self._scalars[rows] * present).sum(axis=1, dtype=np.float32)
+        places, embeddings, own = self._looked_up(rows)
+        sums = embedding_bag(torch.from_numpy(places), embeddings, mode="sum", per_sample_weights=weights).numpy()
+        scalars = (own[places] * present).sum(axis=1, dtype=np.float32)
         for name, bag in (bags or {}).items():
             vectors, added = self.pooled(name, bag)
             sums, scalars = sums + vectors, scalars + added
@@ -100,27 +105,35 @@ class FMScorer:
 
     def embeddings_of(self, ids: AnyArray, columns: int | Int64Array) -> Float32Array:
         """Return the embeddings of ids, integers (n,), of one column each, int64 (n,), or all of the same."""
-        found: Float32Array = self._embeddings.numpy()[np.maximum(ids, 0) + self._offsets[columns]]
-        return found
+        return self._table[np.maximum(ids, 0) + self._offsets[columns]]
 
     def pooled(self, name: str, bag: Bag) -> tuple[Float32Array, Float32Array]:
         """Return what a field's bag adds to S, float32 (rows, dim), and to logits beside ½‖S‖², float32 (rows,)."""
         rows, pooling = self._rows(name, bag), self.schema.poolings[name]
         embedding, linear = bag.coefficients(pooling)
+        places, embeddings, own = self._looked_up(rows)
         vectors = embedding_bag(
-            torch.from_numpy(rows),
-            self._embeddings,
+            torch.from_numpy(places),
+            embeddings,
             torch.from_numpy(bag.starts[:-1]),
             mode="sum",
             per_sample_weights=torch.from_numpy(embedding),
         ).numpy()
         scalars = linear * self._linear[rows]
         if pooling.each:
-            scalars = scalars + embedding * embedding * (self._scalars[rows] - self._linear[rows])
+            scalars = scalars + embedding * embedding * (own[places] - self._linear[rows])
         added = np.bincount(bag.rows, scalars, len(bag)).astype(np.float32)
         if not pooling.each:
             added -= np.float32(0.5) * np.einsum("rl,rl->r", vectors, vectors)
         return vectors, added
+
+    def _looked_up(self, rows: Int64Array) -> tuple[Int64Array, torch.Tensor, Float32Array]:
+        """Return places of rows, int64 (…), in a table that is in memory, this one, and w_i − ½‖v_i‖² of its rows."""
+        if not isinstance(self._table, DiskTable):
+            return rows, self._embeddings, self._scalars
+        rising, places = np.unique(rows, return_inverse=True)
+        vectors = self._table.gather(rising)
+        return places.reshape(rows.shape), torch.from_numpy(vectors), _scalars(vectors, self._linear[rising])
 
     def _rows(self, name: str, bag: Bag) -> Int64Array:
         """Return the rows of the tables of a bag's values, int64 (values,)."""

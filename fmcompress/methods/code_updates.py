@@ -7,6 +7,7 @@ from fmcompress.errors import UsageError
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import whole
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.reassigned_codes import ReassignedCodes
 from fmcompress.methods.lightfm.code_assignment import LatentStart
@@ -40,7 +41,7 @@ def code_update(
     """
     if options.moving is not None:
         seen = np.ones(teacher.schema.categories, dtype=np.int64) if counts is None else counts
-        latents, of_tiers = (tiers.as_fields.split(own[tiers.order]) for own in (teacher.embeddings, seen))
+        latents, of_tiers = (tiers.as_fields.split(own[tiers.order]) for own in (whole(teacher.embeddings), seen))
         return StraightThrough(LatentStart(latents, of_tiers, options.moving))
     if options.reassign is not None:
         if rows is None or sensitivity is None:

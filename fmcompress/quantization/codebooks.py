@@ -1,22 +1,31 @@
-"""Codebooks and codes of all fields, for the quantizers that were chosen."""
+"""Codebooks and codes of all fields, for the quantizers that were chosen.
 
-from collections.abc import Sequence
-from dataclasses import replace
+Codebooks are made from samples of the categories, subspace by subspace; then codes are assigned block by block, each
+block being read once for all subspaces, its linear weights and what the errors cost. Of a table on the disk, codes are
+packed as they are assigned.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import cast
 
 import numpy as np
 
+from fmcompress.artifact.bitpack import pack
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
+from fmcompress.fm.disk_table import BLOCK_ROWS, DiskTable, whole
+from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, decode
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.tiers import Tiers
 from fmcompress.progress import SILENT, Progress
-from fmcompress.quantization.field_weights import FieldWeights, Metric, all_weights, whitened_subspaces
+from fmcompress.quantization.drawn_categories import drawn_categories
+from fmcompress.quantization.field_weights import FieldWeights, Metric, Subspace, all_weights, whitened_subspaces
 from fmcompress.quantization.kmeans import nearest, train_centroids
 from fmcompress.quantization.parallel import side_by_side
 from fmcompress.quantization.sensitivity import Sensitivity
-from fmcompress.types import Float32Array, Float64Array, UInt16Array
+from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt8Array, UInt16Array
 
 _ITERATIONS = 20
 _ITERATIONS_OF_MANY = 8
@@ -25,10 +34,6 @@ _MANY = 32_768
 _POINTS_PER_CODEWORD = 128
 _MIN_POINTS = 16_384
 _CHUNK_ROWS = 16_384
-
-
-Coded = tuple[Float32Array, UInt16Array]
-"""A codebook, float32 (K, size of the subspace), and the codeword of each category, uint16 (cardinality,)."""
 
 
 def fit_codebooks(
@@ -89,90 +94,173 @@ def fit_tiers(
         progress: told of each field.
     """
     metrics = [metric] * len(weights) if isinstance(metric, str) else metric
+    made = [tier.in_metric(own) for tier, own in zip(weights, metrics, strict=True)]
     works = [
-        partial(quantize_subspace, tier.in_metric(own), quantizer, number, seed=seed)
-        for tier, own, quantizer in zip(weights, metrics, quantizers, strict=True)
-        for number in range(len(quantizer.codewords))
+        partial(_codebook, tier, subspace, size, seed=seed)
+        for tier, quantizer in zip(made, quantizers, strict=True)
+        for subspace, size in zip(_subspaces(tier, quantizer), quantizer.codewords, strict=True)
     ]
-    coded = iter(list(side_by_side(works, title="making codebooks", progress=progress)))
-    fields = [
-        quantize_field(tier, quantizer, list(islice(coded, len(quantizer.codewords))), seed=seed)
+    found = iter(list(side_by_side(works, title="making codebooks", progress=progress)))
+    coders = [
+        _Coder(tier, quantizer, tuple(islice(found, len(quantizer.codewords))), _linear_table(tier, quantizer, seed))
         for tier, quantizer in zip(weights, quantizers, strict=True)
     ]
+    blocks = [partial(coder.encode, start) for coder in coders for start in coder.starts]
+    large = any(len(coder.starts) > 1 for coder in coders)
+    encoded = side_by_side(blocks, title="assigning codes", progress=progress if large else SILENT)
+    coded = iter(list(encoded))
+    fields = [coder.quantized(list(islice(coded, len(coder.starts)))) for coder in coders]
     if rises is not None:
         fields = [replace(field, error=rise) for field, rise in zip(fields, rises, strict=True)]
     return tuple(fields)
 
 
-def quantize_subspace(field: FieldWeights, quantizer: Quantizer, number: int, *, seed: int) -> Coded:
-    """Return codebook, float32 (K, size of the subspace), and codes, uint16 (cardinality,), of one subspace.
-
-    Weighted k-means in the metric of the expected loss.
-
-    Args:
-        field: embeddings, and what errors in them cost.
-        quantizer: how to store them; not raw.
-        number: of the subspace.
-        seed: of k-means.
-    """
-    subspace = whitened_subspaces(field.hessian, len(quantizer.codewords))[number]
-    points = subspace.whiten(field.embeddings)
-    centroids = _centroids(points, field.frequencies, quantizer.codewords[number], seed)
-    return subspace.codewords(centroids), nearest(points, centroids)[1].astype(np.uint16)
-
-
-def quantize_field(
-    field: FieldWeights, quantizer: Quantizer, subspaces: Sequence[Coded], *, seed: int
-) -> QuantizedField:
-    """Put a field together: its subspaces, its linear weights, and what their errors cost.
-
-    Args:
-        field: embeddings, linear weights, and what errors in them cost.
-        quantizer: how to store them.
-        subspaces: of each one codebook, float32 (K, size of the subspace), and codes, uint16 (cardinality,); none for
-            raw embeddings.
-        seed: of k-means.
-    """
-    tables = tuple(table for table, _ in subspaces) or (field.embeddings,)
-    none = np.empty((field.cardinality, 0), dtype=np.uint16)
-    codes = np.concatenate([none, *(codes[:, None] for _, codes in subspaces)], axis=1)
-    linear_table, linear_codes = _quantize_linear(field, quantizer, seed)
-    quantized = QuantizedField(quantizer, tables, codes, linear_table, linear_codes)
-    return replace(quantized, error=expected_rise(field, quantized))
-
-
 def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
     """Return the expected rise of the loss per row: ½ Σ_i p_i (δ_iᵀ H_f δ_i + h_f δ_w,i²)."""
-    decoded, linear = quantized.embeddings(), quantized.linear()
-    rise = 0.0
-    for start in range(0, field.cardinality, _CHUNK_ROWS):  # in float64 a whole field would be large
-        rows = slice(start, start + _CHUNK_ROWS)
-        shift = (decoded[rows] - field.embeddings[rows]).astype(np.float64)
-        cost = np.einsum("nl,nl->n", shift @ field.hessian, shift)
-        linear_shift = (linear[rows] - field.linear[rows]).astype(np.float64)
-        rise += float(0.5 * field.frequencies[rows] @ (cost + field.curvature * linear_shift**2))
-    return rise
+    vectors, decoded = whole(field.embeddings), whole(quantized.embeddings())
+    return sum(_rises(field, slice(0, field.cardinality), vectors, decoded, quantized.linear()))
 
 
-def _quantize_linear(field: FieldWeights, quantizer: Quantizer, seed: int) -> tuple[Float32Array, UInt16Array]:
+def _rises(
+    field: FieldWeights, rows: slice, vectors: Float32Array, decoded: Float32Array, linear: Float32Array
+) -> Iterator[float]:
+    """Yield the terms of the expected rise by some rows of a field, from what they are and what is decoded."""
+    for start in range(rows.start, rows.stop, _CHUNK_ROWS):  # in float64 all of it would be large
+        own = slice(start, min(start + _CHUNK_ROWS, rows.stop))
+        some = slice(own.start - rows.start, own.stop - rows.start)
+        shift = (decoded[some] - vectors[some]).astype(np.float64)
+        cost = np.einsum("nl,nl->n", shift @ field.hessian, shift) if len(shift) else 0.0
+        linear_shift = (linear[some] - field.linear[own]).astype(np.float64)
+        yield float(0.5 * field.frequencies[own] @ (cost + field.curvature * linear_shift**2))
+
+
+@dataclass(frozen=True)
+class _Codebook:
+    """The codebook of a subspace: its centroids, whitened, and codewords, float32 (K, size of the subspace) each."""
+
+    subspace: Subspace
+    centroids: Float32Array
+    table: Float32Array
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Codes of a block of categories, uint16 (n, subspaces) and (n,), where they are not packed; terms of the rise."""
+
+    codes: UInt16Array
+    linear_codes: UInt16Array
+    rises: list[float]
+
+
+def _subspaces(field: FieldWeights, quantizer: Quantizer) -> list[Subspace]:
+    return whitened_subspaces(field.hessian, len(quantizer.codewords)) if quantizer.codewords else []
+
+
+def _codebook(field: FieldWeights, subspace: Subspace, size: int, *, seed: int) -> _Codebook:
+    """Return the codebook of a subspace by weighted k-means in the metric of the expected loss."""
+    centroids = _centroids(partial(subspace.whiten_rows, field.embeddings), field.frequencies, size, seed)
+    return _Codebook(subspace, centroids, subspace.codewords(centroids))
+
+
+def _linear_table(field: FieldWeights, quantizer: Quantizer, seed: int) -> Float32Array:
+    """Return the codebook of the linear weights, float32 (K,); they themselves where they are raw."""
     if quantizer.linear_raw:
-        return field.linear, np.empty(0, dtype=np.uint16)
+        return field.linear
     if not quantizer.has_linear:
-        return np.empty(0, dtype=np.float32), np.empty(0, dtype=np.uint16)
-    points = np.ascontiguousarray(field.linear[:, None])
-    centroids = _centroids(points, field.frequencies, quantizer.linear_codewords, seed)
-    return centroids[:, 0], nearest(points, centroids)[1].astype(np.uint16)
+        return np.empty(0, dtype=np.float32)
+    return _centroids(lambda rows: field.linear[rows, None], field.frequencies, quantizer.linear_codewords, seed)[:, 0]
 
 
-def _centroids(points: Float32Array, frequencies: Float64Array, size: int, seed: int) -> Float32Array:
-    weights = frequencies.astype(np.float32)
-    if size == len(points):
-        return points
-    if size == 1:
-        return np.average(points, axis=0, weights=frequencies).astype(np.float32)[None]
+class _Coder:
+    """Assigns codes to the categories of a tier, block by block."""
+
+    def __init__(
+        self, field: FieldWeights, quantizer: Quantizer, codebooks: tuple[_Codebook, ...], linear_table: Float32Array
+    ) -> None:
+        self.field, self.quantizer, self.codebooks, self.linear_table = field, quantizer, codebooks, linear_table
+        self.starts = range(0, field.cardinality, BLOCK_ROWS)
+        self._stream: UInt8Array | None = None
+        if isinstance(field.embeddings, DiskTable):
+            self._stream = np.empty(quantizer.code_bytes(field.cardinality), dtype=np.uint8)
+
+    def encode(self, start: int) -> _Block:
+        """Return the codes of a block, and what their errors cost by ½ Σ_i p_i (δ_iᵀ H_f δ_i + h_f δ_w,i²)."""
+        rows = slice(start, min(start + BLOCK_ROWS, self.field.cardinality))
+        vectors = self.field.embeddings[rows] if self.codebooks else None
+        codes = np.empty((rows.stop - start, len(self.codebooks)), dtype=np.uint16)
+        for number, codebook in enumerate(self.codebooks):
+            codes[:, number] = nearest(codebook.subspace.whiten(vectors), codebook.centroids)[1]  # type: ignore[arg-type]
+        linear_codes = np.empty(0, dtype=np.uint16)
+        if self.quantizer.has_linear and not self.quantizer.linear_raw:
+            linear_codes = nearest(self.field.linear[rows, None], self.linear_table[:, None])[1].astype(np.uint16)
+        rises = list(self._rises(rows, vectors, codes, linear_codes))
+        if self._stream is None:
+            return _Block(codes, linear_codes, rises)
+        stream = pack(np.column_stack([codes, linear_codes.reshape(len(codes), -1)]), self.quantizer.widths)
+        first = start * sum(self.quantizer.widths) // 8  # a multiple of 8 rows ends where a byte does
+        self._stream[first : first + len(stream)] = stream
+        return _Block(codes[:0], linear_codes[:0], rises)
+
+    def _rises(
+        self, rows: slice, vectors: Float32Array | None, codes: UInt16Array, linear_codes: UInt16Array
+    ) -> Iterator[float]:
+        none = np.empty((0, 0), dtype=np.float32)  # raw embeddings have no errors here
+        decoded = none if vectors is None else decode([codebook.table for codebook in self.codebooks], codes)
+        linear = self.field.linear[rows]
+        if self.quantizer.has_linear and not self.quantizer.linear_raw:
+            linear = self.linear_table[linear_codes]
+        elif not self.quantizer.has_linear:
+            linear = np.zeros_like(linear)
+        return _rises(self.field, rows, none if vectors is None else vectors, decoded, linear)
+
+    def quantized(self, blocks: Sequence[_Block]) -> QuantizedField:
+        """Return the tier of its blocks' codes."""
+        # Raw embeddings may be a table on the disk, which is written block by block.
+        tables = tuple(codebook.table for codebook in self.codebooks) or (cast("Float32Array", self.field.embeddings),)
+        return QuantizedField(
+            self.quantizer,
+            tables,
+            np.concatenate([block.codes for block in blocks]),
+            self.linear_table,
+            np.concatenate([block.linear_codes for block in blocks]),
+            sum(rise for block in blocks for rise in block.rises),
+            self._stream,
+        )
+
+
+def _centroids(
+    points_of: Callable[[Int64Array], Float32Array], frequencies: Float64Array, size: int, seed: int
+) -> Float32Array:
+    """Return ``size`` centroids of points, float32 (size, d).
+
+    Args:
+        points_of: returns points by their numbers.
+        frequencies: weights of all points, float64 (n,).
+        size: how many centroids there are.
+        seed: of the sample that they are made from, and of k-means.
+    """
+    cardinality = len(frequencies)
     enough = max(_MIN_POINTS, _POINTS_PER_CODEWORD * size)
-    if len(points) > enough:
-        drawn = np.random.default_rng(seed).permutation(len(points))[:enough]
-        points, weights = points[drawn], weights[drawn]
+    if size == 1 and size < cardinality:
+        return _mean(points_of, frequencies)
+    if size == cardinality or cardinality <= enough:
+        drawn = np.arange(cardinality)
+    else:
+        drawn = drawn_categories(cardinality, enough, seed=seed)
+    points = points_of(drawn)
+    if size == cardinality:
+        return points
     iterations = _ITERATIONS if len(points) <= _MANY else _ITERATIONS_OF_MANY
-    return train_centroids(points, weights, size, seed=seed, iterations=iterations)
+    return train_centroids(points, frequencies[drawn].astype(np.float32), size, seed=seed, iterations=iterations)
+
+
+def _mean(points_of: Callable[[Int64Array], Float32Array], frequencies: Float64Array) -> Float32Array:
+    """Return the mean of all points as the only centroid, float32 (1, d)."""
+    sums: list[Float64Array] = []
+    for start in range(0, len(frequencies), BLOCK_ROWS):
+        own = frequencies[start : start + BLOCK_ROWS]
+        points = points_of(np.arange(start, start + len(own)))
+        if len(own) == len(frequencies):
+            return np.asarray(np.average(points, axis=0, weights=own)).astype(np.float32)[None]
+        sums.append(own @ points)
+    return np.asarray(np.sum(sums, axis=0) / frequencies.sum()).astype(np.float32)[None]

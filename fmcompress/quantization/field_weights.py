@@ -8,15 +8,19 @@ machine's expected loss; its centroids times L⁻¹ are codewords again.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from threading import Lock
 from typing import Literal
 
 import numpy as np
 
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import BLOCK_ROWS, Table, rows_of
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.fm.tiers import Tiers
 from fmcompress.quantization.sensitivity import Sensitivity
+from fmcompress.quantization.table_moments import weighted_moments
 from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt8Array
 
 Metric = Literal["fm", "euclidean"]
@@ -28,7 +32,7 @@ class FieldWeights:
     """A field of the factorization machine, or some of its categories, and what errors in it cost.
 
     Attributes:
-        embeddings: float32 (cardinality, dim).
+        embeddings: float32 (cardinality, dim), in memory or on the disk.
         linear: float32 (cardinality,).
         frequencies: p_i, shares of all rows, float64 (cardinality,).
         hessian: H_f, float64 (dim, dim).
@@ -37,13 +41,14 @@ class FieldWeights:
         has_linear: whether linear weights are stored; those of a table of vectors alone are zeros, and are not.
     """
 
-    embeddings: Float32Array
+    embeddings: Table
     linear: Float32Array
     frequencies: Float64Array
     hessian: Float64Array
     curvature: float
     negligible: float = 0.0
     has_linear: bool = True
+    _once: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @property
     def cardinality(self) -> int:
@@ -55,11 +60,26 @@ class FieldWeights:
         """Embedding size l."""
         return int(self.embeddings.shape[1])
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it is worked on by several blocks of categories."""
+        return self.cardinality > BLOCK_ROWS
+
+    @property
+    def covariance(self) -> Float64Array:
+        """Σ_i p_i (v_i − mean)(v_i − mean)ᵀ, float64 (dim, dim); it is found once, whoever asks first."""
+        with self._once:
+            return self._covariance
+
+    @cached_property
+    def _covariance(self) -> Float64Array:
+        return weighted_moments(self.embeddings, self.frequencies)[1]
+
     def take(self, categories: Int64Array) -> FieldWeights:
-        """Return the weights of some categories, int64 (n,)."""
+        """Return the weights of some categories, rising, int64 (n,)."""
         return replace(
             self,
-            embeddings=self.embeddings[categories],
+            embeddings=rows_of(self.embeddings, categories),
             linear=self.linear[categories],
             frequencies=self.frequencies[categories],
         )
@@ -68,7 +88,7 @@ class FieldWeights:
         """Return the weights with the costs by which codebooks are made in this metric."""
         if metric == "fm":
             return self
-        shares = np.full(self.cardinality, 1 / self.cardinality)
+        shares = np.broadcast_to(1 / self.cardinality, self.cardinality)
         return replace(self, hessian=np.eye(self.dim), frequencies=shares)
 
 
@@ -76,7 +96,7 @@ def all_weights(checkpoint: FMCheckpoint, sensitivity: Sensitivity, tiers: Tiers
     """Return the weights of each field, or of each part of it, and what errors in them cost."""
     fields = [
         FieldWeights(
-            checkpoint.embeddings[checkpoint.schema.rows(field)],
+            checkpoint.embeddings_of(field),
             checkpoint.linear[checkpoint.schema.rows(field)],
             sensitivity.frequencies[checkpoint.schema.rows(field)],
             sensitivity.hessians[field],
@@ -120,7 +140,27 @@ class Subspace:
 
     def whiten(self, embeddings: Float32Array) -> Float32Array:
         """Return the whitened sub-vectors of embeddings, float32 (n, size)."""
-        return np.ascontiguousarray(embeddings[:, self.start : self.end] @ self.factor.astype(np.float32))
+        own = embeddings[:, self.start : self.end]
+        if len(own) == 1:  # a product of a vector adds up in another order
+            return self.whiten(np.repeat(embeddings, 2, axis=0))[:1]
+        return np.ascontiguousarray(own @ self.factor.astype(np.float32))
+
+    def whiten_rows(self, table: Table, rows: Int64Array) -> Float32Array:
+        """Return the whitened sub-vectors of some rows of a table, int64 (n,), float32 (n, size).
+
+        Rows are taken in the order in which they lie, some at a time: all of their coordinates would take more memory.
+        """
+        found = np.empty((len(rows), self.end - self.start), dtype=np.float32)
+        order = np.argsort(rows, kind="stable")
+        for first in range(0, len(rows), BLOCK_ROWS):
+            some = order[first : first + BLOCK_ROWS]
+            found[some] = self.whiten(table[rows[some]])
+        return found
+
+    def variance(self, covariance: Float64Array) -> float:
+        """Return squared distances of whitened sub-vectors from their mean, from a covariance, float64 (dim, dim)."""
+        own = covariance[self.start : self.end, self.start : self.end]
+        return max(float(np.einsum("ij,ik,kj->", self.factor, own, self.factor)), 0.0)
 
     def codewords(self, centroids: Float32Array) -> Float32Array:
         """Return the sub-vectors of whitened centroids, float32 (k, size): the inverse of ``whiten``."""

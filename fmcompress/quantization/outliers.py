@@ -11,6 +11,7 @@ import numpy as np
 
 from fmcompress.data.batch import Batch
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import DiskTable, Table, blocks, largest_of_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.quantization.typical_rows import Typical
 from fmcompress.types import BoolArray, Float32Array, Float64Array
@@ -47,10 +48,11 @@ def far_out(checkpoint: FMCheckpoint, frequencies: Float64Array, typical: Typica
     largest_root = float(np.linalg.norm(root, 2))
     for field in range(len(checkpoint.schema)):
         rows = checkpoint.schema.rows(field)
-        vectors = checkpoint.embeddings[rows]
+        vectors = checkpoint.embeddings_of(field)
         own = np.abs(checkpoint.linear[rows]) > limit
-        if _largest(vectors) * np.sqrt(checkpoint.dim) * largest_root > limit:
-            own |= np.linalg.norm(vectors.astype(np.float64) @ root, axis=1) > limit
+        if _longest(vectors) * largest_root > limit:
+            for start, block in blocks(vectors):
+                own[start : start + len(block)] |= np.linalg.norm(block.astype(np.float64) @ root, axis=1) > limit
         if own.any() and frequencies[rows][own].sum() <= _RARE * frequencies[rows].sum():
             found[rows] = own
     return found
@@ -80,7 +82,7 @@ def _square_root(moments: Float64Array) -> Float64Array:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))
 
 
-def standing_apart(embeddings: Float32Array, linear: Float32Array) -> BoolArray:
+def standing_apart(embeddings: Table, linear: Float32Array) -> BoolArray:
     """Return the few categories of a field whose weights are several times those of all others, bool (cardinality,).
 
     They are at most one in a hundred, or one; each has a coordinate, or a linear weight, more than 6 times as large as
@@ -94,11 +96,14 @@ def standing_apart(embeddings: Float32Array, linear: Float32Array) -> BoolArray:
     found = np.zeros(cardinality, dtype=np.bool_)
     most = max(1, cardinality // _MOST_APART)
     if cardinality >= _LEAST_CATEGORIES:
-        for sizes in (np.maximum(embeddings.max(axis=1), -embeddings.min(axis=1)), np.abs(linear)):
+        for sizes in (largest_of_rows(embeddings), np.abs(linear)):
             largest_of_rest = np.partition(sizes, cardinality - most - 1)[cardinality - most - 1]
             found |= sizes > _TIMES_LARGER * float(largest_of_rest)
     return found
 
 
-def _largest(numbers: Float32Array) -> float:
-    return max(float(numbers.max(initial=0)), -float(numbers.min(initial=0)))
+def _longest(table: Table) -> float:
+    """Return a length that no row has more than."""
+    if isinstance(table, DiskTable):
+        return table.longest
+    return max(float(table.max(initial=0)), -float(table.min(initial=0))) * float(np.sqrt(table.shape[1]))

@@ -4,6 +4,7 @@ import numpy as np
 
 from fmcompress.artifact.numbers import LARGEST_HALF, LARGEST_INT8, as_stored
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import DiskTable, Table
 from fmcompress.fm.quantizer import FLOAT, HALF, INT8
 from fmcompress.quantization.field_weights import FieldWeights
 from fmcompress.types import Float32Array
@@ -11,7 +12,7 @@ from fmcompress.types import Float32Array
 _SAMPLE = 4096
 
 
-def least_value_bytes(embeddings: Float32Array, linear: Float32Array) -> int:
+def least_value_bytes(embeddings: Table, linear: Float32Array) -> int:
     """Return the bytes of numbers that all weights fit without their sizes being cut: ``HALF``, or ``FLOAT``.
 
     Args:
@@ -24,8 +25,8 @@ def least_value_bytes(embeddings: Float32Array, linear: Float32Array) -> int:
 def value_bytes_of_fields(checkpoint: FMCheckpoint) -> list[int]:
     """Return the bytes of numbers that all weights of each field fit: ``HALF``, or ``FLOAT``."""
     schema = checkpoint.schema
-    of_fields = schema.split(checkpoint.embeddings), schema.split(checkpoint.linear)
-    return [least_value_bytes(*own) for own in zip(*of_fields, strict=True)]
+    tables = map(checkpoint.embeddings_of, range(len(schema)))
+    return [least_value_bytes(*own) for own in zip(tables, schema.split(checkpoint.linear), strict=True)]
 
 
 def rounding_rises(field: FieldWeights) -> dict[int, float]:
@@ -70,5 +71,7 @@ def _half_rise(field: FieldWeights) -> float:
     return 0.5 * float(own @ cost)
 
 
-def _largest(numbers: Float32Array) -> float:
+def _largest(numbers: Table) -> float:
+    if isinstance(numbers, DiskTable):
+        return numbers.largest
     return max(float(numbers.max(initial=0)), -float(numbers.min(initial=0)))

@@ -25,6 +25,7 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.quantization.moments import HostMoments
 from fmcompress.quantization.outliers import far_out, without
+from fmcompress.quantization.table_moments import weighted_moments
 from fmcompress.quantization.typical_rows import Typical, drawn_batch, typical_of
 from fmcompress.types import BoolArray, Float64Array, Int64Array
 
@@ -92,11 +93,8 @@ def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensiti
     uses = np.bincount(schema.tables)
     for field in range(len(schema)):
         rows = schema.rows(field)
-        share = ordinary[rows] / uses[field]
-        vectors = checkpoint.embeddings[rows].astype(np.float64)
-        means[field] = share @ vectors
-        centred = vectors - means[field]
-        covariances[field] = (centred * share[:, None]).T @ centred
+        share = ordinary[rows] if uses[field] == 1 else ordinary[rows] / uses[field]
+        means[field], covariances[field] = weighted_moments(checkpoint.embeddings_of(field), share, total=1.0)
         linear += float(ordinary[rows] @ checkpoint.linear[rows])
     total = uses @ means
     logit = linear + 0.5 * (total @ total - uses @ np.einsum("fl,fl->f", means, means))
@@ -122,6 +120,8 @@ def ordinary_shares(checkpoint: FMCheckpoint, frequencies: Float64Array) -> Floa
 
 
 def _without(out: BoolArray, frequencies: Float64Array, schema: Schema) -> Float64Array:
+    if not out.any():
+        return frequencies
     found = np.where(out, 0, frequencies)
     for field in range(len(schema)):
         rows = schema.rows(field)

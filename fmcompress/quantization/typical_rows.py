@@ -65,7 +65,7 @@ def drawn_ids(checkpoint: FMCheckpoint, frequencies: Float64Array, rows: int, *,
         own = frequencies[schema.rows(table)].copy()
         if pad >= 0 and len(own) > 1:
             own[pad] = 0
-        ends = np.cumsum(own)
+        ends = np.cumsum(own, out=own)
         found[:, column] = np.searchsorted(ends, rng.random(rows) * ends[-1], side="right").clip(max=len(own) - 1)
     return found
 

@@ -20,6 +20,7 @@ from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Origin, PackedTables, pack_tables
 from fmcompress.artifact.metadata import TablesFrame
 from fmcompress.errors import BudgetError, UsageError, missing_packages_named
+from fmcompress.fm.disk_table import whole
 from fmcompress.fm.quantizer import FLOAT
 from fmcompress.fm.schema import Schema, VectorField
 from fmcompress.methods.auto.bit_allocation import PricedCandidates, allocate_bits, price_by_distortion, ways_to_split
@@ -93,8 +94,9 @@ class TablesJob:
         found: dict[str, Float16Array] = {}
         for name, weights in zip(self._names, self._plain_weights if self.with_axes else (), strict=self.with_axes):
             share = FLOAT * weights.embeddings.size / self.tables.fp32_bytes
-            if affordable(weights.embeddings, share * self.budget_bytes):
-                axes = principal_axes(weights.embeddings, weights.frequencies)
+            vectors = whole(weights.embeddings)
+            if affordable(vectors, share * self.budget_bytes):
+                axes = principal_axes(vectors, weights.frequencies)
                 found |= {} if axes is None else {name: axes}
         return found
 
@@ -208,7 +210,7 @@ def along(weights: FieldWeights, axes: Float16Array) -> FieldWeights:
     """Return the weights of a table by their coordinates along axes, float16 (l, l)."""
     exact = axes.astype(np.float64)
     often = weights.hessian[0, 0]
-    return replace(weights, embeddings=coordinates(weights.embeddings, axes), hessian=often * exact @ exact.T)
+    return replace(weights, embeddings=coordinates(whole(weights.embeddings), axes), hessian=often * exact @ exact.T)
 
 
 def _weights(tables: EmbeddingTables, name: str, counts: Int64Array | None, often: float) -> FieldWeights:
@@ -231,7 +233,7 @@ def _weights(tables: EmbeddingTables, name: str, counts: Int64Array | None, ofte
 
 def _splits(weights: FieldWeights, counts: Int64Array | None) -> list[UInt8Array]:
     """Return the ways to split a table into tiers; many vectors of zeros always are a tier of their own."""
-    zero = zero_rows(weights.embeddings)
+    zero = zero_rows(whole(weights.embeddings))
     many = zero & (not zero.all() and zero.sum() > MOST_LISTED)
     rest = weights.take(np.flatnonzero(~many)) if many.any() else weights
     own = None if counts is None else counts[~many]
@@ -241,9 +243,9 @@ def _splits(weights: FieldWeights, counts: Int64Array | None) -> list[UInt8Array
         return ways
     found = []
     for way in ways:
-        whole = np.zeros(weights.cardinality, dtype=np.uint8)
-        whole[~many] = 1 + way
-        found.append(whole)
+        of = np.zeros(weights.cardinality, dtype=np.uint8)
+        of[~many] = 1 + way
+        found.append(of)
     return found
 
 

@@ -11,6 +11,7 @@ from fmcompress.artifact import Origin, Quality
 from fmcompress.artifact.origin import Sampled
 from fmcompress.data.rows import TuningData
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import Table, blocks
 from fmcompress.fm.field_specs import format_fields
 from fmcompress.quantization import kmeans
 from fmcompress.training.device import device_kind
@@ -115,10 +116,12 @@ def _flat(options: Mapping[str, Any]) -> dict[str, str | int | float | None]:
 def _digest(checkpoint: FMCheckpoint) -> str:
     """Return the SHA-256 of a model's weights."""
     digest = hashlib.sha256(repr((checkpoint.bias, checkpoint.link)).encode())
-    arrays = [checkpoint.linear, checkpoint.embeddings, checkpoint.numeric.linear, checkpoint.numeric.embeddings]
+    arrays: list[Table] = [checkpoint.linear, checkpoint.embeddings]
+    arrays += [checkpoint.numeric.linear, checkpoint.numeric.embeddings]
     if checkpoint.network is not None:
         digest.update(checkpoint.network.described.encode())
         arrays += [numbers for layer in checkpoint.network.layers for numbers in (layer.weight, layer.bias)]
     for weights in arrays:
-        digest.update(np.ascontiguousarray(weights).data)
+        for _, block in blocks(weights):
+            digest.update(np.ascontiguousarray(block).data)
     return digest.hexdigest()

@@ -83,9 +83,18 @@ def read_shape(weights: Mapping[str, FileTensor], key: str, expected: tuple[int,
     Raises:
         CheckpointError: it has another shape or type, or its bytes are damaged.
     """
+    check_shape(weights, key, expected)
+    return read_float32(weights, key)
+
+
+def check_shape(weights: Mapping[str, FileTensor], key: str, expected: tuple[int, ...]) -> None:
+    """Check that a tensor has the expected shape.
+
+    Raises:
+        CheckpointError: it has another one.
+    """
     if weights[key].shape != expected:
         raise CheckpointError(f"{listed([key])} has shape {weights[key].shape}, expected {expected}")
-    return read_float32(weights, key)
 
 
 def read_number(weights: Mapping[str, FileTensor], key: str) -> float:

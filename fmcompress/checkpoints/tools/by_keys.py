@@ -8,6 +8,7 @@ A row is a category or, of a numeric field, its only one; rows stand in the orde
 in it names a table of each field. All other weights make another model, unless ``ignore`` says that they are no part.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -17,9 +18,11 @@ import numpy as np
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, from_flat, rows_of
 from fmcompress.checkpoints.files.tensor import FileTensor, read_float32
+from fmcompress.checkpoints.large_tables import left_in_file, stays_on_disk
 from fmcompress.checkpoints.reading_errors import listed, quoted
 from fmcompress.errors import CheckpointError, UsageError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import Table
 from fmcompress.fm.schema import NumericField, Schema
 from fmcompress.types import AnyArray, Float32Array
 
@@ -159,24 +162,33 @@ def _check_keys(weights: Mapping[str, FileTensor], claimed: Collection[str], ign
             )
 
 
-def _embeddings(tables: Sequence[_Table], weights: Mapping[str, FileTensor]) -> Float32Array:
+def _embeddings(tables: Sequence[_Table], weights: Mapping[str, FileTensor]) -> Table:
     """Return V, float32 (rows, dim)."""
     shapes = {table.key: (weights[table.key].shape, table.rows) for table in tables if table.key and not table.numeric}
     turned, dim = _orientation(shapes)
+    rows = sum(table.rows for table in tables)
+    if not turned and stays_on_disk(rows, dim):
+        _check_numbers(tables, weights, dim)
+        return left_in_file(weights, [table.rows if table.key is None else table.key for table in tables], dim)
     if len(tables) == 1 and not turned:  # no second copy of a large table
         return read_float32(weights, tables[0].key or "")
-    found = np.zeros((sum(table.rows for table in tables), dim), np.float32)
+    _check_numbers(tables, weights, dim)
+    found = np.zeros((rows, dim), np.float32)
     first = 0
     for table in tables:
         if table.key is not None:
             values = read_float32(weights, table.key)
-            if table.numeric and values.size != dim:
-                raise CheckpointError(f"{listed([table.key])} has shape {values.shape}, expected {dim} numbers")
             found[first : first + table.rows] = (
                 values.reshape(1, dim) if table.numeric else values.T if turned else values
             )
         first += table.rows
     return found
+
+
+def _check_numbers(tables: Sequence[_Table], weights: Mapping[str, FileTensor], dim: int) -> None:
+    for table in tables:
+        if table.key is not None and table.numeric and math.prod(weights[table.key].shape) != dim:
+            raise CheckpointError(f"{listed([table.key])} has shape {weights[table.key].shape}, expected {dim} numbers")
 
 
 def _orientation(shapes: Mapping[str, tuple[tuple[int, ...], int]]) -> tuple[bool, int]:

@@ -60,6 +60,7 @@ from fmcompress.checkpoints.tools.folded_layers import (
 )
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import zeroed
 from fmcompress.fm.network import KINDS, Network
 from fmcompress.fm.numeric_weights import NumericWeights
 
@@ -112,8 +113,8 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     looked_up = replace(fields, own={name: columns.tables.get(own, own) for name, own in fields.own.items()})
     _check_complete(looked_up, set(rows))
     linear, embeddings = read_tables(looked_up, weights, _LINEAR, _EMBEDDINGS)
-    for row in pad_rows(fields.schema):  # never looked at, and left as it was drawn at random
-        linear[row], embeddings[row] = 0, 0
+    pads = pad_rows(fields.schema)  # never looked at, and left as they were drawn at random
+    linear[pads], embeddings = 0, zeroed(embeddings, pads)
     return FMCheckpoint(
         fields.schema,
         bias=read_number(weights, _BIAS),

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fmcompress.checkpoints.files.tensor import FileTensor, read_shape
+from fmcompress.checkpoints.files.tensor import FileTensor, check_shape, read_shape
+from fmcompress.checkpoints.large_tables import left_in_file, stays_on_disk
 from fmcompress.checkpoints.reading_errors import listed
 from fmcompress.errors import CheckpointError, UsageError
+from fmcompress.fm.disk_table import Table
 from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField
 from fmcompress.types import Float32Array
@@ -146,29 +148,42 @@ def pad_rows(schema: Schema) -> list[int]:
 
 
 def read_tables(
-    fields: NamedFields, weights: Mapping[str, FileTensor], linear: str, embeddings: str
-) -> tuple[Float32Array, Float32Array]:
+    fields: NamedFields, weights: Mapping[str, FileTensor], linear_pattern: str, pattern: str
+) -> tuple[Float32Array, Table]:
     """Return w, float32 (categories,), and V, float32 (categories, dim), of all fields with tables.
+
+    Where they are large, V stays in the file.
 
     Args:
         fields: the fields.
         weights: the file's tensors; a field that has no table of one kind has zeros there.
-        linear: pattern of the keys of linear weights, (cardinality, 1) each; ``{}`` is the field.
-        embeddings: pattern of the keys of embeddings, (cardinality, dim) each.
+        linear_pattern: of the keys of linear weights, (cardinality, 1) each; ``{}`` is the field.
+        pattern: of the keys of embeddings, (cardinality, dim) each.
 
     Raises:
         CheckpointError: shapes disagree.
     """
-    linear_keys, keys = fields.keys(linear), fields.keys(embeddings)
+    linear_keys, keys = fields.keys(linear_pattern), fields.keys(pattern)
     dim = _common_dim({key: weights[key] for key in keys if key in weights})
     schema = fields.schema
     _check_growth(schema.flat_rows * dim, weights)
-    w, v = np.zeros((schema.categories, 1), np.float32), np.zeros((schema.categories, dim), np.float32)
-    for stack, width, found in ((w, 1, linear_keys), (v, dim, keys)):
-        for number, key in enumerate(found):
-            if key in weights:
-                stack[schema.rows(number)] = read_shape(weights, key, (schema.fields[number].cardinality, width))
-    return w[:, 0], v
+    linear = _stacked(schema, weights, linear_keys, 1)[:, 0]
+    if not stays_on_disk(schema.categories, dim):
+        return linear, _stacked(schema, weights, keys, dim)
+    sizes = schema.cardinalities.tolist()
+    for key, size in zip(keys, sizes, strict=True):
+        if key in weights:
+            check_shape(weights, key, (size, dim))
+    return linear, left_in_file(weights, [k if k in weights else n for k, n in zip(keys, sizes, strict=True)], dim)
+
+
+def _stacked(schema: Schema, weights: Mapping[str, FileTensor], keys: Sequence[str], width: int) -> Float32Array:
+    """Return the tables of all fields, float32 (categories, width), with zeros where there is none."""
+    found = np.zeros((schema.categories, width), np.float32)
+    for number, key in enumerate(keys):
+        if key in weights:
+            found[schema.rows(number)] = read_shape(weights, key, (schema.fields[number].cardinality, width))
+    return found
 
 
 def _check_growth(numbers: int, weights: Mapping[str, FileTensor]) -> None:
@@ -191,7 +206,7 @@ def _common_dim(tables: Mapping[str, FileTensor]) -> int:
     return tables[first].shape[1]
 
 
-def padded(schema: Schema, linear: Float32Array, embeddings: Float32Array, pads: Mapping[str, int | None]) -> Schema:
+def padded(schema: Schema, linear: Float32Array, embeddings: Table, pads: Mapping[str, int | None]) -> Schema:
     """Return the schema with the PAD of each field whose row is zero: one that is not has been trained.
 
     Args:

@@ -30,10 +30,12 @@ from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
 from fmcompress.checkpoints.files.safetensors_file import write_safetensors
 from fmcompress.checkpoints.files.tensor import FileTensor
+from fmcompress.checkpoints.large_tables import left_in_file, stays_on_disk
 from fmcompress.checkpoints.reading_errors import damaged
 from fmcompress.errors import CheckpointError, OutputError, UsageError, missing_packages_named
 from fmcompress.files import check_writable, replacing
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import DiskTable, Table
 from fmcompress.fm.network import DenseLayer, Network
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.pooling import parse_pooling
@@ -83,7 +85,7 @@ def save_checkpoint(ckpt: FMCheckpoint, path: str | Path, *, force: bool = False
     if abs(ckpt.bias) > float(np.finfo(np.float32).max):
         raise CheckpointError(f"bias {ckpt.bias} is too large for float32")
     # The int64 counts stand first, so that every tensor of a safetensors file is aligned.
-    arrays: dict[str, AnyArray] = {} if ckpt.counts is None else {_COUNTS: ckpt.counts}
+    arrays: dict[str, AnyArray | DiskTable] = {} if ckpt.counts is None else {_COUNTS: ckpt.counts}
     arrays |= {"embeddings": ckpt.embeddings, "linear": ckpt.linear, "bias": np.array(ckpt.bias)}
     if len(ckpt.numeric):
         arrays |= dict(zip(_NUMERIC, (ckpt.numeric.linear, ckpt.numeric.embeddings), strict=True))
@@ -182,7 +184,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     numeric = _NUMERIC if own.numeric else ()
     layers = [key for number in range(len(network) - 1) for key in _layer_keys(number)]
     weights = claim(file.weights.tensors, (*_NEEDED, *numeric, *layers), (_COUNTS, _VOCABULARY))
-    embeddings = _values(weights, "embeddings")
+    embeddings = _embeddings(weights)
     bias = _values(weights, "bias")
     if embeddings.ndim != 2 or bias.shape != ():
         raise CheckpointError(
@@ -263,8 +265,21 @@ def _fields(entries: list[list[object]]) -> Schema:
         raise CheckpointError(f"its description makes no sense: {error}") from error
 
 
+def _embeddings(weights: Mapping[str, FileTensor]) -> Table:
+    """Return the embeddings, float32 (categories, dim), which stay in the file where they are large."""
+    tensor = weights["embeddings"]
+    if len(tensor.shape) != 2 or not stays_on_disk(*tensor.shape):
+        return _values(weights, "embeddings")
+    _check_type(tensor.read_rows(0, 0), "embeddings")
+    return left_in_file(weights, ["embeddings"], tensor.shape[1])
+
+
 def _values(weights: Mapping[str, FileTensor], key: str) -> AnyArray:
     values = weights[key].read()
+    _check_type(values, key)
+    return values
+
+
+def _check_type(values: AnyArray, key: str) -> None:
     if values.dtype != _dtype(key):
         raise CheckpointError(f"{key!r} has type {values.dtype}, expected {_dtype(key)}")
-    return values

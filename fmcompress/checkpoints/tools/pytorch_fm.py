@@ -21,6 +21,7 @@ import numpy as np
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim, from_flat
 from fmcompress.checkpoints.files.tensor import Weights, read_float32
+from fmcompress.checkpoints.large_tables import read_table
 from fmcompress.checkpoints.reading_errors import quoted
 from fmcompress.checkpoints.tools.dense_layers import (
     Inputs,
@@ -87,7 +88,7 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         schema,
         bias=float(read_float32(weights, _BIAS)[0]),
         linear=read_float32(weights, _LINEAR)[:, 0],
-        embeddings=read_float32(weights, _EMBEDDINGS),
+        embeddings=read_table(weights, _EMBEDDINGS),
         network=None if kind is None else read_network(kind, steps, weights, inputs),
     )
 

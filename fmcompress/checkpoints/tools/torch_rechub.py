@@ -39,6 +39,7 @@ from fmcompress.checkpoints.tools.field_tables import AnyField, NamedFields, nam
 from fmcompress.checkpoints.tools.folded_layers import RELU, keys_of
 from fmcompress.errors import CheckpointError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import Table, blocks, part_of, zeroed
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import Field, NumericField, Schema
@@ -88,8 +89,8 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     looked_up = NamedFields(fields.schema, {name: features.tables.get(own, own) for name, own in fields.own.items()})
     _, embeddings = read_tables(looked_up, weights, _NO_TABLE, _EMBEDDINGS)
     linear = _linear(fields.schema, fields.named(features.linear), embeddings, weights)
-    for row in pad_rows(fields.schema):  # never looked at
-        linear[row], embeddings[row] = 0, 0
+    pads = pad_rows(fields.schema)  # never looked at
+    linear[pads], embeddings = 0, zeroed(embeddings, pads)
     inputs = Inputs(fields.schema, dim, fields.named(features.vectors), fields.named(features.values))
     numbers = len(fields.schema.numeric)
     return FMCheckpoint(
@@ -225,9 +226,7 @@ def _text(feature: Stub, attribute: str) -> str:
     return value or ""
 
 
-def _linear(
-    schema: Schema, names: Sequence[str], embeddings: Float32Array, weights: Mapping[str, FileTensor]
-) -> Float32Array:
+def _linear(schema: Schema, names: Sequence[str], embeddings: Table, weights: Mapping[str, FileTensor]) -> Float32Array:
     """Return the linear weights of all categories, float32 (categories,).
 
     Args:
@@ -243,5 +242,6 @@ def _linear(
     with np.errstate(over="ignore", invalid="ignore"):  # what is NaN or infinite is refused as such later
         for name, part in zip(names, parts.astype(np.float64), strict=True):
             rows = schema.rows(numbers[name])
-            found[rows] = embeddings[rows] @ part
+            for start, block in blocks(part_of(embeddings, rows)):
+                found[rows.start + start : rows.start + start + len(block)] = block @ part
     return as_float32(found)

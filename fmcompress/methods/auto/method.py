@@ -14,6 +14,7 @@ import numpy as np
 
 from fmcompress.finetune.options import ReassignOptions, TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import turned
 from fmcompress.fm.network import vectors_of
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.methods.auto.bit_allocation import PricedCandidates, allocate_bits, price_candidates
@@ -21,6 +22,7 @@ from fmcompress.methods.base import Job, QuantizationMethod
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 from fmcompress.quantization.sensitivity import ordinary_shares, shares
+from fmcompress.quantization.table_moments import weighted_moments
 from fmcompress.types import Float64Array
 
 
@@ -80,21 +82,17 @@ def rotated(checkpoint: FMCheckpoint) -> FMCheckpoint:
         return checkpoint
     axes = _principal_axes(checkpoint).astype(np.float32)
     numeric = NumericWeights(checkpoint.numeric.linear, checkpoint.numeric.embeddings @ axes)
-    embeddings = np.ascontiguousarray(checkpoint.embeddings @ axes)
-    turned = None if network is None else network.rotated(axes, vectors_of(checkpoint.schema))
-    return replace(checkpoint, embeddings=embeddings, numeric=numeric, network=turned)
+    embeddings = turned(checkpoint.embeddings, axes)
+    turned_network = None if network is None else network.rotated(axes, vectors_of(checkpoint.schema))
+    return replace(checkpoint, embeddings=embeddings, numeric=numeric, network=turned_network)
 
 
 def _principal_axes(checkpoint: FMCheckpoint) -> Float64Array:
     """Return the eigenvectors of Σ_f Cov_f, the largest first, float64 (dim, dim), with signs that are fixed."""
     pooled = np.zeros((checkpoint.dim, checkpoint.dim))
-    of_fields = (
-        checkpoint.schema.split(checkpoint.embeddings),
-        checkpoint.schema.split(ordinary_shares(checkpoint, shares(checkpoint.schema, checkpoint.counts))),
-    )
-    for vectors, share in zip(*of_fields, strict=True):
-        centred = vectors - share @ vectors / share.sum()
-        pooled += (centred * share[:, None]).T @ centred
+    ordinary = ordinary_shares(checkpoint, shares(checkpoint.schema, checkpoint.counts))
+    for field, share in enumerate(checkpoint.schema.split(ordinary)):
+        pooled += weighted_moments(checkpoint.embeddings_of(field), share)[1]
     axes = np.linalg.eigh(pooled)[1][:, ::-1]
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))]
     return np.asarray(axes * np.where(largest < 0, -1, 1))

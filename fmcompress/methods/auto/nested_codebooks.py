@@ -17,6 +17,7 @@ from fmcompress.methods.auto.rate_distortion import (
     RateDistortion,
     codebook_sizes,
 )
+from fmcompress.quantization.drawn_categories import drawn_categories
 from fmcompress.quantization.field_weights import FieldWeights, Metric, Subspace, whitened_subspaces
 from fmcompress.quantization.kmeans import drawn_by_weight, power_of, times
 from fmcompress.quantization.lloyd import cloud_of, iterated
@@ -89,11 +90,12 @@ def nested_codebooks(
     sizes = codebook_sizes(field.cardinality, min(LARGEST_CODEBOOKS[subspaces], _MOST_CODEWORDS))
     sample = _Sample.of(made.frequencies, members, seed)
     by_size, errors = [], []
+    vectors, own = field.embeddings[sample.trained], field.embeddings[members]
     for space in whitened_subspaces(made.hessian, subspaces):
-        found = _nested(space.whiten(made.embeddings), sample, sizes)
+        found = _nested(space.whiten(vectors), space.whiten(own), sample, sizes)
         tables = [space.codewords(one.centroids) for one in found]
         errors.append(0.5 * space.scale * sample.distortions(found))
-        expected = errors[-1] if metric == "fm" else _expected_rises(field, space, tables, sample, found)
+        expected = errors[-1] if metric == "fm" else _expected_rises(field, space, tables, sample, vectors, found)
         by_size.append(_by_size(tables, found, expected))
     return NestedCodebooks(metric, RateDistortion(tuple(sizes), np.array(errors)), tuple(by_size))
 
@@ -108,7 +110,7 @@ def nested_linear_codebooks(field: FieldWeights, members: Int64Array, *, seed: i
     """
     sizes = codebook_sizes(field.cardinality, LARGEST_LINEAR_CODEBOOK)
     sample = _Sample.of(field.frequencies, members, seed)
-    found = _nested(field.linear[:, None], sample, sizes)
+    found = _nested(field.linear[sample.trained, None], field.linear[members, None], sample, sizes)
     errors = 0.5 * field.curvature * sample.distortions(found)
     by_size = _by_size([one.centroids for one in found], found, errors)
     return NestedCodebooks("fm", RateDistortion(tuple(sizes), errors[None]), (by_size,))
@@ -134,10 +136,10 @@ class _Sample:
 
     @classmethod
     def of(cls, frequencies: Float64Array, members: Int64Array, seed: int) -> _Sample:
-        cardinality, rng = len(frequencies), np.random.default_rng(seed)
+        cardinality = len(frequencies)
         trained = np.arange(cardinality)
         if cardinality > _SAMPLE:
-            trained = rng.permutation(cardinality)[:_SAMPLE]
+            trained = drawn_categories(cardinality, _SAMPLE, seed=seed)
         weights = frequencies[trained].astype(np.float32)
         share = float(frequencies.sum()) / float(weights.sum())
         return cls(trained, weights, share, drawn_by_weight(weights, seed), members)
@@ -163,13 +165,20 @@ class _Nested:
     squares: Float64Array
 
 
-def _nested(points: Float32Array, sample: _Sample, sizes: Sequence[int]) -> list[_Nested]:
-    """Return centroids of each size, each started from those before."""
-    power = power_of(points)
-    points = times(points, power) if power else points
-    train = points[sample.trained]
+def _nested(train: Float32Array, members: Float32Array, sample: _Sample, sizes: Sequence[int]) -> list[_Nested]:
+    """Return centroids of each size, each started from those before.
+
+    Args:
+        train: points of the sample, float32 (n, d).
+        members: points of the categories in the rows, float32 (m, d).
+        sample: which these are.
+        sizes: rising, from 1 on.
+    """
+    power = power_of(train)
+    if power:
+        train, members = times(train, power), times(members, power)
     cloud = cloud_of(train, sample.weights)
-    rows = None if sample.whole else cloud_of(points[sample.members], np.ones(len(sample.members), dtype=np.float32))
+    rows = None if sample.whole else cloud_of(members, np.ones(len(members), dtype=np.float32))
     centroids = np.average(train, axis=0, weights=sample.weights).astype(np.float32)[None]
     found = []
     for size in sizes:
@@ -177,10 +186,10 @@ def _nested(points: Float32Array, sample: _Sample, sizes: Sequence[int]) -> list
             more = train[sample.drawn[len(centroids) - 1 : size - 1]]
             centroids = iterated(cloud, np.concatenate([centroids, more]), _ITERATIONS)
         codes = cloud.codes(centroids)
-        members = codes[sample.members] if rows is None else rows.codes(centroids)
+        own = codes[sample.members] if rows is None else rows.codes(centroids)
         shift = (train - centroids[codes]).astype(np.float64)
         squares = np.ldexp(np.einsum("nd,nd->n", shift, shift), -2 * power)
-        found.append(_Nested(times(centroids, -power), codes, members.astype(np.uint16), squares))
+        found.append(_Nested(times(centroids, -power), codes, own.astype(np.uint16), squares))
     return found
 
 
@@ -192,11 +201,25 @@ def _by_size(
 
 
 def _expected_rises(
-    field: FieldWeights, space: Subspace, tables: Sequence[Float32Array], sample: _Sample, found: Sequence[_Nested]
+    field: FieldWeights,
+    space: Subspace,
+    tables: Sequence[Float32Array],
+    sample: _Sample,
+    vectors: Float32Array,
+    found: Sequence[_Nested],
 ) -> Float64Array:
-    """Return the expected rise of the loss with each codebook, nearest in plain distance, float64 (sizes,)."""
+    """Return the expected rise of the loss with each codebook, nearest in plain distance, float64 (sizes,).
+
+    Args:
+        field: the weights.
+        space: a subspace.
+        tables: its codebooks, float32 (K, size of the subspace) each.
+        sample: the categories that they were trained on.
+        vectors: embeddings of these, float32 (n, dim).
+        found: centroids and codes.
+    """
     subspace = slice(space.start, space.end)
-    points = field.embeddings[sample.trained, subspace]
+    points = vectors[:, subspace]
     own = field.frequencies[sample.trained]
     share = float(field.frequencies.sum()) / float(own.sum())
     hessian = field.hessian[subspace, subspace]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.fm.disk_table import whole
+from fmcompress.quantization.drawn_categories import drawn_categories
 from fmcompress.quantization.field_weights import FieldWeights, whitened_subspaces
 from fmcompress.quantization.kmeans import nearest, train_centroids
 from fmcompress.types import Float32Array, Float64Array, Int64Array
@@ -88,11 +90,13 @@ def embedding_distortion(field: FieldWeights, subspaces: int, *, seed: int) -> R
     every = -(-subspaces // _MEASURED_SUBSPACES)
     measured = np.zeros(len(sizes))
     variances = np.zeros(subspaces)
+    large = field.is_large
+    vectors = field.embeddings[sample.categories] if large else whole(field.embeddings)
     for number, space in enumerate(spaces):
-        points = space.whiten(field.embeddings)
-        variances[number] = _variance(points, field.frequencies)
+        points = space.whiten(vectors)
+        variances[number] = space.variance(field.covariance) if large else _variance(points, field.frequencies)
         if number % every == 0:
-            measured += _distortions(points, sample, sizes, seed)
+            measured += _distortions(points if large else points[sample.categories], sample, sizes, seed)
     shape = measured / measured[0] if measured[0] else np.zeros(len(sizes))
     return RateDistortion(tuple(sizes), 0.5 * spaces[0].scale * variances[:, None] * shape)
 
@@ -100,7 +104,9 @@ def embedding_distortion(field: FieldWeights, subspaces: int, *, seed: int) -> R
 def linear_distortion(field: FieldWeights, *, seed: int) -> RateDistortion:
     """Return the expected loss of codebooks of the linear weights, as of one subspace."""
     sizes = codebook_sizes(field.cardinality, LARGEST_LINEAR_CODEBOOK)
-    errors = 0.5 * field.curvature * _distortions(field.linear[:, None], _sample(field, seed), sizes, seed)
+    sample = _sample(field, seed)
+    points = field.linear[sample.categories, None]
+    errors = 0.5 * field.curvature * _distortions(points, sample, sizes, seed)
     return RateDistortion(tuple(sizes), errors[None])
 
 
@@ -113,28 +119,38 @@ def _variance(points: Float32Array | Float64Array, weights: Float64Array) -> flo
 
 @dataclass(frozen=True)
 class _Sample:
-    """Categories to train codebooks on, and others to measure them on; the same where a field is small."""
+    """Categories to train codebooks on, and others to measure them on; the same where a field is small.
 
-    train: Int64Array
+    Attributes:
+        categories: all of them, int64 (n,).
+        train: which of these to train on.
+        train_weights: float32 (trained,).
+        measure: which of these to measure on.
+        measure_weights: float32 (measured,).
+    """
+
+    categories: Int64Array
+    train: slice
     train_weights: Float32Array
-    measure: Int64Array
+    measure: slice
     measure_weights: Float32Array
 
 
 def _sample(field: FieldWeights, seed: int) -> _Sample:
-    everything = np.arange(field.cardinality)
     weights = field.frequencies.astype(np.float32)
     if field.cardinality <= _SAMPLE + _HELD_OUT:
-        return _Sample(everything, weights, everything, weights)
-    drawn = np.random.default_rng(seed).permutation(field.cardinality)[: _SAMPLE + _HELD_OUT]
-    train, measure = drawn[:_SAMPLE], drawn[_SAMPLE:]
+        everything = slice(None)
+        return _Sample(np.arange(field.cardinality), everything, weights, everything, weights)
+    drawn = drawn_categories(field.cardinality, _SAMPLE + _HELD_OUT, seed=seed)
+    train, measure = slice(0, _SAMPLE), slice(_SAMPLE, None)
+    own = weights[drawn]
     # The measured ones stand for all categories.
-    measured = weights[measure] * (weights.sum() / weights[measure].sum())
-    return _Sample(train, weights[train], measure, measured.astype(np.float32))
+    measured = own[measure] * (weights.sum() / own[measure].sum())
+    return _Sample(drawn, train, own[train], measure, measured.astype(np.float32))
 
 
 def _distortions(points: Float32Array, sample: _Sample, sizes: list[int], seed: int) -> Float64Array:
-    """Return Σ_i p_i ‖x_i − centroid‖² for each number of centroids, float64 (sizes,)."""
+    """Return Σ_i p_i ‖x_i − centroid‖² for each number of centroids, float64 (sizes,), from the points of a sample."""
     measure = points[sample.measure]
     some = sorted({1, *(size for size in sizes if size in _MEASURED_SIZES), min(sizes[-1], _MEASURED_SIZES[-1])})
     measured = {}

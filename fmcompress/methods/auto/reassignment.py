@@ -26,6 +26,7 @@ from scipy.linalg import block_diag
 from fmcompress.data.batch import Batch
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import whole
 from fmcompress.fm.links import Link
 from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
@@ -64,6 +65,7 @@ def reassign(
     """
     fields, tiers = list(model.fields), model.tiers
     decoded = _decoded(model, teacher)
+    embeddings = whole(decoded.embeddings)
     scorer = scorer_of(decoded)
     values = _Values.of(sample, tiers)
     bits = np.array([field.quantizer.row_bits for field in fields]) * tiers.as_fields.cardinalities
@@ -75,14 +77,14 @@ def reassign(
             rows = _RowsByCategory(sample, targets, *values.by_category(tier), scorer, decoded.link_function)
             vectors = _vectors(decoded, own), _vectors(teacher, own)
             fields[tier] = _reassigned(fields[tier], rows, *vectors, np.float32(prior), hessian)
-            decoded.embeddings[own], decoded.linear[own] = fields[tier].embeddings(), fields[tier].linear()
+            embeddings[own], decoded.linear[own] = fields[tier].embeddings(), fields[tier].linear()
             scorer.refresh(own, decoded.linear[own])
     return replace(model, fields=tuple(fields))
 
 
 def _decoded(model: QuantizedFM, teacher: FMCheckpoint) -> FMCheckpoint:
     """Return the quantized model as a factorization machine, its weights in the order of the fields' tables."""
-    embeddings, linear = np.empty_like(teacher.embeddings), np.empty_like(teacher.linear)
+    embeddings, linear = np.empty(teacher.embeddings.shape, np.float32), np.empty_like(teacher.linear)
     embeddings[model.tiers.order] = np.concatenate([field.embeddings() for field in model.fields])
     linear[model.tiers.order] = np.concatenate([field.linear() for field in model.fields])
     # Decoded, a PAD's row is not zero; but it is in no row of the data.

@@ -26,6 +26,7 @@ import torch
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
+from fmcompress.fm.disk_table import whole
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.methods.xlightfm.search_space import SearchSpace
@@ -58,9 +59,10 @@ def expected_prices(models: Sequence[QuantizedFM], space: SearchSpace, measured:
     bounds = subspace_bounds(measured.checkpoint.dim, space.subspaces)
     for place, number in np.ndindex(len(space.columns), len(models)):
         field, stored = weights[space.columns[place]], models[number].fields[space.columns[place]]
+        vectors = whole(field.embeddings)
         for subspace, (start, end) in enumerate(bounds):
             decoded = stored.tables[subspace][stored.codes[:, subspace]]
-            shift = (decoded - field.embeddings[:, start:end]).astype(np.float64)
+            shift = (decoded - vectors[:, start:end]).astype(np.float64)
             costs = np.einsum("nd,nd->n", shift @ field.hessian[start:end, start:end], shift)
             found[place, subspace, number] = 0.5 * field.frequencies @ costs
     return np.minimum.accumulate(found, axis=2)

@@ -25,6 +25,7 @@ from fmcompress.finetune.objective import Loss, Targets, loss_by
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import whole
 from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.tiers import Tiers
@@ -164,7 +165,7 @@ def begin_supernet(start: SearchStart, tuning: TuneOptions) -> Supernet:
     checkpoint, space, moving = start.checkpoint, start.space, tuning.moving or MovingOptions()
     sparse = sparse_gradients(checkpoint.embeddings.size)
     split = checkpoint.schema.split
-    latents = LatentStart(split(checkpoint.embeddings), split(start.counts), moving)
+    latents = LatentStart(split(whole(checkpoint.embeddings)), split(start.counts), moving)
     everything = list(range(len(checkpoint.schema)))
     raw = [column for column in everything if column not in space.columns]
     # A network takes the fields one by one.
