@@ -63,7 +63,11 @@ ForceOption = Annotated[bool, typer.Option("--force", "-f", help="Replace an out
 FormatOption = Annotated[Format, typer.Option("--format", help="How to report, to standard output.")]
 VocabOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Ids of tokens, as JSON: {field: {token: id}}.", rich_help_panel=_CHECKPOINT),
+    typer.Option(
+        metavar="FILE",
+        help="Ids of tokens, as JSON: {field: {token: id}}; of 64-bit keys, as Parquet: field, key, id.",
+        rich_help_panel=_CHECKPOINT,
+    ),
 ]
 
 
@@ -316,7 +320,7 @@ def vocabulary_of(path: Path | None) -> Vocabulary | None:
     """
     if path is None:
         return None
-    from fmcompress.fm.vocabulary import read_vocabulary
+    from fmcompress.data.vocabulary_file import read_vocabulary
 
     return read_vocabulary(path)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fmcompress.checkpoints import FMCheckpoint as FMCheckpoint
     from fmcompress.checkpoints import load_checkpoint as load_checkpoint
     from fmcompress.checkpoints import save_checkpoint as save_checkpoint
+    from fmcompress.data.vocabulary_file import read_vocabulary as read_vocabulary
     from fmcompress.errors import ArtifactError as ArtifactError
     from fmcompress.errors import BudgetError as BudgetError
     from fmcompress.errors import CheckpointError as CheckpointError
@@ -38,8 +39,11 @@ if TYPE_CHECKING:
     from fmcompress.finetune.options import ReassignOptions as ReassignOptions
     from fmcompress.finetune.options import TuneOptions as TuneOptions
     from fmcompress.fm.bags import Bag as Bag
+    from fmcompress.fm.field_keys import FieldKeys as FieldKeys
     from fmcompress.fm.field_specs import parse_fields as parse_fields
     from fmcompress.fm.field_vocabulary import FieldVocabulary as FieldVocabulary
+    from fmcompress.fm.hashed_keys import HashedKeys as HashedKeys
+    from fmcompress.fm.hashed_keys import key_order as key_order
     from fmcompress.fm.numeric_weights import NumericWeights as NumericWeights
     from fmcompress.fm.pooling import Pooling as Pooling
     from fmcompress.fm.schema import Field as Field
@@ -47,7 +51,6 @@ if TYPE_CHECKING:
     from fmcompress.fm.schema import Schema as Schema
     from fmcompress.fm.schema import SharedField as SharedField
     from fmcompress.fm.vocabulary import Vocabulary as Vocabulary
-    from fmcompress.fm.vocabulary import read_vocabulary as read_vocabulary
     from fmcompress.gates import Verdict as Verdict
     from fmcompress.gates import check as check
     from fmcompress.methods.auto.method import Auto as Auto
@@ -74,6 +77,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "api": "evaluate quantize",
     "checkpoints": "FMCheckpoint load_checkpoint save_checkpoint",
+    "data.vocabulary_file": "read_vocabulary",
     "errors": (
         "ArtifactError BudgetError CheckpointError DataError DependencyError FMCompressError FMCompressWarning "
         "OutputError StateError UsageError"
@@ -82,12 +86,14 @@ _NAMES = {
     "export.onnx_file": "export_onnx",
     "finetune.options": "MovingOptions ReassignOptions TuneOptions",
     "fm.bags": "Bag",
+    "fm.field_keys": "FieldKeys",
     "fm.field_specs": "parse_fields",
     "fm.field_vocabulary": "FieldVocabulary",
+    "fm.hashed_keys": "HashedKeys key_order",
     "fm.numeric_weights": "NumericWeights",
     "fm.pooling": "Pooling",
     "fm.schema": "Field NumericField Schema SharedField",
-    "fm.vocabulary": "Vocabulary read_vocabulary",
+    "fm.vocabulary": "Vocabulary",
     "gates": "Verdict check",
     "methods.auto.method": "Auto",
     "methods.lightfm.method": "LightFM",

@@ -18,12 +18,12 @@ pytestmark = pytest.mark.slow
 SURFACE = {
     "ArtifactError", "Auto", "Bag", "BudgetError", "CheckpointError", "Comparison", "CompressedFM",
     "CompressedTables", "Curve", "DataError", "DependencyError", "EmbeddingTables", "FMCheckpoint",
-    "FMCompressError", "FMCompressWarning", "Field", "FieldVocabulary", "LightFM", "MovingOptions", "NumericField",
-    "NumericWeights", "OutputError", "Pooling", "ReassignOptions", "Report", "Schema", "Scores", "SearchOptions",
-    "SharedField", "SpaceOptions", "StateError", "TablesReport", "TuneOptions", "UsageError", "VectorTable",
-    "Verdict", "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate", "export_onnx", "load",
-    "load_checkpoint", "load_tables", "parse_fields", "quantize", "quantize_tables", "read_vocabulary", "report",
-    "save_checkpoint", "sweep",
+    "FMCompressError", "FMCompressWarning", "Field", "FieldKeys", "FieldVocabulary", "HashedKeys", "LightFM",
+    "MovingOptions", "NumericField", "NumericWeights", "OutputError", "Pooling", "ReassignOptions", "Report",
+    "Schema", "Scores", "SearchOptions", "SharedField", "SpaceOptions", "StateError", "TablesReport", "TuneOptions",
+    "UsageError", "VectorTable", "Verdict", "Vocabulary", "XLightFM", "__version__", "check", "compare", "evaluate",
+    "export_onnx", "key_order", "load", "load_checkpoint", "load_tables", "parse_fields", "quantize",
+    "quantize_tables", "read_vocabulary", "report", "save_checkpoint", "sweep",
 }  # fmt: skip
 
 

@@ -22,6 +22,9 @@ GROUPS = {
         "Vocabulary",
         "Pooling",
         "FieldVocabulary",
+        "FieldKeys",
+        "HashedKeys",
+        "key_order",
     ),
     "Compressing": ("quantize", "sweep", "Curve"),
     "Embedding tables of other models": (

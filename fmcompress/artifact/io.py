@@ -21,10 +21,9 @@ from fmcompress.artifact.numbers import LARGEST_INT8
 from fmcompress.artifact.packed import Packed, PackedFM, PackedTables
 from fmcompress.errors import ArtifactError, CheckpointError, UsageError
 from fmcompress.files import replacing
-from fmcompress.fm.field_vocabulary import largest_ids
 from fmcompress.fm.quantizer import FLOAT, code_bits
 from fmcompress.fm.schema import Schema
-from fmcompress.fm.vocabulary import check_ids
+from fmcompress.fm.vocabulary import check_ids, stored_ids
 from fmcompress.types import AnyArray, UInt8Array, UInt16Array
 
 _CHUNK_BYTES = 1 << 20
@@ -212,7 +211,7 @@ def _check_network(model: PackedFM) -> None:
 def _check_vocabulary(data: UInt8Array, schema: Schema) -> None:
     """Check a vocabulary without holding its tokens: whoever scores ids has no use for them."""
     try:
-        check_ids(largest_ids(data.data), schema)
+        check_ids(stored_ids(data.data), schema)
     except (ValueError, UsageError) as error:
         raise ArtifactError(f"is damaged: {str(error)[:100]}") from error
 

@@ -152,8 +152,8 @@ class PackedFM(Packed):
 
     @cached_property
     def vocabulary(self) -> Vocabulary | None:
-        """The tokens of the categories; None where the artifact carries none."""
-        return None if self.vocabulary_data is None else Vocabulary.decode(self.vocabulary_data.tobytes())
+        """The tokens or keys of the categories, keys where they lie; None where the artifact carries none."""
+        return None if self.vocabulary_data is None else Vocabulary.decode(self.vocabulary_data.data)
 
     @cached_property
     def network(self) -> Network | None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.field_keys import FieldKeys
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.quantizer import FLOAT
 from fmcompress.fm.schema import Field, NumericField, SharedField
 
@@ -18,10 +20,12 @@ class InspectedField:
         cardinality: its number of categories; None of a number.
         pad: id that stands for no value, or None.
         table: field whose table it shares, or None.
-        tokens: how many tokens its vocabulary has; None where there is none.
-        oov: id of a token that its vocabulary has not; None where that is an error, or there is no vocabulary.
+        tokens: how many tokens its vocabulary has; None where there is none, or one of keys.
+        oov: id of a token or a key that its vocabulary has not; None where that is an error, or there is no vocabulary.
         null: id of a null; None where it contributes nothing.
         pooling: what becomes of several values in a row; None where there is one at most.
+        keys: how many 64-bit keys its vocabulary has; None where there is none, or one of tokens.
+        key_bytes: what these take in a file.
     """
 
     name: str
@@ -33,6 +37,8 @@ class InspectedField:
     oov: int | None = None
     null: int | None = None
     pooling: str | None = None
+    keys: int | None = None
+    key_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Inspection:
         categories: number of categories of all fields.
         parameters: number of weights, with the bias.
         fp32_bytes: bytes of embeddings, linear weights and dense layers in fp32: what ratios are taken of.
-        vocabulary: whether it has the tokens of its categories.
+        vocabulary: whether it has the tokens or the keys of its categories.
         counts: whether it has counts of its categories.
         missing: what it has not, but could have: ``vocabulary``, ``counts``.
         fields: its fields, in the order in which its tool takes them.
@@ -111,14 +117,17 @@ def _field(field: Field | SharedField | NumericField, checkpoint: FMCheckpoint) 
     table = field.table if isinstance(field, SharedField) else None
     own = schema.fields[schema.names.index(table or field.name)]
     vocabulary = checkpoint.vocabulary.of(field.name, schema) if checkpoint.vocabulary else None
+    keys = vocabulary if isinstance(vocabulary, FieldKeys) else None
     return InspectedField(
         field.name,
         "categorical" if table is None else "shared",
         cardinality=own.cardinality,
         pad=own.pad,
         table=table,
-        tokens=None if vocabulary is None else len(vocabulary.tokens),
+        tokens=len(vocabulary.tokens) if isinstance(vocabulary, FieldVocabulary) else None,
         oov=None if vocabulary is None else vocabulary.oov,
         null=None if vocabulary is None else vocabulary.missing,
         pooling=None if field.pooling is None else str(field.pooling),
+        keys=None if keys is None else keys.count,
+        key_bytes=None if keys is None else keys.nbytes,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fmcompress.data.key_columns import UNKNOWN, KeyIds, key_error
 from fmcompress.data.list_columns import lists_of
 from fmcompress.data.numbers import FirstRow, floats, integers, row_of
 from fmcompress.data.options import Labels, Oov
@@ -20,7 +21,6 @@ from fmcompress.fm.schema import MISSING, Schema
 from fmcompress.text import shortened
 from fmcompress.types import BoolArray, Float32Array, Float64Array, Int32Array, Int64Array
 
-_UNKNOWN = MISSING - 1
 _SHOWN_CHARACTERS = 60
 # The rows of a block stay in the cache while their columns are put side by side.
 _BLOCK_ROWS = 1024
@@ -42,21 +42,21 @@ class FoundIds:
 
 
 def ids_of(
-    columns: Sequence[pa.Array], schema: Schema, tokens: Mapping[str, TokenIds], oov: Oov, file: str, first_row: int
+    columns: Sequence[pa.Array], schema: Schema, tokens: Mapping[str, Lookup], oov: Oov, file: str, first_row: int
 ) -> FoundIds:
     """Return the ids that columns hold, int32 (rows, ids) and those of bags.
 
     Args:
         columns: one for each of ``Schema.id_names``; lists where a field may have several values in a row.
         schema: the fields.
-        tokens: ids of the tokens of fields that may have columns of strings, by name.
-        oov: what becomes of an id out of range, and of a token that the vocabulary has no id for.
+        tokens: ids of the tokens or of the keys of fields that have a vocabulary, by name.
+        oov: what becomes of an id out of range, and of a token or a key that the vocabulary has no id for.
         file: where they come from, for messages.
         first_row: row of the file that they begin with.
 
     Raises:
-        DataError: an id is out of range or a token unknown, unless ``oov="zero"``; an id is no whole number; a weight
-            is not finite; text is not UTF-8.
+        DataError: an id is out of range, or a token or a key unknown, unless ``oov="zero"``; an id or a key is no whole
+            number; a weight is not finite; text is not UTF-8.
     """
     checked: list[Int32Array | Int64Array] = []
     bags: dict[str, Bag] = {}
@@ -81,18 +81,21 @@ def ids_of(
 
 
 def _checked(
-    column: pa.Array, name: str, size: int, tokens: TokenIds | None, oov: Oov, file: str, first_row: FirstRow
+    column: pa.Array, name: str, size: int, tokens: Lookup | None, oov: Oov, file: str, first_row: FirstRow
 ) -> tuple[Int32Array | Int64Array, int]:
     """Return the ids of a field's values, int32 or int64 (values,), and how many were counted and skipped."""
     try:
-        known = tokens is not None and (has_tokens(column.type) or pa.types.is_null(column.type))
-        ids = tokens.of(column) if tokens is not None and known else integers(column, file, first_row, name)
+        known = tokens is not None and tokens.takes(column.type)
+        find = tokens.of if tokens is not None and known else integers
+        ids = find(column, file, first_row, name)
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: field {name!r} has text that is not UTF-8") from error
     if ids.min(initial=0) >= MISSING and ids.max(initial=0) < size:
         return ids, 0
     wrong = (ids < MISSING) | (ids >= size)
     if oov == "error":
+        if isinstance(tokens, KeyIds):
+            raise key_error(file, first_row, name, column, wrong)
         raise id_error(file, first_row, name, column, wrong, size - 1)
     return np.where(wrong, MISSING, ids), int(wrong.sum())
 
@@ -112,12 +115,23 @@ class TokenIds:
 
     def __init__(self, vocabulary: FieldVocabulary) -> None:
         self._missing = MISSING if vocabulary.missing is None else vocabulary.missing
-        self._unknown = _UNKNOWN if vocabulary.oov is None else vocabulary.oov
+        self._unknown = UNKNOWN if vocabulary.oov is None else vocabulary.oov
         self._vocabulary = vocabulary
         self._last: tuple[pa.Array, tuple[int, ...], Int64Array] | None = None
 
-    def of(self, column: pa.Array) -> Int64Array:
-        """Return the ids of tokens, -2 for an unknown one that has no id, int64 (rows,)."""
+    def takes(self, kind: pa.DataType) -> bool:
+        """Return whether a column of a type is one of tokens; any other is one of ids."""
+        return has_tokens(kind) or bool(pa.types.is_null(kind))
+
+    def of(self, column: pa.Array, file: str, first_row: FirstRow, field: str) -> Int64Array:
+        """Return the ids of tokens, -2 for an unknown one that has no id, int64 (rows,).
+
+        Args:
+            column: of strings, or of nulls alone.
+            file: not used, as are the row and the field.
+            first_row: not used.
+            field: not used.
+        """
         if not pa.types.is_dictionary(column.type):
             column = column.cast(pa.large_string()).dictionary_encode()
         ids = self._of_dictionary(column.dictionary)
@@ -137,6 +151,10 @@ class TokenIds:
             # The tokens are kept too, lest others take their place in memory.
             self._last = tokens, place, np.array([*ids, self._missing], dtype=np.int64)
         return self._last[2]
+
+
+Lookup = TokenIds | KeyIds
+"""Where the ids of a field with a vocabulary are looked up."""
 
 
 def id_error(file: str, first_row: FirstRow, field: str, column: pa.Array, wrong: BoolArray, largest: int) -> DataError:

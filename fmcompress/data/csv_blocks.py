@@ -23,6 +23,9 @@ _NULL_WORDS = (
 _NUMBERS = (pa.int32(), pa.int64(), pa.float64(), pa.string())
 """What a column of numbers is read as: the first that fits all that was found so far."""
 
+_KEYS = (pa.int64(), pa.uint64(), pa.string())
+"""The same of a column of 64-bit keys, which floats would round."""
+
 _TOKENS = pa.dictionary(pa.int32(), pa.string())
 # What parts several values in a cell, and what may stand around them.
 _BETWEEN_NUMBERS = r"[\s|^,;]+", "[]() \t|"
@@ -57,11 +60,13 @@ class BlockParser:
         header: the columns of the file.
         tokens: columns of tokens, and those that their vocabularies know.
         several: columns that may have several values in a cell.
+        keys: columns of 64-bit keys.
     """
 
     header: Header
     tokens: Mapping[str, Container[str]]
     several: Container[str] = ()
+    keys: Container[str] = ()
     _failed: dict[str, int] = field(default_factory=dict)
 
     def parse(self, block: bytes, columns: Sequence[str], kept: Sequence[str]) -> Piece:
@@ -69,8 +74,8 @@ class BlockParser:
 
         Args:
             block: whole rows, not all of them empty.
-            columns: names of the first: tokens are a dictionary of strings, others integers, float64 or, where they are
-                no numbers, strings.
+            columns: names of the first: tokens are a dictionary of strings, others integers, float64 (but for keys) or,
+                where they are no numbers, strings.
             kept: names of the second.
 
         Raises:
@@ -94,7 +99,9 @@ class BlockParser:
     def _type(self, name: str, failed: int) -> pa.DataType:
         if name in self.several:
             return pa.string()
-        return _TOKENS if name in self.tokens else _NUMBERS[failed]
+        if name in self.tokens:
+            return _TOKENS
+        return (_KEYS if name in self.keys else _NUMBERS)[failed]
 
     def _table(self, block: bytes, types: Mapping[str, pa.DataType], null_words: Sequence[str]) -> dict[str, pa.Array]:
         quoted = b'"' in block
@@ -119,7 +126,7 @@ class BlockParser:
         """Let the column that could not be converted be read as the next type from now on."""
         column = _WRONG_COLUMN.search(str(error))
         names = [self.header.names[int(column[1])]] if column else list(types)
-        numbers = [name for name in names if types.get(name) in _NUMBERS[:-1]]
+        numbers = [name for name in names if types.get(name) in (*_NUMBERS[:-1], *_KEYS[:-1])]
         if not numbers:
             raise ColumnError(f"field {names[0]!r} has text that is not UTF-8") from error
         for name in numbers:

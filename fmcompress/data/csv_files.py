@@ -81,10 +81,14 @@ class CsvFile:
         return sum(part.rows for part in self.parts)
 
     def chunks(
-        self, start: int, tokens: Mapping[str, Container[str]], several: Container[str] = ()
+        self,
+        start: int,
+        tokens: Mapping[str, Container[str]],
+        several: Container[str] = (),
+        keys: Container[str] = (),
     ) -> list[TableChunk]:
         """Return what is read at a time: some 8 MiB, or the whole of a file that is compressed."""
-        parser = BlockParser(self.header, tokens, several)
+        parser = BlockParser(self.header, tokens, several, keys)
         return [
             CsvChunk(self.file, self.codec, part, parser, part.first_row, start + part.first_row) for part in self.parts
         ]

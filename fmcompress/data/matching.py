@@ -10,6 +10,7 @@ from fmcompress.data.list_columns import is_list, value_types
 from fmcompress.data.numbers import holds_numbers
 from fmcompress.data.options import DataOptions
 from fmcompress.errors import DataError
+from fmcompress.fm.field_keys import FieldKeys
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
 
@@ -29,7 +30,7 @@ def match_columns(
         found: columns of the file.
         schema: the fields.
         options: whether columns belong to fields by name or, the label left out, by their order.
-        vocabulary: tokens of the fields that may have columns of strings.
+        vocabulary: tokens of the fields that may have columns of strings, and keys.
         labelled: whether labels are wanted.
 
     Raises:
@@ -49,10 +50,13 @@ def match_columns(
     of = dict(zip(schema.order, columns, strict=True))
     for name in schema.id_names:
         several = name in schema.poolings
-        if vocabulary.of(name, schema) is None:
+        own = vocabulary.of(name, schema)
+        if own is None:
             check_integer(file, of[name], found, missing=_AS_THEY_STAND, several=several)
         else:
-            expected, fits = "integers (category ids) or strings (tokens)", _is_number_or_text
+            keys = isinstance(own, FieldKeys)
+            expected = "integers (64-bit keys)" if keys else "integers (category ids) or strings (tokens)"
+            fits = _is_number_or_text
             _check(file, of[name], found, _of_values(fits) if several else fits, expected, missing=_AS_THEY_STAND)
     for name in schema.numeric_names:
         expected = "numbers: the field is numeric"

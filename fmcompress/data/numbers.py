@@ -40,12 +40,12 @@ def integers(column: pa.Array, file: str, first_row: FirstRow, field: str) -> In
     Raises:
         DataError: a number is not whole, or is of a float that cannot hold it exactly.
     """
-    column = _decoded(column)
+    column = decoded(column)
     kind = column.type
     if kind == pa.int32() and column.null_count == 0:
         narrow: Int32Array = column.to_numpy()
         return narrow
-    if pa.types.is_floating(kind) or _is_text(kind):
+    if pa.types.is_floating(kind) or is_text(kind):
         return _whole(column, file, first_row, field)
     if kind == pa.uint64():
         column = pc.min_element_wise(column, pa.scalar(_LARGEST_ID, pa.uint64()), skip_nulls=False)
@@ -69,15 +69,15 @@ def floats(column: pa.Array, null: float = math.nan) -> Float64Array:
         column: of numbers or of strings.
         null: what a null becomes.
     """
-    column = _decoded(column)
-    if _is_text(column.type):
+    column = decoded(column)
+    if is_text(column.type):
         column = _of_text(column)
     values: Float64Array = pc.fill_null(pc.cast(column, pa.float64(), safe=False), null).to_numpy(zero_copy_only=False)
     return values
 
 
-def _decoded(column: pa.Array) -> pa.Array:
-    """Return a column without its dictionary, where it has one."""
+def decoded(column: pa.Array) -> pa.Array:
+    """Return a column of any dtype of Arrow, (rows,), without its dictionary, where it has one."""
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
@@ -94,7 +94,8 @@ def holds_numbers(kind: pa.DataType) -> bool:
     )
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a type is one of strings."""
     # By its name: is_string_view is not in all versions of pyarrow.
     return str(kind) in {"string", "large_string", "string_view"}
 
@@ -102,7 +103,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _whole(column: pa.Array, file: str, first_row: FirstRow, field: str) -> Int64Array:
     """Return the whole numbers of a column of floats or of text, int64 (rows,)."""
     values = floats(column)
-    missing = np.asarray(column.is_null()) if _is_text(column.type) else np.isnan(values)
+    missing = np.asarray(column.is_null()) if is_text(column.type) else np.isnan(values)
     wrong = ~(missing | ((np.floor(values) == values) & np.isfinite(values)))
     if wrong.any():
         raise _fraction(file, first_row, field, column, wrong)

@@ -29,7 +29,7 @@ class ParquetFile:
     rows: int
     typed: bool = True
 
-    def chunks(self, start: int, tokens: Collection[str], several: object = ()) -> list[TableChunk]:
+    def chunks(self, start: int, tokens: Collection[str], several: object = (), keys: object = ()) -> list[TableChunk]:
         """Return its row groups that have rows, see ``TableFile``."""
         strings = [name for name in tokens if name in self.columns.names and has_tokens(self.columns.field(name).type)]
         chunks: list[TableChunk] = []

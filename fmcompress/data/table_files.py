@@ -69,7 +69,11 @@ class TableFile(Protocol):
     def rows(self) -> int: ...  # noqa: D102
 
     def chunks(
-        self, start: int, tokens: Mapping[str, Container[str]], several: Container[str] = ()
+        self,
+        start: int,
+        tokens: Mapping[str, Container[str]],
+        several: Container[str] = (),
+        keys: Container[str] = (),
     ) -> Sequence[TableChunk]:
         """Return what is read at a time, where rows are.
 
@@ -77,6 +81,7 @@ class TableFile(Protocol):
             start: rows in the files before.
             tokens: the columns that may be of tokens, and the tokens that are known.
             several: the columns that may have several values in a row.
+            keys: the columns of 64-bit keys.
         """
 
 
@@ -118,10 +123,14 @@ class Table:
         return self._file.rows
 
     def chunks(
-        self, start: int, tokens: Mapping[str, Container[str]], several: Container[str] = ()
+        self,
+        start: int,
+        tokens: Mapping[str, Container[str]],
+        several: Container[str] = (),
+        keys: Container[str] = (),
     ) -> list[TableChunk]:
         """Return what is read at a time, see ``TableFile``."""
-        chunks = self._file.chunks(start, tokens, several)
+        chunks = self._file.chunks(start, tokens, several, keys)
         return [_KeyedChunk(chunk, self._keys) for chunk in chunks] if self._keys else list(chunks)
 
 

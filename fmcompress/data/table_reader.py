@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from fmcompress.data.batch import Batch
-from fmcompress.data.columns import TokenIds, id_error, ids_of, labels_of, values_of
+from fmcompress.data.columns import Lookup, TokenIds, id_error, ids_of, labels_of, values_of
 from fmcompress.data.data_files import DataFile
 from fmcompress.data.file_kinds import Kind
+from fmcompress.data.key_columns import KeyIds
 from fmcompress.data.list_columns import is_list, lists_of
 from fmcompress.data.matching import candidates, check_integer, check_label, kept_columns, match_columns
 from fmcompress.data.numbers import integers
@@ -20,6 +21,8 @@ from fmcompress.data.options import DataOptions, Labels, Oov
 from fmcompress.data.stored_files import TEXTS, StoredFile, each_of
 from fmcompress.data.table_files import Piece, Table, TableChunk
 from fmcompress.errors import DataError
+from fmcompress.fm.field_keys import FieldKeys
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.pooling import MEAN, Pooling
 from fmcompress.fm.schema import MAX_CATEGORIES, MISSING, Field, Schema
 from fmcompress.fm.vocabulary import Vocabulary
@@ -77,7 +80,9 @@ def open_tables(
     Raises:
         DataError: no file of this kind, a column is missing or of the wrong type.
     """
-    vocabularies = {name: vocabulary.of(name, schema) for name in schema.id_names}
+    vocabularies = {name: own for name in schema.id_names if (own := vocabulary.of(name, schema)) is not None}
+    keyed = {name: own for name, own in vocabularies.items() if isinstance(own, FieldKeys)}
+    known_tokens = {name: own for name, own in vocabularies.items() if isinstance(own, FieldVocabulary)}
     wanted = (options.label, *keep, *(schema.order if options.match == "name" else ()))
     columns: list[str] = []
     kept: pa.Schema | None = None
@@ -90,11 +95,12 @@ def open_tables(
         columns = matched
         kept = _unified(kept, kept_columns(table.name, table.columns, keep), table.name, str(files[0]))
         ids = dict(zip(schema.id_names, columns, strict=False))  # these come first
-        known = {ids[name]: own.known for name, own in vocabularies.items() if own is not None}
-        several = {ids[name] for name in schema.poolings}
-        chunks += [Chunk(table.name, chunk) for chunk in table.chunks(rows, known, several)]
+        known = {ids[name]: own.known for name, own in known_tokens.items()}
+        several, keys = {ids[name] for name in schema.poolings}, {ids[name] for name in keyed}
+        chunks += [Chunk(table.name, chunk) for chunk in table.chunks(rows, known, several, keys)]
         rows += table.rows
-    tokens = {name: TokenIds(own) for name, own in vocabularies.items() if own is not None}
+    tokens: dict[str, Lookup] = {name: TokenIds(own) for name, own in known_tokens.items()}
+    tokens |= {name: KeyIds(own) for name, own in keyed.items()}
     starts = [chunk.rows.start for chunk in chunks]
     stored = [file.stored for file in files]
     return TableReader(schema, columns, labels, options.oov, tokens, chunks, stored, starts, rows, kept)
@@ -132,7 +138,7 @@ class TableReader:
     columns: list[str]
     labels: Labels | None
     oov: Oov
-    tokens: dict[str, TokenIds]
+    tokens: dict[str, Lookup]
     chunks: list[Chunk]
     files: list[StoredFile]
     starts: list[int]

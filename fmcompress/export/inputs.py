@@ -39,7 +39,7 @@ class RowPorts:
         self._known: dict[str, FieldVocabulary] = {}
         for name in () if vocabulary is None else schema.id_names:
             own = None if vocabulary is None else vocabulary.of(name, schema)
-            if own is not None:
+            if isinstance(own, FieldVocabulary):
                 self._known[name] = own
 
     def rows(self) -> RowInputs:

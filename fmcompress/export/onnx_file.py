@@ -85,4 +85,9 @@ def _vocabulary(model: PackedFM) -> Vocabulary:
             "the artifact carries no vocabulary, which tokens need",
             hint="without tokens, the ONNX file takes ids; quantize --with-vocabulary keeps a vocabulary",
         )
-    return model.vocabulary
+    if not model.vocabulary.tokens:
+        raise UsageError(
+            "the artifact carries keys and no tokens, and graphs look up tokens only",
+            hint="without tokens, the ONNX file takes ids",
+        )
+    return Vocabulary(model.vocabulary.tokens)

@@ -43,7 +43,7 @@ def ids_of_tokens(graph: Graph, tokens: str, vocabularies: Sequence[FieldVocabul
 
 def key_bytes(vocabulary: Vocabulary) -> int:
     """Return what the tokens take in the file, at most."""
-    tokens = [token for own in vocabulary.fields.values() for token in own.tokens]
+    tokens = [token for own in vocabulary.tokens.values() for token in own.tokens]
     return sum(len(_encoded(token)) + _BYTES_BESIDE for token in tokens)
 
 

@@ -88,8 +88,8 @@ class HashedKeys:
         """
         needed = exact_bits(len(keys))
         width = needed if check_bits == "exact" else check_bits
-        if not 1 <= width <= WORD_BITS:
-            raise UsageError(f"check_bits is {width}, expected 1 to {WORD_BITS}, or 'exact'")
+        if isinstance(width, str) or not 1 <= width <= WORD_BITS:
+            raise UsageError(f"check_bits is {width!r}, expected 1 to {WORD_BITS}, or 'exact'")
         if len(keys) > MAX_CATEGORIES:
             raise UsageError(f"{len(keys):,} keys of one field, at most {MAX_CATEGORIES:,} are possible")
         return _built(_sorted(keys), min(width, needed))
@@ -128,6 +128,7 @@ class HashedKeys:
         return self.data.tobytes()
 
     @classmethod
+    @checked_arguments
     def decode(cls, data: UInt8Array) -> HashedKeys:
         """Return the structure that bytes hold, uint8 (bytes,), which are used where they lie.
 

@@ -65,7 +65,7 @@ class Job:
     def vocabulary_bytes(self) -> int:
         """Size of the vocabulary that the artifact will carry."""
         vocabulary = self.checkpoint.vocabulary
-        return len(vocabulary.encode()) if self.carries_vocabulary and vocabulary is not None else 0
+        return vocabulary.nbytes if self.carries_vocabulary and vocabulary is not None else 0
 
     def check(self) -> None:
         """Raise what can be told before anything is computed.

@@ -52,7 +52,13 @@ def _blocks(found: Inspection) -> list[Block]:
 def _vocabulary(found: Inspection) -> str:
     if not found.vocabulary:
         return "no: data must hold category ids, or --vocab gives one"
-    return f"yes: {sum(field.tokens or 0 for field in found.fields if field.table is None):,} tokens"
+    own = [field for field in found.fields if field.table is None]
+    tokens, keys = (sum(getattr(field, name) or 0 for field in own) for name in ("tokens", "keys"))
+    sizes = sum(field.key_bytes or 0 for field in own)
+    parts = [f"{tokens:,} tokens"] if tokens or not keys else []
+    if keys:
+        parts.append(f"{keys:,} keys, which take {format_size(sizes)} in a file, {8 * sizes / keys:.1f} bits each")
+    return f"yes: {' and '.join(parts)}"
 
 
 def _row(field: InspectedField) -> tuple[str, ...]:
@@ -62,7 +68,13 @@ def _row(field: InspectedField) -> tuple[str, ...]:
         + (f", {field.pooling}" if field.pooling else ""),
         NOTHING if field.cardinality is None else f"{field.cardinality:,}",
         NOTHING if field.pad is None else f"id {field.pad}",
-        NOTHING if field.tokens is None else f"{field.tokens:,}",
-        NOTHING if field.tokens is None else "error" if field.oov is None else f"id {field.oov}",
+        _known(field),
+        NOTHING if _known(field) == NOTHING else "error" if field.oov is None else f"id {field.oov}",
         "nothing" if field.null is None else f"id {field.null}",
+    )
+
+
+def _known(field: InspectedField) -> str:
+    return (
+        f"{field.keys:,} keys" if field.keys is not None else NOTHING if field.tokens is None else f"{field.tokens:,}"
     )

@@ -87,7 +87,7 @@ def fingerprint_of(
         "fields": format_fields(checkpoint.schema),
         "link": checkpoint.link,
         "weights_sha256": weights,
-        "vocabulary": "" if vocabulary is None else hashlib.sha256(vocabulary.encode()).hexdigest(),
+        "vocabulary": "" if vocabulary is None else vocabulary.sha256,
         "carries_vocabulary": carries_vocabulary,
         "budget_bytes": origin.budget_bytes,
         "method": origin.method,

@@ -22,6 +22,7 @@ WRONG = (
 SCHEMA = fc.Schema.of([("user", 4), ("item", 3)])
 CHECKPOINT = small_checkpoint()
 WORDS = fc.FieldVocabulary(("a", "b"), np.arange(2, dtype=np.int32))
+KEYS = fc.HashedKeys.of(np.arange(3))
 GATE = {"max_size": "10MB", "baseline": "none", "max_growth": "5%", "data": "none", "min_auc": 0.5}
 
 
@@ -67,6 +68,14 @@ def calls(model, report):
         "Vocabulary.decode": (fc.Vocabulary.decode, {"data": fc.Vocabulary({"user": WORDS}).encode()}),
         "FieldVocabulary": (fc.FieldVocabulary, {"tokens": ("a",), "ids": np.zeros(1, np.int32)}),
         "FieldVocabulary.of": (fc.FieldVocabulary.of, {"ids": {"a": 0}}),
+        "FieldKeys": (fc.FieldKeys, {"keys": KEYS}),
+        "FieldKeys.of": (fc.FieldKeys.of, {"keys": np.arange(3)}),
+        "FieldKeys.find": (fc.FieldKeys(KEYS).find, {"keys": np.arange(3)}),
+        "HashedKeys": (fc.HashedKeys, {"count": 3, "check_bits": 16, "in_full": 0, "data": KEYS.data}),
+        "HashedKeys.of": (fc.HashedKeys.of, {"keys": np.arange(3)}),
+        "HashedKeys.find": (KEYS.find, {"keys": np.arange(3)}),
+        "HashedKeys.decode": (fc.HashedKeys.decode, {"data": KEYS.data}),
+        "key_order": (fc.key_order, {"keys": np.arange(3)}),
         "quantize": (fc.quantize, {"checkpoint": CHECKPOINT, "budget": "10KB"}),
         "sweep": (fc.sweep, {"checkpoint": CHECKPOINT, "budgets": ["10KB"]}),
         "load_tables": (fc.load_tables, {"path": "none.pt"}),
@@ -115,7 +124,10 @@ def test_every_public_name_is_tried(model, report):
     assert set(fc.__all__) - errors - MADE_BY_OTHERS == {name for name in calls(model, report) if "." not in name}
 
 
-WRONG_VALUES = {"Schema.rows": IndexError, "NumericWeights.none": ValueError, "Vocabulary.decode": ValueError}
+WRONG_VALUES = {
+    "Schema.rows": IndexError, "NumericWeights.none": ValueError, "Vocabulary.decode": ValueError,
+    "HashedKeys.decode": ValueError,
+}  # fmt: skip
 """What values of the right type may raise, as Python's own functions do."""
 
 

@@ -229,7 +229,7 @@ def _renamed(own: Schema, given: Schema | None, categories: int) -> Schema:
 
 def _vocabulary(data: UInt8Array) -> Vocabulary:
     with damaged("its vocabulary cannot be read"):
-        return Vocabulary.decode(data.tobytes())
+        return Vocabulary.decode(np.ascontiguousarray(data).data)
 
 
 def _read_label(text: str) -> tuple[Schema, str, list[str]]:
