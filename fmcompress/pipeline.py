@@ -22,6 +22,7 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.methods.base import Job, Method
 from fmcompress.methods.registry import method_of
+from fmcompress.processes.world import this_process
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization import codebooks, kmeans
 from fmcompress.quantization.measurements import Measurements
@@ -146,7 +147,7 @@ def quantize(job: Job, plan: Plan | None = None, measured: Measurements | None =
     plan = plan or make_plan(job, measured)
     plan = job.method.search_sizes(job, measured, plan)
     quantized = fit_codebooks(job, measured, plan)
-    model = pack(job, plan, quantized)
+    model = this_process().of_first(pack(job, plan, quantized))
     model = sample(job, model) if job.data is None else finetune(job, measured, model)
     vocabulary = job.checkpoint.vocabulary if job.carries_vocabulary else None
     return CompressedFM.of(with_vocabulary(model, vocabulary))
@@ -179,7 +180,7 @@ def make_plan(job: Job, measured: Measurements | None = None) -> Plan:
     Raises:
         BudgetError: no artifact of this model fits the budget.
     """
-    return job.method.plan(job, measured or measure(job))
+    return this_process().of_first(job.method.plan(job, measured or measure(job)))
 
 
 @_on_its_device

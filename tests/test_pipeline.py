@@ -18,7 +18,6 @@ from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
 from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import TuningData, open_tuning_data
-from fmcompress.data.summary import summarize
 from fmcompress.errors import BudgetError, OutputError, UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.fm.quantizer import parse_quantizer
@@ -28,6 +27,7 @@ from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 from fmcompress.training.loop import Fit
 from fmcompress.training.run_state import RunFiles, open_run_state
+from tests.data.rows import RowsInMemory
 from tests.models import random_checkpoint, random_ids
 
 CHECKPOINT = random_checkpoint((40, 7), dim=4)
@@ -70,7 +70,7 @@ class OwnMethod(QuantizationMethod[Measurements]):
         return Fit(replace(model, bias=model.bias + 0.5), start, 3, 2)
 
 
-class MemoryRows:
+class MemoryRows(RowsInMemory):
     """Rows of the checkpoint's fields, in memory."""
 
     schema, out_of_range, files = CHECKPOINT.schema, 0, ()
@@ -82,10 +82,6 @@ class MemoryRows:
 
     def batches(self, *, order=None):
         yield self._batch
-
-    @property
-    def summary(self):
-        return summarize(self.schema, self.batches())
 
 
 DATA = TuningData(MemoryRows(1000, 0), MemoryRows(60, 1), DataOptions())

@@ -175,7 +175,7 @@ class TrainableFM(Trainable[FMCheckpoint]):
         """Return binary cross entropy with L2, and the former alone; float32 scalars."""
         logits, norms = self.module(self.row_numbers(batch))
         entropy = binary_cross_entropy_with_logits(logits, moved(batch.labels, logits.device))
-        return entropy + self.l2 * norms, entropy
+        return (entropy + self.l2 * norms) * batch.weight, entropy * batch.weight
 
     def kept(self) -> FMCheckpoint:
         """Return a copy of the model; categories that were never seen contribute nothing."""

@@ -33,6 +33,8 @@ class Batch:
         values: of the numeric fields, 0 where one is missing, float32 (rows, numeric fields).
         kept: columns that are carried along as they are, of Arrow; None where none were asked for.
         bags: values of the fields that may have several in a row, ``Schema.poolings``, by name.
+        weight: how much the mean over these rows counts in that over all rows of a step, of which several processes
+            have a share each.
     """
 
     ids: Int32Array
@@ -40,6 +42,7 @@ class Batch:
     values: Float32Array = None  # type: ignore[assignment]
     kept: pa.RecordBatch | None = None
     bags: Mapping[str, Bag] = field(default_factory=dict)
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.values is None:

@@ -24,6 +24,7 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.pooling import MEAN, Pooling
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.processes.world import this_process
 from fmcompress.types import Int64Array
 
 if TYPE_CHECKING:
@@ -93,7 +94,17 @@ class Rows:
     @cached_property
     def summary(self) -> RowSummary:
         """What the rows hold, counted in one pass when it is first asked for."""
-        return summarize(self.schema, self.batches())
+        return summarize(self.schema, self.own_part().batches())
+
+    @property
+    def before(self) -> int:
+        """How many rows lie in the parts before this one."""
+        return rows_in_split(range(self._span.start), self._split)
+
+    def own_part(self) -> Rows:
+        """Return the part of this process, of as many parts as there are processes; all rows where it is alone."""
+        world = this_process()
+        return self if world.alone else self.part(world.rank, world.size)
 
     def part(self, rank: int, size: int) -> Rows:
         """Return the rows that one of several processes reads: each row belongs to one of them.
@@ -114,6 +125,21 @@ class Rows:
         return replace(
             self, rows=rows_in_split(self._span, "held-out"), _reader=copy(self._reader), _split="held-out"
         )  # a copy counts what it skips by itself
+
+    def sizes_in_order(self, order: np.random.Generator, parts: int = 1) -> Int64Array:
+        """Return how many rows of what is read at a time belong to each of several parts, int64 (chunks, parts).
+
+        Args:
+            order: draws their order, as it does for ``batches``.
+            parts: how many there are.
+        """
+        starts, stops = self._reader.starts, [*self._reader.starts[1:], self._reader.rows]
+        spans = [part_of(self._reader.starts, self._span, rank, parts) for rank in range(parts)]
+        sizes = [
+            [rows_in_split(_common(span, range(starts[chunk], stops[chunk])), self._split) for span in spans]
+            for chunk in order.permutation(len(starts)).tolist()
+        ]
+        return np.array(sizes, dtype=np.int64).reshape(-1, parts)
 
     def batches(self, *, order: np.random.Generator | None = None) -> Iterator[Batch]:
         """Yield all rows in batches of up to 65,536.
@@ -147,6 +173,12 @@ class Rows:
             start += len(batch)
             for first in range(0, len(kept), _BATCH_ROWS):
                 yield kept.take(slice(first, first + _BATCH_ROWS))
+
+
+def _common(one: range, other: range) -> range:
+    """Return the rows that are in both of two ranges."""
+    first = max(one.start, other.start)
+    return range(first, max(first, min(one.stop, other.stop)))
 
 
 def open_rows(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fmcompress.data.batch import Batch
 from fmcompress.data.counting import counts_of_rows
 from fmcompress.fm.schema import Schema
+from fmcompress.processes.world import World, this_process
 from fmcompress.text import shortened
 from fmcompress.types import Int64Array
 
@@ -33,6 +34,7 @@ class RowSummary:
         labels: the different labels, 0 and 1, or of a regression two of them at most.
         positives: rows with label 1.
         unseen: fields that have no value in any row, or of numeric fields none but 0.
+        row_bytes: what a row takes in memory, in the batch where that is most.
     """
 
     rows: int
@@ -40,6 +42,7 @@ class RowSummary:
     labels: tuple[float, ...]
     positives: int
     unseen: tuple[str, ...]
+    row_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,15 +62,15 @@ class Doubt:
 
 
 def summarize(schema: Schema, batches: Iterable[Batch]) -> RowSummary:
-    """Count what rows hold, in one pass.
+    """Count what rows hold, in one pass; of several processes each counts a part, and gets the sums.
 
     Args:
         schema: the fields.
-        batches: the rows.
+        batches: the rows; of several processes those of this one.
     """
     counts = counts_of_rows(schema)
     seen = dict.fromkeys((*schema.id_names, *schema.numeric_names), False)
-    rows, positives, labels = 0, 0, set[float]()
+    rows, positives, labels, row_bytes = 0, 0, set[float](), 0.0
     for batch in batches:
         for column, (name, table) in enumerate(zip(schema.id_names, schema.tables.tolist(), strict=True)):
             ids = batch.bags[name].ids if name in batch.bags else batch.ids[:, column]
@@ -80,8 +83,26 @@ def summarize(schema: Schema, batches: Iterable[Batch]) -> RowSummary:
         positives += int((batch.labels == 1).sum())
         if len(batch):
             labels |= {float(batch.labels.min()), float(batch.labels.max())}
+            row_bytes = max(row_bytes, batch.nbytes / len(batch))
     known = tuple(sorted(label for label in labels if not math.isnan(label)))
-    return RowSummary(rows, counts.total(), known, positives, tuple(name for name, found in seen.items() if not found))
+    unseen = tuple(name for name, found in seen.items() if not found)
+    return _of_all(this_process(), RowSummary(rows, counts.total(), known, positives, unseen, row_bytes))
+
+
+def _of_all(world: World, own: RowSummary) -> RowSummary:
+    """Return the summary of the rows of all processes from that of this one's."""
+    if world.alone:
+        return own
+    counts = world.total(own.counts)
+    parts = world.gather_objects(replace(own, counts=own.counts[:0]))
+    return RowSummary(
+        sum(part.rows for part in parts),
+        counts,
+        tuple(sorted({label for part in parts for label in part.labels})),
+        sum(part.positives for part in parts),
+        tuple(name for name in own.unseen if all(name in part.unseen for part in parts)),
+        max(part.row_bytes for part in parts),
+    )
 
 
 def doubts_of_training(summary: RowSummary) -> list[Doubt]:

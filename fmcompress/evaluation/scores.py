@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from fmcompress.evaluation.spilled_rows import SpilledRows
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.vocabulary import Vocabulary
+from fmcompress.processes.world import World, this_process
 from fmcompress.progress import SILENT, Progress
 from fmcompress.text import with_error
 from fmcompress.types import Float32Array, Float64Array
@@ -111,12 +113,18 @@ def open_rows_for(
 def score_rows(model: Model, rows: Rows, scorer: Predictor | None = None) -> Scores:
     """Return the scores of a model on labelled rows, which are streamed.
 
+    Of several processes each scores a part of the rows; what they get is the scores of all.
+
     Args:
         model: a checkpoint or a compressed factorization machine, of the same schema as the rows.
         rows: labelled rows.
         scorer: of the model, where another one than ``predictor`` gives is to score them.
     """
-    return scored_rows(model, rows, scorer).scores
+    world, own = this_process(), scored_rows(model, rows.own_part(), scorer)
+    if world.alone:
+        return own.scores
+    of_all = _kept(_sent_to_first(world, own), rows.rows if world.first else 0, own.regression)
+    return world.first_gives(lambda: of_all.scores)
 
 
 def scored_rows(model: Model, rows: Rows, scorer: Predictor | None = None) -> ScoredRows:
@@ -131,20 +139,41 @@ def scored_rows(model: Model, rows: Rows, scorer: Predictor | None = None) -> Sc
         DataError: the rows cannot be used, or a prediction is not finite.
         OutputError: there is no room for predictions in the folder of temporary files.
     """
-    regression = parse_link(model.link).regression
-    predictions, labels = [], []
-    spilled, done = (SpilledRows() if rows.rows > IN_MEMORY_ROWS else None), 0
+    return _kept(_finite_predictions(model, rows, scorer), rows.rows, parse_link(model.link).regression)
+
+
+_Block = tuple[Float32Array, Float32Array]  # predictions and labels
+
+
+def _finite_predictions(model: Model, rows: Rows, scorer: Predictor | None) -> Iterator[_Block]:
+    done = rows.before
     for batch, found in predicted(model, rows, scorer=scorer):
         _check_finite(found, done)
         done += len(found)
-        if spilled is not None:
-            spilled.add(found, batch.labels)
-        else:
-            predictions.append(found)
-            labels.append(batch.labels)
-    if spilled is not None:
+        yield found, batch.labels
+
+
+def _kept(blocks: Iterable[_Block], rows: int, regression: bool) -> ScoredRows:
+    """Return predictions and labels of so many rows, kept in memory or in a temporary file."""
+    if rows > IN_MEMORY_ROWS:
+        spilled = SpilledRows()
+        for found, labels in blocks:
+            spilled.add(found, labels)
         return StreamedRows(spilled, regression)
-    return HeldRows(np.concatenate(predictions), np.concatenate(labels), regression)
+    held = [(np.empty(0, np.float32), np.empty(0, np.float32)), *blocks]
+    predictions, labels = (np.concatenate(own) for own in zip(*held, strict=True))
+    return HeldRows(predictions, labels, regression)
+
+
+def _sent_to_first(world: World, own: ScoredRows) -> Iterator[_Block]:
+    """Yield the predictions and labels of all processes to the first of them, in the order of the rows."""
+    nothing = np.empty((0, 2), np.float32)
+    for rank, blocks in enumerate(world.gather_objects(sum(1 for _ in own.blocks()))):
+        sending = own.blocks() if rank == world.rank else iter(())
+        for _ in range(blocks):
+            sent = [np.stack(block, axis=1) for block in islice(sending, 1)] or [nothing]
+            found = world.exchange([sent[0], *(nothing for _ in range(world.size - 1))])[rank]
+            yield np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1])
 
 
 def _check_finite(predictions: Float32Array, first_row: int) -> None:

@@ -114,7 +114,7 @@ class TunedModel(PackedTrainable):
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return what is minimised (Eq. 5), and of it the loss against the targets; float32 scalars."""
-        entropy = self.loss_of(self.module(self.inputs(batch)), self.targets(batch))
+        entropy = self.loss_of(self.module(self.inputs(batch)), self.targets(batch)) * batch.weight
         return entropy + self.codes.penalty(self.module), entropy
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:

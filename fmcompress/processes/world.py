@@ -99,6 +99,14 @@ class World:
             return [array]
         return self.exchange([array] * self.size)
 
+    def joined(self, array: AnyArray) -> AnyArray:
+        """Return the arrays of all processes one after the other, of one dtype and of one shape, (n, …), but for n."""
+        if self.alone:
+            return array
+        import numpy as np
+
+        return np.concatenate(self.gather(array))
+
     def exchange(self, arrays: Sequence[AnyArray]) -> list[AnyArray]:
         """Send an array to each process, and return what each has sent to this one.
 
@@ -148,6 +156,14 @@ class World:
         received = self._broadcast(content)
         found: Told = told if self.first else pickle.loads(received.tobytes())  # noqa: S301
         return found
+
+    def first_gives(self, work: Callable[[], Told]) -> Told:
+        """Return what a short work returns, which the first process does, and for which the others wait."""
+        if self.alone:
+            return work()
+        found: Any = work() if self.first else None
+        result: Told = self.of_first(found)
+        return result
 
     def spread(self, tensors: Sequence[Tensor]) -> None:
         """Put in place of tensors those of the first process, of the same dtypes and shapes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.scorers import scorer_of
+from fmcompress.processes.world import World
 from fmcompress.types import Float64Array
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ class Moments:
         """Return the sums over no rows."""
         tables = len(schema)
         return cls(np.zeros((tables, dim, dim)), np.zeros(tables), np.zeros(tables), np.zeros(tables))
+
+    def of_all(self, world: World) -> Moments:
+        """Return the sums over the rows of all processes."""
+        return Moments(*(world.total(getattr(self, one.name)) for one in fields(self)))
 
 
 class HostMoments:

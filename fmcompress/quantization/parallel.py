@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fmcompress.cores import usable_cores
 from fmcompress.devices.working import work_on, working_device
+from fmcompress.processes.world import this_process
 from fmcompress.progress import Progress
 from fmcompress.quantization import kmeans
 
@@ -22,13 +24,28 @@ _MOST_THREADS = 8
 
 
 def side_by_side(works: Sequence[Callable[[], Result]], *, title: str, progress: Progress) -> Iterator[Result]:
-    """Yield the result of each work, in their order.
+    """Yield the result of each work, in their order; of several processes each does some, and gets all results.
 
     Args:
         works: functions to be called from several threads.
         title: what they do together, for progress.
         progress: told of each work that is done.
     """
+    world = this_process()
+    if world.alone:
+        yield from _in_threads(works, title, progress)
+        return
+    # Neighbours are alike, so that each process gets some of all kinds.
+    order = np.random.default_rng(len(works)).permutation(len(works)).tolist()
+    own = [works[number] for number in order[world.rank :: world.size]]
+    found = world.gather_objects(list(_in_threads(own, title, progress)))
+    places = {number: divmod(place, world.size) for place, number in enumerate(order)}
+    for number in range(len(works)):
+        place, rank = places[number]
+        yield found[rank][place]
+
+
+def _in_threads(works: Sequence[Callable[[], Result]], title: str, progress: Progress) -> Iterator[Result]:
     kmeans.load()  # now, or limits would not reach the libraries that it brings
     # OpenMP keeps a number for each thread, and torch and faiss bring one OpenMP each: so each thread is limited.
     pool = ThreadPoolExecutor(min(_MOST_THREADS, usable_cores()), initializer=_begin, initargs=(working_device(),))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ import numpy as np
 from fmcompress.devices.working import working_device
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
+from fmcompress.processes.world import World, this_process
 from fmcompress.quantization.moments import HostMoments
 from fmcompress.quantization.outliers import far_out, without
 from fmcompress.quantization.table_moments import weighted_moments
@@ -41,6 +43,8 @@ _DRAWN_ROWS = 65_536
 _RIDGE = 1e-3
 # Where all predictions are 0 or 1, errors still are to cost something.
 _LEAST_CURVATURE = 1e-6
+
+_ALONE = World()
 
 NEGLIGIBLE = 1e-8
 """A rise of the loss per row that is none, in nats; of squared errors in squares of the predictions' spread."""
@@ -153,6 +157,8 @@ def _negligible(checkpoint: FMCheckpoint, typical: Typical) -> float:
 def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed: int) -> Sensitivity:
     """Return the sensitivity as it is on rows of data, of which some 262,144 are drawn.
 
+    Of several processes each sums a share of these up.
+
     Rows with a category that is far out, see ``outliers``, are left out.
 
     Args:
@@ -163,26 +169,26 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
     """
     from fmcompress.data.shuffle import shuffled
 
-    return _from_batches(checkpoint, shuffled(rows, _BATCH_ROWS, seed=seed), counts)
+    return _from_batches(checkpoint, shuffled(rows, _BATCH_ROWS, seed=seed), counts, this_process())
 
 
-def _from_batches(checkpoint: FMCheckpoint, batches: Iterable[Batch], counts: Int64Array | None) -> Sensitivity:
-    """Return the sensitivity as it is on batches of rows, as many as are needed."""
+def _from_batches(
+    checkpoint: FMCheckpoint, batches: Iterable[Batch], counts: Int64Array | None, world: World = _ALONE
+) -> Sensitivity:
+    """Return the sensitivity as it is on batches of rows, as many as are needed; those of all processes together."""
     schema, seen = checkpoint.schema, 0
     frequencies = shares(schema, counts)
     typical = typical_of(checkpoint, frequencies)
     out = far_out(checkpoint, frequencies, typical)
     moments = _moments_of(checkpoint)
-    for drawn in batches:
+    for drawn in islice(batches, _SAMPLE_ROWS // _BATCH_ROWS):
         moments.add(without(drawn, out, schema))
         seen += len(drawn)
-        if seen >= _SAMPLE_ROWS:
-            break
-    found = moments.sums()
+    found = moments.sums().of_all(world)
     present_rows = np.maximum(found.present_rows, 1)
     hessians = found.hessians / present_rows[:, None, None]
     if found.bag_values.any():
-        frequencies = shares(schema, counts, found.bag_values / seen)
+        frequencies = shares(schema, counts, found.bag_values / int(world.total(np.array([seen]))[0]))
     curvatures = found.curvatures / present_rows
     return Sensitivity(frequencies, _regular(hessians), np.asarray(curvatures), _negligible(checkpoint, typical), out)
 

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Generic
 
+import torch
+
 from fmcompress.data.rows import Rows
-from fmcompress.data.shuffle import shuffled
+from fmcompress.data.shuffle import FILLED, shuffled
 from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import Scores, score_rows
+from fmcompress.processes.world import this_process
 from fmcompress.progress import Progress, format_duration
 from fmcompress.training.run_state import RunState
 from fmcompress.training.trainable import Kept, Trainable
@@ -97,6 +100,7 @@ def fit(
     state = saved or TrainerState(best=start)
     training = _Training(trainable, rows, valid, schedule, title, progress, run_state, state)
     training.first_step = training.steps_done
+    this_process().spread([own for own in trainable.module.state_dict().values() if isinstance(own, torch.Tensor)])
     if start is not None and saved is None:
         training.write("epoch", training.epoch_figures(0, *start, better=True))
     while state.epoch <= schedule.epochs and not training.over:
@@ -150,7 +154,8 @@ class _Training(Generic[Kept]):
         progress.start(self.epoch_title, self.steps_per_epoch)
         progress.advance(state.done)
         figures = ""
-        batches = shuffled(self.rows, self.schedule.batch_size, seed=self.schedule.seed * 1_000_003 + state.epoch)
+        order = self.schedule.seed * 1_000_003 + state.epoch
+        batches = shuffled(self.rows, self.schedule.batch_size, seed=order, shares=FILLED)
         for batch in islice(batches, state.done, last_step):
             state.loss.add(self.trainable.step(batch))
             state.done += 1

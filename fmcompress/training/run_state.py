@@ -17,6 +17,7 @@ from typing import Any
 
 from fmcompress.errors import StateError, UsageError
 from fmcompress.files import check_writable, replacing
+from fmcompress.processes.world import this_process
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.history import History, open_history
 
@@ -171,6 +172,8 @@ class RunState:
 def open_run_state(files: RunFiles, fingerprint: Fingerprint, *, progress: Progress = SILENT) -> RunState:
     """Check the files that a run keeps, and read the state where it is resumed.
 
+    Of several processes the first keeps them, and tells the others what it has read.
+
     Args:
         files: the files to keep.
         fingerprint: all that decides the result of the run: a state is taken up where it is the same.
@@ -181,8 +184,10 @@ def open_run_state(files: RunFiles, fingerprint: Fingerprint, *, progress: Progr
         StateError: the state is damaged, or of another run.
         OutputError: the history exists, or a file cannot be written.
     """
+    world = this_process()
+    files = files if world.first else RunFiles()
     run_state, history_bytes = RunState(files.state, fingerprint), 0
-    saved = _saved_state(files, progress)
+    saved = world.of_first(_saved_state(files, progress))
     if saved is not None:
         history_bytes = run_state.take_up(saved)
         progress.note(f"{files.state}: going on from {run_state.position}")

@@ -15,6 +15,8 @@ from fmcompress.evaluation.predictors import Model
 from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import embedding_spec, linear_spec, parse_quantizer
+from fmcompress.processes.world import World, this_process
+from fmcompress.training.gradients import add_up_gradients
 
 _MOST_DENSE_VALUES = 16_000_000
 _DENSE_SHARE = 0.1
@@ -38,7 +40,10 @@ class Trainable(ABC, Generic[Kept]):
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what is minimised on a batch, and of it the loss against the targets; float32 scalars."""
+        """Return what is minimised on a batch, and of it the loss against the targets; float32 scalars.
+
+        Of several processes each returns what its rows add to those of all: means over them, times ``Batch.weight``.
+        """
 
     @abstractmethod
     def kept(self) -> Kept:
@@ -54,11 +59,19 @@ class Trainable(ABC, Generic[Kept]):
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
+        if not this_process().alone:
+            entropy = self._of_all(this_process(), entropy)
         for optimizer in self.optimizers:
             optimizer.step()
         for scheduler in self.schedulers:
             scheduler.step()
         return entropy
+
+    def _of_all(self, world: World, entropy: torch.Tensor) -> torch.Tensor:
+        """Add gradients and the loss of all processes up, and return the latter."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        return add_up_gradients(world, parameters, entropy)
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Do what is to be done before an epoch; ``epoch`` counts from 1, there are ``epochs`` at most."""

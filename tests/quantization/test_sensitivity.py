@@ -13,6 +13,7 @@ from fmcompress.fm.links import parse_link
 from fmcompress.fm.scorer import FMScorer
 from fmcompress.quantization.sensitivity import from_moments, from_rows, shares
 from tests import kinds, pooled
+from tests.data.rows import RowsInMemory
 from tests.models import random_checkpoint, random_ids, sigmoid
 
 SIZES = (3, 4, 1, 5)
@@ -110,7 +111,7 @@ def test_hessians_can_be_inverted_whatever_the_model(change):
         assert found.frequencies[checkpoint.schema.rows(field)].sum() == pytest.approx(1)
 
 
-class Rows:
+class Rows(RowsInMemory):
     """One batch in place of a file."""
 
     def __init__(self, schema, batch):

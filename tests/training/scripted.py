@@ -10,9 +10,10 @@ from fmcompress.data.summary import summarize
 from fmcompress.evaluation.scores import Scores
 from fmcompress.fm.schema import Schema
 from fmcompress.training.trainable import Trainable
+from tests.data.rows import RowsInMemory
 
 
-class MemoryRows:
+class MemoryRows(RowsInMemory):
     """So many rows of one field, in memory; the id of a row is its number."""
 
     schema = Schema.of([("field", 100)])

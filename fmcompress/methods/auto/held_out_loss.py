@@ -26,7 +26,7 @@ import numpy as np
 
 from fmcompress.data.batch import Batch, concatenate
 from fmcompress.data.rows import Rows
-from fmcompress.data.shuffle import shuffled
+from fmcompress.data.shuffle import WHOLE, shuffled
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
@@ -53,7 +53,7 @@ _STANDARD_ERRORS = 1.0
 def draw_held_out(rows: Rows, *, seed: int) -> Batch:
     """Return some 50,000 rows to measure on, or all where there are fewer."""
     batches: list[Batch] = []
-    for batch in shuffled(rows, _BATCH_ROWS, seed=seed):
+    for batch in shuffled(rows, _BATCH_ROWS, seed=seed, shares=WHOLE):
         batches.append(batch)
         if sum(map(len, batches)) >= _ROWS:
             break

@@ -6,7 +6,7 @@ import numpy as np
 
 from fmcompress.data.batch import Batch, concatenate
 from fmcompress.data.rows import Rows
-from fmcompress.data.shuffle import BUFFER_BYTES, shuffled
+from fmcompress.data.shuffle import BUFFER_BYTES, WHOLE, shuffled
 from fmcompress.finetune.objective import Targets
 from fmcompress.finetune.options import ReassignOptions
 from fmcompress.finetune.quantized_module import QuantizedModule
@@ -14,6 +14,7 @@ from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.methods.auto.reassignment import reassign
+from fmcompress.processes.world import this_process
 from fmcompress.quantization.sensitivity import Sensitivity
 
 _SAMPLE_ROWS = 2**20
@@ -45,9 +46,10 @@ class ReassignedCodes(CodeUpdate):
         if epoch > self.options.share * epochs:
             return
         sample = _sample(self.rows, seed=self.seed * 1_000_003 + epoch)
-        wanted = np.concatenate(
-            [targets.of(sample.take(slice(first, first + _CHUNK_ROWS))) for first in range(0, len(sample), _CHUNK_ROWS)]
-        )
+        world = this_process()
+        own = sample.take(world.share(len(sample)))
+        chunks = [own.take(slice(first, first + _CHUNK_ROWS)) for first in range(0, len(own), _CHUNK_ROWS)]
+        wanted = world.joined(np.concatenate([np.empty(0, np.float32), *map(targets.of, chunks)]))
         found = reassign(
             module.store(model),
             sample,
@@ -63,7 +65,7 @@ def _sample(rows: Rows, *, seed: int) -> Batch:
     """Return as many rows, in random order, as fit the buffer that shuffles them, a million at most."""
     most = min(_SAMPLE_ROWS, BUFFER_BYTES // (4 * (len(rows.schema.order) + 1)))
     found: list[Batch] = []
-    for batch in shuffled(rows, _CHUNK_ROWS, seed=seed):
+    for batch in shuffled(rows, _CHUNK_ROWS, seed=seed, shares=WHOLE):
         found.append(batch)
         if batch.bags:
             most = min(_SAMPLE_ROWS, BUFFER_BYTES * _CHUNK_ROWS * len(found) // sum(one.nbytes for one in found))

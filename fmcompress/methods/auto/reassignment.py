@@ -33,6 +33,7 @@ from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.schema import stacked
 from fmcompress.fm.scorers import CheckpointScorer, scorer_of
 from fmcompress.fm.tiers import Tiers
+from fmcompress.processes.world import World, this_process
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt16Array
 
@@ -42,6 +43,8 @@ _CHUNK_CATEGORIES = 4096
 _SWEEPS = 2
 # So many rows tell a category's H_i well enough; more only take time.
 _CURVATURE_ROWS = 256
+# What the codes of a category take to be found, beside its derivatives, in rows of these.
+_ROWS_OF_DESCENT = 8
 
 
 def reassign(
@@ -117,13 +120,15 @@ def _reassigned(
     subspaces = field.codes.shape[1]
     codes = np.concatenate([field.codes, field.linear_codes.reshape(len(field.codes), -1)], axis=1)
     tables = _tables_of(field)
-    per_block = max(1, _BLOCK_BYTES // (4 * hessian.size))
-    for first in range(0, len(codes), per_block):
-        block = slice(first, min(first + per_block, len(codes)))
+    per_block, world = max(1, _BLOCK_BYTES // (4 * hessian.size)), this_process()
+    own = rows.share(len(codes), world)
+    for first in range(own.start, own.stop, per_block):
+        block = slice(first, min(first + per_block, own.stop))
         gradients, hessians = rows.derivatives(current[block, :-1], block)
         gradients += prior * (current[block] - wanted[block]) @ hessian
         hessians += prior * hessian
         _descend(codes[block], tables, current[block], gradients, hessians)
+    codes = world.joined(codes[own])
     return replace(field, codes=codes[:, :subspaces], linear_codes=codes[:, subspaces:].reshape(-1))
 
 
@@ -193,6 +198,13 @@ class _RowsByCategory:
             outer = (root[:, :, None] * root[:, None, :]).reshape(len(root), size * size)
             _add_by_category(hessians, own[kept], outer)
         return gradients, hessians.reshape(-1, size, size)
+
+    def share(self, categories: int, world: World) -> slice:
+        """Return the categories, of so many, that this process assigns anew: all of them take equally long."""
+        work = np.cumsum(np.bincount(self.categories, minlength=categories) + _ROWS_OF_DESCENT)
+        shares = [World(rank, world.size).share(int(work[-1])) for rank in range(world.size)]
+        starts = [*np.searchsorted(work, [share.start for share in shares]).tolist(), categories]
+        return slice(starts[world.rank], starts[world.rank + 1])
 
     def _chunks(self, block: slice) -> Iterator[tuple[int, Int64Array, Int64Array]]:
         """Yield place of the first row, rows, and the number in the block of their categories."""

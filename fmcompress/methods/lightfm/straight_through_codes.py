@@ -23,7 +23,9 @@ from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.methods.lightfm.code_assignment import CodeAssignment, LatentStart, sums_over_fields
+from fmcompress.methods.lightfm.shared_categories import SharedCategories
 from fmcompress.methods.lightfm.straight_through import weighted_distance
+from fmcompress.processes.world import this_process
 
 
 @dataclass(frozen=True)
@@ -92,11 +94,26 @@ class StraightThroughCodes(EmbeddingLayer):
         latents = current + residuals.view(current.shape)
         assigned = self.assignment(latents, categories)
         shift = latents - assigned
-        self.distance = weighted_distance(shift, self.weights[categories])
+        weights = self.weights[categories]
         if self.training:
             with torch.no_grad():
                 self.latents[categories] = shift.flatten(1)
+            if not this_process().alone:
+                weights = weights / self._shared(SharedCategories.of(this_process(), categories)).to(weights.device)
+        self.distance = weighted_distance(shift, weights)
         return sums_over_fields(assigned, uses, self.assignment.layout)
+
+    @torch.no_grad()
+    def _shared(self, categories: SharedCategories) -> Tensor:
+        """Take over what other processes have assigned, and return how many have each category, float32 (n,)."""
+        codes = self.assignment.codes
+        own = torch.from_numpy(categories.own).to(codes.device).long()
+        new, rows = (found.to(codes.device) for found in categories.of_others(codes[own]))
+        current = self.assignment.current(new)
+        latents = current + self.latents[new].view(current.shape)
+        codes[new] = rows
+        self.latents[new] = (latents - self.assignment.current(new)).flatten(1)
+        return categories.holders()
 
     def store(self, fields: Sequence[QuantizedField]) -> Fields:
         """Return the fields of this layer with numbers and codes as they are now."""

@@ -1,6 +1,7 @@
 """xLightFM: numbers of codewords are searched under the memory limit, on data (section 3.4 of the paper)."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar
 
 from fmcompress.arguments import checked_arguments
@@ -10,6 +11,7 @@ from fmcompress.methods.base import Job
 from fmcompress.methods.lightfm.method import PaperMethod
 from fmcompress.methods.xlightfm.options import SearchOptions, SpaceOptions
 from fmcompress.methods.xlightfm.search_space import SearchSpace, lay_out
+from fmcompress.processes.world import this_process
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
 
@@ -50,7 +52,10 @@ class XLightFM(PaperMethod):
         return Plan(Tiers.none(job.checkpoint.schema), None, at_most, largest)
 
     def search_sizes(self, job: Job, measured: Measurements, plan: Plan) -> Plan:
-        """Return the plan with the architecture that the search likes best (Eq. 9 to 14)."""
+        """Return the plan with the architecture that the search likes best (Eq. 9 to 14).
+
+        Of several processes the first searches.
+        """
         from fmcompress.methods.xlightfm.search import search
         from fmcompress.methods.xlightfm.supernet import start_search
 
@@ -60,7 +65,8 @@ class XLightFM(PaperMethod):
         if not space.columns:
             job.progress.note("no field has more categories than the smallest candidate: there is nothing to search")
             return Plan(plan.tiers, tuple(space.quantizers(space.smallest)), plan.file_bytes, plan.largest_bytes)
-        selected = search(
+        searching = partial(
+            search,
             start_search(measured, space, seed=job.seed, progress=job.progress),
             job.data.rows,
             job.data.valid,
@@ -69,6 +75,7 @@ class XLightFM(PaperMethod):
             progress=job.progress,
             run_state=job.run_state,
         )
+        selected = this_process().first_does(searching)
         file_bytes = space.file_bytes(selected)
         job.progress.note(f"searched: {space.described(selected)}, {file_bytes:,} bytes")
         return Plan(plan.tiers, tuple(space.quantizers(selected)), file_bytes, plan.largest_bytes)

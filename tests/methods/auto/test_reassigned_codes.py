@@ -10,12 +10,13 @@ from fmcompress.fm.scorer import FMScorer
 from fmcompress.methods.auto import reassigned_codes
 from fmcompress.methods.auto.reassigned_codes import ReassignedCodes
 from fmcompress.quantization.sensitivity import from_moments
+from tests.data.rows import RowsInMemory
 from tests.models import random_checkpoint, random_ids
 
 CHECKPOINT = random_checkpoint((20, 6), dim=3)
 
 
-class Rows:
+class Rows(RowsInMemory):
     """One batch in place of a file."""
 
     def __init__(self, rows):
