@@ -187,7 +187,8 @@ class CheckpointGroup:
         typer.Option(
             "--map",
             metavar="v=KEY,w=KEY,b=KEY",
-            help="Keys of embeddings, linear weights and bias of a model of your own; ignore=KEY is no part of it.",
+            help="Keys of embeddings, linear weights and bias of a model of your own; ignore=KEY is no part of it. "
+            "Or columns of a Parquet table: key=, field= and count= too.",
         ),
     ] = None
     vocab: VocabOption = None

@@ -20,6 +20,7 @@ from fmcompress.checkpoints.tools import (
     libfm,
     myfm,
     native,
+    parquet_table,
     pytorch_fm,
     recbole,
     spark,
@@ -33,6 +34,8 @@ from fmcompress.fm.checkpoint import FMCheckpoint, Source, state_of
 from fmcompress.fm.field_specs import Fields, as_fields
 from fmcompress.fm.vocabulary import Vocabulary
 
+_TABLE = "Parquet table"
+
 DIALECTS = (
     Dialect("fmcompress", native.recognises, native.read),
     Dialect("torch-rechub", torch_rechub.recognises, torch_rechub.read),
@@ -45,6 +48,7 @@ DIALECTS = (
     Dialect("libFM", libfm.recognises, libfm.read),
     Dialect("xLearn", xlearn.recognises, xlearn.read),
     Dialect("Spark MLlib", spark.recognises, spark.read),
+    Dialect(_TABLE, parquet_table.recognises, parquet_table.read),
 )
 """One row per tool, with the two functions of its module in ``tools``; the first that recognises a file reads it."""
 
@@ -79,8 +83,9 @@ def load_checkpoint(
             file does not tell it; elsewhere it replaces the file's.
         key: where the weights are, if the file holds several models: the key of a dict such as ``ema``, or a prefix.
         keys: names of embeddings ``v``, linear weights ``w`` and bias ``b`` in a model of your own; ``{field}`` in one
-            stands for the name of each field, and weights named ``ignore`` are no part of the model. A text is read as
-            ``--map`` is: ``"v=emb.weight,w=lin.weight,b=bias"``.
+            stands for the name of each field, and weights named ``ignore`` are no part of the model. Of a Parquet table
+            names of its columns, ``field``, ``key`` and ``count`` too. A text is read as ``--map`` is:
+            ``"v=emb.weight,w=lin.weight,b=bias"``.
         vocabulary: tokens of its categories, in place of the file's.
         instance_norm: whether an xLearn model was trained with instance-wise normalisation, which is its default.
         dataset: the file that tells the fields of RecBole's and FuxiCTR's models, where it does not lie beside the
@@ -153,7 +158,10 @@ def _dialects(given: Given) -> tuple[Dialect, ...]:
     """Return the dialects to try: where the caller names the keys, a file of any tool can be read so."""
     if given.keys is None:
         return DIALECTS
-    return (Dialect(_OWN, lambda file: by_keys.has_keys(file, given), by_keys.read),)
+    return (
+        Dialect(_TABLE, parquet_table.is_parquet, parquet_table.read),
+        Dialect(_OWN, lambda file: by_keys.has_keys(file, given), by_keys.read),
+    )
 
 
 def _printable(path: Path) -> str:

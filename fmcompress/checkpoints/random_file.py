@@ -61,6 +61,17 @@ class RandomFile:
                 raise EOFError("it ends in the middle")
             left, place = left[count:], place + count
 
+    def write_from(self, place: int, values: UInt8Array) -> None:
+        """Write an array, uint8 (bytes,), from a place on, to a file that was opened for it.
+
+        Raises:
+            OSError: the system refuses.
+        """
+        left = values.data
+        while len(left):
+            count = os.pwrite(self._number, left, place)
+            left, place = left[count:], place + count
+
     def hold(self) -> None:
         """Let it be read after ``close``, for as long as anybody has it."""
         self._held = True

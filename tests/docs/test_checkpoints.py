@@ -4,6 +4,8 @@ import re
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.checkpoints.samples import FILES
@@ -14,6 +16,7 @@ pytestmark = pytest.mark.slow
 PAGE = ROOT / "docs" / "checkpoints.md"
 ROW = re.compile(r"^\| (?:\[?([^\]|]*)\]?[^|]*)?\| ([^|]*) \| `(fmcompress [^`]*)` \|", re.MULTILINE)
 OURS = {"fmcompress": "fm.pt", "your own": "short.pt"}
+TABLE = "Parquet table"
 GENUINE = {
     ("pytorch-fm", "fm.pt"): "pytorch-fm/fm.pt",
     ("pytorch-fm", "fm_state_dict.pt"): "pytorch-fm/fm_state_dict.pt",
@@ -61,6 +64,8 @@ def test_the_table(tool, file, command, workspace, tmp_path, in_process, monkeyp
     name = command.split()[2]
     if tool in OURS:
         shutil.copy(workspace / OURS[tool], name)
+    elif tool == TABLE:
+        pq.write_table(pa.table({"key": ["a", "b"], "v": [[1.0, 2.0], [3.0, 4.0]], "w": [0.5, 1.5]}), name)
     else:
         place(FILES / GENUINE[tool, name], Path(name).absolute(), with_others="beside it" in file)
     code, out, err = in_process(command)
@@ -69,7 +74,7 @@ def test_the_table(tool, file, command, workspace, tmp_path, in_process, monkeyp
 
 
 def test_the_table_has_all_genuine_files():
-    assert {(tool, command.split()[2]) for tool, _, command in rows() if tool not in OURS} == set(GENUINE)
+    assert {(tool, command.split()[2]) for tool, _, command in rows() if tool not in {*OURS, TABLE}} == set(GENUINE)
 
 
 def test_the_other_commands(folder, in_process):

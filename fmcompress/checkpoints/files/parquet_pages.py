@@ -15,8 +15,11 @@ from fmcompress.errors import CheckpointError
 _MAGIC = b"PAR1"
 _END_BYTES = 8
 _LARGEST_FOOTER_BYTES = 2**20
+_LARGEST_FOOTER_OF_TABLE = 2**26
 _LARGEST_HEADER_BYTES = 2**16
 _MOST_PAGES = 2**14
+"""Pages of a column in a group of rows."""
+
 _VALUE_BYTES = 8
 _EXPANSION = 64
 _ALWAYS_FINE_BYTES = 2**24
@@ -33,8 +36,12 @@ _CHUNK_VALUES, _DATA_PLACE, _DICTIONARY_PLACE = 5, 9, 11
 _UNPACKED_BYTES, _PACKED_BYTES, _DATA_HEADERS, _PAGE_VALUES = 2, 3, (5, 8), 1
 
 
-def check_expansion(path: Path) -> None:
+def check_expansion(path: Path, *, table: bool = False) -> None:
     """Refuse a Parquet file whose values take far more memory than it has bytes.
+
+    Args:
+        path: the file.
+        table: whether it may have very many groups of rows, and so much to say of them.
 
     Raises:
         CheckpointError: they do, or it is damaged.
@@ -42,7 +49,7 @@ def check_expansion(path: Path) -> None:
     size = path.stat().st_size
     needed = 0
     with path.open("rb") as file, damaged("its Parquet file cannot be read"):
-        for chunk in _chunks(file, size):
+        for chunk in _chunks(file, size, _LARGEST_FOOTER_OF_TABLE if table else _LARGEST_FOOTER_BYTES):
             needed += _bytes_of(file, chunk)
             if needed > _EXPANSION * size + _ALWAYS_FINE_BYTES:
                 raise CheckpointError(
@@ -51,13 +58,13 @@ def check_expansion(path: Path) -> None:
                 )
 
 
-def _chunks(file: BinaryIO, size: int) -> list[Mapping[int, Any]]:
+def _chunks(file: BinaryIO, size: int, most: int) -> list[Mapping[int, Any]]:
     """Return what the end of the file says of each column in each group of rows."""
     file.seek(max(0, size - _END_BYTES))
     end = file.read(_END_BYTES)
     footer_bytes = int.from_bytes(end[:4], "little")
-    if end[4:] != _MAGIC or footer_bytes > min(size - _END_BYTES, _LARGEST_FOOTER_BYTES):
-        raise ValueError("it ends as no small Parquet file does")
+    if end[4:] != _MAGIC or footer_bytes > min(size - _END_BYTES, most):
+        raise ValueError("it ends as no Parquet file of a model does")
     file.seek(size - _END_BYTES - footer_bytes)
     footer = _ThriftReader(file.read(footer_bytes)).struct()
     return [chunk[_CHUNK] for group in footer[_ROW_GROUPS] for chunk in group[_CHUNKS]]

@@ -27,6 +27,9 @@ from fmcompress.fm.schema import NumericField, Schema
 from fmcompress.types import AnyArray, Float32Array
 
 _PARTS = ("v", "w", "b", "ignore")
+_OF_TABLES = ("field", "key", "count")
+"""What Parquet tables have besides: see ``parquet_table``."""
+
 _FIELD = "{field}"
 _HINT = "write --map v=KEY,w=KEY,b=KEY; {field} in a key stands for the name of each field"
 
@@ -40,7 +43,7 @@ def parse_keys(text: str) -> dict[str, str]:
     keys: dict[str, str] = {}
     for part in text.split(","):
         name, _, key = part.strip().partition("=")
-        if name not in _PARTS or not key:
+        if name not in (*_PARTS, *_OF_TABLES) or not key:
             raise UsageError(
                 f"{part.strip()!r} is not one of {', '.join(f'{each}=KEY' for each in _PARTS)}", hint=_HINT
             )
@@ -52,7 +55,7 @@ def parse_keys(text: str) -> dict[str, str]:
 
 def _checked_keys(keys: Mapping[str, str]) -> dict[str, str]:
     for name in keys:
-        if name not in _PARTS:
+        if name not in (*_PARTS, *_OF_TABLES):
             raise UsageError(f"{name!r} is no part of a model, expected {', '.join(_PARTS)}", hint=_HINT)
     if "v" not in keys:
         raise UsageError("it is not said where the embeddings are", hint=_HINT)
@@ -78,6 +81,9 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
         CheckpointError: a key is missing, shapes disagree or can be read in two ways, or there are other weights.
     """
     keys, schema = _checked_keys(given.keys or {}), _fields(given)
+    of_tables = [name for name in _OF_TABLES if name in keys]
+    if of_tables:
+        raise CheckpointError(f"--map names {listed(of_tables)}, which is a column that Parquet tables alone have")
     tables = _all_tables(keys, schema)
     claimed = dict.fromkeys(table.key for part in tables.values() for table in part if table.key is not None)
     numbers = {key: _Number(value) for key, value in file.weights.numbers.items() if key in claimed}
