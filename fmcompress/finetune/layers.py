@@ -54,7 +54,9 @@ class Linear(nn.Module):
         return torch.cat(found)
 
     def _sums(self, rows: Tensor) -> Tensor:
-        weights = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
+        if not self._sparse:
+            return sum_of_rows(self.table, rows, null=True)[:, 0]
+        weights = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=True)
         return weights.sum(dim=(1, 2))
 
     def store(self, fields: Sequence[QuantizedField]) -> list[QuantizedField]:
@@ -109,7 +111,10 @@ class RawRows(EmbeddingLayer):
         return with_values(self._lookup, self._sums, ids, values)
 
     def _sums(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        vectors = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=self._sparse)
+        if not self._sparse:
+            norms = -0.5 * (self.table * self.table).sum(dim=1, keepdim=True)
+            return sum_of_rows(self.table, rows, null=True), sum_of_rows(norms, rows)[:, 0]
+        vectors = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=True)
         return vectors.sum(dim=1), -0.5 * (vectors * vectors).sum(dim=(1, 2))
 
     def sparse_tables(self) -> list[nn.Parameter]:
