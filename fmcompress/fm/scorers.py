@@ -44,11 +44,19 @@ class OnDevice(Protocol):
         """Return the predictions of rows, on the device, float32 (rows,); see ``predict``."""
 
 
+def device_of(checkpoint: FMCheckpoint) -> str | None:
+    """Return the torch device that rows are scored on with a checkpoint; None where that is the CPU.
+
+    What has a network is scored by numpy.
+    """
+    return None if checkpoint.network is not None else working_device()
+
+
 def scorer_of(checkpoint: FMCheckpoint) -> CheckpointScorer:
     """Return what scores rows with a checkpoint, on the device that heavy work is done on; a network on the CPU."""
     if checkpoint.network is not None:
         return NetworkScorer(checkpoint, checkpoint.network)
-    device = working_device()
+    device = device_of(checkpoint)
     if device is not None:
         from fmcompress.fm.device_scorer import DeviceScorer
 

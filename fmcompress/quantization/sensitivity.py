@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmcompress.devices.working import working_device
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.schema import Schema
+from fmcompress.fm.scorers import device_of
 from fmcompress.processes.world import World, this_process
 from fmcompress.quantization.moments import HostMoments
 from fmcompress.quantization.outliers import far_out, without
@@ -194,9 +194,9 @@ def _from_batches(
 
 
 def _moments_of(checkpoint: FMCheckpoint) -> HostMoments | DeviceMoments:
-    """Return what sums costs up: on the device that heavy work is done on, but with a network on the CPU."""
-    device = working_device()
-    if device is None or checkpoint.network is not None:
+    """Return what sums costs up, on the device that rows are scored on."""
+    device = device_of(checkpoint)
+    if device is None:
         return HostMoments(checkpoint)
     from fmcompress.quantization.device_moments import DeviceMoments
 

@@ -17,25 +17,24 @@ each of them, q being their pooled embedding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol, cast
 
 import numpy as np
 from scipy.linalg import block_diag
 
 from fmcompress.data.batch import Batch
-from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.disk_table import whole
 from fmcompress.fm.links import Link
-from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
-from fmcompress.fm.schema import stacked
-from fmcompress.fm.scorers import CheckpointScorer, scorer_of
-from fmcompress.fm.tiers import Tiers
+from fmcompress.fm.scorers import CheckpointScorer, device_of, scorer_of
+from fmcompress.methods.auto.values_by_category import Pooled, Values, share_of
 from fmcompress.processes.world import World, this_process
 from fmcompress.quantization.sensitivity import Sensitivity
-from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array, UInt16Array
+from fmcompress.types import AnyArray, BoolArray, Float32Array, Int64Array
 
 _BLOCK_BYTES = 64 * 2**20
 _CHUNK_ROWS = 4096
@@ -43,8 +42,6 @@ _CHUNK_CATEGORIES = 4096
 _SWEEPS = 2
 # So many rows tell a category's H_i well enough; more only take time.
 _CURVATURE_ROWS = 256
-# What the codes of a category take to be found, beside its derivatives, in rows of these.
-_ROWS_OF_DESCENT = 8
 
 
 def reassign(
@@ -70,19 +67,33 @@ def reassign(
     decoded = _decoded(model, teacher)
     embeddings = whole(decoded.embeddings)
     scorer = scorer_of(decoded)
-    values = _Values.of(sample, tiers)
+    values, rows_of = Values.of(sample, tiers), _row_maker(sample, targets, decoded, scorer)
     bits = np.array([field.quantizer.row_bits for field in fields]) * tiers.as_fields.cardinalities
     for tier in np.argsort(-bits, kind="stable").tolist():
         if bits[tier]:
             own = tiers.order[tiers.as_fields.rows(tier)]
             column = tiers.field_of[tier]
             hessian = block_diag(sensitivity.hessians[column], sensitivity.curvatures[column]).astype(np.float32)
-            rows = _RowsByCategory(sample, targets, *values.by_category(tier), scorer, decoded.link_function)
+            rows = rows_of(*values.by_category(tier))
             vectors = _vectors(decoded, own), _vectors(teacher, own)
-            fields[tier] = _reassigned(fields[tier], rows, *vectors, np.float32(prior), hessian)
+            fields[tier] = _reassigned(fields[tier], rows, *vectors, prior, hessian)
             embeddings[own], decoded.linear[own] = fields[tier].embeddings(), fields[tier].linear()
             scorer.refresh(own, decoded.linear[own])
     return replace(model, fields=tuple(fields))
+
+
+def _row_maker(
+    sample: Batch, targets: Float32Array, decoded: FMCheckpoint, scorer: CheckpointScorer
+) -> Callable[..., RowsByCategory]:
+    """Return what makes of categories, rows, columns and pooled values the rows of a tier, where they are scored."""
+    device = device_of(decoded)
+    if device is None:
+        return partial(_HostRows, sample, targets, scorer, decoded.link_function)
+    from fmcompress.fm.device_scorer import DeviceScorer
+    from fmcompress.methods.auto.device_rows import DeviceRowsByCategory, DeviceSample
+
+    on_device = DeviceSample(sample, targets, cast("DeviceScorer", scorer))
+    return partial(DeviceRowsByCategory, on_device, most_rows=_CURVATURE_ROWS)
 
 
 def _decoded(model: QuantizedFM, teacher: FMCheckpoint) -> FMCheckpoint:
@@ -101,10 +112,10 @@ def _vectors(checkpoint: FMCheckpoint, own: Int64Array) -> Float32Array:
 
 def _reassigned(
     field: QuantizedField,
-    rows: _RowsByCategory,
+    rows: RowsByCategory,
     current: Float32Array,
     wanted: Float32Array,
-    prior: np.float32,
+    prior: float,
     hessian: Float32Array,
 ) -> QuantizedField:
     """Return a tier with its codes assigned anew.
@@ -119,16 +130,18 @@ def _reassigned(
     """
     subspaces = field.codes.shape[1]
     codes = np.concatenate([field.codes, field.linear_codes.reshape(len(field.codes), -1)], axis=1)
-    tables = _tables_of(field)
+    coded = [(coordinates, rows.there(table)) for coordinates, table in _tables_of(field)]
+    moving, costs = rows.there(codes), rows.there(hessian)
+    at, to = rows.there(current), rows.there(wanted)
     per_block, world = max(1, _BLOCK_BYTES // (4 * hessian.size)), this_process()
     own = rows.share(len(codes), world)
     for first in range(own.start, own.stop, per_block):
         block = slice(first, min(first + per_block, own.stop))
-        gradients, hessians = rows.derivatives(current[block, :-1], block)
-        gradients += prior * (current[block] - wanted[block]) @ hessian
-        hessians += prior * hessian
-        _descend(codes[block], tables, current[block], gradients, hessians)
-    codes = world.joined(codes[own])
+        gradients, hessians = rows.derivatives(at[block, :-1], block)
+        gradients += prior * (at[block] - to[block]) @ costs
+        hessians += prior * costs
+        _descend(moving[block], coded, at[block], gradients, hessians, rows.einsum)
+    codes = world.joined(rows.back(moving)[own].astype(np.uint16, copy=False))
     return replace(field, codes=codes[:, :subspaces], linear_codes=codes[:, subspaces:].reshape(-1))
 
 
@@ -144,29 +157,63 @@ def _tables_of(field: QuantizedField) -> list[tuple[slice, Float32Array]]:
     return found
 
 
+class RowsByCategory(Protocol):
+    """The rows in which the categories of one tier are active: arrays here, or tensors where they are scored."""
+
+    @property
+    def einsum(self) -> Callable[..., Any]:
+        """The function of that name, of numpy or of torch."""
+
+    def there(self, array: AnyArray) -> Any:
+        """Return an array where the rows are, of its shape."""
+
+    def back(self, found: Any) -> AnyArray:
+        """Return in main memory what ``there`` returned, of its shape."""
+
+    def share(self, categories: int, world: World) -> slice:
+        """Return the categories, of so many, that this process assigns anew."""
+
+    def derivatives(self, current: Any, block: slice) -> tuple[Any, Any]:
+        """Return g_i, float32 (n, dim + 1), and H_i, float32 (n, dim + 1, dim + 1), of a block of categories.
+
+        Args:
+            current: embeddings of the categories, float32 (n, dim).
+            block: these categories.
+        """
+
+
 @dataclass(frozen=True)
-class _RowsByCategory:
-    """The rows in which the categories of one tier are active, sorted by category.
+class _HostRows:
+    """The rows in which the categories of one tier are active, sorted by category, in main memory.
 
     Attributes:
         sample: all rows.
         targets: t of all rows, float32 (rows,).
+        scorer: of the model with all codes as they are.
+        link: of the model.
         categories: of the sorted rows, rising, int64 (n,).
         rows: the sorted rows, int64 (n,); those of one category stay in their random order.
         columns: place of the fields in ``Schema.id_names`` in which the sorted rows hold them, int64 (n,).
-        pooled: of each such place of a bag, what the values in it are multiplied by, see ``_Pooled``.
-        scorer: of the model with all codes as they are.
-        link: of the model.
+        pooled: of each such place of a bag, what the values in it are multiplied by, see ``Pooled``.
     """
 
     sample: Batch
     targets: Float32Array
+    scorer: CheckpointScorer
+    link: Link
     categories: Int64Array
     rows: Int64Array
     columns: Int64Array
-    pooled: dict[int, _Pooled]
-    scorer: CheckpointScorer
-    link: Link
+    pooled: dict[int, Pooled]
+    einsum: Callable[..., Any] = np.einsum
+
+    def there(self, array: AnyArray) -> AnyArray:
+        """Return the array itself, of any shape."""
+        return array
+
+    def back(self, found: AnyArray) -> AnyArray:
+        """Return the array itself, of any shape."""
+        return found
 
     def derivatives(self, current: Float32Array, block: slice) -> tuple[Float32Array, Float32Array]:
         """Return g_i, float32 (n, dim + 1), and H_i, float32 (n, dim + 1, dim + 1), of a block of categories.
@@ -201,10 +248,7 @@ class _RowsByCategory:
 
     def share(self, categories: int, world: World) -> slice:
         """Return the categories, of so many, that this process assigns anew: all of them take equally long."""
-        work = np.cumsum(np.bincount(self.categories, minlength=categories) + _ROWS_OF_DESCENT)
-        shares = [World(rank, world.size).share(int(work[-1])) for rank in range(world.size)]
-        starts = [*np.searchsorted(work, [share.start for share in shares]).tolist(), categories]
-        return slice(starts[world.rank], starts[world.rank + 1])
+        return share_of(self.categories, categories, world)
 
     def _chunks(self, block: slice) -> Iterator[tuple[int, Int64Array, Int64Array]]:
         """Yield place of the first row, rows, and the number in the block of their categories."""
@@ -222,76 +266,6 @@ class _RowsByCategory:
         return rank < _CURVATURE_ROWS, scales.astype(np.float32)
 
 
-@dataclass(frozen=True)
-class _Pooled:
-    """The values of one tier that are in the bags of one field.
-
-    Attributes:
-        own: which of all values they are, bool (n,).
-        embedding: what their embeddings are multiplied by, 0 for other values, float32 (n,).
-        linear: what their linear weights are multiplied by, 0 for other values, float32 (n,).
-        each: whether each is a term of its own.
-    """
-
-    own: BoolArray
-    embedding: Float32Array
-    linear: Float32Array
-    each: bool
-
-
-@dataclass(frozen=True)
-class _Values:
-    """All values of a sample: those of the stacked rows, then those of bags.
-
-    Attributes:
-        ids: of each tier, -1 where a value is of another one, int32 (uses · rows, tiers).
-        rows: number of rows.
-        tiers: how the fields are split.
-        bags: of each field with several values in a row its place in ``Schema.id_names``, its values, its pooling and
-            their ids of each tier, int32 (values, tiers of its table), the first of which is the tier named.
-    """
-
-    ids: Int32Array
-    rows: int
-    tiers: Tiers
-    bags: list[tuple[int, Bag, Pooling, int, Int32Array]]
-
-    @classmethod
-    def of(cls, sample: Batch, tiers: Tiers) -> _Values:
-        """Return the values of a sample."""
-        schema, bags = tiers.schema, []
-        for name, bag in sample.bags.items():
-            column = schema.id_names.index(name)
-            table = int(schema.tables[column])
-            own = tiers.of_field(table, bag.ids)
-            bags.append((column, bag, schema.poolings[name], int(np.argmax(tiers.field_of == table)), own))
-        return cls(tiers.ids(stacked(sample.ids, schema)), len(sample), tiers, bags)
-
-    def by_category(self, tier: int) -> tuple[Int64Array, Int64Array, Int64Array, dict[int, _Pooled]]:
-        """Return categories in a tier, rising, their rows and columns, int64 (n,) each, and which of them are bags'."""
-        uses = np.flatnonzero(self.tiers.schema.tables == self.tiers.field_of[tier])
-        ids, rows = [self.ids[: len(uses) * self.rows, tier]], [np.tile(np.arange(self.rows), len(uses))]
-        columns = [np.repeat(uses, self.rows)]
-        found: list[tuple[int, Bag, Pooling, int]] = []
-        for column, bag, pooling, first, own in self.bags:
-            if first <= tier < first + own.shape[1]:
-                found.append((column, bag, pooling, sum(map(len, ids))))
-                ids.append(own[:, tier - first])
-                rows.append(bag.rows)
-                columns.append(np.full(len(bag.ids), column))
-        every, of_rows = np.concatenate(ids), np.concatenate(rows)
-        present = np.flatnonzero(every >= 0)
-        order = present[np.argsort(every[present], kind="stable")]
-        pooled = {}
-        for column, bag, pooling, start in found:
-            in_bag = (order >= start) & (order < start + len(bag.ids))
-            embedding, linear = np.zeros((2, len(order)), dtype=np.float32)
-            for factors, values in zip((embedding, linear), bag.coefficients(pooling), strict=True):
-                factors[in_bag] = values[order[in_bag] - start]
-            pooled[column] = _Pooled(in_bag, embedding, linear, pooling.each)
-        return every[order].astype(np.int64), of_rows[order], np.concatenate(columns)[order], pooled
-
-
 def _add_by_category(sums: Float32Array, own: Int64Array, values: Float32Array) -> None:
     """Add values to the sums of their categories, which are sorted."""
     if len(own):
@@ -300,20 +274,24 @@ def _add_by_category(sums: Float32Array, own: Int64Array, values: Float32Array) 
 
 
 def _descend(
-    codes: UInt16Array,
-    tables: Sequence[tuple[slice, Float32Array]],
-    current: Float32Array,
-    gradients: Float32Array,
-    hessians: Float32Array,
+    codes: Any,
+    tables: Sequence[tuple[slice, Any]],
+    current: Any,
+    gradients: Any,
+    hessians: Any,
+    einsum: Callable[..., Any],
 ) -> None:
     """Choose the codes of each subspace in turn, the others as they are; ``codes`` and the other arrays change.
 
+    All are arrays, or all are tensors.
+
     Args:
-        codes: uint16 (n, codes).
+        codes: integers (n, codes).
         tables: coordinates and codebook of each code.
         current: q' as it is, float32 (n, size).
         gradients: of the loss there, float32 (n, size).
         hessians: float32 (n, size, size).
+        einsum: of numpy or of torch.
     """
     for _ in range(_SWEEPS):
         for number, (coordinates, table) in enumerate(tables):
@@ -322,11 +300,11 @@ def _descend(
             for first in range(0, len(codes), _CHUNK_CATEGORIES):
                 some = slice(first, first + _CHUNK_CATEGORIES)
                 own = hessians[some, coordinates, coordinates]
-                slopes = gradients[some, coordinates] - np.einsum("nij,nj->ni", own, current[some, coordinates])
+                slopes = gradients[some, coordinates] - einsum("nij,nj->ni", own, current[some, coordinates])
                 squares = (table[:, :, None] * table[:, None, :]).reshape(len(table), -1)
                 costs = slopes @ table.T + 0.5 * own.reshape(len(own), -1) @ squares.T
                 chosen = costs.argmin(axis=1)
                 shift = table[chosen] - current[some, coordinates]
-                gradients[some] += np.einsum("nij,nj->ni", hessians[some, :, coordinates], shift)
+                gradients[some] += einsum("nij,nj->ni", hessians[some, :, coordinates], shift)
                 current[some, coordinates] = table[chosen]
                 codes[some, number] = chosen
