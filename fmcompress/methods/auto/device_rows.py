@@ -80,11 +80,11 @@ class DeviceRowsByCategory:
         self._scales = (counts / counts.clamp_max(most_rows)).float()
 
     def there(self, array: AnyArray) -> Tensor:
-        """Return an array on the device, a tensor of its shape; of codes, int64."""
+        """Return an array on the device, float32 (…), or of codes int64 (n, codes)."""
         return moved(array.astype(np.int64) if array.dtype == np.uint16 else array, self._sample.device)
 
     def back(self, found: Tensor) -> AnyArray:
-        """Return a tensor in main memory, an array of its shape and dtype."""
+        """Return codes in main memory, int64 (n, codes)."""
         array: AnyArray = found.cpu().numpy()
         return array
 

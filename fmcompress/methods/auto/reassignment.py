@@ -165,10 +165,10 @@ class RowsByCategory(Protocol):
         """The function of that name, of numpy or of torch."""
 
     def there(self, array: AnyArray) -> Any:
-        """Return an array where the rows are, of its shape."""
+        """Return an array, float32 (…) or integers (n, codes), where the rows are."""
 
     def back(self, found: Any) -> AnyArray:
-        """Return in main memory what ``there`` returned, of its shape."""
+        """Return what ``there`` returned in main memory, integers (n, codes)."""
 
     def share(self, categories: int, world: World) -> slice:
         """Return the categories, of so many, that this process assigns anew."""
@@ -208,11 +208,11 @@ class _HostRows:
     einsum: Callable[..., Any] = np.einsum
 
     def there(self, array: AnyArray) -> AnyArray:
-        """Return the array itself, of any shape."""
+        """Return the array itself, float32 (…) or integers (n, codes)."""
         return array
 
     def back(self, found: AnyArray) -> AnyArray:
-        """Return the array itself, of any shape."""
+        """Return the array itself, float32 (…) or integers (n, codes)."""
         return found
 
     def derivatives(self, current: Float32Array, block: slice) -> tuple[Float32Array, Float32Array]:
