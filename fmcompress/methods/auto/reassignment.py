@@ -168,7 +168,7 @@ class RowsByCategory(Protocol):
         """Return an array, float32 (…) or integers (n, codes), where the rows are."""
 
     def back(self, found: Any) -> AnyArray:
-        """Return what ``there`` returned in main memory, integers (n, codes)."""
+        """Return codes that ``there`` returned in main memory, uint16 or int64 (n, codes)."""
 
     def share(self, categories: int, world: World) -> slice:
         """Return the categories, of so many, that this process assigns anew."""
