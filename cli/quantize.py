@@ -204,12 +204,25 @@ def _carried_out(job: Job, target: Path, *, dry_run: bool, force: bool) -> str:
             largest = format_size(plan.largest_bytes)
             job.progress.note(f"the budget is larger than needed: the best artifact has {largest}")
         if dry_run:
-            return f"{target} would have {_planned(plan, job.checkpoint.fp32_bytes)}"
+            return f"{target} would have {_planned(plan, job.checkpoint.fp32_bytes)}{_of_keys(job)}"
         model = pipeline.quantize(job, plan, measured)
         if this_process().first:
             model.save(target, force=force)
     job.run_state.clear()
-    return f"{target} has {_size(model.file_bytes, job.checkpoint.fp32_bytes)}"
+    return f"{target} has {_size(model.file_bytes, job.checkpoint.fp32_bytes)}{_of_keys(job)}"
+
+
+def _of_keys(job: Job) -> str:
+    """Return a line on the 64-bit keys of the checkpoint, which take more than codes do; nothing where it has none."""
+    from fmcompress.fm.field_keys import stored_keys
+    from fmcompress.sizes import format_size
+
+    found = () if job.checkpoint.vocabulary is None else stored_keys(job.checkpoint.vocabulary.keys)
+    size, count = sum(own.bytes for own in found), sum(own.keys for own in found)
+    if not count:
+        return ""
+    what = f"{count:,} keys of categories take {format_size(size)}, {8 * size / count:.1f} bits each"
+    return f"\n{what}: " + ("they are in it" if job.carries_vocabulary else "not in it, --with-vocab puts them there")
 
 
 def _planned(plan: Plan, fp32_bytes: int) -> str:

@@ -242,7 +242,76 @@ def read_network(data, metadata, ids, numeric, poolings):
     return Network(kind, found)
 
 
+def mix(key):
+    key ^= key >> 30
+    key = key * 0xBF58476D1CE4E5B9 % 2**64
+    key ^= key >> 27
+    key = key * 0x94D049BB133111EB % 2**64
+    return key ^ (key >> 31)
+
+
+class Keys:
+    """The keys of a field, found one by one."""
+
+    def __init__(self, data, ids):
+        self.count, self.width, in_full = (int.from_bytes(data[at : at + 8], "little") for at in (0, 8, 16))
+        check(
+            self.count < 2**31 and 1 <= self.width <= (64 if self.count < 2 else 65 - self.count.bit_length()), "keys"
+        )
+        at = 24
+
+        def take(size):
+            nonlocal at
+            start, at = at, at + size
+            return data[start:at]
+
+        bits = int.from_bytes(take((2 * self.count + 63) // 64 * 8), "little")
+        self.checks = int.from_bytes(take((self.width * self.count + 63) // 64 * 8), "little")
+        self.whole = [int.from_bytes(take(8), "little") for _ in range(in_full)]
+        self.ranks = [int.from_bytes(take(4), "little") for _ in range(in_full)]
+        check(take(16) == bytes(16) and at == len(data), "size of keys")
+        check(bits >> 2 * self.count == 0 and self.checks >> self.width * self.count == 0, "filling")
+        sizes = [len(run) for run in f"{bits:0{2 * self.count}b}"[::-1].split("0")] if self.count else [0]
+        check(len(sizes) == self.count + 1 and sizes[-1] == 0 and max(sizes) < 64, "buckets")
+        self.starts = np.cumsum([0, *sizes]).tolist()
+        for numbers in (self.whole, self.ranks):
+            check(all(one < other for one, other in itertools.pairwise(numbers)), "order")
+        check(all(rank < self.count for rank in self.ranks), "ranks")
+        self.ids = self._ids(ids) if ids else range(self.count)
+
+    def _ids(self, data):
+        width, stream = int.from_bytes(data[:8], "little"), int.from_bytes(data[8:], "little")
+        check(1 <= width <= 31 and len(data) == 8 + (width * self.count + 63) // 64 * 8 + 16, "size of ids")
+        check(stream >> width * self.count == 0, "filling")
+        return [stream >> width * rank & (1 << width) - 1 for rank in range(self.count)]
+
+    def find(self, key):
+        """Return the id of a key, None where it is unknown."""
+        if not self.count:
+            return None
+        mixed, mask = mix(key), (1 << self.width) - 1
+        bucket = mixed * self.count >> 64
+        ranks = range(self.starts[bucket], self.starts[bucket + 1])
+        hits = [rank for rank in ranks if (self.checks >> self.width * rank ^ mixed) & mask == 0]
+        if len(hits) > 1:
+            hits = [rank for whole, rank in zip(self.whole, self.ranks, strict=True) if whole == mixed]
+        return self.ids[hits[0]] if hits else None
+
+
 def read_vocabulary(data):
+    if data[:8] != b"\xff" * 8:
+        return read_tokens(data)
+    at = 16 + int.from_bytes(data[8:16], "little")
+    found = {}
+    for name, oov, missing, keys, ids in json.loads(data[16:at]):
+        found[name] = Keys(data[at : at + keys], data[at + keys : at + keys + ids]), oov, missing
+        at += keys + ids
+    tokens = read_tokens(data[at:]) if at < len(data) else {}
+    check(at <= len(data) and found and not found.keys() & tokens, "keys")
+    return found | tokens
+
+
+def read_tokens(data):
     filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 2**23}]
     unpacked = lzma.decompress(data[8:], format=lzma.FORMAT_RAW, filters=filters)
     check(len(unpacked) == int.from_bytes(data[:8], "little"), "vocabulary size")

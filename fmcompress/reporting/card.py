@@ -164,7 +164,11 @@ def _limits(report: ReportData) -> str:
     if report.warnings:
         found = "; ".join(markdown_text(shortened(warning, _LONGEST)) for warning in report.warnings)
         parts.append(f"- What it was made from is doubtful: {found}.")
-    if report.vocabulary_bytes:
+    if report.keys_bytes:
+        parts.append(
+            f"- It carries 64-bit keys, {sections.keys_of(report)}: `fmcompress score` takes them; `predict` takes ids."
+        )
+    elif report.vocabulary_bytes:
         parts.append("- It carries its vocabulary: `fmcompress score` takes raw tokens; `predict` takes ids.")
     else:
         parts.append("- It carries no vocabulary: rows must hold category ids, not raw tokens.")

@@ -10,6 +10,7 @@ from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Header, PackedFM, Quality, read_any_artifact
 from fmcompress.artifact.header import BIAS_BYTES, tier_bytes
 from fmcompress.artifact.packed import Packed
+from fmcompress.fm.field_keys import decode_keys, stored_keys
 from fmcompress.fm.quantizer import Quantizer, code_bits
 from fmcompress.reporting.curve import Curve
 from fmcompress.reporting.formats import FORMATS
@@ -62,11 +63,13 @@ class Report(ReportData):
         measured_rise: loss of the artifact, less the checkpoint's; None without data.
         fields: the fields, in the order in which the model's tool takes them.
         numeric_bytes: of the file, the weights of the numeric fields.
-        vocabulary_bytes: of the file, the vocabulary.
+        vocabulary_bytes: of the file, the vocabulary but for its keys.
         source_linear_bytes: of source_fp32_bytes, the linear weights.
         warnings: what was found, when it was made, that makes it doubtful.
         network: its dense layers, such as ``DeepFM 320-64-32-1, relu, int8``; None where there are none.
         network_bytes: of the file, the dense layers.
+        keys_bytes: of the file, the 64-bit keys of categories.
+        keys: the fields with such keys: how many, their bytes, and the chance that an unknown key is taken for one.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -140,6 +143,7 @@ def machine_report(model: PackedFM) -> Report:
     tables = [field for field in fields if field.kind == "categorical"]
     codes, codebooks, raw, linear = (sum(getattr(field, part) for field in tables) for part in FIELD_PARTS)
     stored = header.frame.network
+    keys = () if model.vocabulary_data is None else stored_keys(decode_keys(model.vocabulary_data.data)[0])
     dense_weights = 0 if stored is None else stored.weights(header.schema, header.dim)
     fp32_bytes = FLOAT_BYTES * (header.schema.weights(header.dim) + dense_weights)
     return Report(
@@ -170,11 +174,13 @@ def machine_report(model: PackedFM) -> Report:
         measured_rise=_rise(origin.quality, "artifact"),
         fields=fields,
         numeric_bytes=header.frame.numeric.nbytes,
-        vocabulary_bytes=header.frame.vocabulary.nbytes,
+        vocabulary_bytes=header.frame.vocabulary.nbytes - sum(own.bytes for own in keys),
         source_linear_bytes=FLOAT_BYTES * header.schema.flat_rows,
         warnings=origin.warnings,
         network=None if stored is None else stored.described(header.schema, header.dim),
         network_bytes=header.frame.dense_layers.nbytes,
+        keys_bytes=sum(own.bytes for own in keys),
+        keys=keys,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fmcompress.artifact import Header, Quality
 from fmcompress.artifact.layout import FieldLayout, TierLayout, field_layouts
 from fmcompress.artifact.origin import Sampled
+from fmcompress.fm.field_keys import StoredKeys
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.quantizer import embedding_spec, linear_spec
 from fmcompress.fm.schema import Field, NumericField, SharedField
@@ -24,6 +25,7 @@ PARTS = {
     "numeric_bytes": "numeric fields",
     "network_bytes": "dense layers",
     "vocabulary_bytes": "vocabulary",
+    "keys_bytes": "64-bit keys",
     "header_bytes": "header",
 }
 """Figures of the parts of a file, and what the parts are called."""
@@ -124,6 +126,8 @@ class ReportData:
     sampled: Sampled | None = None
     network: str | None = None
     network_bytes: int = 0
+    keys_bytes: int = 0
+    keys: tuple[StoredKeys, ...] = ()
 
     @property
     def regression(self) -> bool:

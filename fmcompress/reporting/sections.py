@@ -24,7 +24,7 @@ FIELD_HEAD = (
     "codes", "codebooks", "raw", "linear part", "bytes", "share", "error",
 )  # fmt: skip
 
-_OPTIONAL = ("numeric_bytes", "network_bytes", "vocabulary_bytes")
+_OPTIONAL = ("numeric_bytes", "network_bytes", "vocabulary_bytes", "keys_bytes")
 _NUMERIC = {"numeric": "numeric, fp32", "linear": "numeric, linear only"}
 
 
@@ -112,11 +112,22 @@ def facts(report: ReportData) -> list[tuple[str, str]]:
         ("embedding size", str(report.dim)),
         *([("network", report.network)] if report.network else []),
         ("link", report.link),
+        *([("64-bit keys", keys)] if (keys := keys_of(report)) else []),
         ("method", f"{report.method}, seed {report.seed}"),
         ("source", source(report.source)),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
         *([("warning", "; ".join(report.warnings))] if report.warnings else []),
     ]
+
+
+def keys_of(report: ReportData) -> str:
+    """Return what the keys of all fields take, and what look-ups may get wrong; nothing where there are none."""
+    count = sum(own.keys for own in report.keys)
+    if not count:
+        return ""
+    chance = max(own.false_hit for own in report.keys)
+    hits = f"1 of {1 / chance:,.0f} unknown keys at most is taken for a known one" if chance else "known exactly"
+    return f"{count:,} in {format_size(report.keys_bytes)}, {8 * report.keys_bytes / count:.1f} bits each; {hits}"
 
 
 def times_smaller(report: ReportData) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fmcompress.errors import ArtifactError
+from fmcompress.fm.field_keys import FieldKeys
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.serve.compressed_fm import load
@@ -157,6 +158,13 @@ def numbers_with(place, number):
 
 def carrying(**fields):
     return craft_kinds(vocabulary=Vocabulary(fields).encode())
+
+
+def keys_of(ids):
+    return FieldKeys.of(np.arange(100, 100 + len(ids)), np.array(ids))
+
+
+KEYS = Vocabulary({"a": keys_of(range(9))}).encode()
 
 
 def spoiled(change):
@@ -347,6 +355,18 @@ HOSTILE = {
     "a token's id out of range of the shared table": carrying(c=FieldVocabulary.of({"x": 9})),
     "an id of unknown tokens out of range": carrying(b=FieldVocabulary.of({}, oov=2)),
     "an id of missing values out of range": carrying(b=FieldVocabulary.of({}, missing=2)),
+    "keys of another field": carrying(z=keys_of([1])),
+    "a key's id out of range": carrying(b=keys_of([0, 2])),
+    "a key's rank out of range": carrying(b=FieldKeys.of(np.arange(3))),
+    "keys cut short": spoiled(lambda _: KEYS[:-1]),
+    "keys with more": spoiled(lambda _: KEYS + b"\0"),
+    "keys of a huge number": spoiled(lambda _: KEYS.replace((9).to_bytes(8, "little"), (2**40).to_bytes(8, "little"))),
+    "keys that are no text": spoiled(lambda _: KEYS.replace(b"null", b"nul;")),
+    "keys of a huge head": spoiled(lambda _: KEYS[:8] + (2**60).to_bytes(8, "little") + KEYS[16:]),
+    "keys without a head": spoiled(lambda _: KEYS[:8]),
+    "keys and tokens of a field": spoiled(
+        lambda sound: KEYS + sound,
+    ),
     "a field that is an object": craft_kinds(fields=kinds_with(4, {"age": 0, "lin": 0})),
     "a source that is a text": craft(metadata={"source": "abc"}),
     "a source that is an object": craft(metadata={"source": {"abc": 1}}),

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fmcompress_cli import demo
@@ -72,6 +73,8 @@ def workspace(tmp_path_factory):
     model = small_rows(folder)
     fc.save_checkpoint(model, folder / "fm.pt")
     tables_of_two_towers(folder)
+    keys = np.random.default_rng(SEED).integers(0, 2**64, SIZES["user"], dtype=np.uint64)
+    pq.write_table(pa.table({"field": ["user"] * len(keys), "key": keys}), folder / "keys.parquet")
     for name, budget in {"artifact": "8KB", "tuned": "8KB", "old": "7KB"}.items():
         fc.quantize(model, budget).save(folder / f"{name}.safetensors")
     curve = fc.sweep(model, ["7KB", "8KB"], data=folder / "test.parquet")

@@ -9,6 +9,8 @@ import pytest
 
 from fmcompress.artifact import with_vocabulary
 from fmcompress.errors import ArtifactError
+from fmcompress.fm.field_keys import FieldKeys
+from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.serve.compressed_fm import load
 from tests.artifact.crafted import craft, craft_kinds, craft_tiered, small_artifacts
 from tests.artifact.test_damage import HOSTILE
@@ -38,7 +40,9 @@ NOT_UNPACKED = {
     "a vocabulary of noise", "a vocabulary cut short", "a vocabulary with more", "a vocabulary of a huge size",
     "a vocabulary of another field", "a vocabulary of a number", "a token's id out of range",
     "a token's id out of range of the shared table", "an id of unknown tokens out of range",
-    "an id of missing values out of range",
+    "an id of missing values out of range", "keys of another field", "a key's id out of range",
+    "a key's rank out of range", "keys cut short", "keys with more", "keys of a huge number", "keys that are no text",
+    "keys of a huge head", "keys without a head", "keys and tokens of a field",
 }  # fmt: skip
 """Artifacts that only whoever unpacks a vocabulary can refuse: the native core scores ids."""
 
@@ -334,7 +338,8 @@ def test_memory_is_that_of_the_file_without_its_vocabulary(native, path):
     model = packed(8, "40000 8x256 16", "500 raw raw")
     model.save(path)
     size = path.stat().st_size
-    with_vocabulary(model, vocabulary_of(model.schema, seed=1)).save(path, force=True)
+    keys = {"f0": FieldKeys.of(np.arange(40000), np.arange(40000))}
+    with_vocabulary(model, Vocabulary(vocabulary_of(model.schema, seed=1).fields | keys)).save(path, force=True)
     for flags, file_bytes in ((0, size), (SHARED, path.stat().st_size)):
         with Model.open(native, path, flags) as opened:
             assert file_bytes <= opened.ask("fmc_resident_bytes") <= 1.2 * file_bytes + 2**22
