@@ -75,11 +75,12 @@ def test_safetensors_files(tmp_path, held):
     check(tmp_path / "fm.safetensors", held=held)
 
 
+@pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_npz_files(tmp_path, save):
+def test_npz_files(tmp_path, save, held):
     turned = np.asfortranarray(table())
     save(tmp_path / "fm.npz", v=table(), turned=turned, w=np.arange(24, dtype=">f8"), deep=np.ones((24, 2, 2), "i2"))
-    check(tmp_path / "fm.npz")
+    check(tmp_path / "fm.npz", held=held)
 
 
 def test_pickles(tmp_path):

@@ -16,10 +16,11 @@ from functools import cached_property
 
 import numpy as np
 
-from fmcompress.checkpoints.files.stored_zip import StoredEntry, StoredZip
+from fmcompress.checkpoints.files.stored_zip import StoredZip
+from fmcompress.checkpoints.random_file import Readable
 from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.checkpoints.stored_numbers import NumberType, StoredTensor, native
-from fmcompress.checkpoints.stored_rows import Layout, check_rows, read_rows
+from fmcompress.checkpoints.stored_rows import Layout, read_rows
 from fmcompress.errors import CheckpointError
 from fmcompress.types import AnyArray
 
@@ -57,8 +58,9 @@ class _NpzArray(StoredTensor):
         return np.dtype(self.dtype).kind == "f"
 
     @cached_property
-    def _stored_entry(self) -> StoredEntry | None:
-        return self.zip.entry(self.entry) if self.zip.is_stored(self.entry) else None
+    def _bytes(self) -> Readable:
+        """The bytes of the entry; those of a compressed one in a temporary file."""
+        return self.zip.entry(self.entry) if self.zip.is_stored(self.entry) else self.zip.inflate(self.entry)
 
     def read(self) -> AnyArray:
         """Return its values, of its shape and dtype."""
@@ -67,18 +69,15 @@ class _NpzArray(StoredTensor):
         return np.asarray(values.reshape(self.shape, order="F" if self.fortran else "C"), order="C")
 
     def read_rows(self, start: int, stop: int) -> AnyArray:
-        """Return some of its rows, (stop - start, …) of the same dtype; it is read whole where it is compressed."""
-        entry = self._stored_entry
-        if entry is None:
-            check_rows(self.shape, start, stop)
-            return self.read()[start:stop].copy()
-        kind = NumberType(self.dtype, native, self.is_float)
-        return read_rows(entry.read_into, Layout.dense(kind, self.start, self.shape, fortran=self.fortran), start, stop)
+        """Return some of its rows, (stop - start, …) of the same dtype."""
+        layout = Layout.dense(
+            NumberType(self.dtype, native, self.is_float), self.start, self.shape, fortran=self.fortran
+        )
+        return read_rows(self._bytes.read_into, layout, start, stop)
 
     def hold(self) -> None:
         """Let rows be read after the file is closed."""
-        if self._stored_entry is not None:
-            self._stored_entry.hold()
+        self._bytes.hold()
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fmcompress.checkpoints.files.temporary_file import temporary_file, writing
 from fmcompress.checkpoints.random_file import RandomFile
 from fmcompress.checkpoints.stored_numbers import NUMBER_TYPES, StoredTensor
 from fmcompress.checkpoints.stored_rows import Layout, read_rows
-from fmcompress.errors import CheckpointError
 from fmcompress.types import Float32Array, Int64Array, UInt16Array
 
 _BLOCK_ROWS = 2**16
@@ -78,16 +76,7 @@ class RowsOnDisk:
     _within: UInt16Array = field(init=False)
 
     def __post_init__(self) -> None:
-        folder = tempfile.gettempdir()
-        needed, free = _BYTES * self.rows * self.dim, shutil.disk_usage(folder).free
-        if needed > free:
-            raise CheckpointError(
-                f"its table takes {needed:,} bytes in fp32, but the folder of temporary files, {folder}, "
-                f"has {free:,} bytes left",
-                hint="set the variable TMPDIR to a folder with more space",
-            )
-        with tempfile.TemporaryFile() as file:
-            self._file = RandomFile(file)
+        self._file = temporary_file(_BYTES * self.rows * self.dim)
         self._filled = np.zeros(-(-self.rows // _BLOCK_ROWS), np.int64)
         self._within = np.zeros(self.rows, np.uint16)
 
@@ -119,11 +108,5 @@ class RowsOnDisk:
         return found
 
     def _write(self, row: int, values: Float32Array) -> None:
-        try:
+        with writing():
             self._file.write_from(_BYTES * self.dim * row, values.reshape(-1).view(np.uint8))
-        except OSError as error:
-            raise CheckpointError(
-                f"its table cannot be written to the folder of temporary files, {tempfile.gettempdir()}: "
-                f"{error.strerror or error}",
-                hint="set the variable TMPDIR to a folder with more space",
-            ) from error

@@ -10,12 +10,13 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from fmcompress.checkpoints.files.temporary_file import temporary_file, writing
 from fmcompress.checkpoints.random_file import FilePart, PartReader, RandomFile, Readable
 from fmcompress.checkpoints.reading_errors import damaged, quoted
 from fmcompress.errors import CheckpointError
@@ -78,6 +79,9 @@ class StoredEntry:
     def hold(self) -> None:
         """Let it be read after the zip file is closed."""
         self.file.hold()
+
+    def close(self) -> None:
+        """Do nothing: the zip file is closed."""
 
     def _check(self) -> None:
         checksum = 0
@@ -215,16 +219,35 @@ class StoredZip:
         if info.compress_type == zipfile.ZIP_STORED:
             return self.read(name, at_most=info.file_size)
         values = np.empty(info.file_size, dtype=np.uint8)
-        with damaged(f"its entry {quoted(name)} cannot be read"), self._zip.open(info) as entry:
-            for start in range(0, len(values), _CHUNK_BYTES):
-                chunk = values[start : start + _CHUNK_BYTES]
-                data = entry.read(len(chunk))
-                if len(data) != len(chunk):
+        for place, data in self._inflated(info):
+            values[place : place + len(data)] = data
+        return values
+
+    def inflate(self, name: str) -> RandomFile:
+        """Return the bytes of an entry in a temporary file; whoever calls has checked its size.
+
+        Raises:
+            CheckpointError: it is damaged, does not have the size that the file tells, or there is no space for it.
+            KeyError: there is no such entry.
+        """
+        info = self._entries[name]
+        file = temporary_file(info.file_size)
+        for place, data in self._inflated(info):
+            with writing():
+                file.write_from(place, data)
+        return file
+
+    def _inflated(self, info: zipfile.ZipInfo) -> Iterator[tuple[int, UInt8Array]]:
+        """Yield the bytes of an entry piece by piece, uint8 (bytes,), each with its place."""
+        with damaged(f"its entry {quoted(info.filename)} cannot be read"), self._zip.open(info) as entry:
+            for place in range(0, info.file_size, _CHUNK_BYTES):
+                size = min(_CHUNK_BYTES, info.file_size - place)
+                data = entry.read(size)
+                if len(data) != size:
                     raise EOFError("it ends in the middle")
-                chunk[:] = np.frombuffer(data, np.uint8)
+                yield place, np.frombuffer(data, np.uint8)
             if entry.read(1):
                 raise EOFError("it is longer than the file says")
-        return values
 
     def _stored(self, name: str, at_most: int) -> zipfile.ZipInfo:
         info = self._entries[name]

@@ -32,7 +32,7 @@ class FileTensor(Protocol):
     def read_rows(self, start: int, stop: int) -> AnyArray:
         """Return rows of it in memory of their own, (stop - start, …) of the same dtype, without reading the others.
 
-        Where that cannot be, as in an array that is compressed, it is read whole.
+        Where that cannot be, as in an array that is compressed, it is read whole once, into a temporary file.
 
         Args:
             start: the first row.

@@ -263,7 +263,7 @@ def test_too_little_room_for_temporary_files_is_said_before_any_work(tmp_path, m
     monkeypatch.setattr(disk_table, "LARGEST_IN_MEMORY", 0)
     usage = shutil.disk_usage(tmp_path)._replace(free=100)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(CheckpointError, match=r"takes 1,088 bytes in fp32, but .* has 100 bytes left") as caught:
+    with pytest.raises(CheckpointError, match=r"takes 1,088 bytes, but .* has 100 left") as caught:
         load_checkpoint(write(tmp_path / "t", broken()))
     assert "TMPDIR" in caught.value.hint
 
