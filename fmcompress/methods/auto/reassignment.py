@@ -31,6 +31,7 @@ from fmcompress.fm.disk_table import whole
 from fmcompress.fm.links import Link
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.scorers import CheckpointScorer, device_of, scorer_of
+from fmcompress.methods.auto.category_sums import add_by_category, add_outer_by_category
 from fmcompress.methods.auto.values_by_category import Pooled, Values, share_of
 from fmcompress.processes.world import World, this_process
 from fmcompress.quantization.sensitivity import Sensitivity
@@ -224,7 +225,7 @@ class _HostRows:
         """
         size = current.shape[1] + 1
         gradients = np.zeros((len(current), size), dtype=np.float32)
-        hessians = np.zeros((len(current), size * size), dtype=np.float32)
+        hessians = np.zeros((len(current), size, size), dtype=np.float32)
         for first, rows, own in self._chunks(block):
             batch = self.sample.take(rows)
             scored = self.scorer.score(batch.ids, batch.values, batch.bags)
@@ -239,12 +240,11 @@ class _HostRows:
                 rest = scored.sums - embedding[:, None] * current[own] if pooled.each else scored.slopes(column)
                 of_bag = np.concatenate([embedding[:, None] * rest, linear[:, None]], axis=1)
                 u = np.where(is_own[:, None], of_bag, u)
-            _add_by_category(gradients, own, u * slopes.astype(np.float32)[:, None])
+            add_by_category(gradients, own, u * slopes.astype(np.float32)[:, None])
             kept, scales = self._thinned(own + block.start, first)
             root = u[kept] * np.sqrt(curvatures * scales)[kept, None]
-            outer = (root[:, :, None] * root[:, None, :]).reshape(len(root), size * size)
-            _add_by_category(hessians, own[kept], outer)
-        return gradients, hessians.reshape(-1, size, size)
+            add_outer_by_category(hessians, own[kept], root)
+        return gradients, hessians
 
     def share(self, categories: int, world: World) -> slice:
         """Return the categories, of so many, that this process assigns anew: all of them take equally long."""
@@ -264,13 +264,6 @@ class _HostRows:
         rank = np.arange(first, first + len(own)) - starts
         scales = counts / np.minimum(counts, _CURVATURE_ROWS)
         return rank < _CURVATURE_ROWS, scales.astype(np.float32)
-
-
-def _add_by_category(sums: Float32Array, own: Int64Array, values: Float32Array) -> None:
-    """Add values to the sums of their categories, which are sorted."""
-    if len(own):
-        starts = np.flatnonzero(np.append(True, own[1:] != own[:-1]))
-        sums[own[starts]] += np.add.reduceat(values, starts)
 
 
 def _descend(
