@@ -8,13 +8,18 @@ that the same steps give in memory, bit by bit.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from fmcompress.cores import usable_cores
 from fmcompress.types import AnyArray, BoolArray, Float32Array, Int64Array
+
+Result = TypeVar("Result")
 
 BLOCK_ROWS = 65_536
 """Rows that are worked on at once; up to so many are one block, wherever a table is."""
@@ -22,8 +27,12 @@ BLOCK_ROWS = 65_536
 LARGEST_IN_MEMORY = 256 * 2**20
 """Bytes of a table in fp32 that is read into memory; a larger one stays on the disk."""
 
+PASS_ROWS = 16_384
+"""Rows that each thread holds at once, where all of a table is gone through."""
+
+_MOST_THREADS = 8
 _GATHER_ROWS = 16_384
-_DENSE = 256
+_DENSE = 16
 """Of so many rows that lie near each other, from so many on, all are read at once."""
 
 _MASK_ROWS = 4096
@@ -118,7 +127,7 @@ class DiskTable(ABC):
     @cached_property
     def largest(self) -> float:
         """The largest size of its numbers."""
-        return float(max((np.abs(block).max() for _, block in blocks(self)), default=0.0))
+        return max(map_blocks(self, lambda _, block: float(np.abs(block).max())), default=0.0)
 
     @abstractmethod
     def read_rows(self, start: int, stop: int) -> Float32Array:
@@ -140,15 +149,21 @@ class Norms:
     def __init__(self, table: Table) -> None:
         """Read a table once."""
         self.largest, self.row = 0.0, 0
-        for start, block in blocks(table):
-            wide = block.astype(np.float64)
-            norms = np.sqrt(np.einsum("nl,nl->n", wide, wide))
-            row = int(norms.argmax())  # of a NaN, if there is one
-            if not norms[row] <= self.largest:
-                self.largest, self.row = float(norms[row]), start + row
-            if not np.isfinite(norms[row]):
-                self.row = start + int(np.flatnonzero(~np.isfinite(norms))[0])
+        for largest, row in map_blocks(table, _longest_row):
+            if not largest <= self.largest:  # NaN is not
+                self.largest, self.row = largest, row
+            if not np.isfinite(largest):
                 return
+
+
+def _longest_row(start: int, block: Float32Array) -> tuple[float, int]:
+    """Return ‖v‖ and the number of the longest row of a block, or of the first one that is not finite."""
+    wide = block.astype(np.float64)
+    norms = np.sqrt(np.einsum("nl,nl->n", wide, wide))
+    row = int(norms.argmax())
+    if not np.isfinite(norms[row]):
+        row = int(np.flatnonzero(~np.isfinite(norms))[0])
+    return float(norms[row]), start + row
 
 
 Table = Float32Array | DiskTable
@@ -164,11 +179,38 @@ def blocks(table: Table, rows: int = BLOCK_ROWS) -> Iterator[tuple[int, Float32A
 def largest_of_rows(table: Table) -> Float32Array:
     """Return the largest size of the numbers of each row, float32 (rows,), of a table, float32 (rows, dim)."""
     found = np.empty(len(table), dtype=np.float32)
-    for start, block in blocks(table):
+
+    def note(start: int, block: Float32Array) -> None:
         found[start : start + len(block)] = np.maximum(block.max(axis=1), -block.min(axis=1))
+
+    deque(map_blocks(table, note), maxlen=0)
     if isinstance(table, DiskTable):
         table.__dict__["largest"] = float(found.max(initial=0))  # so that nobody reads it for that
     return found
+
+
+def map_blocks(table: Table, work: Callable[[int, Float32Array], Result], rows: int = PASS_ROWS) -> Iterator[Result]:
+    """Yield what a function makes of each block of a table and the number of its first row, in order.
+
+    Blocks of a table on the disk are read and worked on side by side.
+
+    Args:
+        table: float32 (rows, dim).
+        work: called with the number of the first row and the block, float32 (n, dim).
+        rows: of a block.
+    """
+    threads = min(_MOST_THREADS, usable_cores(), -(-len(table) // rows))
+    if threads <= 1 or not isinstance(table, DiskTable):
+        yield from (work(start, block) for start, block in blocks(table, rows))
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for start in range(0, len(table), rows):
+            waiting.append(pool.submit(lambda first: work(first, table[first : first + rows]), start))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def largest_number(table: Table) -> float:

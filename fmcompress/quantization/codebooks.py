@@ -15,7 +15,7 @@ import numpy as np
 
 from fmcompress.artifact.bitpack import pack
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.disk_table import BLOCK_ROWS, DiskTable, whole
+from fmcompress.fm.disk_table import PASS_ROWS, DiskTable, whole
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, decode
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.tiers import Tiers
@@ -33,7 +33,8 @@ _MANY = 32_768
 # More points than this per codeword hardly make a better codebook.
 _POINTS_PER_CODEWORD = 128
 _MIN_POINTS = 16_384
-_CHUNK_ROWS = 16_384
+_MOST_KEPT = 2**23
+"""Numbers of a sample that all subspaces share."""
 
 
 def fit_codebooks(
@@ -106,7 +107,7 @@ def fit_tiers(
         for tier, quantizer in zip(weights, quantizers, strict=True)
     ]
     blocks = [partial(coder.encode, start) for coder in coders for start in coder.starts]
-    large = any(len(coder.starts) > 1 for coder in coders)
+    large = any(tier.is_large for tier in weights)
     encoded = side_by_side(blocks, title="assigning codes", progress=progress if large else SILENT)
     coded = iter(list(encoded))
     fields = [coder.quantized(list(islice(coded, len(coder.starts)))) for coder in coders]
@@ -125,8 +126,8 @@ def _rises(
     field: FieldWeights, rows: slice, vectors: Float32Array, decoded: Float32Array, linear: Float32Array
 ) -> Iterator[float]:
     """Yield the terms of the expected rise by some rows of a field, from what they are and what is decoded."""
-    for start in range(rows.start, rows.stop, _CHUNK_ROWS):  # in float64 all of it would be large
-        own = slice(start, min(start + _CHUNK_ROWS, rows.stop))
+    for start in range(rows.start, rows.stop, PASS_ROWS):  # in float64 all of it would be large
+        own = slice(start, min(start + PASS_ROWS, rows.stop))
         some = slice(own.start - rows.start, own.stop - rows.start)
         shift = (decoded[some] - vectors[some]).astype(np.float64)
         cost = np.einsum("nl,nl->n", shift @ field.hessian, shift) if len(shift) else 0.0
@@ -158,8 +159,18 @@ def _subspaces(field: FieldWeights, quantizer: Quantizer) -> list[Subspace]:
 
 def _codebook(field: FieldWeights, subspace: Subspace, size: int, *, seed: int) -> _Codebook:
     """Return the codebook of a subspace by weighted k-means in the metric of the expected loss."""
-    centroids = _centroids(partial(subspace.whiten_rows, field.embeddings), field.frequencies, size, seed)
+    if size == 1 and field.is_large:
+        centroids = subspace.whiten(field.mean[None].astype(np.float32))
+    else:
+        centroids = _centroids(partial(_points, field, subspace, seed), field.frequencies, size, seed)
     return _Codebook(subspace, centroids, subspace.codewords(centroids))
+
+
+def _points(field: FieldWeights, subspace: Subspace, seed: int, categories: Int64Array) -> Float32Array:
+    """Return the whitened sub-vectors of some categories, all or drawn ones, float32 (n, size)."""
+    if len(categories) < field.cardinality and len(categories) * field.dim <= _MOST_KEPT:
+        return subspace.whiten(field.drawn(len(categories), seed=seed)[1])
+    return subspace.whiten_rows(field.embeddings, categories)
 
 
 def _linear_table(field: FieldWeights, quantizer: Quantizer, seed: int) -> Float32Array:
@@ -168,6 +179,8 @@ def _linear_table(field: FieldWeights, quantizer: Quantizer, seed: int) -> Float
         return field.linear
     if not quantizer.has_linear:
         return np.empty(0, dtype=np.float32)
+    if quantizer.linear_codewords == 1 and field.is_large:
+        return np.array([field.frequencies @ field.linear / field.frequencies.sum()], dtype=np.float32)
     return _centroids(lambda rows: field.linear[rows, None], field.frequencies, quantizer.linear_codewords, seed)[:, 0]
 
 
@@ -178,18 +191,21 @@ class _Coder:
         self, field: FieldWeights, quantizer: Quantizer, codebooks: tuple[_Codebook, ...], linear_table: Float32Array
     ) -> None:
         self.field, self.quantizer, self.codebooks, self.linear_table = field, quantizer, codebooks, linear_table
-        self.starts = range(0, field.cardinality, BLOCK_ROWS)
+        self.starts = range(0, field.cardinality, PASS_ROWS)
         self._stream: UInt8Array | None = None
         if isinstance(field.embeddings, DiskTable):
             self._stream = np.empty(quantizer.code_bytes(field.cardinality), dtype=np.uint8)
 
     def encode(self, start: int) -> _Block:
         """Return the codes of a block, and what their errors cost by ½ Σ_i p_i (δ_iᵀ H_f δ_i + h_f δ_w,i²)."""
-        rows = slice(start, min(start + BLOCK_ROWS, self.field.cardinality))
+        rows = slice(start, min(start + PASS_ROWS, self.field.cardinality))
         vectors = self.field.embeddings[rows] if self.codebooks else None
         codes = np.empty((rows.stop - start, len(self.codebooks)), dtype=np.uint16)
         for number, codebook in enumerate(self.codebooks):
-            codes[:, number] = nearest(codebook.subspace.whiten(vectors), codebook.centroids)[1]  # type: ignore[arg-type]
+            if vectors is None or len(codebook.table) == 1:
+                codes[:, number] = 0
+            else:
+                codes[:, number] = nearest(codebook.subspace.whiten(vectors), codebook.centroids)[1]
         linear_codes = np.empty(0, dtype=np.uint16)
         if self.quantizer.has_linear and not self.quantizer.linear_raw:
             linear_codes = nearest(self.field.linear[rows, None], self.linear_table[:, None])[1].astype(np.uint16)
@@ -199,7 +215,7 @@ class _Coder:
         stream = pack(np.column_stack([codes, linear_codes.reshape(len(codes), -1)]), self.quantizer.widths)
         first = start * sum(self.quantizer.widths) // 8  # a multiple of 8 rows ends where a byte does
         self._stream[first : first + len(stream)] = stream
-        return _Block(codes[:0], linear_codes[:0], rises)
+        return _Block(np.empty((0, codes.shape[1]), np.uint16), np.empty(0, np.uint16), rises)
 
     def _rises(
         self, rows: slice, vectors: Float32Array | None, codes: UInt16Array, linear_codes: UInt16Array
@@ -241,26 +257,14 @@ def _centroids(
     """
     cardinality = len(frequencies)
     enough = max(_MIN_POINTS, _POINTS_PER_CODEWORD * size)
-    if size == 1 and size < cardinality:
-        return _mean(points_of, frequencies)
-    if size == cardinality or cardinality <= enough:
+    if min(size, cardinality) == 1 or cardinality <= enough or size == cardinality:
         drawn = np.arange(cardinality)
     else:
         drawn = drawn_categories(cardinality, enough, seed=seed)
     points = points_of(drawn)
     if size == cardinality:
         return points
+    if size == 1:
+        return np.average(points, axis=0, weights=frequencies).astype(np.float32)[None]
     iterations = _ITERATIONS if len(points) <= _MANY else _ITERATIONS_OF_MANY
     return train_centroids(points, frequencies[drawn].astype(np.float32), size, seed=seed, iterations=iterations)
-
-
-def _mean(points_of: Callable[[Int64Array], Float32Array], frequencies: Float64Array) -> Float32Array:
-    """Return the mean of all points as the only centroid, float32 (1, d)."""
-    sums: list[Float64Array] = []
-    for start in range(0, len(frequencies), BLOCK_ROWS):
-        own = frequencies[start : start + BLOCK_ROWS]
-        points = points_of(np.arange(start, start + len(own)))
-        if len(own) == len(frequencies):
-            return np.asarray(np.average(points, axis=0, weights=own)).astype(np.float32)[None]
-        sums.append(own @ points)
-    return np.asarray(np.sum(sums, axis=0) / frequencies.sum()).astype(np.float32)[None]

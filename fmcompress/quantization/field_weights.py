@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from threading import Lock
 from typing import Literal
 
@@ -19,9 +18,13 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.disk_table import BLOCK_ROWS, Table, rows_of
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.fm.tiers import Tiers
+from fmcompress.quantization.drawn_categories import drawn_categories
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.quantization.table_moments import weighted_moments
 from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt8Array
+
+_Moments = tuple[Float64Array, Float64Array]
+_Drawn = tuple[Int64Array, Float32Array]
 
 Metric = Literal["fm", "euclidean"]
 """What k-means minimises: the expected loss, or the squared distance with all categories alike (Eq. 2)."""
@@ -49,6 +52,8 @@ class FieldWeights:
     negligible: float = 0.0
     has_linear: bool = True
     _once: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
+    _found: list[_Moments] = field(default_factory=list, init=False, repr=False, compare=False)
+    _drawn: dict[tuple[int, int], _Drawn] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def cardinality(self) -> int:
@@ -68,12 +73,27 @@ class FieldWeights:
     @property
     def covariance(self) -> Float64Array:
         """Σ_i p_i (v_i − mean)(v_i − mean)ᵀ, float64 (dim, dim); it is found once, whoever asks first."""
-        with self._once:
-            return self._covariance
+        return self._moments[1]
 
-    @cached_property
-    def _covariance(self) -> Float64Array:
-        return weighted_moments(self.embeddings, self.frequencies)[1]
+    @property
+    def mean(self) -> Float64Array:
+        """Σ_i p_i v_i / Σ_i p_i, float64 (dim,); it is found together with the covariance."""
+        return self._moments[0]
+
+    @property
+    def _moments(self) -> _Moments:
+        with self._once:
+            if not self._found:
+                self._found.append(weighted_moments(self.embeddings, self.frequencies))
+            return self._found[0]
+
+    def drawn(self, count: int, *, seed: int) -> _Drawn:
+        """Return some categories, int64 (count,), and their embeddings, float32 (count, dim), which are read once."""
+        with self._once:
+            if (count, seed) not in self._drawn:
+                categories = drawn_categories(self.cardinality, count, seed=seed)
+                self._drawn[count, seed] = categories, self.embeddings[categories]
+            return self._drawn[count, seed]
 
     def take(self, categories: Int64Array) -> FieldWeights:
         """Return the weights of some categories, rising, int64 (n,)."""

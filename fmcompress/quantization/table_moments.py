@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from fmcompress.fm.disk_table import BLOCK_ROWS, Table, blocks
-from fmcompress.types import Float64Array
+from fmcompress.fm.disk_table import BLOCK_ROWS, PASS_ROWS, Table, map_blocks
+from fmcompress.types import Float32Array, Float64Array
 
 
 def weighted_moments(
@@ -27,11 +28,16 @@ def weighted_moments(
         centred = vectors - mean
         return mean, (centred * weights[:, None]).T @ centred
     centre, first, second = np.zeros(dim), np.zeros(dim), np.zeros((dim, dim))
-    for start, block in blocks(table):
-        own = weights[start : start + BLOCK_ROWS]
-        if start == 0 and own.any():
-            centre = own @ block / own.sum()
-        centred = block - centre
-        first += own @ centred
-        second += (centred * own[:, None]).T @ centred
+    own = weights[:PASS_ROWS]
+    if own.any():
+        centre = own @ table[:PASS_ROWS] / own.sum()
+
+    def sums(start: int, block: Float32Array) -> tuple[Float64Array, Float64Array]:
+        own, centred = weights[start : start + len(block)], block - centre
+        return own @ centred, (centred * own[:, None]).T @ centred
+
+    with threadpool_limits(1):  # blocks are worked on side by side
+        for of_first, of_second in map_blocks(table, sums):
+            first += of_first
+            second += of_second
     return centre + first / total, second - np.outer(first, first) / total

@@ -293,6 +293,9 @@ def _rises(by_tier: ByTier, chosen: Sequence[FieldCandidate]) -> tuple[float, ..
 def _expected(weights: Sequence[FieldWeights], splits: list[list[UInt8Array]], seed: int, progress: Progress) -> ByTier:
     """Return the candidates with the expected loss of each, from rate and distortion."""
     tiers = [[list(split(field, of)) for of in ways] for field, ways in zip(weights, splits, strict=True)]
+    for tier in chain.from_iterable(chain.from_iterable(tiers)):
+        if tier.is_large:
+            _ = tier.covariance  # now, by all threads
     works = [
         work
         for tier in chain.from_iterable(chain.from_iterable(tiers))

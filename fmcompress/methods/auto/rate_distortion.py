@@ -91,7 +91,7 @@ def embedding_distortion(field: FieldWeights, subspaces: int, *, seed: int) -> R
     measured = np.zeros(len(sizes))
     variances = np.zeros(subspaces)
     large = field.is_large
-    vectors = field.embeddings[sample.categories] if large else whole(field.embeddings)
+    vectors = field.drawn(_SAMPLE + _HELD_OUT, seed=seed)[1] if large else whole(field.embeddings)
     for number, space in enumerate(spaces):
         points = space.whiten(vectors)
         variances[number] = space.variance(field.covariance) if large else _variance(points, field.frequencies)
