@@ -70,7 +70,7 @@ def check(
         typer.Option(metavar="FILE", help="An artifact, or a checkpoint of any tool, that limits compare with."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="DATA", help="File, folder or glob of labelled rows to score.")
+        str | None, typer.Option(metavar="DATA", help="File, folder, glob or URI of labelled rows to score.")
     ] = None,
     given: CheckpointGroup,
     reading: RowsGroup,

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from typer.core import TyperCommand, TyperGroup
 
 from fmcompress.errors import FMCompressError, UsageError
+from fmcompress.files import local_path, without_secrets
 
 from .config import Configuration, Setting, configure, shown_path
 from .exits import ParseError, one_dash_too_few, tell
@@ -130,11 +131,11 @@ def _value(parameter: Any, kind: Any, read: Any, context: Any, value: Any) -> An
     """Return the value of a parameter; typer reads those that are not plain, and complains of wrong or missing ones."""
     if isinstance(value, tuple | list):
         plain = bool(value) and kind == list[Path] and parameter.callback is None
-        return [Path(item) for item in value] if plain else read(context, value)
+        return [local_path(item) for item in value] if plain else read(context, value)
     if not _is_plain(parameter, kind, value):
         return read(context, value)
     if kind is Path and isinstance(value, str):
-        value = Path(value)
+        value = local_path(value)
     return value if parameter.callback is None else parameter.callback(context, parameter, value)
 
 
@@ -179,5 +180,5 @@ def _is_about(said: str, setting: Setting) -> bool:
     key = setting.key
     names = [f"--{key.name}", f"the {key.name}", f"{key.parameter} is"]
     if isinstance(setting.value, str):  # errors are full of numbers that have nothing to do with the setting
-        names.append(re.escape(setting.value if key.path else repr(setting.value)))
+        names.append(re.escape(without_secrets(setting.value) if key.path else repr(setting.value)))
     return bool(re.search(rf"(?<![\w-])({'|'.join(names)})(?![\w-])", said))

@@ -17,7 +17,7 @@ def compare(
     old: Annotated[Path, typer.Argument(metavar="OLD", help="An artifact.", show_default=False)],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="Another one.", show_default=False)],
     data: Annotated[
-        str | None, typer.Option(metavar="DATA", help="File, folder or glob of labelled rows to score both on.")
+        str | None, typer.Option(metavar="DATA", help="File, folder, glob or URI of labelled rows to score both on.")
     ] = None,
     vocab: VocabOption = None,
     reading: RowsGroup,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fmcompress.errors import UsageError
+from fmcompress.files import without_secrets
 
 from .config_keys import ASKED_FOR, Key, keys_of
 from .options import CONFIG_VARIABLE
@@ -39,7 +40,8 @@ class Setting:
     place: str
 
     def __str__(self) -> str:
-        return f"{self.key.name} = {self.value}, from {self.place}"
+        shown = without_secrets(self.value) if isinstance(self.value, str) else self.value
+        return f"{self.key.name} = {shown}, from {self.place}"
 
 
 @dataclass(frozen=True)

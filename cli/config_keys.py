@@ -8,6 +8,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from typer.models import OptionInfo
 
+from fmcompress.files import is_uri
+
 # Each run is asked for these anew: a file that sets them would take away what they guard.
 ASKED_FOR = ("dry-run", "exit-zero", "force", "help", "resume")
 
@@ -135,7 +137,9 @@ def _key(name: str, parameter: str, kind: Any, info: OptionInfo) -> Key:
 
 
 def _in_folder(text: str, folder: Path) -> str:
-    """Return a path that is relative to a folder; it may be a glob, which the folder is not."""
+    """Return a path that is relative to a folder; it may be a glob, which the folder is not, or a URI, which stays."""
+    if is_uri(text):
+        return text
     path = Path(text).expanduser()
     if any(c in text for c in _GLOB) and not (folder / path).exists():
         import glob

@@ -265,7 +265,7 @@ class TuningRowsGroup:
 
     train: Annotated[
         str | None,
-        typer.Option(metavar="DATA", help="File, folder or glob of rows to tune on: Parquet, CSV or libsvm text."),
+        typer.Option(metavar="DATA", help="File, folder, glob or URI of rows to tune on: Parquet, CSV or libsvm text."),
     ] = None
     valid: Annotated[
         str | None,

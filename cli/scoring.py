@@ -18,7 +18,7 @@ def evaluate(
     models: Annotated[
         list[Path], typer.Argument(metavar="MODEL", help="Checkpoints and artifacts.", show_default=False)
     ],
-    data: Annotated[str, typer.Option(metavar="DATA", help="File, folder or glob of labelled rows.")],
+    data: Annotated[str, typer.Option(metavar="DATA", help="File, folder, glob or URI of labelled rows.")],
     given: CheckpointGroup,
     reading: RowsGroup,
     device: Annotated[
@@ -57,7 +57,7 @@ def score(
     data: Annotated[
         str,
         typer.Argument(
-            metavar="DATA", help="File, folder or glob of rows: Parquet, CSV or libsvm text.", show_default=False
+            metavar="DATA", help="File, folder, glob or URI of rows: Parquet, CSV or libsvm text.", show_default=False
         ),
     ],
     output: Annotated[

@@ -32,7 +32,7 @@ def train(
         str,
         typer.Argument(
             metavar="DATA",
-            help="File, folder or glob of training rows: Parquet, CSV or libsvm text.",
+            help="File, folder, glob or URI of training rows: Parquet, CSV or libsvm text.",
             show_default=False,
         ),
     ],

@@ -56,7 +56,7 @@ def quantize(
         checkpoint: the factorization machine.
         budget: bytes of the artifact at most, or a text such as ``10MB``; None, for LightFM alone, takes what it needs.
         method: ``auto``, ``lightfm``, ``xlightfm``, or one of them with its settings: ``LightFM(codewords=256)``.
-        train: file, folder or glob of training rows, Parquet, CSV or libsvm text; without, counts are the checkpoint's.
+        train: file, folder, glob or URI of training rows, Parquet, CSV, libsvm text; else counts are the checkpoint's.
         valid: validation rows; without them every 20th training row is held out.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
@@ -110,7 +110,7 @@ def evaluate(
 
     Args:
         model: a checkpoint, or a compressed factorization machine.
-        data: file, folder or glob of rows, Parquet, CSV or libsvm text.
+        data: file, folder, glob or URI of rows, Parquet, CSV or libsvm text.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
         oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).

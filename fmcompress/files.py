@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
-from fmcompress.errors import OutputError
+from fmcompress.errors import OutputError, UsageError
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 # What becomes of a URI in a path, which has no two slashes in a row.
@@ -22,6 +23,23 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def is_uri(name: str | Path) -> bool:
     """Return whether a text is a URI, ``scheme://…``, not a path."""
     return isinstance(name, str) and _URI.match(name) is not None
+
+
+def local_path(name: str | Path) -> Path:
+    """Return the path of a file that is read or written as a whole: one of this machine.
+
+    Raises:
+        UsageError: it is a URI, but for ``file://``.
+    """
+    if not is_uri(name):
+        return Path(name)
+    scheme, _, rest = str(name).partition("://")
+    host, _, path = rest.partition("/")
+    if scheme.lower() == "file" and host in ("", "localhost"):
+        return Path("/", unquote(path))
+    raise UsageError(
+        f"{without_secrets(name)} is a URI, expected a path of this machine", hint="by URI rows alone are read"
+    )
 
 
 def without_secrets(name: str | Path) -> str:

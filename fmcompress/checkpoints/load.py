@@ -30,6 +30,7 @@ from fmcompress.checkpoints.tools import (
 from fmcompress.checkpoints.tools.by_keys import parse_keys
 from fmcompress.checkpoints.tools.dense_layers import of_each, parse_activations
 from fmcompress.errors import CheckpointError, missing_packages_named
+from fmcompress.files import local_path
 from fmcompress.fm.checkpoint import FMCheckpoint, Source, state_of
 from fmcompress.fm.field_specs import Fields, as_fields
 from fmcompress.fm.vocabulary import Vocabulary
@@ -98,7 +99,7 @@ def load_checkpoint(
         CheckpointError: it cannot be read, is damaged or no factorization machine, or what is given does not
             fit. The message starts with the file's name.
     """
-    path = Path(path)
+    path = local_path(path)
     given = Given(
         fields=None if fields is None else as_fields(fields),
         link=link,

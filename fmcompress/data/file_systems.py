@@ -20,6 +20,8 @@ _ALIASES = {"s3a": "s3", "s3n": "s3"}
 _EXAMPLES = ("file", *_OF_PYARROW, "memory", "http", "https", "sftp")
 # What makes others of file systems, from files that say how, is none that rows lie in.
 _NOT_OF_FSSPEC = ("reference", "dir", "filecache", "blockcache", "simplecache", "cached")
+_TOLD_OPTIONS = ("endpoint_override", "region", "scheme")
+_LEAST_SECRET = 4
 _UNQUOTED = "/:@%+=,;~!$&'()*"
 
 
@@ -70,12 +72,13 @@ def first_line(error: BaseException) -> str:
 
 
 def _without(text: str, uri: str, shown: str) -> str:
-    """Return a text without the secrets of a URI: its user, its password, and the values of its options."""
+    """Return a text without the secrets of a URI: its user, its password, and the values of most options."""
     text = text.replace(uri, shown)
     rest, _, options = uri.partition("://")[2].partition("?")
-    secrets = [*re.split("[:@]", rest)[:-1], *(option.partition("=")[2] for option in options.split("&"))]
+    given = (option.partition("=") for option in options.split("&"))
+    secrets = [*re.split("[:@]", rest)[:-1], *(value for name, _, value in given if name not in _TOLD_OPTIONS)]
     for secret in secrets:
-        if secret and secret not in shown:
+        if len(secret) >= _LEAST_SECRET and secret not in shown:
             text = text.replace(secret, "…").replace(unquote(secret), "…")
     return text
 

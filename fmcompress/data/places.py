@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from fmcompress.data.stored_files import LocalFile, RemoteFile, StoredFile
 from fmcompress.errors import DataError
-from fmcompress.files import is_uri, without_secrets
+from fmcompress.files import is_uri, local_path, without_secrets
 
 if TYPE_CHECKING:
     import pyarrow.fs as pafs
@@ -54,16 +54,13 @@ def place_of(name: str | Path) -> Place[Path] | Place[PurePosixPath]:
 
     Raises:
         DataError: it is a URI of a file system that is not known.
+        UsageError: it is a URI of a file of another machine.
     """
     if not is_uri(name):
         return LocalPlace.of(Path(name))
-    scheme, _, rest = str(name).partition("://")
-    if scheme.lower() != "file":
-        return RemotePlace.of(str(name))
-    host, slash, path = rest.partition("/")
-    if not slash or host not in ("", "localhost"):
-        raise DataError(f"{without_secrets(name)}: names a file of another machine", hint="file:///folder/file is here")
-    return LocalPlace.of(Path(unquote(f"/{path}")))
+    if str(name).partition("://")[0].lower() == "file":
+        return LocalPlace.of(local_path(name))
+    return RemotePlace.of(str(name))
 
 
 @dataclass(frozen=True)

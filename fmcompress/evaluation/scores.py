@@ -91,7 +91,7 @@ def open_rows_for(
 
     Args:
         model: a checkpoint or a compressed factorization machine.
-        data: a file, a folder or a glob.
+        data: a file, a folder, a glob or a URI.
         options: how the rows are read.
         labelled: whether labels are wanted.
         vocabulary: tokens of the categories, in place of the model's.
@@ -200,7 +200,7 @@ def score_data(
     Args:
         model: a checkpoint or a compressed factorization machine.
         name: what it is called.
-        data: a file, a folder or a glob.
+        data: a file, a folder, a glob or a URI.
         options: how the rows are read.
         vocabulary: tokens of the categories, in place of the model's.
         progress: told of ids that are out of range.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fmcompress.arguments import checked_arguments
 from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.errors import UsageError, missing_packages_named
+from fmcompress.files import without_secrets
 from fmcompress.fm.field_specs import Fields
 from fmcompress.gates.gate import GATES, Limit, parse_limits
 from fmcompress.gates.judging import Measured, judge, measure
@@ -62,7 +63,7 @@ def check(  # noqa: D417 -- arguments that are told elsewhere share an entry
         max_size: size at most: bytes, or a text such as ``10MB``.
         baseline: an artifact, or a checkpoint of any tool, to compare with.
         max_growth: how much larger than the baseline's file at most: bytes, ``100KB`` or ``5%``.
-        data: labelled rows to score: file, folder or glob.
+        data: labelled rows to score: file, folder, glob or URI.
         min_auc: AUC at least.
         max_auc_drop: how far the AUC may be below the baseline's.
         max_logloss_rise: how far the LogLoss may be above the baseline's: nats, or ``1%``.
@@ -146,7 +147,10 @@ def _check_given(
             hint="sizes are known for certain; add a limit such as --max-auc-drop 0.001",
         )
     if data is not None and not scored:
-        raise UsageError(f"there are data ({data}), and no limit that needs them", hint="add one such as --min-auc 0.8")
+        raise UsageError(
+            f"there are data ({without_secrets(data)}), and no limit that needs them",
+            hint="add one such as --min-auc 0.8",
+        )
     if baseline is not None and not compared:
         raise UsageError(
             f"there is a baseline ({baseline}), and no limit that compares with it",

@@ -45,7 +45,7 @@ def compare(
     Args:
         old: the artifact before: a file, or a model in memory.
         new: the artifact now.
-        data: labelled rows to score both on: file, folder or glob.
+        data: labelled rows to score both on: file, folder, glob or URI.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
         oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).

@@ -66,7 +66,7 @@ def sweep(
         budgets: sizes of artifacts at most: bytes, texts such as ``10MB``, or ratios such as ``20x``, by which the
             checkpoint's fp32 bytes are divided; or all of them in one text, with commas. Their order does not matter.
         method: how to quantize, as for ``quantize``.
-        train: file, folder or glob of rows to tune on, Parquet, CSV or libsvm text; None tunes nothing.
+        train: file, folder, glob or URI of rows to tune on, Parquet, CSV or libsvm text; None tunes nothing.
         valid: validation rows; without them every 20th training row is held out.
         data: rows to measure on; without them the validation rows are, and without those only sizes are told.
         baselines: keys of ``fmcompress.baselines.BASELINES`` to compare with, made from these rows in as many epochs.

@@ -72,7 +72,7 @@ def test_examples_parse(command, monkeypatch):
     [
         (
             ["train"],
-            "Missing argument 'DATA': file, folder or glob of training rows: Parquet, CSV or libsvm",
+            "Missing argument 'DATA': file, folder, glob or URI of training rows: Parquet, CSV or",
         ),
         (["train", "a"], "Missing option '--output' / '-o': checkpoint to write, .pt or .safetensors ("),
         (["quantize", "fm.pt", "--budgte", "1KB"], "No such option: --budgte. Did you mean --budget? ("),

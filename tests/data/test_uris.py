@@ -19,7 +19,7 @@ import pytest
 
 from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import open_rows, open_training_rows
-from fmcompress.errors import DataError
+from fmcompress.errors import DataError, UsageError
 from fmcompress.fm.field_specs import parse_fields
 from tests.data.rows import AB, collected
 
@@ -106,7 +106,7 @@ def test_files_by_uri_are_those_of_this_machine(tmp_path):
     assert collected(rows.batches()) == ROWS
     assert rows.files == [str(tmp_path / "x y.parquet")]
     assert open_rows(f"file://localhost{tmp_path}/x*", AB).rows == 4
-    with pytest.raises(DataError, match="another machine"):
+    with pytest.raises(UsageError, match="expected a path of this machine"):
         open_rows("file://elsewhere/x.parquet", AB)
 
 
