@@ -85,7 +85,7 @@ def from_moments(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Sensiti
     if checkpoint.network is not None:
         drawn = drawn_batch(checkpoint, shares(checkpoint.schema, counts), _DRAWN_ROWS)
         batches = (drawn.take(slice(first, first + _BATCH_ROWS)) for first in range(0, _DRAWN_ROWS, _BATCH_ROWS))
-        return _from_batches(checkpoint, batches, counts)
+        return from_batches(checkpoint, batches, counts)
     schema, dim = checkpoint.schema, checkpoint.dim
     frequencies = shares(schema, counts)
     typical = typical_of(checkpoint, frequencies)
@@ -169,13 +169,20 @@ def from_rows(checkpoint: FMCheckpoint, rows: Rows, counts: Int64Array, *, seed:
     """
     from fmcompress.data.shuffle import shuffled
 
-    return _from_batches(checkpoint, shuffled(rows, _BATCH_ROWS, seed=seed), counts, this_process())
+    return from_batches(checkpoint, shuffled(rows, _BATCH_ROWS, seed=seed), counts, this_process())
 
 
-def _from_batches(
+def from_batches(
     checkpoint: FMCheckpoint, batches: Iterable[Batch], counts: Int64Array | None, world: World = _ALONE
 ) -> Sensitivity:
-    """Return the sensitivity as it is on batches of rows, as many as are needed; those of all processes together."""
+    """Return the sensitivity as it is on batches of rows, as many as are needed; those of all processes together.
+
+    Args:
+        checkpoint: the factorization machine.
+        batches: rows of this process.
+        counts: how often each category is in all rows, int64 (categories,); None where that is not known.
+        world: the processes.
+    """
     schema, seen = checkpoint.schema, 0
     frequencies = shares(schema, counts)
     typical = typical_of(checkpoint, frequencies)

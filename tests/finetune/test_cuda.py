@@ -24,7 +24,7 @@ from fmcompress.quantization.measurements import Measurements
 from tests.finetuned import finetune
 from tests.models import origin
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
+pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")]
 
 SCHEMA = Schema.of([("user", 300), ("item", 200), ("city", 12)])
 CLICKS = random_click_model(SCHEMA, dim=6, seed=0)
