@@ -13,7 +13,7 @@ def inspect(*, checkpoint: CheckpointArgument, given: CheckpointGroup, format_: 
     """
     from fmcompress.checkpoints import load_checkpoint
     from fmcompress.checkpoints.inspection import inspect as find_out
-    from fmcompress.checkpoints.model_files import is_artifact, stored_bytes
+    from fmcompress.checkpoints.model_files import container_of, is_artifact, stored_bytes
     from fmcompress.reporting.inspection import to_json, to_markdown, to_text
 
     arguments = given.given()
@@ -22,5 +22,6 @@ def inspect(*, checkpoint: CheckpointArgument, given: CheckpointGroup, format_: 
             f"{checkpoint.name}: it is an artifact of fmcompress, expected a checkpoint",
             hint="fmcompress report shows what is in it",
         )
-    found = find_out(load_checkpoint(checkpoint, **arguments), stored_bytes(checkpoint))
+    loaded = load_checkpoint(checkpoint, **arguments)
+    found = find_out(loaded, stored_bytes(checkpoint), container_of(checkpoint))
     print({"text": to_text, "json": to_json, "markdown": to_markdown}[format_](found))

@@ -80,7 +80,7 @@ class CheckpointFile:
         Raises:
             CheckpointError: it names what is no such file.
         """
-        return () if self.path.is_dir() else shards_of(self.path)
+        return shards_of(self.path)
 
     @cached_property
     def tensor_file(self) -> TensorFile | None:

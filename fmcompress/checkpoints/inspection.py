@@ -62,6 +62,7 @@ class Inspection:
         fields: its fields, in the order in which its tool takes them.
         also: what else the file holds, by name, such as ``optimizer``, ``epoch`` or ``criterion.pos_weight``.
         network: its dense layers, such as ``DeepFM 320-64-32-1, relu``; None where there are none.
+        container: what its files are, and how many, such as ``safetensors, 2 shards``; None where it is a single file.
     """
 
     tool: str
@@ -80,14 +81,16 @@ class Inspection:
     fields: tuple[InspectedField, ...]
     also: tuple[str, ...] = ()
     network: str | None = None
+    container: str | None = None
 
 
-def inspect(checkpoint: FMCheckpoint, file_bytes: int) -> Inspection:
+def inspect(checkpoint: FMCheckpoint, file_bytes: int, container: str | None = None) -> Inspection:
     """Return what a checkpoint holds.
 
     Args:
         checkpoint: the checkpoint, read from a file.
         file_bytes: size of that file.
+        container: what its files are, where it consists of several.
     """
     schema, source = checkpoint.schema, checkpoint.source
     has = {"vocabulary": checkpoint.vocabulary is not None, "counts": checkpoint.counts is not None}
@@ -107,6 +110,7 @@ def inspect(checkpoint: FMCheckpoint, file_bytes: int) -> Inspection:
         fields=tuple(_field(field, checkpoint) for field in schema.all_fields),
         also=source.also if source else (),
         network=None if checkpoint.network is None else checkpoint.network.described,
+        container=container,
     )
 
 

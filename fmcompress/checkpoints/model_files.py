@@ -13,6 +13,13 @@ from fmcompress.serve.compressed_fm import CompressedFM, load_fm
 _MARK = "schema_version"
 """What the metadata of an artifact has, of any version, and that of a checkpoint has not."""
 
+_CONTAINERS = {
+    "torch.distributed.checkpoint": "*.distcp",
+    "safetensors": "*.safetensors",
+    "Parquet": "*.parquet",
+}
+"""What a folder may hold, and how its files end."""
+
 
 def load_model(path: str | Path, **given: Any) -> FMCheckpoint | CompressedFM:
     """Load an artifact or a checkpoint.
@@ -44,6 +51,17 @@ def stored_bytes(path: Path) -> int:
     if not path.is_dir():
         return sum(file.stat().st_size for file in (path, *shards_of(path)))
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def container_of(path: Path) -> str | None:
+    """Return what the files of a checkpoint in several files are, and how many; None of one in a single file."""
+    if not path.is_dir():
+        shards = len(shards_of(path))
+        return f"safetensors, {shards} shards" if shards else None
+    for name, pattern in _CONTAINERS.items():
+        if found := sum(file.is_file() for file in path.glob(pattern)):
+            return f"{name}, {found} files" if found > 1 else f"{name}, 1 file"
+    return None
 
 
 def _safetensors_header(path: Path) -> bytes:

@@ -35,6 +35,7 @@ def _blocks(found: Inspection) -> list[Block]:
     facts = [
         ("tool", found.tool),
         ("file", f"{found.name}, {format_size(found.file_bytes)}, SHA-256 {found.sha256}"),
+        *([("container", found.container)] if found.container else []),
         ("fields", f"{len(found.fields)}, with {found.categories:,} categories"),
         ("embedding size", str(found.dim)),
         ("weights", f"{found.parameters:,}, in fp32 {format_size(found.fp32_bytes)}"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from fmcompress.arguments import checked_arguments
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
+from fmcompress.checkpoints.files.sharded_file import shards_of
 from fmcompress.checkpoints.files.state_dict import Part
 from fmcompress.checkpoints.files.tensor import FileTensor
 from fmcompress.checkpoints.model_files import is_artifact
@@ -42,10 +43,11 @@ def load_tables(
 ) -> EmbeddingTables:
     """Read the embedding tables of a model of any kind.
 
-    The file is a state_dict or a whole model of torch, safetensors, or ``.npz``; no code of it runs. Without ``keys``,
-    tensors of two dimensions are tables whose key says so (``embedding`` or ``emb`` is in it) and that are no layer's
-    weights, which have a bias beside them; a file of nothing but tables may call them anything. A table is called by
-    its key, without ``.weight`` and without what the keys of all tables begin with.
+    The file is a state_dict or a whole model of torch, safetensors, or ``.npz``, or a folder of shards or of
+    ``torch.distributed.checkpoint``; no code of it runs. Without ``keys``, tensors of two dimensions are tables whose
+    key says so (``embedding`` or ``emb`` is in it) and that are no layer's weights, which have a bias beside them; a
+    file of nothing but tables may call them anything. A table is called by its key, without ``.weight`` and without
+    what the keys of all tables begin with.
 
     Args:
         path: the file.
@@ -62,11 +64,12 @@ def load_tables(
             tensors are; a number is NaN or infinite. The message starts with the file's name.
     """
     tables = Path(path)
-    state = _named(tables, state_of) if tables.exists() else ()
+    parts = _named(tables, shards_of)
+    state = _named(tables, lambda each: state_of(each, parts))
     vectors, found, chosen = _named(tables, lambda each: _read(each, keys, key, own_counts=counts is None))
     if counts is not None:
         found = _named(Path(counts), lambda each: _read_counts(each, chosen.keys))
-    loaded = _named(tables, lambda each: EmbeddingTables(vectors, found, Source.of(_TOOL, each, state)))
+    loaded = _named(tables, lambda each: EmbeddingTables(vectors, found, Source.of(_TOOL, each, state, parts=parts)))
     _tell(loaded, chosen, progress)
     return loaded
 
@@ -74,8 +77,10 @@ def load_tables(
 def _named(path: Path, read: Callable[[Path], T]) -> T:
     """Return what is read from a file; errors name it."""
     try:
-        if not path.is_file():
-            raise CheckpointError("it is a directory" if path.is_dir() else "there is no such file")
+        if not path.exists():
+            raise CheckpointError("there is no such file")
+        if not path.is_file() and not path.is_dir():
+            raise CheckpointError("it is a device or a pipe, expected a file")
         return read(path)
     except CheckpointError as error:
         raise CheckpointError(f"{quoted(path.name)}: {error}", hint=error.hint) from error
@@ -129,7 +134,8 @@ def _part(file: CheckpointFile, key: str | None) -> Part:
         return file.part(key)
     parts = file.parts
     if not parts or file.whole is None:
-        raise CheckpointError("it holds no tensors", hint="files of torch, safetensors and numpy (.npz) can be read")
+        what = "it is a directory that holds no tensors" if file.path.is_dir() else "it holds no tensors"
+        raise CheckpointError(what, hint="files of torch, safetensors and numpy (.npz) can be read, in shards too")
     if len(parts) == 1:
         return parts[0]
     if all(len(part.tensors) == 1 for part in parts):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,12 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch.distributed.checkpoint
 from fmcompress_cli.main import run
+from safetensors.numpy import save_file
 
 from fmcompress.checkpoints import load_checkpoint
 from tests.checkpoints.samples import FILES, STATE_DICT
 from tests.conftest import console_script
 
+V, W, B = np.ones((23, 2), np.float32), np.ones((23, 1), np.float32), np.zeros(1, np.float32)
+STATE = {"embedding.embedding.weight": V, "linear.fc.weight": W, "linear.bias": B}
 FUXICTR = FILES / "fuxictr" / "tiny_num" / "FM_tiny_num.model"
 DEEPCTR = FILES / "deepctr-torch" / "deepfm_dense_weights.h5"
 OWN = (
@@ -48,9 +53,10 @@ def test_json(fmcompress):
         "missing": ["counts"],
         "also": [],
         "network": None,
+        "container": None,
     }
     user = {"name": "user", "kind": "categorical", "cardinality": 9, "pad": 0, "table": None, "pooling": None}
-    assert fields[0] == {**user, "tokens": 8, "oov": 8, "null": 8}
+    assert fields[0] == {**user, "tokens": 8, "oov": 8, "null": 8, "keys": None, "key_bytes": None}
     assert [(field["name"], field["kind"]) for field in fields[1:]] == [
         ("item", "categorical"),
         ("ctx", "categorical"),
@@ -249,3 +255,45 @@ def test_networks_of_other_tools_are_shown_scored_and_evaluated(fmcompress, tmp_
     np.testing.assert_allclose(found, expected, atol=1e-5)
     scores = fmcompress("evaluate", model, "--data", tmp_path / "rows.parquet", "--format", "json").stdout
     assert json.loads(scores)["models"][0]["auc"] == 1
+
+
+def in_shards(folder):
+    (key, first), *others = STATE.items()
+    save_file({key: first}, folder / "a.safetensors")
+    save_file(dict(others), folder / "b.safetensors")
+    places = {key: "a.safetensors"} | dict.fromkeys(dict(others), "b.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def in_distributed(folder):
+    torch.distributed.checkpoint.save(
+        {key: torch.from_numpy(values) for key, values in STATE.items()}, checkpoint_id=folder, no_dist=True
+    )
+
+
+def in_tables(folder):
+    for number, name in enumerate(("user", "item")):
+        rows = {"field": [name] * 5, "key": [f"{each}" for each in range(5)], "v": [[1.0, number]] * 5}
+        pq.write_table(pa.table(rows), folder / f"{name}.parquet")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("write", "tool", "container"),
+    [
+        (in_shards, "pytorch-fm", "safetensors, 2 files"),
+        (in_distributed, "pytorch-fm", "torch.distributed.checkpoint, 1 file"),
+        (in_tables, "Parquet table", "Parquet, 2 files"),
+    ],
+)
+def test_checkpoints_in_several_files(fmcompress, tmp_path, write, tool, container):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write(folder)
+    fields = () if tool == "Parquet table" else ("--fields", "user:7,item:5,cat:11")
+    found = inspected(fmcompress, folder, *fields)
+    assert (found["tool"], found["container"]) == (tool, container)
+    assert found["file_bytes"] == sum(file.stat().st_size for file in folder.iterdir())
+    shown = fmcompress("inspect", folder, *fields).stdout
+    assert re.search(rf"^container +{re.escape(container)}$", shown, re.MULTILINE)
+    fmcompress("quantize", folder, *fields, "--budget", "2KB", "-o", tmp_path / "a.safetensors")

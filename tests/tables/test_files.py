@@ -1,5 +1,7 @@
 """Which tensors of a file are taken as tables, and what they are called."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 import fmcompress as fc
+from fmcompress.errors import CheckpointError
 from fmcompress.progress import Progress
 
 
@@ -145,3 +148,18 @@ def test_files_that_are_none(tmp_path):
 def test_a_small_file_of_many_numbers(tmp_path):
     with pytest.raises(fc.CheckpointError, match=r"far more numbers than bytes|beyond its storage"):
         fc.load_tables(saved(tmp_path, {"emb.weight": torch.ones(1, 1).expand(10**6, 10**4)}))
+
+
+def test_tables_in_shards(tmp_path):
+    places = {}
+    for name, size in (("user_emb", 5), ("item_emb", 7)):
+        save_file({f"{name}.weight": np.full((size, 3), size, np.float32)}, tmp_path / f"{name}.safetensors")
+        places[f"{name}.weight"] = f"{name}.safetensors"
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    found = [fc.load_tables(tmp_path), fc.load_tables(tmp_path / "model.safetensors.index.json")]
+    assert [{name: own.shape for name, own in tables.vectors.items()} for tables in found] == [
+        {"user_emb": (5, 3), "item_emb": (7, 3)}
+    ] * 2
+    (tmp_path / "item_emb.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"1 of its 2 shards are missing: 'item_emb\.safetensors'"):
+        fc.load_tables(tmp_path)

@@ -89,6 +89,8 @@ def shards_of(path: Path) -> tuple[Path, ...]:
     Raises:
         CheckpointError: it is a damaged index, or names a file elsewhere.
     """
+    if path.is_dir():  # all its files are its own
+        return ()
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not is_index(path, head):
