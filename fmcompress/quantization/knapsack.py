@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
+_STANDARD_OUTPUT = Lock()
 # Errors that span fewer decades than this are told apart by the solver, whose tolerances are absolute.
 _SPAN = 10.0
 
@@ -136,7 +138,15 @@ def _solve_nearly(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -
 
 @contextmanager
 def _standard_output_to_nowhere() -> Iterator[None]:
-    """Keep HiGHS from printing: a line of its own, for debugging, goes to standard output whatever its settings say."""
+    """Keep HiGHS from printing: a line of its own, for debugging, goes to standard output whatever its settings say.
+
+    One thread at a time: another one would take nowhere for the standard output that it has to give back.
+    """
+    with _STANDARD_OUTPUT:
+        yield from _nowhere()
+
+
+def _nowhere() -> Iterator[None]:
     try:
         kept = os.dup(1)
     except OSError:  # there is no standard output

@@ -21,6 +21,7 @@ from fmcompress.quantization.plan import Plan
 from fmcompress.reporting.curve import Curve, CurvePoint, CurveSource, MeasuredOn, scores_of
 from fmcompress.serve.compressed_fm import CompressedFM
 from fmcompress.sizes import format_size
+from fmcompress.sweeping.quantizing import quantize_all
 from fmcompress.text import with_error
 
 if TYPE_CHECKING:
@@ -82,13 +83,14 @@ def quantize_to_budgets(
     source = _source(largest.checkpoint, rows)
     _tell(progress, "FM", source.quality, rows)
     points, models = [], {}
+    met = [(budget_bytes, plan) for budget_bytes, (plan, _) in zip(budgets, planned, strict=True) if plan is not None]
+    quantized = quantize_all(largest, met, measured)
     for budget_bytes, (plan, point) in zip(budgets, planned, strict=True):
         if plan is None:
             points.append(point)
             continue
-        start = perf_counter()
-        model = pipeline.quantize(replace(largest, budget_bytes=budget_bytes), plan, measured)
-        points.append(_reached(point, model, perf_counter() - start, rows))
+        model, seconds = next(quantized)
+        points.append(_reached(point, model, seconds, rows))
         models[budget_bytes] = model
         _tell(progress, f"{point.name}, {format_size(model.file_bytes)}", points[-1].quality, rows)
     points.extend(_baseline_points(compared, rows, progress))
