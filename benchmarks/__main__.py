@@ -9,7 +9,18 @@ from pathlib import Path
 import faiss
 import torch
 
-from benchmarks import data_files, exporting, quantizing, reading, score_command, scoring, serving, starting, tuning
+from benchmarks import (
+    data_files,
+    exporting,
+    keys,
+    quantizing,
+    reading,
+    score_command,
+    scoring,
+    serving,
+    starting,
+    tuning,
+)
 
 _PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 _BEGIN, _END = "<!-- begin: make bench -->", "<!-- end: make bench -->"
@@ -34,12 +45,13 @@ def main() -> None:
         ("An artifact as an ONNX file, one thread", ("", "median", "ratio to the artifact"), exporting.run),
         ("Scoring a million rows of Parquet, whole processes", ("", "median", "ratio to reading"), score_command.run),
         ("Rows a second, CSV and Parquet", ("", "rows a second", "ratio to Parquet"), data_files.run),
+        ("Ten million hashed keys of 64 bits, one thread", keys.HEAD, keys.run),
         ("Reading an artifact", ("", "median", "ratio to numpy"), starting.run),
     ]
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, faiss {faiss.__version__}"
     parts = [f"Measured on {date.today()}: {torch.get_num_threads()} cores, {platform.machine()}, {versions}."]
     for title, head, work in sections:
-        rows = [head, ("---", "---:", "---:"), *work()]
+        rows = [head, ("---", *["---:"] * (len(head) - 1)), *work()]
         parts.append(f"### {title}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows))
         print(parts[-1], end="\n\n", flush=True)
     page = _PAGE.read_text()

@@ -172,10 +172,16 @@ class HashedKeys:
     @cached_property
     def _starts(self) -> tuple[Int32Array, UInt16Array]:
         """The first key of each 64 blocks, int32 (blocks,), and from there to that of each block, uint16 (blocks,)."""
-        starts = np.concatenate([np.zeros(1, np.int64), *self._ends_of_blocks()])
-        coarse = starts[::_BLOCKS].astype(np.int32)
-        fine = starts - np.repeat(coarse, _BLOCKS)[: len(starts)]
-        return coarse, fine.astype(np.uint16)
+        blocks = self.count // _BLOCK + 1
+        coarse, fine = np.zeros(blocks // _BLOCKS + 1, np.int32), np.zeros(blocks, np.uint16)
+        block = 1
+        for starts in self._ends_of_blocks():
+            numbers = np.arange(block, block + len(starts))
+            first = numbers % _BLOCKS == 0
+            coarse[numbers[first] // _BLOCKS] = starts[first]
+            fine[numbers] = starts - coarse[numbers // _BLOCKS]
+            block += len(starts)
+        return coarse, fine
 
     def _ends_of_blocks(self) -> Iterator[Int64Array]:
         """Yield behind which key each block of buckets ends, int64 (blocks,)."""

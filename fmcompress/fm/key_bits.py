@@ -15,7 +15,7 @@ _HALF = np.uint64(32)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _FIRST_BACK, _SECOND_BACK = np.uint64(0x96DE1B173F119089), np.uint64(0x319642B2D24D8EC3)
 # Bounds the memory of the bits, which take a byte each while they are packed or counted.
-CHUNK_BITS = 1 << 22
+CHUNK_BITS = 1 << 17
 
 
 def as_keys(keys: AnyArray) -> UInt64Array:
