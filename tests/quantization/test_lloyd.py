@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from fmcompress.quantization import kmeans
 from fmcompress.quantization.kmeans import drawn_by_weight, nearest
-from fmcompress.quantization.lloyd import cloud_of, iterated
+from fmcompress.quantization.lloyd import cloud_of, iterated, nearest_of_many
 
 
 def points_of(dim, seed=0, n=700):
@@ -52,3 +53,32 @@ def test_draws_favour_heavy_points():
     drawn = drawn_by_weight(weights, seed=3)
     assert sorted(drawn.tolist()) == [0, 1, 2, 3]
     assert sorted(drawn[:2].tolist()) == [1, 3]
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7])
+def test_nearest_of_many_are_those_of_faiss(dim):
+    points, _ = points_of(dim, n=20_000)
+    centroids = points_of(dim, seed=1)[0][:64]
+    squares, numbers = nearest_of_many(points, centroids)
+    wanted, _ = nearest(points, centroids)
+    assert np.allclose(squares, wanted, atol=1e-4)
+    assert np.allclose(((points - centroids[numbers]).astype(np.float64) ** 2).sum(axis=1), squares, atol=1e-5)
+
+
+def test_trained_centroids_without_points_take_half_of_the_heaviest_ones():
+    points, weights = points_of(2)
+    start = np.concatenate([points[:8], np.full((2, 2), 1e4, dtype=np.float32)])
+    found = cloud_of(points, weights).trained(start, 5)
+    assert found.max() < 100
+    assert nearest(points, found)[0] @ weights < nearest(points, start)[0] @ weights
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_larger_problems_are_solved_as_well_by_products(monkeypatch, dim):
+    points, weights = points_of(dim, n=5000)
+    errors = []
+    for least in (2**40, 0):
+        monkeypatch.setattr(kmeans, "_SOME_DISTANCES", least)
+        centroids = kmeans.train_centroids(points, weights, 32, seed=1, iterations=10)
+        errors.append(kmeans.nearest(points, centroids)[0] @ weights)
+    assert errors[1] <= 1.02 * errors[0]
