@@ -56,7 +56,7 @@ def shuffled(
 
     Row groups, or chunks of text, are read in random order into a buffer; a full buffer is permuted and half of it
     goes out, so that rows mix across row groups. Data that fit the buffer are permuted perfectly. Memory: at most some
-    three times ``buffer_bytes``, however many rows there are.
+    three times ``buffer_bytes``, however many rows there are, if those read together have as many values as others.
 
     Args:
         rows: the data.
@@ -67,8 +67,7 @@ def shuffled(
     """
     world, rng = this_process(), np.random.default_rng(seed)
     read = _ReadRows(rows, world, rows.sizes_in_order(rng, world.size), seed)
-    # There is no telling how many values a row has, but for having counted them.
-    row_bytes = rows.summary.row_bytes if rows.schema.poolings else 4 * (len(rows.schema.order) + 1)
+    row_bytes = _row_bytes(rows)
     buffer_rows = max(2 * batch_rows, int(buffer_bytes / row_bytes))
     out_rows = max(1, buffer_rows // 2 // batch_rows) * batch_rows
     group = max(1, int(_SENT_BYTES / row_bytes) // batch_rows) * batch_rows
@@ -83,6 +82,11 @@ def shuffled(
             continue
         for first in range(0, len(out), group):
             yield from _shared(block, out[first : first + group], batch_rows, world, shares)
+
+
+def _row_bytes(rows: Rows) -> float:
+    """Return what a row takes in memory; how many values it has in bags there is no telling, but for the counts."""
+    return rows.summary.nbytes / rows.rows if rows.schema.poolings else 4 * (len(rows.schema.order) + 1)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class RowSummary:
         labels: the different labels, 0 and 1, or of a regression two of them at most.
         positives: rows with label 1.
         unseen: fields that have no value in any row, or of numeric fields none but 0.
-        row_bytes: what a row takes in memory, in the batch where that is most.
+        nbytes: what they take in memory, all together.
     """
 
     rows: int
@@ -42,7 +42,7 @@ class RowSummary:
     labels: tuple[float, ...]
     positives: int
     unseen: tuple[str, ...]
-    row_bytes: float = 0.0
+    nbytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def summarize(schema: Schema, batches: Iterable[Batch]) -> RowSummary:
     """
     counts = counts_of_rows(schema)
     seen = dict.fromkeys((*schema.id_names, *schema.numeric_names), False)
-    rows, positives, labels, row_bytes = 0, 0, set[float](), 0.0
+    rows, positives, labels, nbytes = 0, 0, set[float](), 0
     for batch in batches:
         for column, (name, table) in enumerate(zip(schema.id_names, schema.tables.tolist(), strict=True)):
             ids = batch.bags[name].ids if name in batch.bags else batch.ids[:, column]
@@ -83,10 +83,10 @@ def summarize(schema: Schema, batches: Iterable[Batch]) -> RowSummary:
         positives += int((batch.labels == 1).sum())
         if len(batch):
             labels |= {float(batch.labels.min()), float(batch.labels.max())}
-            row_bytes = max(row_bytes, batch.nbytes / len(batch))
+            nbytes += batch.nbytes - 8 * len(batch.bags)  # whatever the batches: a bag has a start more than rows
     known = tuple(sorted(label for label in labels if not math.isnan(label)))
     unseen = tuple(name for name, found in seen.items() if not found)
-    return _of_all(this_process(), RowSummary(rows, counts.total(), known, positives, unseen, row_bytes))
+    return _of_all(this_process(), RowSummary(rows, counts.total(), known, positives, unseen, nbytes))
 
 
 def _of_all(world: World, own: RowSummary) -> RowSummary:
@@ -101,7 +101,7 @@ def _of_all(world: World, own: RowSummary) -> RowSummary:
         tuple(sorted({label for part in parts for label in part.labels})),
         sum(part.positives for part in parts),
         tuple(name for name in own.unseen if all(name in part.unseen for part in parts)),
-        max(part.row_bytes for part in parts),
+        sum(part.nbytes for part in parts),
     )
 
 

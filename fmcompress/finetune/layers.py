@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
 from fmcompress.finetune.inputs import Inputs
-from fmcompress.finetune.lookup import Lookup, Values, sum_of_rows
+from fmcompress.finetune.lookup import Lookup, Values, sum_of_rows, with_norms
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
 from fmcompress.types import Float32Array, Int32Array, Int64Array
@@ -228,11 +228,7 @@ class FixedCodes(EmbeddingLayer):
 
     def forward(self, ids: Tensor, values: Values | None = None) -> tuple[Tensor, Tensor]:
         """Return vectors and scalars, see ``EmbeddingLayer``."""
-        codewords = self.table[:-1]
-        norms = -0.5 * (codewords * codewords).sum(dim=1, keepdim=True)
-        # The row of missing values is put on here, so that it gets no gradient.
-        table = pad(torch.cat([codewords, norms], dim=1), (0, 0, 0, 1))
-        return with_values(self._lookup, partial(self._sums, table), ids, values)
+        return with_values(self._lookup, partial(self._sums, with_norms(self.table)), ids, values)
 
     def _sums(self, table: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         flat = rows.transpose(1, 2).reshape(-1, rows.shape[1])

@@ -149,6 +149,41 @@ class _SumOfRows(torch.autograd.Function):
         return found, None, None
 
 
+def with_norms(table: Tensor) -> Tensor:
+    """Return a table with −½ ‖row‖² as one more column, float32 (n, columns + 1).
+
+    It is a pass forward and a pass backward: with all codewords of a model, whatever the batch, more would be much of a
+    step.
+
+    Args:
+        table: float32 (n, columns); the last row stands for missing values: it is 0, and gets no gradient.
+    """
+    found: Tensor = _WithNorms.apply(table)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _WithNorms(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor) -> Tensor:
+        ctx.save_for_backward(table)
+        found = table.new_empty(len(table), table.shape[1] + 1)
+        found[:, :-1] = table
+        torch.sum(table * table, dim=1, out=found[:, -1])
+        found[:, -1] *= -0.5
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (table,) = ctx.saved_tensors
+        (gradient,) = gradients
+        # Twice one half: the sums are those of a product of the table with itself, bit by bit.
+        half = gradient[:, -1:] * -0.5 * table
+        found: Tensor = gradient[:, :-1] + half
+        found += half
+        found[-1] = 0
+        return found
+
+
 def sum_by_row(rows: Tensor, weights: Tensor, values: Tensor, size: int) -> Tensor:
     """Return for each row r the sum of weights[i, j] · values[i] over all (i, j) with rows[i, j] = r.
 

@@ -26,7 +26,7 @@ def add_up_gradients(world: World, parameters: Sequence[torch.nn.Parameter], los
         parameters: all that are trained, in the same order in all processes.
         loss: what this process's rows add to it, a float32 scalar.
     """
-    dense = [loss.detach().reshape(1)]
+    dense: list[torch.nn.Parameter] = []
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None:
@@ -34,12 +34,13 @@ def add_up_gradients(world: World, parameters: Sequence[torch.nn.Parameter], los
         if gradient.is_sparse:
             parameter.grad = _sum_of_sparse(world, gradient)
         elif gradient.dim() != 2 or gradient.numel() < _LARGE_VALUES or not _add_up_rows(world, gradient):
-            dense.append(gradient)
-    flat = torch.cat([gradient.reshape(-1) for gradient in dense])
+            dense.append(parameter)
+    together = [loss.detach(), *(parameter.grad for parameter in dense if parameter.grad is not None)]
+    flat = torch.cat([own.reshape(-1) for own in together])
     world.add_up(flat)
-    total, *summed = torch.split(flat, [gradient.numel() for gradient in dense])
-    for gradient, found in zip(dense[1:], summed, strict=True):
-        gradient.copy_(found.view(gradient.shape))
+    total, *summed = torch.split(flat, [own.numel() for own in together])
+    for parameter, found in zip(dense, summed, strict=True):
+        parameter.grad = found.view(parameter.shape)
     result: Tensor = total[0]
     return result
 
