@@ -58,10 +58,12 @@ def test_all_heavy_work_is_done_by_torch(rows):
 
     def watched(owner, name):
         original = getattr(owner, name)
-        return patch.object(owner, name, lambda *a, **k: called.append(name) or original(*a, **k))
+        return patch.object(owner, name, lambda *a, **k: called.append(original.__qualname__) or original(*a, **k))
 
     from fmcompress.data.counting import DeviceCounts
+    from fmcompress.methods.auto import device_codebooks
     from fmcompress.methods.auto.device_rows import DeviceRowsByCategory
+    from fmcompress.methods.auto.device_shifts import DeviceRises
     from fmcompress.quantization.device_moments import DeviceMoments
 
     with (
@@ -70,11 +72,15 @@ def test_all_heavy_work_is_done_by_torch(rows):
         watched(DeviceMoments, "sums"),
         watched(device_kmeans, "train_centroids"),
         watched(device_kmeans, "nearest"),
+        watched(device_codebooks, "nested_on_device"),
+        watched(DeviceRises, "sums"),
         watched(DeviceRowsByCategory, "derivatives"),
         watched(ModuleScorer, "predict"),
     ):
         fc.quantize(FM, 2600, device="cpu", tuning=replace(TUNING, epochs=1), **rows)
-    assert set(called) == {"total", "sums", "train_centroids", "nearest", "derivatives", "predict"}
+    of_classes = {"DeviceCounts.total", "DeviceMoments.sums", "DeviceRises.sums", "DeviceRowsByCategory.derivatives"}
+    of_classes.add("ModuleScorer.predict")
+    assert set(called) == of_classes | {"train_centroids", "nearest", "nested_on_device"}
 
 
 def test_a_full_memory_ends_a_job_with_one_line(rows, monkeypatch):

@@ -21,12 +21,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 
 from fmcompress.data.batch import Batch, concatenate
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import WHOLE, shuffled
+from fmcompress.devices.working import working_device
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
@@ -34,7 +36,7 @@ from fmcompress.fm.pooling import Pooling
 from fmcompress.fm.schema import stacked
 from fmcompress.methods.auto.candidates import ByTier, FieldCandidate, TierCandidates, WeightsCandidate, map_tiers
 from fmcompress.methods.auto.held_out_rows import HeldOutModel, HeldOutScores, held_out_model
-from fmcompress.methods.auto.held_out_shifts import LogitShifts, by_category, row_uses
+from fmcompress.methods.auto.held_out_shifts import LogitShifts, RowUses, by_category, row_uses
 from fmcompress.methods.auto.held_out_tiers import SeenCategories, TierCodebooks, seen_categories
 from fmcompress.progress import Progress
 from fmcompress.quantization.field_weights import FieldWeights
@@ -130,18 +132,22 @@ class HeldOutLoss:
         number[codebooks.tier.places] = np.arange(len(codebooks.tier.places))
         own = np.flatnonzero(number[seen.place] >= 0)
         own = own[by_category(number[seen.place[own]])]
-        uses, place = row_uses(seen, own), seen.place[own]
-        of_rows = _RowsOfTier(
-            self.link, scores.logits[uses.rows], self.labels[uses.rows], losses[uses.rows], len(losses)
-        )
-        shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], scores.slopes(seen, own))
+        of_uses, place = row_uses(seen, own), seen.place[own]
+        own_rows = of_uses.rows
+        of_rows = self.link, scores.logits[own_rows], self.labels[own_rows], losses[own_rows]
+        own_shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], scores.slopes(seen, own))
+        uses, shifts, rises = _where_work_is_done(of_uses, own_shifts, of_rows)
 
-        def embeddings(candidates: Sequence[WeightsCandidate]) -> Float32Array:
+        def embeddings(candidates: Sequence[WeightsCandidate]) -> Any:
             found = uses.summed(shifts.of(candidates))
             if scores.pairwise and not uses.once:
                 for column, one in enumerate(candidates):
                     found[:, column] += uses.products(partial(shifts.vectors, one))
             return found
+
+        def priced(candidates: Sequence[WeightsCandidate], of_rows: Any) -> list[WeightsCandidate]:
+            sums, squares = rises.sums(of_rows)
+            return with_rises(candidates, sums, squares, len(losses))
 
         factors = np.float32(1) if seen.pooled is None else seen.pooled.linear[own]
         linear = [WeightsCandidate(size, 0.0) for size in codebooks.linear_sizes]
@@ -150,40 +156,64 @@ class HeldOutLoss:
         ]
         return TierCandidates.of(
             codebooks.tier.weights,
-            [one for some in shifts.chunks(codebooks.candidates) for one in of_rows.with_rises(some, embeddings(some))],
-            of_rows.with_rises(linear, uses.summed(np.stack(of_linear, axis=1))),
+            [one for some in own_shifts.chunks(codebooks.candidates) for one in priced(some, embeddings(some))],
+            priced(linear, uses.summed(np.stack(of_linear, axis=1))),
         )
 
 
 @dataclass(frozen=True)
-class _RowsOfTier:
-    """The rows that a tier is in: logits, labels and losses as they are, float64 (n,), and the number of all rows."""
+class _HostRises:
+    """The rows that a tier is in: logits, labels and losses as they are, float64 (n,)."""
 
     link: Link
     logits: Float64Array
     labels: Float64Array
     losses: Float64Array
-    all_rows: int
 
-    def with_rises(self, candidates: Sequence[WeightsCandidate], shifts: Float32Array) -> list[WeightsCandidate]:
-        """Return candidates with what they do to the mean loss of all rows.
+    def sums(self, shifts: Float32Array) -> tuple[Float64Array, Float64Array]:
+        """Return Σ and Σ² of the rises of the loss with each candidate, float64 (candidates,).
 
         Args:
-            candidates: ways to store embeddings or linear weights.
             shifts: what they add to the logits, float32 (n, candidates).
         """
-        sums, squares = np.zeros((2, len(candidates)))
-        rows = max(1, _BLOCK_LOSSES // len(candidates))
+        sums, squares = np.zeros((2, shifts.shape[1]))
+        rows = max(1, _BLOCK_LOSSES // shifts.shape[1])
         for start in range(0, len(shifts), rows):
             block = slice(start, start + rows)
             rises = self.link.losses(self.logits[block, None] + shifts[block], self.labels[block, None])
             rises -= self.losses[block, None]
             sums += rises.sum(axis=0)
             squares += np.einsum("rc,rc->c", rises, rises)
-        means = sums / self.all_rows
-        errors = _STANDARD_ERRORS * np.sqrt(np.maximum(squares / self.all_rows - means**2, 0.0) / self.all_rows)
-        found = zip(candidates, means.tolist(), errors.tolist(), strict=True)
-        return [replace(one, error=mean, standard_error=error) for one, mean, error in found]
+        return sums, squares
+
+
+def with_rises(
+    candidates: Sequence[WeightsCandidate], sums: Float64Array, squares: Float64Array, rows: int
+) -> list[WeightsCandidate]:
+    """Return candidates with what they do to the mean loss of all rows.
+
+    Args:
+        candidates: ways to store embeddings or linear weights.
+        sums: of the rises of the loss with each, float64 (candidates,).
+        squares: the sums of their squares, float64 (candidates,).
+        rows: number of all rows.
+    """
+    means = sums / rows
+    errors = _STANDARD_ERRORS * np.sqrt(np.maximum(squares / rows - means**2, 0.0) / rows)
+    found = zip(candidates, means.tolist(), errors.tolist(), strict=True)
+    return [replace(one, error=mean, standard_error=error) for one, mean, error in found]
+
+
+def _where_work_is_done(
+    uses: RowUses, shifts: LogitShifts, of_rows: tuple[Link, Float64Array, Float64Array, Float64Array]
+) -> tuple[Any, Any, Any]:
+    """Return uses, shifts and rises of a tier: in main memory, or on the device that heavy work is done on."""
+    device = working_device()
+    if device is None:
+        return uses, shifts, _HostRises(*of_rows)
+    from fmcompress.methods.auto.device_shifts import DeviceRises, DeviceShifts, DeviceUses
+
+    return DeviceUses(uses, device), DeviceShifts(shifts, device), DeviceRises.of(*of_rows, device)
 
 
 def prepare_held_out(

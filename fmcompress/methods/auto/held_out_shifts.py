@@ -56,13 +56,13 @@ class RowUses:
         Args:
             shifts: makes what the embedding of each use moves by, float32 (uses, dim).
         """
-        if self.once or (self._terms is not None and len(self._terms[0]) == len(self.rows)):
+        if self.once or (self.terms is not None and len(self.terms[0]) == len(self.rows)):
             return 0.0
         own, place = shifts(), self.place
         if self.factors is not None:
             own = own * self.factors[:, None]
-        if self._terms is not None:
-            firsts, term = self._terms
+        if self.terms is not None:
+            firsts, term = self.terms
             place, uses = place[firsts], own
             own = np.zeros((len(firsts), own.shape[1]), dtype=np.float32)
             np.add.at(own, term, uses)
@@ -72,7 +72,7 @@ class RowUses:
         return np.asarray(0.5 * (np.einsum("rl,rl->r", total, total) - norms))
 
     @cached_property
-    def _terms(self) -> tuple[Int64Array, Int64Array] | None:
+    def terms(self) -> tuple[Int64Array, Int64Array] | None:
         """First use of each term, int64 (t,), and term of each use, int64 (uses,), counted anew."""
         return None if self.term is None else np.unique(self.term, return_index=True, return_inverse=True)[1:]
 

@@ -6,11 +6,12 @@ just good enough to choose by.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.devices.working import working_device
 from fmcompress.methods.auto.rate_distortion import (
     LARGEST_CODEBOOKS,
     LARGEST_LINEAR_CODEBOOK,
@@ -91,8 +92,8 @@ def nested_codebooks(
     sample = _Sample.of(made.frequencies, members, seed)
     by_size, errors = [], []
     vectors, own = field.embeddings[sample.trained], field.embeddings[members]
-    for space in whitened_subspaces(made.hessian, subspaces):
-        found = _nested(space.whiten(vectors), space.whiten(own), sample, sizes)
+    spaces = whitened_subspaces(made.hessian, subspaces)
+    for space, found in zip(spaces, _of_spaces(spaces, vectors, own, sample, sizes), strict=True):
         tables = [space.codewords(one.centroids) for one in found]
         errors.append(0.5 * space.scale * sample.distortions(found))
         expected = errors[-1] if metric == "fm" else _expected_rises(field, space, tables, sample, vectors, found)
@@ -163,6 +164,21 @@ class _Nested:
     trained: Int64Array
     members: UInt16Array
     squares: Float64Array
+
+
+def _of_spaces(
+    spaces: Sequence[Subspace], vectors: Float32Array, members: Float32Array, sample: _Sample, sizes: Sequence[int]
+) -> Iterable[list[_Nested]]:
+    """Return centroids of each size in each subspace: one at a time, or all at once on a device."""
+    device = working_device()
+    if device is None:
+        return (_nested(space.whiten(vectors), space.whiten(members), sample, sizes) for space in spaces)
+    from fmcompress.methods.auto.device_codebooks import nested_on_device
+
+    train, of_rows = ([space.whiten(some) for space in spaces] for some in (vectors, members))
+    weights, drawn = sample.weights, sample.drawn
+    made = nested_on_device(train, of_rows, weights, drawn, sizes, iterations=_ITERATIONS, device=device)
+    return [[_Nested(*one) for one in own] for own in made]
 
 
 def _nested(train: Float32Array, members: Float32Array, sample: _Sample, sizes: Sequence[int]) -> list[_Nested]:
