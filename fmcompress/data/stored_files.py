@@ -31,6 +31,7 @@ class StoredFile(Protocol):
     Attributes:
         name: last part of its path.
         size_bytes: how long it is.
+        known_bytes: the same, where it need not be asked for; else None.
         handle: what pyarrow takes for it in its file system.
         system: the file system.
         patience: how many of its kind are best opened at a time.
@@ -41,6 +42,9 @@ class StoredFile(Protocol):
 
     @property
     def size_bytes(self) -> int: ...  # noqa: D102
+
+    @property
+    def known_bytes(self) -> int | None: ...  # noqa: D102
 
     @property
     def handle(self) -> str | pa.NativeFile: ...  # noqa: D102
@@ -77,6 +81,11 @@ class LocalFile:
     def size_bytes(self) -> int:
         """How long it is."""
         return self.path.stat().st_size
+
+    @property
+    def known_bytes(self) -> None:
+        """How long it is, which is quickly asked for."""
+        return
 
     @property
     def handle(self) -> str | pa.NativeFile:
@@ -131,6 +140,11 @@ class RemoteFile:
     def name(self) -> str:
         """Last part of its path."""
         return PurePosixPath(self.handle).name
+
+    @property
+    def known_bytes(self) -> int:
+        """How long it is, as the listing says."""
+        return self.size_bytes
 
     @property
     def patience(self) -> int:

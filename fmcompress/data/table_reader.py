@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from fmcompress.data.matching import candidates, check_integer, check_label, kep
 from fmcompress.data.numbers import integers
 from fmcompress.data.options import DataOptions, Labels, Oov
 from fmcompress.data.stored_files import TEXTS, StoredFile, each_of
-from fmcompress.data.table_files import Piece, Table, TableChunk
+from fmcompress.data.table_files import Piece, Table, TableChunk, TableFile
 from fmcompress.errors import DataError
 from fmcompress.fm.field_keys import FieldKeys
 from fmcompress.fm.field_vocabulary import FieldVocabulary
@@ -32,29 +33,28 @@ _MANY_CATEGORIES = 50_000_000
 _MANY_PER_ROW = 100
 
 
-def open_table(file: DataFile, kind: Kind, wanted: Sequence[str]) -> Table:
-    """Open a file of columns.
+def _open_each(files: Sequence[DataFile], kind: Kind, wanted: Sequence[str]) -> list[Table]:
+    """Open files of columns, several at a time.
 
     Args:
-        file: where it is.
-        kind: what it is; all but CSV is taken for Parquet, whose reader will say why it is none.
+        files: where they are.
+        kind: what they are; all but CSV is taken for Parquet, whose reader will say why it is none.
         wanted: columns that are looked for.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: one cannot be read.
     """
+    open_one: Callable[[DataFile], TableFile]
+    patience = files[0].stored.patience
     if kind == "csv":
         from fmcompress.data.csv_files import open_csv
 
-        return Table.of(open_csv(file, wanted), file, wanted)
-    from fmcompress.data.parquet_files import open_parquet
+        open_one, patience = partial(open_csv, wanted=wanted), min(patience, TEXTS)
+    else:
+        from fmcompress.data.parquet_files import Footers, open_parquet
 
-    return Table.of(open_parquet(file), file, wanted)
-
-
-def _open_each(files: Sequence[DataFile], kind: Kind, wanted: Sequence[str]) -> list[Table]:
-    patience = files[0].stored.patience if kind != "csv" else min(files[0].stored.patience, TEXTS)
-    return each_of(lambda file: open_table(file, kind, wanted), files, patience)
+        open_one = partial(open_parquet, footers=Footers())
+    return each_of(lambda file: Table.of(open_one(file), file, wanted), files, patience)
 
 
 def open_tables(

@@ -212,3 +212,16 @@ def test_what_vanishes_while_it_is_read(memory):
         fsspec.filesystem("memory").rm(f"/b/{name}")
         with pytest.raises(DataError, match=f"memory://b/{name}: "):
             collected(rows.batches())
+
+
+def test_footers_that_are_not_kept_are_read_again(memory, monkeypatch):
+    monkeypatch.setattr("fmcompress.data.parquet_files._HELD_COLUMNS", 7)  # of one file of the four
+    for number in range(4):
+        memory(f"/d/{number}.parquet", parquet())
+    rows = open_rows("memory://d", AB)
+    assert collected(rows.batches()) == (ROWS[0] * 4, ROWS[1] * 4)
+    drawn = [row for batch in rows.batches(order=np.random.default_rng(0)) for row in batch.ids.tolist()]
+    assert sorted(drawn) == sorted(ROWS[0] * 4)
+    memory("/d/0.parquet", parquet(TABLE.slice(0, 1)))
+    with pytest.raises(DataError, match=r"memory://d/0.parquet: "):
+        collected(rows.batches())
