@@ -16,6 +16,7 @@ _MARK = "schema_version"
 _CONTAINERS = {
     "torch.distributed.checkpoint": "*.distcp",
     "safetensors": "*.safetensors",
+    "torch": "*.bin",
     "Parquet": "*.parquet",
 }
 """What a folder may hold, and how its files end."""
@@ -56,8 +57,9 @@ def stored_bytes(path: Path) -> int:
 def container_of(path: Path) -> str | None:
     """Return what the files of a checkpoint in several files are, and how many; None of one in a single file."""
     if not path.is_dir():
-        shards = len(shards_of(path))
-        return f"safetensors, {shards} shards" if shards else None
+        shards = shards_of(path)
+        kind = "safetensors" if all(shard.suffix == ".safetensors" for shard in shards) else "torch"
+        return f"{kind}, {len(shards)} shards" if shards else None
     for name, pattern in _CONTAINERS.items():
         if found := sum(file.is_file() for file in path.glob(pattern)):
             return f"{name}, {found} files" if found > 1 else f"{name}, 1 file"

@@ -327,7 +327,10 @@ def _alike(buckets: Int64Array, keys: UInt64Array, width: int) -> Int64Array:
 
 
 def _sorted(keys: AnyArray) -> UInt64Array:
-    found = mixed(as_keys(_whole(keys)))
+    found = np.empty(len(_whole(keys)), dtype=np.uint64)
+    for start in range(0, len(keys), _CHUNK_KEYS):  # what is made on the way takes as much as the keys
+        part = slice(start, start + _CHUNK_KEYS)
+        found[part] = mixed(as_keys(keys[part]))
     found.sort()
     _check_different(found)
     return found

@@ -1,4 +1,4 @@
-"""Reads safetensors in shards: several files in one folder, and an index that tells which tensor is in which.
+"""Reads safetensors or torch files in shards: several in one folder, and an index that tells which tensor is in which.
 
 model.safetensors.index.json       {"metadata": {…}, "weight_map": {"linear": "model-00001-of-00002.safetensors", …}}
 model-00001-of-00002.safetensors   tensors, each whole
@@ -15,17 +15,20 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from fmcompress.checkpoints.files.chunked_tensor import Chunk, ChunkedTensor
 from fmcompress.checkpoints.files.safetensors_file import SafeTensor, SafetensorsFile
+from fmcompress.checkpoints.files.stored_zip import StoredZip
 from fmcompress.checkpoints.files.tensor import FileTensor
-from fmcompress.checkpoints.pickle.arrays import checked_sizes
-from fmcompress.checkpoints.random_file import Folder, is_plain_name
+from fmcompress.checkpoints.files.torch_file import MAGIC, TorchFile
+from fmcompress.checkpoints.pickle.arrays import StridedTensor, checked_sizes
+from fmcompress.checkpoints.random_file import FilePart, Folder, FolderFile, is_plain_name
 from fmcompress.checkpoints.reading_errors import damaged, listed, of_file, quoted
 from fmcompress.errors import CheckpointError
 
-_INDEX = ".safetensors.index.json"
-_USUAL_INDEX = f"model{_INDEX}"
+_INDEXES = ("*.safetensors.index.json", "*.bin.index.json")
+_USUAL = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SUFFIX = ".safetensors"
 _LABEL = "fmcompress"
 _PARTS = "DCP_SHARDING_INFO"
@@ -34,6 +37,26 @@ _HEAD_BYTES = 64
 _MAX_INDEX_BYTES = 2**25
 _MAX_SHARDS = 2**14
 _COPY = "copy all files of the checkpoint into one folder"
+
+
+class _Shard(Protocol):
+    """One of the files."""
+
+    @property
+    def root(self) -> Mapping[str, FileTensor]:
+        """Its tensors."""
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The strings beside them."""
+
+
+@dataclass(frozen=True)
+class _TorchShard:
+    """The tensors of a torch file, and its strings."""
+
+    root: Mapping[str, FileTensor]
+    texts: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -63,8 +86,8 @@ def index_in(folder: Path) -> Path | None:
     Raises:
         CheckpointError: there are several.
     """
-    found = sorted(path for path in folder.glob(f"*{_INDEX}") if path.is_file())
-    usual = [path for path in found if path.name == _USUAL_INDEX]
+    found = [path for pattern in _INDEXES for path in sorted(folder.glob(pattern)) if path.is_file()]
+    usual = [path for path in found if path.name in _USUAL]
     if len(found) > 1 and not usual:
         raise CheckpointError(
             f"it is a folder with several checkpoints: {listed([path.name for path in found])}",
@@ -143,7 +166,7 @@ def open_without_index(folder: Path) -> ShardedFile | None:
     return ShardedFile(shard.root, shard.texts)
 
 
-def _open_parts(shards: Mapping[str, SafetensorsFile]) -> ShardedFile:
+def _open_parts(shards: Mapping[str, _Shard]) -> ShardedFile:
     chunks: dict[str, list[Chunk]] = {}
     for name, shard in shards.items():
         with of_file(name), damaged("what it says of its parts cannot be read"):
@@ -166,15 +189,27 @@ def _whole(key: str, chunks: list[Chunk]) -> FileTensor:
     return ChunkedTensor.of(key, tuple(map(max, zip(*ends, strict=True))), kind, chunks)
 
 
-def _shards(folder: Path, names: Collection[str]) -> dict[str, SafetensorsFile]:
+def _shards(folder: Path, names: Collection[str]) -> dict[str, _Shard]:
     if len(names) > _MAX_SHARDS:
         raise CheckpointError(f"it has {len(names):,} shards, more than {_MAX_SHARDS:,}")
     files = Folder(folder)
-    shards = {}
+    shards: dict[str, _Shard] = {}
     for name in names:
         with of_file(name):
-            shards[name] = SafetensorsFile.open(folder / name, files.file(name))
+            shards[name] = _opened(files.file(name))
     return shards
+
+
+def _opened(file: FolderFile) -> _Shard:
+    """Open one of the files: its content decides what it is."""
+    with file.path.open("rb") as opened:
+        if opened.read(len(MAGIC)) != MAGIC:
+            return SafetensorsFile.open(file.path, file)
+    torch_file = TorchFile.of(StoredZip.within(FilePart(file, 0, file.size_bytes)))
+    if not isinstance(torch_file.root, dict):
+        raise CheckpointError("it holds no dict of tensors")
+    tensors = {key: value for key, value in torch_file.root.items() if isinstance(value, StridedTensor)}
+    return _TorchShard(tensors, torch_file.texts)
 
 
 def _read_index(path: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -193,7 +228,7 @@ def _read_index(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     return {key: value for key, value in texts.items() if isinstance(value, str)}, places
 
 
-def _texts(texts: Mapping[str, str], shards: Mapping[str, SafetensorsFile]) -> Mapping[str, str]:
+def _texts(texts: Mapping[str, str], shards: Mapping[str, _Shard]) -> Mapping[str, str]:
     """Return the strings of an index and of its shards, which must agree on what the model is."""
     found = dict(texts)
     for name, shard in shards.items():

@@ -5,6 +5,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from fmcompress.checkpoints import load_checkpoint, save_checkpoint
@@ -156,6 +157,23 @@ def test_damage_is_one_line(tmp_path, damage, says):
         load_checkpoint(folder, fields=FIELDS)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
+
+
+def test_shards_of_torch(tmp_path):
+    places = {}
+    for number, (key, values) in enumerate(PYTORCH_FM.items()):
+        torch.save({key: torch.from_numpy(values)}, tmp_path / f"pytorch_model-{number}.bin")
+        places[key] = f"pytorch_model-{number}.bin"
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
+    with closing(CheckpointFile(tmp_path)) as file:
+        tensor = file.parts[0].tensors["embedding.embedding.weight"]
+        tensor.hold()
+    np.testing.assert_array_equal(tensor.read_rows(3, 9), V[3:9], strict=True)
+    ckpt = load_checkpoint(tmp_path, fields=FIELDS)
+    np.testing.assert_array_equal(ckpt.embeddings, V)
+    torch.save([1], tmp_path / "pytorch_model-0.bin")
+    with pytest.raises(CheckpointError, match=r"its file pytorch_model-0\.bin: it holds no dict of tensors"):
+        load_checkpoint(tmp_path, fields=FIELDS)
 
 
 def test_types_that_no_model_has_are_named(tmp_path):
