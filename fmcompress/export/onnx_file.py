@@ -90,4 +90,4 @@ def _vocabulary(model: PackedFM) -> Vocabulary:
             "the artifact carries keys and no tokens, and graphs look up tokens only",
             hint="without tokens, the ONNX file takes ids",
         )
-    return Vocabulary(model.vocabulary.tokens)
+    return model.vocabulary

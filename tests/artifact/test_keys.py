@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fmcompress as fc
 from fmcompress.artifact import with_vocabulary
 from fmcompress.fm.field_keys import FieldKeys
 from fmcompress.fm.field_vocabulary import FieldVocabulary
@@ -87,3 +88,17 @@ def test_keys_are_not_copied(tmp_path, mapped):
     model({"f0": FieldKeys.of(some_keys(400))}).save(tmp_path / "a")
     found = load(tmp_path / "a", map=mapped)
     assert np.shares_memory(found.vocabulary.fields["f0"].keys.data, found.vocabulary_data)
+
+
+def test_checkpoints_keep_keys(tmp_path):
+    rng = np.random.default_rng(0)
+    vocabulary = Vocabulary({"a": FieldKeys.of(some_keys(9)), "b": FieldVocabulary.of({"x": 1})})
+    weights = rng.normal(size=11).astype(np.float32), rng.normal(size=(11, 2)).astype(np.float32)
+    checkpoint = fc.FMCheckpoint(fc.Schema.of([("a", 9), ("b", 2)]), 0.0, *weights, vocabulary=vocabulary)
+    fc.save_checkpoint(checkpoint, tmp_path / "fm.pt")
+    found = fc.load_checkpoint(tmp_path / "fm.pt")
+    assert found.vocabulary.encode() == vocabulary.encode()
+    made = fc.quantize(found, "10KB", with_vocabulary=True)
+    bare = fc.quantize(found, "10KB")
+    assert made.file_bytes - bare.file_bytes >= vocabulary.nbytes
+    assert made.vocabulary.fields["a"].find(some_keys(9)).tolist() == vocabulary.fields["a"].find(some_keys(9)).tolist()

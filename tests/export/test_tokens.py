@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from fmcompress.artifact import with_vocabulary
+from fmcompress.errors import UsageError
 from fmcompress.export.columns import WRONG_ID
 from fmcompress.export.onnx_file import onnx_model
+from fmcompress.fm.field_keys import FieldKeys
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.vocabulary import Vocabulary
 from tests.export.runtime import Runtime, onnx
@@ -47,6 +49,14 @@ def test_tokens_are_looked_up_beside_ids():
     _, values = random_rows(compressed.schema, 4)
     expected = compressed.predict(np.array([ids[name] for name in compressed.schema.id_names]).T, values)
     np.testing.assert_allclose(scored(exported, columns, values), expected, rtol=0, atol=1e-5)
+
+
+def test_fields_with_keys_take_ids():
+    keys = FieldKeys.of(np.array([7, 8]))
+    runtime = Runtime(onnx_model(model({"f0": USER, "f1": ITEM, "s1": keys}), tokens=True))
+    assert (runtime.names["tokens"], runtime.names["ids"]) == (["f0", "f1", "s0"], ["s1"])
+    with pytest.raises(UsageError, match="carries keys and no tokens"):
+        onnx_model(model({"f0": keys}), tokens=True)
 
 
 def test_all_fields_may_have_tokens():
