@@ -132,7 +132,7 @@ class Space:
     @classmethod
     def of(cls, points: Float32Array, weights: Float32Array) -> Space:
         """Return points, float32 (n, d), with weights, float32 (n,), as a cloud."""
-        centre = points.mean(axis=0, dtype=np.float64).astype(np.float32)
+        centre = (points.sum(axis=0, dtype=np.float64) / max(1, len(points))).astype(np.float32)
         ones = np.ones((len(points), 1), dtype=np.float32)
         return cls(np.concatenate([points - centre, ones], axis=1), centre, weights)
 

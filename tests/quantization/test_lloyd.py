@@ -82,3 +82,9 @@ def test_larger_problems_are_solved_as_well_by_products(monkeypatch, dim):
         centroids = kmeans.train_centroids(points, weights, 32, seed=1, iterations=10)
         errors.append(kmeans.nearest(points, centroids)[0] @ weights)
     assert errors[1] <= 1.02 * errors[0]
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_no_points_have_no_codes(dim):
+    points, weights = points_of(dim)
+    assert cloud_of(points[:0], weights[:0]).codes(points[:4]).shape == (0,)
