@@ -12,9 +12,13 @@ from numpy.typing import ArrayLike
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import csr_array
 
+from fmcompress.types import Float64Array
+
 _STANDARD_OUTPUT = Lock()
 # Errors that span fewer decades than this are told apart by the solver, whose tolerances are absolute.
 _SPAN = 10.0
+# What sums of errors may be off by, in shares of their terms.
+_BOUND_ERROR = 1e-12
 
 
 class Candidate(Protocol):
@@ -63,7 +67,8 @@ def unbeaten(payloads: ArrayLike, errors: ArrayLike, most: int | None = None) ->
 def allocate(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> list[AnyCandidate] | None:
     """Choose one candidate of each group so that the sum of errors is least and the bytes fit the budget.
 
-    This is the multiple-choice knapsack problem, solved as an integer program by HiGHS.
+    This is the multiple-choice knapsack problem, solved as an integer program by HiGHS, without the candidates that a
+    bound shows to be in no best choice.
 
     Args:
         groups: the candidates of each field.
@@ -78,7 +83,65 @@ def allocate(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> lis
     best = [min(group, key=lambda o: (o.error, o.payload_bytes)) for group in groups]
     if sum(candidate.payload_bytes for candidate in best) <= budget_bytes:
         return best
-    return _best(groups, budget_bytes)
+    return _best(_promising(groups, budget_bytes), budget_bytes)
+
+
+def _promising(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> list[list[AnyCandidate]]:
+    """Return the candidates that may be in a best choice: most of them cannot, by Lagrange's bound.
+
+    At a price λ of a byte no choice within the budget has less error than Σ min (error + λ bytes) − λ budget, and one
+    with a given candidate has at least as much more as that candidate is above the least of its group. What is beyond
+    a choice that is known is left out.
+    """
+    payloads = [np.array([o.payload_bytes for o in group], dtype=np.float64) for group in groups]
+    errors = [np.array([o.error for o in group]) for group in groups]
+    steps = [step for group, own in enumerate(zip(payloads, errors, strict=True)) for step in _hull_steps(group, *own)]
+    at = [int(np.lexsort((e, b))[0]) for b, e in zip(payloads, errors, strict=True)]
+    room, price = budget_bytes - sum(float(b[i]) for b, i in zip(payloads, at, strict=True)), 0.0
+    for fall, group, place in sorted(steps, key=lambda step: -step[0]):
+        more = float(payloads[group][place] - payloads[group][at[group]])
+        if more > room:
+            price = fall
+            break
+        at[group], room = place, room - more
+    known = _filled(payloads, errors, at, room)
+    costs = [e + price * b for b, e in zip(payloads, errors, strict=True)]
+    bound = sum(float(own.min()) for own in costs) - price * budget_bytes
+    slack = max(known - bound, 0.0) + _BOUND_ERROR * (sum(float(np.abs(own).max()) for own in costs) + abs(known))
+    return [
+        [group[place] for place in np.flatnonzero(own - own.min() <= slack).tolist()]
+        for group, own in zip(groups, costs, strict=True)
+    ]
+
+
+def _hull_steps(group: int, payloads: Float64Array, errors: Float64Array) -> Iterator[tuple[float, int, int]]:
+    """Yield the steps along the lower convex hull of a group: fall of the error per byte, the group, the candidate."""
+    order = np.lexsort((errors, payloads))
+    at = 0
+    while True:
+        more = payloads[order] - payloads[order[at]]
+        falls = np.where(more > 0, errors[order[at]] - errors[order], 0.0) / np.where(more > 0, more, 1.0)
+        if falls.max() <= 0:
+            return
+        at = int(np.flatnonzero(falls == falls.max())[-1])
+        yield float(falls.max()), group, int(order[at])
+
+
+def _filled(payloads: Sequence[Float64Array], errors: Sequence[Float64Array], at: Sequence[int], room: float) -> float:
+    """Return the error of a choice after the single changes that help most, as long as there is room for one."""
+    at = list(at)
+    while True:
+        best, change = 0.0, None
+        for group, (own, error) in enumerate(zip(payloads, errors, strict=True)):
+            gains = np.where(own - own[at[group]] <= room, error[at[group]] - error, 0.0)
+            place = int(gains.argmax())
+            if gains[place] > best:
+                best, change = float(gains[place]), (group, place)
+        if change is None:
+            return sum(float(error[place]) for error, place in zip(errors, at, strict=True))
+        group, place = change
+        room -= float(payloads[group][place] - payloads[group][at[group]])
+        at[group] = place
 
 
 def _best(groups: Sequence[Sequence[AnyCandidate]], budget_bytes: int) -> list[AnyCandidate]:

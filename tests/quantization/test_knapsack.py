@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.methods.auto.candidates import TierCandidate
+from fmcompress.quantization import knapsack
 from fmcompress.quantization.knapsack import allocate, pareto
 
 
@@ -126,3 +127,16 @@ def test_the_solver_says_nothing_on_standard_output(capfd, monkeypatch):
     assert allocate(groups, smallest + 50) is not None
     os.write(1, b"ours\n")
     assert capfd.readouterr().out == "ours\n"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_candidates_that_a_bound_leaves_out_are_in_no_best_choice(seed):
+    groups = random_groups(seed, fields=12, options=60, largest=20_000, decades=1 + seed)
+    smallest, largest = (sum(f(o.payload_bytes for o in group) for group in groups) for f in (min, max))
+    for share in (0.05, 0.5, 0.95):
+        budget = int(smallest + share * (largest - smallest))
+        kept = knapsack._promising(groups, budget)
+        assert sum(map(len, kept)) < 0.7 * sum(map(len, groups))
+        found, wanted = total(allocate(groups, budget)), total(knapsack._best(groups, budget))
+        assert found[0] <= budget
+        assert found[1] <= wanted[1] * (1 + 1e-9)
