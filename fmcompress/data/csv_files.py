@@ -57,18 +57,31 @@ class _Part:
 
 
 @dataclass(frozen=True)
-class CsvFile:
-    """A CSV file, see ``TableFile``."""
+class CountedCsv:
+    """What is known of a CSV file once its rows are counted.
 
-    file: DataFile
+    Attributes:
+        header: its header.
+        parts: whole rows that are read one after the other.
+        codec: what it is compressed by; None where it is not.
+    """
+
     header: Header
     parts: tuple[_Part, ...]
     codec: str | None
 
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file, see ``TableFile``."""
+
+    file: DataFile
+    counted: CountedCsv
+
     @property
     def columns(self) -> pa.Schema:
         """Names of the columns; all are text."""
-        return pa.schema([pa.field(name, pa.string()) for name in self.header.names])
+        return pa.schema([pa.field(name, pa.string()) for name in self.counted.header.names])
 
     @property
     def typed(self) -> bool:
@@ -78,7 +91,7 @@ class CsvFile:
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return sum(part.rows for part in self.parts)
+        return sum(part.rows for part in self.counted.parts)
 
     def chunks(
         self,
@@ -88,14 +101,15 @@ class CsvFile:
         keys: Container[str] = (),
     ) -> list[TableChunk]:
         """Return what is read at a time: some 8 MiB, or the whole of a file that is compressed."""
-        parser = BlockParser(self.header, tokens, several, keys)
+        known, parser = self.counted, BlockParser(self.counted.header, tokens, several, keys)
         return [
-            CsvChunk(self.file, self.codec, part, parser, part.first_row, start + part.first_row) for part in self.parts
+            CsvChunk(self.file, known.codec, part, parser, part.first_row, start + part.first_row)
+            for part in known.parts
         ]
 
 
-def open_csv(file: DataFile, wanted: Sequence[str]) -> CsvFile:
-    """Open a file, read its header and count its rows.
+def count_csv(file: DataFile, wanted: Sequence[str]) -> CountedCsv:
+    """Read the header of a file and count its rows.
 
     Args:
         file: where it is.
@@ -116,7 +130,7 @@ def open_csv(file: DataFile, wanted: Sequence[str]) -> CsvFile:
             f"{file}: has no header: its first line is {shown}",
             hint="put the names of the columns into the first line",
         )
-    return CsvFile(file, header, tuple(_parts_of(file, codec, header)), codec)
+    return CountedCsv(header, tuple(_parts_of(file, codec, header)), codec)
 
 
 def _parts_of(file: DataFile, codec: str | None, header: Header) -> Iterator[_Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from fmcompress.data.columns import finite, label_error, plain_labels, value_err
 from fmcompress.data.data_files import DataFile
 from fmcompress.data.libsvm_text import Chunk, Lines, chunks_of, parse_lines
 from fmcompress.data.options import DataOptions, Labels
-from fmcompress.data.stored_files import TEXTS, StoredFile, each_of
+from fmcompress.data.stored_files import TEXTS, StoredFile, each_of_shared
 from fmcompress.errors import DataError
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.schema import MISSING, Field, NumericField, Schema
@@ -47,13 +47,15 @@ def open_libsvm(
             f"apart, which share a table",
             hint="give the data as Parquet, with a column for each field",
         )
-    chunks: list[Chunk] = []
+    chunks: list[tuple[StoredFile, Chunk]] = []
+    starts: list[int] = []
     rows = 0
-    for own in each_of(chunks_of, [file.stored for file in files], min(files[0].stored.patience, TEXTS)):
-        chunks += [replace(chunk, start=rows + chunk.start) for chunk in own]
-        rows = chunks[-1].start + chunks[-1].rows if chunks else 0
-    starts = [chunk.start for chunk in chunks]
-    return LibsvmReader(schema, options, labels, chunks, [file.stored for file in files], starts, rows)
+    stored = [file.stored for file in files]
+    for file, own in zip(stored, each_of_shared(chunks_of, stored, min(stored[0].patience, TEXTS)), strict=True):
+        chunks += [(file, chunk) for chunk in own]
+        starts += [rows + chunk.start for chunk in own]
+        rows += sum(chunk.rows for chunk in own)
+    return LibsvmReader(schema, options, labels, chunks, stored, starts, rows)
 
 
 @dataclass
@@ -63,7 +65,7 @@ class LibsvmReader:
     schema: Schema
     options: DataOptions
     labels: Labels | None
-    chunks: list[Chunk]
+    chunks: list[tuple[StoredFile, Chunk]]
     files: list[StoredFile]
     starts: list[int]
     rows: int
@@ -78,14 +80,14 @@ class LibsvmReader:
                 category whose value is not 1, a value that is not finite, two categories or values of one field; of
             fields that may have several values these are weights, and taken.
         """
-        found = self.chunks[chunk]
+        file, found = self.chunks[chunk]
         done = 0
-        for first_line, text in found.blocks():
-            lines = parse_lines(text, str(found.file), first_line)
+        for first_line, text in found.blocks(file):
+            lines = parse_lines(text, str(file), first_line)
             done += len(lines)
             yield self._batch(lines)
         if done != found.rows:
-            raise DataError(f"{found.file}: has changed while it was read")
+            raise DataError(f"{file}: has changed while it was read")
 
     def _batch(self, lines: Lines) -> Batch:
         ids, values, bags = self._ids_and_values(lines)

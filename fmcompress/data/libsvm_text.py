@@ -37,16 +37,14 @@ class Chunk:
     """Whole lines that are read one after the other.
 
     Attributes:
-        file: where they are.
         offset: its first byte.
         size_bytes: its bytes; None where all of a file is read, which is compressed.
         codec: what the file is compressed by, if it is.
         first_line: number of its first line, counted from 1 in the file.
         rows: lines that are rows: neither empty nor a comment alone.
-        start: its first row, counted from 0 in all files; ``chunks_of`` counts in its own.
+        start: its first row, counted from 0 in the file.
     """
 
-    file: StoredFile
     offset: int
     size_bytes: int | None
     codec: str | None
@@ -54,17 +52,20 @@ class Chunk:
     rows: int
     start: int
 
-    def blocks(self) -> Iterator[tuple[int, bytes]]:
+    def blocks(self, file: StoredFile) -> Iterator[tuple[int, bytes]]:
         """Yield its lines, some 4 MiB at a time, each after the number of the first.
+
+        Args:
+            file: where they are.
 
         Raises:
             DataError: the file cannot be read.
         """
-        with _reading(self.file):
+        with _reading(file):
             if self.size_bytes is None:
-                yield from _blocks_of(self.file, self.codec)
+                yield from _blocks_of(file, self.codec)
             else:
-                with self.file.open() as opened:
+                with file.open() as opened:
                     opened.seek(self.offset)
                     text = opened.read(self.size_bytes)
                 yield self.first_line, text
@@ -86,9 +87,9 @@ def chunks_of(file: StoredFile) -> list[Chunk]:
         for first_line, block in _blocks_of(file, codec):
             rows = _count(block)[1]
             if rows and codec is None:
-                chunks.append(Chunk(file, offset, len(block), None, first_line, rows, start))
+                chunks.append(Chunk(offset, len(block), None, first_line, rows, start))
             offset, start = offset + len(block), start + rows
-    return [Chunk(file, 0, None, codec, 1, start, 0)] if start and codec is not None else chunks
+    return [Chunk(0, None, codec, 1, start, 0)] if start and codec is not None else chunks
 
 
 def _blocks_of(file: StoredFile, codec: str | None) -> Iterator[tuple[int, bytes]]:

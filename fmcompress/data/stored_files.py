@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from fmcompress.cores import usable_cores
+from fmcompress.processes.world import this_process
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -162,3 +163,20 @@ def each_of(work: Callable[[_T], _S], items: Sequence[_T], patience: int) -> lis
         return [work(item) for item in items]
     with ThreadPoolExecutor(min(len(items), patience)) as pool:
         return list(pool.map(work, items))
+
+
+def each_of_shared(work: Callable[[_T], _S], items: Sequence[_T], patience: int) -> list[_S]:
+    """Return what is made of each item, as ``each_of`` does; where there are several processes each item is one's work.
+
+    Args:
+        work: what it returns is told to the other processes.
+        items: the same in all processes.
+        patience: how many are worked on at a time, in each process.
+    """
+    world = this_process()
+    if world.alone:
+        return each_of(work, items, patience)
+    if len(items) < world.size:
+        return world.first_does(lambda: each_of(work, items, patience))
+    found = world.gather_objects(each_of(work, items[world.rank :: world.size], patience))
+    return [found[number % world.size][number // world.size] for number in range(len(items))]

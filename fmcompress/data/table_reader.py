@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from fmcompress.data.list_columns import is_list, lists_of
 from fmcompress.data.matching import candidates, check_integer, check_label, kept_columns, match_columns
 from fmcompress.data.numbers import integers
 from fmcompress.data.options import DataOptions, Labels, Oov
-from fmcompress.data.stored_files import TEXTS, StoredFile, each_of
+from fmcompress.data.stored_files import TEXTS, StoredFile, each_of, each_of_shared
 from fmcompress.data.table_files import Piece, Table, TableChunk, TableFile
 from fmcompress.errors import DataError
 from fmcompress.fm.field_keys import FieldKeys
@@ -34,7 +34,7 @@ _MANY_PER_ROW = 100
 
 
 def _open_each(files: Sequence[DataFile], kind: Kind, wanted: Sequence[str]) -> list[Table]:
-    """Open files of columns, several at a time.
+    """Open files of columns, several at a time; rows of CSV are counted by one process of several.
 
     Args:
         files: where they are.
@@ -44,17 +44,18 @@ def _open_each(files: Sequence[DataFile], kind: Kind, wanted: Sequence[str]) -> 
     Raises:
         DataError: one cannot be read.
     """
-    open_one: Callable[[DataFile], TableFile]
+    opened: Sequence[TableFile]
     patience = files[0].stored.patience
     if kind == "csv":
-        from fmcompress.data.csv_files import open_csv
+        from fmcompress.data.csv_files import CsvFile, count_csv
 
-        open_one, patience = partial(open_csv, wanted=wanted), min(patience, TEXTS)
+        counted = each_of_shared(partial(count_csv, wanted=wanted), files, min(patience, TEXTS))
+        opened = [CsvFile(file, own) for file, own in zip(files, counted, strict=True)]
     else:
         from fmcompress.data.parquet_files import Footers, open_parquet
 
-        open_one = partial(open_parquet, footers=Footers())
-    return each_of(lambda file: Table.of(open_one(file), file, wanted), files, patience)
+        opened = each_of(partial(open_parquet, footers=Footers()), files, patience)
+    return [Table.of(each, file, wanted) for file, each in zip(files, opened, strict=True)]
 
 
 def open_tables(
