@@ -33,19 +33,26 @@ def side_by_side(works: Sequence[Callable[[], Result]], *, title: str, progress:
     """
     world = this_process()
     if world.alone:
-        yield from _in_threads(works, title, progress)
+        yield from in_threads(works, title=title, progress=progress)
         return
     # Neighbours are alike, so that each process gets some of all kinds.
     order = np.random.default_rng(len(works)).permutation(len(works)).tolist()
     own = [works[number] for number in order[world.rank :: world.size]]
-    found = world.gather_objects(list(_in_threads(own, title, progress)))
+    found = world.gather_objects(list(in_threads(own, title=title, progress=progress)))
     places = {number: divmod(place, world.size) for place, number in enumerate(order)}
     for number in range(len(works)):
         place, rank = places[number]
         yield found[rank][place]
 
 
-def _in_threads(works: Sequence[Callable[[], Result]], title: str, progress: Progress) -> Iterator[Result]:
+def in_threads(works: Sequence[Callable[[], Result]], *, title: str, progress: Progress) -> Iterator[Result]:
+    """Yield the result of each work, in their order, all of them done by this process.
+
+    Args:
+        works: functions to be called from several threads.
+        title: what they do together, for progress.
+        progress: told of each work that is done.
+    """
     kmeans.load()  # now, or limits would not reach the libraries that it brings
     # OpenMP keeps a number for each thread, and torch and faiss bring one OpenMP each: so each thread is limited.
     pool = ThreadPoolExecutor(min(_MOST_THREADS, usable_cores()), initializer=_begin, initargs=(working_device(),))

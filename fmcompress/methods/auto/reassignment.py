@@ -34,6 +34,8 @@ from fmcompress.fm.scorers import CheckpointScorer, device_of, scorer_of
 from fmcompress.methods.auto.category_sums import add_by_category, add_outer_by_category
 from fmcompress.methods.auto.values_by_category import Pooled, Values, share_of
 from fmcompress.processes.world import World, this_process
+from fmcompress.progress import SILENT
+from fmcompress.quantization.parallel import in_threads
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.types import AnyArray, BoolArray, Float32Array, Int64Array
 
@@ -226,25 +228,46 @@ class _HostRows:
         size = current.shape[1] + 1
         gradients = np.zeros((len(current), size), dtype=np.float32)
         hessians = np.zeros((len(current), size, size), dtype=np.float32)
-        for first, rows, own in self._chunks(block):
-            batch = self.sample.take(rows)
-            scored = self.scorer.score(batch.ids, batch.values, batch.bags)
-            logits, values = scored.logits, slice(first, first + len(rows))
-            slopes = self.link.slopes(logits.astype(np.float64), self.targets[rows].astype(np.float64))
-            curvatures = self.link.curvatures(logits.astype(np.float64)).astype(np.float32)
-            u = np.concatenate([scored.slopes(self.columns[values]), np.ones_like(logits)[:, None]], axis=1)
-            for column, pooled in self.pooled.items():
-                is_own, embedding, linear = pooled.own[values], pooled.embedding[values], pooled.linear[values]
-                if not is_own.any():
-                    continue
-                rest = scored.sums - embedding[:, None] * current[own] if pooled.each else scored.slopes(column)
-                of_bag = np.concatenate([embedding[:, None] * rest, linear[:, None]], axis=1)
-                u = np.where(is_own[:, None], of_bag, u)
-            add_by_category(gradients, own, u * slopes.astype(np.float32)[:, None])
-            kept, scales = self._thinned(own + block.start, first)
-            root = u[kept] * np.sqrt(curvatures * scales)[kept, None]
-            add_outer_by_category(hessians, own[kept], root)
+        works = [partial(self._of_chunk, current, block.start, *chunk) for chunk in self._chunks(block)]
+        for first, slopes, curvatures in in_threads(works, title="costs of codes", progress=SILENT):
+            own = slice(first, first + len(slopes))
+            gradients[own] += slopes
+            hessians[own] += curvatures
         return gradients, hessians
+
+    def _of_chunk(
+        self, current: Float32Array, start: int, first: int, rows: Int64Array, own: Int64Array
+    ) -> tuple[int, Float32Array, Float32Array]:
+        """Return the first category of a chunk, and the part of g_i and H_i that its rows give to it and the next ones.
+
+        Args:
+            current: embeddings of a block of categories, float32 (n, dim).
+            start: the first of these.
+            first: place of the chunk's first row.
+            rows: its rows, int64 (m,).
+            own: their categories in the block, rising, int64 (m,).
+        """
+        size, categories = current.shape[1] + 1, own - own[0]
+        gradients = np.zeros((categories[-1] + 1, size), dtype=np.float32)
+        hessians = np.zeros((categories[-1] + 1, size, size), dtype=np.float32)
+        batch = self.sample.take(rows)
+        scored = self.scorer.score(batch.ids, batch.values, batch.bags)
+        logits, values = scored.logits, slice(first, first + len(rows))
+        slopes = self.link.slopes(logits.astype(np.float64), self.targets[rows].astype(np.float64))
+        curvatures = self.link.curvatures(logits.astype(np.float64)).astype(np.float32)
+        u = np.concatenate([scored.slopes(self.columns[values]), np.ones_like(logits)[:, None]], axis=1)
+        for column, pooled in self.pooled.items():
+            is_own, embedding, linear = pooled.own[values], pooled.embedding[values], pooled.linear[values]
+            if not is_own.any():
+                continue
+            rest = scored.sums - embedding[:, None] * current[own] if pooled.each else scored.slopes(column)
+            of_bag = np.concatenate([embedding[:, None] * rest, linear[:, None]], axis=1)
+            u = np.where(is_own[:, None], of_bag, u)
+        add_by_category(gradients, categories, u * slopes.astype(np.float32)[:, None])
+        kept, scales = self._thinned(own + start, first)
+        root = u[kept] * np.sqrt(curvatures * scales)[kept, None]
+        add_outer_by_category(hessians, categories[kept], root)
+        return int(own[0]), gradients, hessians
 
     def share(self, categories: int, world: World) -> slice:
         """Return the categories, of so many, that this process assigns anew: all of them take equally long."""
