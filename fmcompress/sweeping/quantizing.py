@@ -7,6 +7,7 @@ both. What is computed is the same, bit by bit.
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from threading import Event
 from time import perf_counter
 
 from fmcompress import pipeline
@@ -43,8 +44,12 @@ def quantize_all(largest: Job, planned: Sequence[tuple[int, Plan]], measured: Me
         yield from (_timed(job, plan, measured) for job, plan in jobs)
         return
     _ = measured.counts, measured.sensitivity  # once, before several ask for them
-    works = [partial(_timed, _with_notes_alone(job), plan, measured) for job, plan in jobs]
-    yield from side_by_side(works, title="quantizing to all budgets", progress=largest.progress)
+    stop = Event()
+    works = [partial(_timed, _with_notes_alone(job, stop), plan, measured) for job, plan in jobs]
+    try:
+        yield from side_by_side(works, title="quantizing to all budgets", progress=largest.progress)
+    finally:
+        stop.set()
 
 
 def _works_side_by_side(job: Job, budgets: int) -> bool:
@@ -58,17 +63,33 @@ def _timed(job: Job, plan: Plan, measured: Measurements) -> Timed:
     return model, perf_counter() - start
 
 
-def _with_notes_alone(job: Job) -> Job:
+def _with_notes_alone(job: Job, stop: Event) -> Job:
     """Return the job with notes that say its budget, and without loops of its own in the progress."""
-    return replace(job, progress=_Notes(job.progress, format_size(job.budget_bytes or 0)))
+    return replace(job, progress=_Notes(job.progress, format_size(job.budget_bytes or 0), stop))
+
+
+class _StoppedError(Exception):
+    """Another budget has failed, or the user has had enough."""
 
 
 class _Notes(Progress):
-    """Passes on notes and warnings, under a name."""
+    """Passes on notes and warnings, under a name; ends the work that goes on, where the others have been stopped."""
 
-    def __init__(self, progress: Progress, name: str) -> None:
-        """Remember where notes go, and under which name."""
-        self._progress, self._name = progress, name
+    def __init__(self, progress: Progress, name: str, stop: Event) -> None:
+        """Remember where notes go, under which name, and what says that it is over."""
+        self._progress, self._name, self._stop = progress, name, stop
+
+    def start(self, what: str, total: int) -> None:
+        """Show no loop."""
+        self._go_on()
+
+    def advance(self, steps: int = 1, figures: str = "") -> None:
+        """Show no loop."""
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise _StoppedError
 
     def note(self, message: str) -> None:
         """Pass it on."""

@@ -1,10 +1,14 @@
 """Budgets are worked on side by side where that pays, in their order, under names of their own."""
 
+import time
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
 
 from fmcompress import pipeline
+from fmcompress.errors import DataError
+from fmcompress.quantization import parallel
 from fmcompress.sweeping import quantizing
 from tests.models import random_checkpoint
 from tests.notes import Notes
@@ -38,3 +42,27 @@ def test_budgets_without_tuning_and_large_checkpoints_come_one_after_another(mon
     assert not quantizing._works_side_by_side(job, 2)
     monkeypatch.setattr(quantizing, "_LARGEST_BYTES", 100)
     assert not quantizing._works_side_by_side(tuned, 2)
+
+
+def test_where_one_budget_fails_the_others_end_soon(monkeypatch):
+    begun, ended = Event(), Event()
+
+    def quantize(job, plan, measured):
+        if plan == "small":
+            assert begun.wait(30)
+            raise DataError("a broken file")
+        begun.set()
+        try:
+            while True:
+                job.progress.advance()
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    job = pipeline.open_job(random_checkpoint((90, 20), dim=4), 4000)
+    monkeypatch.setattr(pipeline, "quantize", quantize)
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 2)
+    monkeypatch.setattr(quantizing, "_works_side_by_side", lambda job, budgets: True)
+    with pytest.raises(DataError):
+        list(quantizing.quantize_all(job, PLANNED, SimpleNamespace(counts=None, sensitivity=None)))
+    assert ended.wait(30)
