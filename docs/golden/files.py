@@ -20,7 +20,7 @@ def golden_files() -> dict[Path, bytes]:
         model = golden.packed(name)
         data = sealed_bytes(model)
         files[FOLDER / f"{name}.safetensors"] = data
-        files[FOLDER / f"{name}.json"] = vectors(name, golden.describes, model, data, golden.bags).encode()
+        files[FOLDER / f"{name}.json"] = vectors(name, golden, model, data).encode()
     why = {}
     for name, (reason, data) in refused().items():
         files[FOLDER / "refused" / f"{name}.safetensors"] = data

@@ -10,6 +10,7 @@ import numpy as np
 from docs.golden.drawn import Drawn
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
 from fmcompress.artifact.numbers import as_stored
+from fmcompress.fm.field_keys import FieldKeys
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.network import DenseLayer, Network, input_size
 from fmcompress.fm.numeric_weights import NumericWeights
@@ -54,6 +55,7 @@ class Golden:
         link: from logit to prediction.
         scale: what all numbers of its tables are multiplied by.
         vocabulary: of its fields.
+        keys: of fields with keys those that are looked up, known and unknown ones.
         bags: names of the fields whose rows have bags, and whether these have weights; a pooled one that is not
             there has one value in a row at most.
         network: kind of the network on top, then outputs, activation and bits of each layer, between bars.
@@ -64,7 +66,8 @@ class Golden:
     fields: tuple[Table | SharedField | NumericField, ...]
     link: str = "sigmoid"
     scale: float = 1.0
-    vocabulary: Mapping[str, FieldVocabulary] = field(default_factory=dict)
+    vocabulary: Mapping[str, FieldVocabulary | FieldKeys] = field(default_factory=dict)
+    keys: Mapping[str, Sequence[int]] = field(default_factory=dict)
     bags: Mapping[str, bool] = field(default_factory=dict)
     network: str = ""
 
@@ -148,6 +151,8 @@ _VOCABULARY = {
     "item": FieldVocabulary.of(_numbers("i", [8, 0, 4])),
     "seen": FieldVocabulary.of({"a longer token, with a\nline": 2}, missing=1),
 }
+
+_HASHES = [0, 1, 2**63 - 1, 2**63, 2**64 - 1, *(number * 0x9E3779B97F4A7C15 % 2**64 for number in range(2, 72))]
 
 GOLDEN = {
     "raw": Golden(
@@ -248,6 +253,17 @@ GOLDEN = {
         4,
         _of_every_kind(),
         vocabulary=_VOCABULARY,
+    ),
+    "keys": Golden(
+        "64-bit keys of two fields, once with ids that are ranks, once with two check bits and ids; and tokens",
+        3,
+        (Table("user", "40 1x4 raw"), Table("item", "31 raw raw"), Table("day", "3 raw raw")),
+        vocabulary={
+            "user": FieldKeys.of(np.array(_HASHES[:40], np.uint64)),
+            "item": FieldKeys.of(np.array(_HASHES[5:35], np.uint64), np.arange(30)[::-1], oov=30, check_bits=2),
+            "day": FieldVocabulary.of(_numbers("d", range(3)), missing=0),
+        },
+        keys={"user": _HASHES, "item": _HASHES},
     ),
     "names": Golden(
         "names of any Unicode, quoted as JSON inside JSON",

@@ -11,8 +11,10 @@ import numpy as np
 
 from docs.golden.models import Golden, Table
 from fmcompress.artifact.io import sealed_bytes
+from fmcompress.fm.field_keys import FieldKeys
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.schema import NumericField, SharedField
+from fmcompress.fm.vocabulary import Vocabulary
 
 Edit = Callable[[dict[str, Any], dict[str, Any], dict[str, bytearray]], None]
 """Changes metadata, header and tensors in place."""
@@ -120,6 +122,29 @@ def _claims_more(metadata: dict[str, Any], header: dict[str, Any], tensors: dict
     tensors["vocabulary"][:8] = (2**40).to_bytes(8, "little")
 
 
+_TOKENS = Vocabulary({"a": FieldVocabulary.of({"x": 1})})
+
+
+def _keyed(change: Callable[[bytes], bytes]) -> Edit:
+    """Put keys in place of tokens, and change these."""
+
+    def edit(metadata: dict[str, Any], header: dict[str, Any], tensors: dict[str, bytearray]) -> None:
+        keys = FieldKeys.of(np.arange(100), np.arange(100) % 12, check_bits=8)
+        data = change(Vocabulary({"a": keys}).encode())
+        start, _ = header["vocabulary"]["data_offsets"]
+        header["vocabulary"] |= {"shape": [len(data)], "data_offsets": [start, start + len(data)]}
+        tensors["vocabulary"][:] = data
+
+    return edit
+
+
+def _crowded(keys: bytes) -> bytes:
+    """Let the first bucket have all keys, and the others none."""
+    start = 16 + int.from_bytes(keys[8:16], "little") + 24
+    bits = np.packbits([1] * 100 + [0] * 100, bitorder="little").tobytes()
+    return keys[:start] + bits + keys[start + len(bits) :]
+
+
 _CHANGED: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "empty": ("it has no bytes", lambda data: b""),
     "cut-short": ("its last byte is missing", lambda data: data[:-1]),
@@ -169,5 +194,9 @@ _EDITED: dict[str, tuple[str, Edit]] = {
     "no-such-tier": ("the stream names a tier that does not exist", _byte("codes", 0, 0xFF)),
     "no-such-codeword": ("a code names a codeword that does not exist", _byte("codes", 12, 0xFF)),
     "vocabulary-claims": ("a vocabulary claims to be larger than it can be", _claims_more),
+    "keys-claim": ("the head of keys claims to be larger than the file", _keyed(lambda keys: keys[:8] + b"\xff" * 8)),
+    "keys-cut": ("keys have not the size that they say", _keyed(lambda keys: keys[:-1])),
+    "keys-twice": ("a field has keys and tokens", _keyed(lambda keys: keys + _TOKENS.encode())),
+    "keys-crowded": ("a bucket of keys has more than 63", _keyed(_crowded)),
     "vocabulary-damaged": ("a vocabulary cannot be unpacked", _byte("vocabulary", 8, 0xFF)),
 }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from docs.golden.drawn import Drawn
+from docs.golden.models import Golden
 from fmcompress.artifact import PackedFM
+from fmcompress.fm.field_keys import FieldKeys
+from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.types import Float64Array, Int64Array
 from tests import format_reader
 
@@ -18,16 +20,16 @@ _FEWEST_ROWS = 12
 _DIGITS = 8
 
 
-def vectors(name: str, describes: str, model: PackedFM, data: bytes, bags: Mapping[str, bool]) -> str:
+def vectors(name: str, golden: Golden, model: PackedFM, data: bytes) -> str:
     """Return the rows of a model and their predictions as JSON, a row on each line.
 
     Args:
         name: of the model.
-        describes: what it is there for.
+        golden: what it is there for, and what is looked up.
         model: the model.
         data: its artifact.
-        bags: fields whose rows have bags, and whether these have weights.
     """
+    bags = golden.bags
     ids, values = _ids(name, model), _values(name, model)
     drawn = {field: _bag(name, field, model, len(ids), weighted) for field, weighted in bags.items()}
     for field in bags:
@@ -39,13 +41,18 @@ def vectors(name: str, describes: str, model: PackedFM, data: bytes, bags: Mappi
         reader.logit(*row, format_reader.bags_of_row(drawn, number))
         for number, row in enumerate(zip(ids.tolist(), known, strict=True))
     ]
-    found: dict[str, Any] = {"describes": describes, "id_names": list(model.schema.id_names)}
+    found: dict[str, Any] = {"describes": golden.describes, "id_names": list(model.schema.id_names)}
     found["value_names"] = list(model.schema.numeric_names)
     found["link"] = model.link
     if model.vocabulary is not None:
         fields = sorted(model.vocabulary.fields.items())
         found["vocabulary"] = {
-            field: {"oov": own.oov, "missing": own.missing, "tokens": dict(own.known)} for field, own in fields
+            field: {
+                "oov": own.oov,
+                "missing": own.missing,
+                **_known(own, reader.vocabulary[field][0], golden, field),
+            }
+            for field, own in fields
         }
     found["ids"] = ids.tolist()
     found["values"] = [[None if np.isnan(value) else value for value in row] for row in values.tolist()]
@@ -54,6 +61,13 @@ def vectors(name: str, describes: str, model: PackedFM, data: bytes, bags: Mappi
     found["logits"] = [_rounded(logit) for logit in logits]
     found["predictions"] = [_rounded(reader.predicted(logit)) for logit in logits]
     return _as_text(found)
+
+
+def _known(own: FieldVocabulary | FieldKeys, read: Any, golden: Golden, field: str) -> dict[str, dict[str, int | None]]:
+    """Return the ids of tokens, or of keys as digits, null for those that are none."""
+    if isinstance(own, FieldVocabulary):
+        return {"tokens": dict(own.known)}
+    return {"keys": {str(key): read.find(key) for key in golden.keys[field]}}
 
 
 def _ids(name: str, model: PackedFM) -> Int64Array:

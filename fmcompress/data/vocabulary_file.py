@@ -80,12 +80,12 @@ class _Found:
         if has_tokens(keys.type):
             unknown = np.array([key == UNKNOWN for key in keys.to_pylist()], dtype=np.bool_)
             if unknown.any():
-                self.oov = int(numbers[unknown][0])
+                self.oov = _only(self.oov, numbers[unknown], file, UNKNOWN)
                 kept = ~unknown
                 keys, numbers, rows = keys.filter(kept), numbers[kept], rows[kept]
         found, missing = keys_of(keys, file, rows, _KEY)
         if missing.any():
-            self.missing = int(numbers[missing][0])
+            self.missing = _only(self.missing, numbers[missing], file, "null")
         self.keys.append(found[~missing])
         self.ids.append(numbers[~missing])
 
@@ -94,6 +94,13 @@ class _Found:
         keys, ids = np.concatenate(self.keys), np.concatenate(self.ids)
         self.keys, self.ids = [], []
         return FieldKeys.of(keys, ids, oov=self.oov, missing=self.missing)
+
+
+def _only(before: int | None, ids: Int64Array, file: str, what: str) -> int:
+    """Return the one id of a key that each field may have once."""
+    if before is not None or len(ids) > 1:
+        raise DataError(f"{file}: a field has the key {what} twice, expected different ones")
+    return int(ids[0])
 
 
 def _read_keys(path: Path) -> dict[str, FieldKeys]:

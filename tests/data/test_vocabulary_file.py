@@ -93,6 +93,8 @@ def test_text_may_name_the_id_of_unknown_keys(tmp_path):
         ({"field": ["a", "a"], "key": [1, 2], "id": [0, -1]}, "row 1 has id -1, expected 0 to"),
         ({"field": ["a"], "key": [1], "id": [2**31]}, "row 0 has id 2147483648"),
         ({"field": ["a"], "key": [0.5]}, "key is 0.5"),
+        ({"field": ["a", "a"], "key": pa.array([None, None], pa.int64())}, "a field has the key null twice"),
+        ({"field": ["a", "a"], "key": ["__OOV__", "__OOV__"]}, "has the key __OOV__ twice"),
     ],
 )
 def test_keys_that_cannot_be(tmp_path, columns, says):

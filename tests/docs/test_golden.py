@@ -73,7 +73,20 @@ def test_a_reader_of_the_specification_predicts_them(name):
     found = reader.predict(expected["ids"].tolist(), np.nan_to_num(expected["values"]), expected.get("bags"))
     np.testing.assert_allclose(found, expected["predictions"], rtol=1e-7, atol=1e-12)
     for field, own in expected.get("vocabulary", {}).items():
-        assert reader.vocabulary[field] == (own["tokens"], own["oov"], own["missing"])
+        known, *rest = reader.vocabulary[field]
+        assert rest == [own["oov"], own["missing"]]
+        if "tokens" in own:
+            assert known == own["tokens"]
+        assert all(known.find(int(key)) == number for key, number in own.get("keys", {}).items())
+
+
+def test_the_package_finds_their_keys():
+    model, expected = fc.load(FOLDER / "keys.safetensors"), golden("keys")["vocabulary"]
+    assert list(expected) == ["day", "item", "user"]
+    for field in ("item", "user"):
+        keys = expected[field]["keys"]
+        found = model.vocabulary.of(field, model.schema).find(np.array(list(map(int, keys)), np.uint64))
+        assert found.tolist() == [-1 if number is None else number for number in keys.values()]
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -11,7 +11,9 @@ from tests.docs.test_golden import REFUSED, bags_of, golden
 
 from .library import MESSAGE_BYTES, OK, Bag, Model, RefusedError, library
 
-OF_VOCABULARIES = {"vocabulary-claims", "vocabulary-damaged"}
+OF_VOCABULARIES = {
+    "vocabulary-claims", "vocabulary-damaged", "keys-claim", "keys-cut", "keys-twice", "keys-crowded",
+}  # fmt: skip
 """Files that only whoever unpacks a vocabulary can refuse: the native core scores ids."""
 
 
