@@ -16,6 +16,9 @@ from fmcompress_cli.main import run
 from safetensors.numpy import save_file
 
 from fmcompress.checkpoints import load_checkpoint
+from fmcompress.checkpoints.inspection import inspect
+from fmcompress.checkpoints.model_files import container_of, stored_bytes
+from fmcompress.reporting.inspection import to_text
 from tests.checkpoints.samples import FILES, STATE_DICT
 from tests.conftest import console_script
 
@@ -286,14 +289,10 @@ def in_tables(folder):
         (in_tables, "Parquet table", "Parquet, 2 files"),
     ],
 )
-def test_checkpoints_in_several_files(fmcompress, tmp_path, write, tool, container):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    write(folder)
-    fields = () if tool == "Parquet table" else ("--fields", "user:7,item:5,cat:11")
-    found = inspected(fmcompress, folder, *fields)
-    assert (found["tool"], found["container"]) == (tool, container)
-    assert found["file_bytes"] == sum(file.stat().st_size for file in folder.iterdir())
-    shown = fmcompress("inspect", folder, *fields).stdout
-    assert re.search(rf"^container +{re.escape(container)}$", shown, re.MULTILINE)
-    fmcompress("quantize", folder, *fields, "--budget", "2KB", "-o", tmp_path / "a.safetensors")
+def test_checkpoints_in_several_files(tmp_path, write, tool, container):
+    write(tmp_path)
+    fields = None if tool == "Parquet table" else "user:7,item:5,cat:11"
+    found = inspect(load_checkpoint(tmp_path, fields=fields), stored_bytes(tmp_path), container_of(tmp_path))
+    assert (found.tool, found.container) == (tool, container)
+    assert found.file_bytes == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert re.search(rf"^container +{re.escape(container)}$", to_text(found), re.MULTILINE)
