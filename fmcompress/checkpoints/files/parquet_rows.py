@@ -87,6 +87,8 @@ class ParquetRows:
         Raises:
             CheckpointError: a file is damaged.
         """
+        import pyarrow as pa
+
         left = self.rows
         for path in self.files:
             first = 0
@@ -97,6 +99,7 @@ class ParquetRows:
                         raise CheckpointError("it has more rows than it says", hint="it was changed while it was read")
                     yield Batch(path.name, first, batch)
                     first += batch.num_rows
+        pa.default_memory_pool().release_unused()
         if left:
             raise CheckpointError(f"it has {left:,} rows less than it says", hint="it was changed while it was read")
 

@@ -19,6 +19,8 @@ from fmcompress.fm.vocabulary import UNKNOWN
 from fmcompress.types import AnyArray, BoolArray, Int64Array, UInt64Array
 
 _SEVERAL = "a category has one row"
+_GROWTH = 10
+"""Eighths to which the room for keys grows where it is full."""
 
 
 @dataclass
@@ -34,9 +36,8 @@ class FieldRows:
     name: str
     rows: int = 0
     missing: int | None = None
-    _numbers: list[AnyArray] = field(default_factory=list)
+    _numbers: AnyArray | None = None
     _tokens: list[str] = field(default_factory=list)
-    _ids: FieldIds | None = None
 
     def add(self, keys: Any) -> None:
         """Take the keys of the next rows: a column of Arrow, of whole numbers or texts.
@@ -53,9 +54,17 @@ class FieldRows:
             raise CheckpointError(f"field {quoted(self.name)} has {self.rows:,} rows, more than it can have")
         kept = keys.drop_null()
         if is_whole(keys.type):
-            self._numbers.append(kept.to_numpy(zero_copy_only=False))
+            self._add_numbers(_as_keys(kept.to_numpy(zero_copy_only=False)))
         else:
             self._tokens += kept.to_pylist()
+
+    def _add_numbers(self, numbers: UInt64Array | Int64Array) -> None:
+        found = np.empty(0, numbers.dtype) if self._numbers is None else self._numbers
+        known = self.rows - (self.missing is not None) - len(numbers)
+        if known + len(numbers) > len(found):  # which moves pages, and so takes no memory for both
+            found.resize(max(known + len(numbers), _GROWTH * known // 8), refcheck=False)
+        found[known : known + len(numbers)] = numbers
+        self._numbers = found
 
     def count(self, rows: int) -> None:
         """Take the next rows of a field without keys."""
@@ -69,10 +78,9 @@ class FieldRows:
         """
         if self._tokens:
             return _of_tokens(self)
-        if self._numbers:
-            numbers = np.concatenate(self._numbers)
-            self._numbers = []
-            return _of_numbers(self, numbers)
+        if self._numbers is not None:
+            numbers, self._numbers = self._numbers, None
+            return _of_numbers(self, numbers[: self.rows - (self.missing is not None)])
         return FieldIds(self.rows)
 
 
@@ -178,4 +186,4 @@ def _of_numbers(own: FieldRows, numbers: AnyArray) -> FieldIds:
 
 
 def _as_keys(numbers: AnyArray) -> UInt64Array | Int64Array:
-    return numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64)
+    return numbers if numbers.dtype == np.uint64 else numbers.astype(np.int64, copy=False)
