@@ -147,8 +147,12 @@ def quantize(job: Job, plan: Plan | None = None, measured: Measurements | None =
     plan = plan or make_plan(job, measured)
     plan = job.method.search_sizes(job, measured, plan)
     quantized = fit_codebooks(job, measured, plan)
-    model = this_process().of_first(pack(job, plan, quantized))
-    model = sample(job, model) if job.data is None else finetune(job, measured, model)
+    model = pack(job, plan, quantized)
+    if job.data is None:
+        del quantized, measured  # of many categories they take as much as all that follows
+        model = sample(job, model)
+    else:
+        model = finetune(job, measured, model)
     vocabulary = job.checkpoint.vocabulary if job.carries_vocabulary else None
     return CompressedFM.of(with_vocabulary(model, vocabulary))
 

@@ -18,7 +18,7 @@ from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.lookup import Lookup, Values, sum_of_rows, with_norms
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.quantizer import subspace_bounds
-from fmcompress.types import Float32Array, Int32Array, Int64Array
+from fmcompress.types import Float32Array, Int32Array
 
 Fields = dict[int, QuantizedField]
 """Fields by their column."""
@@ -36,9 +36,9 @@ class Linear(nn.Module):
         self._starts = np.cumsum([0] + [len(table) for table in tables]).tolist()
         self._lookup = Lookup(self._rows_of(model.fields), null=self._starts[-1], persistent=True)
 
-    def _rows_of(self, fields: Sequence[QuantizedField]) -> list[Int64Array]:
+    def _rows_of(self, fields: Sequence[QuantizedField]) -> list[Int32Array]:
         return [
-            start + (np.arange(len(f.linear_table)) if f.quantizer.linear_raw else f.linear_codes.astype(np.int64))
+            start + (np.arange(len(f.linear_table)) if f.quantizer.linear_raw else f.linear_codes.astype(np.int32))
             for start, f in zip(self._starts, fields, strict=False)
         ]
 
@@ -167,9 +167,10 @@ class CodebookTable:
         """The table's last row."""
         return int(self.lengths.sum())
 
-    def rows_of(self, fields: Sequence[QuantizedField]) -> list[Int64Array]:
-        """Return the rows of each field's codes in the table, int64 (cardinality, subspaces) each."""
-        return [fields[c].codes + self.starts[:, position] for position, c in enumerate(self.columns)]
+    def rows_of(self, fields: Sequence[QuantizedField]) -> list[Int32Array]:
+        """Return the rows of each field's codes in the table, int32 (cardinality, subspaces) each."""
+        starts = self.starts.astype(np.int32)  # in 64 bits, codes of many categories would be as large as embeddings
+        return [fields[c].codes + starts[:, position] for position, c in enumerate(self.columns)]
 
     def join(self, fields: Sequence[QuantizedField]) -> Float32Array:
         """Return the table of these fields, float32 (codewords + 1, width)."""
@@ -187,7 +188,7 @@ class CodebookTable:
         """
         found: Fields = {}
         for position, column in enumerate(self.columns):
-            starts = self.starts[:, position]
+            starts = self.starts[:, position].astype(np.int32)
             books = zip(starts, self.lengths[:, position], self.sizes, strict=True)
             tables = tuple(table[start : start + length, :size] for start, length, size in books)
             codes = (rows[position] - starts).astype(np.uint16)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from fmcompress.types import Int32Array, Int64Array
+from fmcompress.types import Int32Array
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Lookup(nn.Module):
 
     def __init__(
         self,
-        numbers: Sequence[Int64Array],
+        numbers: Sequence[Int32Array],
         *,
         null: int,
         columns: Sequence[int] | None = None,
@@ -55,14 +55,14 @@ class Lookup(nn.Module):
         """Join the maps of fields.
 
         Args:
-            numbers: the rows of each field's categories, int64 (cardinality[, subspaces]) each.
+            numbers: the rows of each field's categories, int32 (cardinality[, subspaces]) each.
             null: the row of missing values.
             columns: the fields among all of the model; None where they are all.
             fields: number of all of them, where only some are mapped.
             persistent: whether the maps are part of ``state_dict``, since they change.
         """
         super().__init__()
-        joined = np.concatenate(numbers).astype(np.int32)
+        joined = np.concatenate(numbers).astype(np.int32, copy=False)
         nothing = np.full((1, *joined.shape[1:]), null, dtype=np.int32)
         starts = np.cumsum([0] + [len(part) for part in numbers])
         self._end = int(starts[-1])
@@ -73,9 +73,9 @@ class Lookup(nn.Module):
         of_all[slice(None) if columns is None else self._columns] = starts[:-1]
         self.register_buffer("starts_of_all", torch.from_numpy(of_all), persistent=False)
 
-    def replace(self, numbers: Sequence[Int64Array]) -> None:
-        """Take other maps of the same fields, int64 (cardinality[, subspaces]) each."""
-        joined = torch.from_numpy(np.concatenate(numbers).astype(np.int32))
+    def replace(self, numbers: Sequence[Int32Array]) -> None:
+        """Take other maps of the same fields, int32 (cardinality[, subspaces]) each."""
+        joined = torch.from_numpy(np.concatenate(numbers).astype(np.int32, copy=False))
         self.numbers[:-1] = joined.to(self.numbers.device)
 
     def split(self) -> list[Int32Array]:

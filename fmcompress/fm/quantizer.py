@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 from fmcompress.errors import UsageError
@@ -41,6 +42,7 @@ _UNEQUAL = re.compile(r"b([0-9a-c]+)")
 _EQUAL = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,3})")
 
 
+@cache
 def code_bits(codewords: int) -> int:
     """Return the bits of a code that tells ``codewords`` codewords apart: ⌈log2 K⌉, 0 for one codeword."""
     return (codewords - 1).bit_length()

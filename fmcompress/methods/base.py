@@ -12,10 +12,12 @@ from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import DiskTable
 from fmcompress.fm.magnitudes import check_magnitudes
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
+from fmcompress.sizes import format_size
 from fmcompress.training.provenance import origin_of
 from fmcompress.training.run_state import RunState
 
@@ -80,6 +82,12 @@ class Job:
             raise UsageError(f"seed is {self.seed}, expected 0 to {_LARGEST_SEED}")
         check_magnitudes(self.checkpoint)
         self.method.check(self)
+        table = self.checkpoint.embeddings
+        if isinstance(table, DiskTable) and self.data is not None and self.method.moves_embeddings(self):
+            self.progress.warn(
+                f"codes that move with the loss keep all embeddings in memory, with their gradients' averages: "
+                f"{format_size(3 * table.nbytes)} or more; codes that are assigned anew (--method auto) do not"
+            )
         if self.carries_vocabulary and self.checkpoint.vocabulary is None:
             raise UsageError("the checkpoint has no vocabulary that the artifact could carry", hint="--vocab gives one")
 
@@ -93,6 +101,10 @@ class QuantizationMethod(ABC, Generic[Measured]):
         """Raise what can be told of a job before anything is computed: see ``Job.check``."""
         if job.budget_bytes is None:
             raise UsageError(f"method {self.name} needs a budget", hint="--budget 10MB")
+
+    def moves_embeddings(self, job: Job) -> bool:
+        """Return whether a job with data changes the embeddings of all categories on the way."""
+        return job.tuning.moving is not None
 
     @abstractmethod
     def default_tuning(self) -> TuneOptions:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fmcompress.artifact.bitpack import pack
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.disk_table import PASS_ROWS, DiskTable, whole
+from fmcompress.fm.disk_table import BLOCK_ROWS, PASS_ROWS, DiskTable, whole
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, decode
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.tiers import Tiers
@@ -159,10 +159,7 @@ def _subspaces(field: FieldWeights, quantizer: Quantizer) -> list[Subspace]:
 
 def _codebook(field: FieldWeights, subspace: Subspace, size: int, *, seed: int) -> _Codebook:
     """Return the codebook of a subspace by weighted k-means in the metric of the expected loss."""
-    if size == 1 and field.is_large:
-        centroids = subspace.whiten(field.mean[None].astype(np.float32))
-    else:
-        centroids = _centroids(partial(_points, field, subspace, seed), field.frequencies, size, seed)
+    centroids = _centroids(partial(_points, field, subspace, seed), field.frequencies, size, seed)
     return _Codebook(subspace, centroids, subspace.codewords(centroids))
 
 
@@ -202,13 +199,10 @@ class _Coder:
         vectors = self.field.embeddings[rows] if self.codebooks else None
         codes = np.empty((rows.stop - start, len(self.codebooks)), dtype=np.uint16)
         for number, codebook in enumerate(self.codebooks):
-            if vectors is None or len(codebook.table) == 1:
-                codes[:, number] = 0
-            else:
-                codes[:, number] = nearest(codebook.subspace.whiten(vectors), codebook.centroids)[1]
+            codes[:, number] = 0 if vectors is None else self._codes(codebook, vectors)
         linear_codes = np.empty(0, dtype=np.uint16)
         if self.quantizer.has_linear and not self.quantizer.linear_raw:
-            linear_codes = nearest(self.field.linear[rows, None], self.linear_table[:, None])[1].astype(np.uint16)
+            linear_codes = self._nearest(self.field.linear[rows, None], self.linear_table[:, None]).astype(np.uint16)
         rises = list(self._rises(rows, vectors, codes, linear_codes))
         if self._stream is None:
             return _Block(codes, linear_codes, rises)
@@ -216,6 +210,19 @@ class _Coder:
         first = start * sum(self.quantizer.widths) // 8  # a multiple of 8 rows ends where a byte does
         self._stream[first : first + len(stream)] = stream
         return _Block(np.empty((0, codes.shape[1]), np.uint16), np.empty(0, np.uint16), rises)
+
+    def _codes(self, codebook: _Codebook, vectors: Float32Array) -> Int64Array | int:
+        if len(codebook.table) == 1:
+            return 0
+        return self._nearest(codebook.subspace.whiten(vectors), codebook.centroids)
+
+    def _nearest(self, points: Float32Array, centroids: Float32Array) -> Int64Array:
+        """Return the nearest of centroids, float32 (K, d), to each point, float32 (n, d): int64 (n,)."""
+        if not self.field.is_large or points.shape[1] > 1:
+            return nearest(points, centroids)[1]
+        order = np.argsort(centroids[:, 0], kind="stable")  # on a line it lies between two others
+        rising = centroids[order, 0].astype(np.float64)
+        return order[np.searchsorted((rising[1:] + rising[:-1]) / 2, points[:, 0])]
 
     def _rises(
         self, rows: slice, vectors: Float32Array | None, codes: UInt16Array, linear_codes: UInt16Array
@@ -257,7 +264,7 @@ def _centroids(
     """
     cardinality = len(frequencies)
     enough = max(_MIN_POINTS, _POINTS_PER_CODEWORD * size)
-    if min(size, cardinality) == 1 or cardinality <= enough or size == cardinality:
+    if cardinality <= enough or size == cardinality or (size == 1 and cardinality <= BLOCK_ROWS):
         drawn = np.arange(cardinality)
     else:
         drawn = drawn_categories(cardinality, enough, seed=seed)
@@ -265,6 +272,6 @@ def _centroids(
     if size == cardinality:
         return points
     if size == 1:
-        return np.average(points, axis=0, weights=frequencies).astype(np.float32)[None]
+        return np.average(points, axis=0, weights=frequencies[drawn]).astype(np.float32)[None]
     iterations = _ITERATIONS if len(points) <= _MANY else _ITERATIONS_OF_MANY
     return train_centroids(points, frequencies[drawn].astype(np.float32), size, seed=seed, iterations=iterations)

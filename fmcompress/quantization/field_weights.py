@@ -23,7 +23,6 @@ from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.quantization.table_moments import weighted_moments
 from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt8Array
 
-_Moments = tuple[Float64Array, Float64Array]
 _Drawn = tuple[Int64Array, Float32Array]
 
 Metric = Literal["fm", "euclidean"]
@@ -52,7 +51,7 @@ class FieldWeights:
     negligible: float = 0.0
     has_linear: bool = True
     _once: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
-    _found: list[_Moments] = field(default_factory=list, init=False, repr=False, compare=False)
+    _found: list[Float64Array] = field(default_factory=list, init=False, repr=False, compare=False)
     _drawn: dict[tuple[int, int], _Drawn] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -73,18 +72,9 @@ class FieldWeights:
     @property
     def covariance(self) -> Float64Array:
         """Σ_i p_i (v_i − mean)(v_i − mean)ᵀ, float64 (dim, dim); it is found once, whoever asks first."""
-        return self._moments[1]
-
-    @property
-    def mean(self) -> Float64Array:
-        """Σ_i p_i v_i / Σ_i p_i, float64 (dim,); it is found together with the covariance."""
-        return self._moments[0]
-
-    @property
-    def _moments(self) -> _Moments:
         with self._once:
             if not self._found:
-                self._found.append(weighted_moments(self.embeddings, self.frequencies))
+                self._found.append(weighted_moments(self.embeddings, self.frequencies)[1])
             return self._found[0]
 
     def drawn(self, count: int, *, seed: int) -> _Drawn:

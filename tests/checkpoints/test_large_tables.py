@@ -8,9 +8,12 @@ import fmcompress as fc
 from fmcompress.artifact.io import sealed_bytes
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import write_rows
-from fmcompress.errors import CheckpointError
+from fmcompress.data.options import DataOptions
+from fmcompress.data.rows import open_tuning_data
+from fmcompress.errors import CheckpointError, FMCompressWarning
 from fmcompress.fm import disk_table
 from fmcompress.fm.disk_table import DiskTable
+from fmcompress.pipeline import open_job
 from tests.models import random_checkpoint, random_ids
 
 SIZES = (2_000, 300, 5)
@@ -98,6 +101,14 @@ def test_with_data(tmp_path, on_disk):
     found = [sealed_bytes(fc.quantize(one, BUDGET, tuning=tuning, **files)) for one in (large, in_memory)]
     assert found[0] == found[1]
     assert fc.evaluate(large, files["valid"]) == fc.evaluate(in_memory, files["valid"])
+
+
+def test_codes_that_move_keep_all_embeddings_in_memory(tmp_path, on_disk):
+    load, rows = own(tmp_path), tmp_path / "rows.parquet"
+    write_rows(Batch(random_ids(MODEL.schema, 500), np.arange(500, dtype=np.float32) % 2), MODEL.schema, rows)
+    on_disk()
+    with pytest.warns(FMCompressWarning, match=r"keep all embeddings in memory.*221,280 bytes"):
+        open_job(load(), method="lightfm", data=open_tuning_data(MODEL, rows, rows, DataOptions()))
 
 
 def test_numbers_that_are_none(tmp_path, on_disk):

@@ -18,6 +18,7 @@ from fmcompress.artifact import Frame, Origin
 from fmcompress.artifact.header import artifact_bytes, fixed_bytes
 from fmcompress.errors import BudgetError
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.disk_table import BLOCK_ROWS
 from fmcompress.fm.schema import Schema
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.auto.candidates import (
@@ -348,13 +349,30 @@ def tier_splits(counts: Int64Array | None, cardinality: int) -> list[UInt8Array]
     whole = np.zeros(cardinality, dtype=np.uint8)
     if counts is None or cardinality < _LEAST_SPLIT_CATEGORIES or counts.min() == counts.max():
         return [whole]
-    return [whole, _tiers(np.log1p(counts.astype(np.float64)))]
+    if cardinality <= BLOCK_ROWS:
+        return [whole, _tiers(np.log1p(counts.astype(np.float64)))]
+    different, often = np.unique(counts, return_counts=True)  # of many categories, counts are much fewer
+    of_counts = _tiers(np.log1p(different.astype(np.float64)), often)
+    found = np.empty_like(whole)
+    for start in range(0, cardinality, BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        found[rows] = of_counts[np.searchsorted(different, counts[rows])]
+    return [whole, found]
 
 
-def _tiers(popularity: Float64Array) -> UInt8Array:
-    """Return k-means clusters of numbers, the largest first; none is empty where the numbers differ."""
+def _tiers(popularity: Float64Array, often: Int64Array | None = None) -> UInt8Array:
+    """Return k-means clusters of numbers, the largest first; none is empty where the numbers differ.
+
+    Args:
+        popularity: the numbers, float64 (n,).
+        often: how often each is there, int64 (n,); None takes each once.
+    """
     centres = np.linspace(popularity.max(), popularity.min(), _TIERS)
     for _ in range(_LLOYD_ROUNDS):
         tier = np.abs(popularity[:, None] - centres).argmin(axis=1)
-        centres = np.array([popularity[tier == number].mean() for number in range(_TIERS)])
+        centres = np.array([_mean(popularity, often, tier == number) for number in range(_TIERS)])
     return np.asarray(np.abs(popularity[:, None] - centres).argmin(axis=1), dtype=np.uint8)
+
+
+def _mean(numbers: Float64Array, often: Int64Array | None, some: BoolArray) -> float:
+    return float(numbers[some].mean() if often is None else np.average(numbers[some], weights=often[some]))

@@ -27,7 +27,8 @@ from scipy.linalg import block_diag
 
 from fmcompress.data.batch import Batch
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.fm.disk_table import whole
+from fmcompress.fm.decoded_table import DecodedTable
+from fmcompress.fm.disk_table import DiskTable, Table
 from fmcompress.fm.links import Link
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.scorers import CheckpointScorer, device_of, scorer_of
@@ -67,8 +68,8 @@ def reassign(
         prior: for how many rows the teacher's own embedding counts.
     """
     fields, tiers = list(model.fields), model.tiers
-    decoded = _decoded(model, teacher)
-    embeddings = whole(decoded.embeddings)
+    decoded = _decoded(model, fields, teacher)
+    embeddings = decoded.embeddings
     scorer = scorer_of(decoded)
     values, rows_of = Values.of(sample, tiers), _row_maker(sample, targets, decoded, scorer)
     bits = np.array([field.quantizer.row_bits for field in fields]) * tiers.as_fields.cardinalities
@@ -78,9 +79,11 @@ def reassign(
             column = tiers.field_of[tier]
             hessian = block_diag(sensitivity.hessians[column], sensitivity.curvatures[column]).astype(np.float32)
             rows = rows_of(*values.by_category(tier))
-            vectors = _vectors(decoded, own), _vectors(teacher, own)
+            vectors = partial(_vectors, decoded, own), partial(_vectors, teacher, own)
             fields[tier] = _reassigned(fields[tier], rows, *vectors, prior, hessian)
-            embeddings[own], decoded.linear[own] = fields[tier].embeddings(), fields[tier].linear()
+            decoded.linear[own] = fields[tier].linear()
+            if not isinstance(embeddings, DiskTable):
+                embeddings[own] = fields[tier].embeddings()
             scorer.refresh(own, decoded.linear[own])
     return replace(model, fields=tuple(fields))
 
@@ -99,25 +102,33 @@ def _row_maker(
     return partial(DeviceRowsByCategory, on_device, most_rows=_CURVATURE_ROWS)
 
 
-def _decoded(model: QuantizedFM, teacher: FMCheckpoint) -> FMCheckpoint:
-    """Return the quantized model as a factorization machine, its weights in the order of the fields' tables."""
-    embeddings, linear = np.empty(teacher.embeddings.shape, np.float32), np.empty_like(teacher.linear)
-    embeddings[model.tiers.order] = np.concatenate([field.embeddings() for field in model.fields])
+def _decoded(model: QuantizedFM, fields: list[QuantizedField], teacher: FMCheckpoint) -> FMCheckpoint:
+    """Return the quantized model as a factorization machine, its weights in the order of the fields' tables.
+
+    Where the teacher's embeddings are on the disk its own are decoded when they are looked at, from these fields, which
+    may be replaced in the list.
+    """
+    linear = np.empty_like(teacher.linear)
     linear[model.tiers.order] = np.concatenate([field.linear() for field in model.fields])
+    embeddings: Table = DecodedTable(fields, model.tiers, model.dim)
+    if not isinstance(teacher.embeddings, DiskTable):
+        embeddings = np.empty_like(teacher.embeddings)
+        embeddings[model.tiers.order] = np.concatenate([field.embeddings() for field in model.fields])
     # Decoded, a PAD's row is not zero; but it is in no row of the data.
     return replace(teacher, schema=teacher.schema.without_pads(), bias=model.bias, embeddings=embeddings, linear=linear)
 
 
-def _vectors(checkpoint: FMCheckpoint, own: Int64Array) -> Float32Array:
-    """Return q' of some categories, float32 (n, dim + 1)."""
-    return np.concatenate([checkpoint.embeddings[own], checkpoint.linear[own, None]], axis=1)
+def _vectors(checkpoint: FMCheckpoint, own: Int64Array, block: slice) -> Float32Array:
+    """Return q' of a block of some categories, int64 (m,), float32 (n, dim + 1)."""
+    some = own[block]
+    return np.concatenate([checkpoint.embeddings[some], checkpoint.linear[some, None]], axis=1)
 
 
 def _reassigned(
     field: QuantizedField,
     rows: RowsByCategory,
-    current: Float32Array,
-    wanted: Float32Array,
+    current: Callable[[slice], Float32Array],
+    wanted: Callable[[slice], Float32Array],
     prior: float,
     hessian: Float32Array,
 ) -> QuantizedField:
@@ -126,8 +137,8 @@ def _reassigned(
     Args:
         field: the tier.
         rows: of its categories.
-        current: q' as it is, float32 (cardinality, dim + 1).
-        wanted: v', float32 (cardinality, dim + 1).
+        current: returns q' of a block as it is, float32 (n, dim + 1).
+        wanted: returns v' of a block, float32 (n, dim + 1).
         prior: for how many rows v' counts.
         hessian: H_f and h_f, float32 (dim + 1, dim + 1).
     """
@@ -135,15 +146,15 @@ def _reassigned(
     codes = np.concatenate([field.codes, field.linear_codes.reshape(len(field.codes), -1)], axis=1)
     coded = [(coordinates, rows.there(table)) for coordinates, table in _tables_of(field)]
     moving, costs = rows.there(codes), rows.there(hessian)
-    at, to = rows.there(current), rows.there(wanted)
     per_block, world = max(1, _BLOCK_BYTES // (4 * hessian.size)), this_process()
     own = rows.share(len(codes), world)
     for first in range(own.start, own.stop, per_block):
         block = slice(first, min(first + per_block, own.stop))
-        gradients, hessians = rows.derivatives(at[block, :-1], block)
-        gradients += prior * (at[block] - to[block]) @ costs
+        at, to = rows.there(current(block)), rows.there(wanted(block))
+        gradients, hessians = rows.derivatives(at[:, :-1], block)
+        gradients += prior * (at - to) @ costs
         hessians += prior * costs
-        _descend(moving[block], coded, at[block], gradients, hessians, rows.einsum)
+        _descend(moving[block], coded, at, gradients, hessians, rows.einsum)
     codes = world.joined(rows.back(moving)[own].astype(np.uint16, copy=False))
     return replace(field, codes=codes[:, :subspaces], linear_codes=codes[:, subspaces:].reshape(-1))
 

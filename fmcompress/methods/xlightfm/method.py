@@ -41,6 +41,10 @@ class XLightFM(PaperMethod):
             raise UsageError("method xlightfm searches on data", hint="--train gives them; auto needs none")
         self._search_space(job)
 
+    def moves_embeddings(self, job: Job) -> bool:
+        """Return True: a search does, whatever is tuned afterwards."""
+        return True
+
     def plan(self, job: Job, measured: Measurements) -> Plan:
         """Return what the artifact takes at most; its sizes are open.
 

@@ -61,7 +61,7 @@ def test_codes_are_those_of_numpy(of_kind, monkeypatch):
 @pytest.mark.parametrize("of_kind", [kinds, pooled])
 def test_derivatives_are_those_of_numpy(of_kind):
     model, batch, targets, given = job(of_kind)
-    decoded = reassignment._decoded(model, given["teacher"])
+    decoded = reassignment._decoded(model, list(model.fields), given["teacher"])
     values = Values.of(batch, model.tiers)
     found = {}
     for name in ("host", "device"):
