@@ -102,4 +102,4 @@ if __name__ == "__main__":
             os.sched_setaffinity(0, {0})
         rate = _measure(sys.argv[1], Path(sys.argv[2]))
         if this_process().first:
-            print(rate)
+            print(rate, flush=True)

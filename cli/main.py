@@ -16,7 +16,7 @@ from .exits import EXIT_USAGE, exit_code_of
 from .export import export
 from .inspect import inspect
 from .options import GlobalOptions, with_groups
-from .processes import check_together, only_first
+from .processes import check_together, leave, only_first
 from .quantize import quantize
 from .report import report
 from .scoring import evaluate, score
@@ -109,7 +109,7 @@ def run() -> None:
     code = exit_code_of(
         lambda: app(args or ["--help"], standalone_mode=False), debug="--debug" in anywhere, heard=only_first
     )
-    sys.exit(code if args else EXIT_USAGE)
+    leave(code if args else EXIT_USAGE)
 
 
 def _split(args: list[str]) -> tuple[list[str], list[str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 from fmcompress.errors import ProcessError, UsageError
 from fmcompress.processes.joining import first_word, joined, started_by_torchrun
@@ -39,6 +40,13 @@ def together(command: Callable[Given, Found]) -> Callable[Given, Found]:
             raise Ended(*_alike(*verdict(error))) from error
 
     return joining
+
+
+def leave(code: int) -> NoReturn:
+    """End this process; of several without waiting for threads that torch may have left."""
+    if started_by_torchrun():
+        os._exit(code)
+    sys.exit(code)
 
 
 def check_together(command: str | None) -> None:

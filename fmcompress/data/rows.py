@@ -250,7 +250,7 @@ def open_training_rows(
         DataError: the files cannot be used.
     """
     if schema is None:
-        schema = _fields_of(train, valid, options.label, pooling)
+        schema = this_process().first_does(partial(_fields_of, train, valid, options.label, pooling))
     rows = partial(open_rows, schema=schema, options=options, labels=labels, vocabulary=vocabulary)
     if valid is not None:
         return rows(train), rows(valid)

@@ -9,11 +9,10 @@ from datetime import timedelta
 
 from fmcompress.cores import share_cores
 from fmcompress.errors import ProcessError
-from fmcompress.processes.world import World, one_of
+from fmcompress.processes.world import ENDED, World, one_of
 
 # What torchrun says to each process that it starts; the last is of torchrun alone, and of no scheduler of jobs.
 _TOLD = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID")
-_ENDED = "ended"
 
 SILENT_S = 1800
 """Seconds after which a process that is not heard of counts as ended. One that is killed is missed at once."""
@@ -85,6 +84,6 @@ def first_word(world: World, message: str) -> str:
         return message
     try:
         # Who ended without a word said nothing: an empty text stands for that too.
-        return world.board.compare_set(_ENDED, "", message).decode()
+        return world.board.compare_set(ENDED, "", message).decode()
     except RuntimeError:  # there is nobody left who keeps what is said
         return message

@@ -42,6 +42,9 @@ class Board(Protocol):
 
 
 _DONE = "done"
+ENDED = "ended"
+"""What a process that ends writes its last word under."""
+
 _LEAST_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.2
 
 
@@ -196,6 +199,8 @@ class World:
             if self.first:
                 self.board.set(key, "")
             while not self.board.check([key]):
+                if self.board.check([ENDED]):
+                    raise ProcessError("another process of the run ended")
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from fmcompress.errors import StateError, UsageError
 from fmcompress.files import check_writable, replacing
-from fmcompress.processes.world import this_process
+from fmcompress.processes.world import World, this_process
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.history import History, open_history
 
@@ -185,6 +185,7 @@ def open_run_state(files: RunFiles, fingerprint: Fingerprint, *, progress: Progr
         OutputError: the history exists, or a file cannot be written.
     """
     world = this_process()
+    _check_alike(world, fingerprint)
     files = files if world.first else RunFiles()
     run_state, history_bytes = RunState(files.state, fingerprint), 0
     saved = world.of_first(_saved_state(files, progress))
@@ -196,6 +197,16 @@ def open_run_state(files: RunFiles, fingerprint: Fingerprint, *, progress: Progr
             files.history, fingerprint, force=files.force, resume=files.resume, size=history_bytes
         )
     return run_state
+
+
+def _check_alike(world: World, fingerprint: Fingerprint) -> None:
+    """Raise UsageError where processes, perhaps on other machines, would do another job than the first."""
+    for name, value in world.of_first(dict(fingerprint)).items():
+        if fingerprint.get(name) != value:
+            raise UsageError(
+                f"{name} is {fingerprint.get(name)} in process {world.rank}, and {value} in the first",
+                hint="all processes are to be given the same files and options",
+            )
 
 
 def _saved_state(files: RunFiles, progress: Progress) -> dict[str, Any] | None:
