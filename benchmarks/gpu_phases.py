@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks import criteo
+from fmcompress.api import quantize
 from fmcompress.artifact import unpack_model
 from fmcompress.backbones.training import TrainOptions, begin_training
 from fmcompress.checkpoints import FMCheckpoint
@@ -31,7 +32,7 @@ from fmcompress.methods.lightfm.method import LightFM
 from fmcompress.progress import SILENT
 from fmcompress.quantization.field_weights import all_weights
 from fmcompress.quantization.kmeans import nearest, train_centroids
-from fmcompress.quantization.sensitivity import from_batches, from_moments
+from fmcompress.quantization.sensitivity import Sensitivity, from_batches, from_moments
 from fmcompress.serve.compressed_fm import CompressedFM
 from fmcompress.training.trainable import Trainable
 
@@ -49,7 +50,7 @@ class Sizes:
         encoded: points that are encoded.
         rows: of a batch of counts, costs and scores.
         priced: held-out rows.
-        sampled: rows that codes are assigned anew on.
+        sampled: rows that codes are assigned anew on, of a smaller model: each category has a matrix of dim² numbers.
         step_rows: rows of a step of tuning and of training.
     """
 
@@ -125,8 +126,6 @@ def _model(sizes: Sizes) -> Model:
         counts = np.arange(_SMALL.categories)[::-1] + 1
         checkpoint = FMCheckpoint(_SMALL, clicks.bias, clicks.linear, clicks.embeddings, counts=counts)
         method = LightFM(subspaces=2, codewords=16)
-        from fmcompress.api import quantize
-
         compressed = quantize(checkpoint, method=method, device="cpu")
     of_size = [[_batch(schema, rows, seed) for seed in range(_BATCHES)] for rows in (sizes.rows, sizes.step_rows)]
     return Model(checkpoint, compressed, *of_size)
@@ -193,17 +192,18 @@ def _steps(begun: Trainable, batches: Iterator[Batch]) -> None:
 
 
 def _reassign(sizes: Sizes) -> object:
-    model = _model(sizes)
-    checkpoint, quantized = model.checkpoint, unpack_model(model.compressed)
-    sample = model.batches[0].take(slice(sizes.sampled))
-    costs = _moments(sizes)
+    schema, codewords = (_PRICED, 256) if sizes.criteo else (_SMALL, 16)
+    checkpoint, sample = _priced(schema, sizes.sampled)
+    costs, compressed = _coded(schema, sizes.sampled, codewords)
+    quantized = unpack_model(compressed)
     return reassign(quantized, sample, sample.labels, teacher=checkpoint, sensitivity=costs, prior=100.0)
 
 
 @cache
-def _moments(sizes: Sizes) -> object:
-    checkpoint = _model(sizes).checkpoint
-    return from_moments(checkpoint, checkpoint.counts)
+def _coded(schema: Schema, rows: int, codewords: int) -> tuple[Sensitivity, CompressedFM]:
+    checkpoint, _ = _priced(schema, rows)
+    compressed = quantize(checkpoint, method=LightFM(subspaces=2, codewords=codewords), device="cpu")
+    return from_moments(checkpoint, checkpoint.counts), compressed
 
 
 def _scoring(sizes: Sizes) -> Work:

@@ -22,7 +22,7 @@ def moved(array: AnyArray, device: torch.device | str) -> Tensor:
         array: of any dtype that torch has.
         device: a torch device.
     """
-    tensor = torch.from_numpy(array)
+    tensor = torch.from_numpy(array if array.flags.writeable else array.copy())  # torch warns of what it must not write
     if torch.device(device).type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -36,7 +36,7 @@ def moved_by_blocks(table: Any, device: torch.device | str) -> Tensor:
         device: a torch device.
     """
     if isinstance(table, np.ndarray) and torch.device(device).type == "cpu":
-        return torch.from_numpy(table)
+        return moved(table, device)
     rows, columns = table.shape
     found = torch.empty((rows, columns), dtype=torch.float32, device=device)
     step = max(1, _BLOCK_BYTES // (4 * columns))

@@ -72,7 +72,7 @@ def package_findings() -> Iterator[Finding]:
     least = _least_versions()
     for package in PACKAGES:
         yield package_finding(package, _version(package.name), least.get(package.name), probed.errors)
-    yield faiss_finding(_faiss_wheels(), probed.errors)
+    yield faiss_finding(_faiss_wheels(), probed.errors, on_gpu=probed.torch.get("device") == "cuda")
     for name, (needs, extra) in EXTRAS.items():
         missing = Finding(name, f"not installed: {needs} needs it", "warning", f"pip install 'fmcompress[{extra}]'")
         version = _version(name)
@@ -94,14 +94,22 @@ def package_finding(package: Package, version: str | None, least: str | None, er
     return Finding(name, version or "installed, its version is not known")
 
 
-def faiss_finding(wheels: Sequence[tuple[str, str]], errors: Errors) -> Finding:
-    """Return how faiss stands, of which there are several wheels, with names and versions, for one module."""
+def faiss_finding(wheels: Sequence[tuple[str, str]], errors: Errors, *, on_gpu: bool = False) -> Finding:
+    """Return how faiss stands, of which there are several wheels, with names and versions, for one module.
+
+    Args:
+        wheels: names and versions of those that are installed.
+        errors: of modules that cannot be imported.
+        on_gpu: whether torch works on a GPU, where faiss might too.
+    """
     names = " and ".join(f"{name} {version}" for name, version in wheels)
     one_wheel = f"pip uninstall {' '.join(name for name, _ in wheels)}, then {_INSTALL_FAISS}"
     if "faiss" in errors:
         return _unusable("faiss", names, errors["faiss"], "quantize and sweep", _INSTALL_FAISS, one_wheel)
     if len(wheels) > 1:
         return Finding("faiss", f"{names}: both write the same module", "warning", one_wheel)
+    if on_gpu and wheels and wheels[0][0] == "faiss-cpu":
+        return Finding("faiss", f"{names}, not built for GPUs: torch does k-means there", "warning", one_wheel)
     return Finding("faiss", names or "installed, its wheel is not known")
 
 

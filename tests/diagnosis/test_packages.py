@@ -56,6 +56,13 @@ def test_packages():
 def test_faiss():
     cpu, both = [("faiss-cpu", "1.15.1")], [("faiss-cpu", "1.15.1"), ("faiss-gpu", "1.14.0")]
     assert faiss_finding(cpu, {}) == Finding("faiss", "faiss-cpu 1.15.1")
+    beside_a_gpu = faiss_finding(cpu, {}, on_gpu=True)
+    assert (beside_a_gpu.status, beside_a_gpu.text) == (
+        "warning",
+        "faiss-cpu 1.15.1, not built for GPUs: torch does k-means there",
+    )
+    assert "fmcompress[gpu]" in beside_a_gpu.hint
+    assert faiss_finding([("faiss-gpu", "1.15.1")], {}, on_gpu=True).status == "ok"
     twice = faiss_finding(both, {})
     assert twice.status == "warning"
     assert "both write the same module" in twice.text
