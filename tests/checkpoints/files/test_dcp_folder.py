@@ -1,5 +1,6 @@
 """Folders of torch.distributed.checkpoint: genuine ones of one process and of several, and damage of every kind."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -74,9 +75,14 @@ def test_numbers_beside_the_tensors_are_weights_where_the_caller_says_so(tmp_pat
 @pytest.fixture(scope="module")
 def of_two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    script = [sys.executable, "-m", "tests.checkpoints.files.save_distributed"]
+    script = [sys.executable, str(Path(__file__).with_name("save_distributed.py"))]
+    here = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform == "linux" else {}
     processes = [
-        subprocess.Popen([*script, str(rank), "2", str(folder / "store"), str(folder)], stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [*script, str(rank), "2", str(folder / "store"), str(folder)],
+            stderr=subprocess.PIPE,
+            env={**os.environ, **here},
+        )
         for rank in range(2)
     ]
     errors = [process.communicate(timeout=120)[1] for process in processes]
