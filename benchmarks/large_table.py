@@ -114,7 +114,9 @@ def _quantize(path: Path) -> Found:
     mark()
     quantized = pipeline.fit_codebooks(job, measured, plan)
     mark()
-    packed = pipeline.sample(job, pipeline.pack(job, plan, quantized))
+    packed = pipeline.pack(job, plan, quantized)
+    del quantized, measured  # as ``pipeline.quantize`` does
+    packed = pipeline.sample(job, packed)
     pipeline.CompressedFM.of(packed).save(path.with_suffix(".out"))
     mark()
     steps = np.diff(marks).tolist()

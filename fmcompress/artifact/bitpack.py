@@ -58,7 +58,8 @@ def _bits_of_words(codes: UInt16Array, widths: tuple[int, ...]) -> UInt8Array:
         if width:
             words |= codes[:, column].astype(np.uint64) << np.uint64(at)
         at += width
-    bits = np.unpackbits(words.view(np.uint8).reshape(len(codes), -1), axis=1, bitorder="little")
+    used = words.view(np.uint8).reshape(len(codes), -1)[:, : (at + 7) // 8]
+    bits = np.unpackbits(used, axis=1, bitorder="little")
     return np.ascontiguousarray(bits[:, :at])
 
 
