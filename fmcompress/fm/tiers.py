@@ -20,6 +20,8 @@ from fmcompress.types import Int8Array, Int32Array, Int64Array, UInt8Array
 
 T = TypeVar("T")
 
+_BLOCK_ROWS = 2**20
+
 MAX_TIERS = 4
 """Most tiers of a field: the tier of a category takes two bits at most."""
 
@@ -51,7 +53,8 @@ class Tiers:
     @cached_property
     def sizes(self) -> tuple[tuple[int, ...], ...]:
         """Categories in each tier of each field."""
-        return tuple(tuple(np.bincount(own).tolist()) for own in self.schema.split(self.of))
+        # By blocks: of many categories numpy would make a copy in 64 bits.
+        return tuple(tuple(_counts(own)) for own in self.schema.split(self.of))
 
     @cached_property
     def as_fields(self) -> Schema:
@@ -127,3 +130,13 @@ class Tiers:
                 position[members] = np.arange(len(members))
             places.append((np.append(own, -1).astype(np.int8), position))
         return places
+
+
+def _counts(of: UInt8Array) -> list[int]:
+    """Return how many categories each tier has, of the tier of each, uint8 (cardinality,)."""
+    blocks = (of[start : start + _BLOCK_ROWS] for start in range(0, len(of), _BLOCK_ROWS))
+    total = np.zeros(MAX_TIERS, dtype=np.int64)
+    for block in blocks:
+        total += np.bincount(block, minlength=MAX_TIERS)
+    found: list[int] = np.trim_zeros(total, "b").tolist()
+    return found
