@@ -27,12 +27,11 @@ from fmcompress.processes.joining import joined
 from fmcompress.processes.world import this_process
 from fmcompress.progress import Progress
 
-_BATCH_ROWS = 2048
-_ROWS = 100 * _BATCH_ROWS
+_ROWS = 200 * 2048
 _VALID_ROWS = 20_000
 _GROUP_ROWS = 8192
 _ROUNDS = 3
-_KINDS = {"fixed": "codes fixed", "moving": "codes moving"}
+_KINDS = (("fixed", 2048), ("fixed", 8192), ("moving", 2048))
 
 
 def run() -> list[tuple[str, ...]]:
@@ -40,14 +39,20 @@ def run() -> list[tuple[str, ...]]:
     found = []
     with TemporaryDirectory() as folder:
         _write(Path(folder))
-        for kind, name in _KINDS.items():
+        for kind, batch_rows in _KINDS:
             rates: dict[int, list[float]] = {1: [], 2: []}
             for _ in range(_ROUNDS):
                 for processes, own in rates.items():
-                    own.append(_rate(processes, kind, folder))
+                    own.append(_rate(processes, kind, batch_rows, folder))
             for processes, own in rates.items():
                 what = "one process on one core" if processes == 1 else f"{processes} processes, one core each"
-                found.append((f"{what}, {name}", f"{statistics.median(own):,.0f}", f"{ratio(own, rates[1]):.2f}"))
+                found.append(
+                    (
+                        f"{what}, codes {kind}, batch {batch_rows}",
+                        f"{statistics.median(own):,.0f}",
+                        f"{ratio(own, rates[1]):.2f}",
+                    )
+                )
     return found
 
 
@@ -59,10 +64,10 @@ def _write(folder: Path) -> None:
         pq.write_table(table, folder / f"{part}.parquet", row_group_size=_GROUP_ROWS)
 
 
-def _rate(processes: int, kind: str, folder: str) -> float:
+def _rate(processes: int, kind: str, batch_rows: int, folder: str) -> float:
     """Return the rows a second of so many processes."""
     start = [] if processes == 1 else ["-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
-    command = [sys.executable, *start, "-m", "benchmarks.processes", kind, folder]
+    command = [sys.executable, *start, "-m", "benchmarks.processes", kind, str(batch_rows), folder]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return float(done.stdout)
@@ -79,11 +84,11 @@ class _Epochs(Progress):
         self.ends.append(time.perf_counter())
 
 
-def _measure(kind: str, folder: Path) -> float:
+def _measure(kind: str, batch_rows: int, folder: Path) -> float:
     """Return the rows a second of an epoch, validation and all, after one that does not count."""
     rows, valid = (open_rows(folder / f"{part}.parquet", criteo.SCHEMA) for part in ("train", "valid"))
     model, checkpoint = criteo.lightfm(), criteo.bare_checkpoint()
-    options = TuneOptions(moving=MovingOptions() if kind == "moving" else None, epochs=2, batch_size=_BATCH_ROWS)
+    options = TuneOptions(moving=MovingOptions() if kind == "moving" else None, epochs=2, batch_size=batch_rows)
     counts = rows.summary.counts
     codes = code_update(options, checkpoint, Tiers.none(checkpoint.schema), counts=counts)
     epochs, unknown = _Epochs(), Scores(_VALID_ROWS, 0.0, 9.0, 1.0)
@@ -100,6 +105,6 @@ if __name__ == "__main__":
     with joined():
         if this_process().alone and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {0})
-        rate = _measure(sys.argv[1], Path(sys.argv[2]))
+        rate = _measure(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
         if this_process().first:
             print(rate, flush=True)
