@@ -24,7 +24,6 @@ from fmcompress.finetune.tuner import tune
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.code_updates import code_update
 from fmcompress.processes.joining import joined
-from fmcompress.processes.world import this_process
 from fmcompress.progress import Progress
 
 _ROWS = 200 * 2048
@@ -102,9 +101,11 @@ def _rows_a_second(rows: Rows, epochs: _Epochs) -> float:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with joined():
-        if this_process().alone and hasattr(os, "sched_setaffinity"):
+    with joined() as world:
+        if world.alone and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {0})
         rate = _measure(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
-        if this_process().first:
+        if world.first:
             print(rate, flush=True)
+    if not world.alone:
+        os._exit(0)  # threads that torch has left may abort an end that waits for them
