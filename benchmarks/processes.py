@@ -30,7 +30,7 @@ _ROWS = 200 * 2048
 _VALID_ROWS = 20_000
 _GROUP_ROWS = 8192
 _ROUNDS = 3
-_KINDS = (("fixed", 2048), ("fixed", 8192), ("moving", 2048))
+_KINDS = (("fixed", 2048), ("fixed", 8192), ("fixed", 32_768), ("moving", 2048))
 
 
 def run() -> list[tuple[str, ...]]:
