@@ -1,18 +1,24 @@
 """Two thousand damaged files of each tool: an error of one line, or a model that passes every check; nothing else."""
 
 import io
+import json
 import random
 import resource
 import shutil
 import signal
+import warnings
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import joblib
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
+from safetensors.torch import save_file
 
 from fmcompress.checkpoints import FMCheckpoint, load_checkpoint, save_checkpoint
 from fmcompress.checkpoints.load import DIALECTS
@@ -77,6 +83,9 @@ CASES = (
     ("own model", "made.joblib", {**GIVEN, "keys": MADE_KEYS}),
     ("own model", "made.joblib.gz", {**GIVEN, "keys": MADE_KEYS}),
     ("pytorch-fm", "lightning.ckpt", GIVEN),
+    ("pytorch-fm", "shards", GIVEN),
+    ("pytorch-fm", "distributed", GIVEN),
+    ("Parquet table", "made.parquet", {}),
     ("fmcompress", "native.pt", {}),
     ("fmcompress", "native.safetensors", {}),
 )
@@ -154,12 +163,35 @@ def write_lightning(path):
     torch.save({"epoch": 2, "state_dict": {**state, "criterion.pos_weight": torch.ones(1)}, "loops": {}}, path)
 
 
+def write_shards(path):
+    state, names = torch.load(STATE_DICT), ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    path.mkdir()
+    places = {key: names[number % 2] for number, key in enumerate(state)}
+    for name in names:
+        save_file({key: state[key] for key, place in places.items() if place == name}, path / name)
+    (path / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def write_distributed(path):
+    with warnings.catch_warnings(action="ignore"):
+        dcp.save(torch.load(STATE_DICT), checkpoint_id=path, no_dist=True)
+
+
+def write_parquet(path):
+    vectors = np.random.default_rng(0).standard_normal((23, 4), dtype=np.float32)
+    columns = {"field": ["user"] * 9 + ["item"] * 14, "key": [*range(9), *range(2**40, 2**40 + 14)], "w": vectors[:, 0]}
+    pq.write_table(pa.table({**columns, "v": list(vectors)}), path)
+
+
 ARRAYS = {"V": np.ones((23, 4)), "w": np.ones(23, np.float32), "b": -0.5}
 MADE = {
     "made.npz": lambda path: np.savez_compressed(path, **ARRAYS),
     "made.joblib": lambda path: joblib.dump(ARRAYS, path),
     "made.joblib.gz": lambda path: joblib.dump(ARRAYS, path),
     "lightning.ckpt": write_lightning,
+    "shards": write_shards,
+    "distributed": write_distributed,
+    "made.parquet": write_parquet,
 }
 
 
@@ -173,7 +205,7 @@ def copies(tmp_path):
             return tmp_path / path, [tmp_path / path]
         if path in MADE:
             MADE[path](tmp_path / path)
-            return tmp_path / path, [tmp_path / path]
+            return tmp_path / path, parts_of(tmp_path / path) if (tmp_path / path).is_dir() else [tmp_path / path]
         if path.startswith("protocol_"):
             protocol = int(path.removeprefix("protocol_").removesuffix(".pkl"))
             return rewritten_pickle(CLASSIFIER, tmp_path / path, NAMES, protocol=protocol), [tmp_path / path]

@@ -13,6 +13,7 @@ NOT_RUN = {
     "make": "makes an environment of its own",
     "pip": "installs packages",
     "torchrun": "starts processes; tests/processes/test_runs.py",
+    "python -m benchmarks.gpu": "needs a GPU; tests/devices/test_benchmark.py rehearses it",
     "python examples/paper": "hours; tests/examples runs it on little data",
     "cd": "the tests are there",
     "fmcompress demo": "a minute; the files of the quickstart are made by its code, from less",
