@@ -121,11 +121,7 @@ def sum_of_rows(table: Tensor, rows: Tensor, *, null: bool = False) -> Tensor:
 
 
 class _SumOfRows(torch.autograd.Function):
-    """A row's gradient is the sum of the gradients of the bags that it is in: the product of a sparse matrix.
-
-    On a GPU it is another ``embedding_bag``, its bags sorted by row. The order of the additions is fixed, so that the
-    same input gives the same bits.
-    """
+    """A row's gradient is the sum of the gradients of the bags that it is in."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, rows: Tensor, null: bool) -> Tensor:
@@ -137,13 +133,7 @@ class _SumOfRows(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (rows,) = ctx.saved_tensors
         (gradient,) = gradients
-        if rows.device.type == "cpu":
-            found = _sparse_product(rows, None, gradient, ctx.size)
-        else:
-            flat = rows.reshape(-1)
-            bags = torch.div(torch.argsort(flat, stable=True), rows.shape[1], rounding_mode="floor")
-            uses = torch.bincount(flat, minlength=ctx.size)
-            found = embedding_bag(bags, gradient.contiguous(), torch.cumsum(uses, 0) - uses, mode="sum")
+        found = sum_by_row(rows, None, gradient, ctx.size)
         if ctx.null:
             found[-1] = 0
         return found, None, None
@@ -184,14 +174,15 @@ class _WithNorms(torch.autograd.Function):
         return found
 
 
-def sum_by_row(rows: Tensor, weights: Tensor, values: Tensor, size: int) -> Tensor:
+def sum_by_row(rows: Tensor, weights: Tensor | None, values: Tensor, size: int) -> Tensor:
     """Return for each row r the sum of weights[i, j] · values[i] over all (i, j) with rows[i, j] = r.
 
-    The transposed product of a sparse matrix, float32 (size, columns). The order of the additions is fixed.
+    The transposed product of a sparse matrix, float32 (size, columns); on a GPU an ``embedding_bag``, its bags sorted
+    by row. The order of the additions is fixed, so that the same input gives the same bits.
 
     Args:
-        rows: int64 (n, m), below ``size``.
-        weights: float32 (n, m).
+        rows: int32 or int64 (n, m), below ``size``.
+        weights: float32 (n, m); None where all are 1.
         values: float32 (n, columns).
         size: number of rows.
     """
@@ -201,8 +192,9 @@ def sum_by_row(rows: Tensor, weights: Tensor, values: Tensor, size: int) -> Tens
     order = torch.argsort(flat, stable=True)
     uses = torch.bincount(flat, minlength=size)
     bags = torch.div(order, rows.shape[1], rounding_mode="floor")
+    of_bags = None if weights is None else weights.reshape(-1)[order]
     return embedding_bag(
-        bags, values, torch.cumsum(uses, 0) - uses, mode="sum", per_sample_weights=weights.reshape(-1)[order]
+        bags, values.contiguous(), torch.cumsum(uses, 0) - uses, mode="sum", per_sample_weights=of_bags
     )
 
 
