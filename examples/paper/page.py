@@ -7,9 +7,8 @@ from pathlib import Path
 
 import tables
 from grid import Study
+from markdown import write_between
 from plots import draw
-
-BEGIN, END = "<!-- begin: examples/paper -->", "<!-- end: examples/paper -->"
 
 _PARTS = (
     ("Table 1: data", tables.table_1),
@@ -27,14 +26,5 @@ def write_page(studies: Sequence[Study], path: Path) -> str:
     """Put all tables, and links to the plots, between the markers of a page, and return them."""
     text = "\n\n".join(f"### {title}\n\n{table(studies)}" for title, table in _PARTS)
     pictures = "\n\n".join(f"![{Path(name).stem}]({name})" for name in draw(studies, path.parent / "figures"))
-    write_between(path, f"{text}\n\n{pictures}")
+    write_between(path, "examples/paper", f"{text}\n\n{pictures}")
     return text
-
-
-def write_between(path: Path, text: str) -> None:
-    """Put a text between the markers of a page; they are added where the page has none."""
-    old = path.read_text() if path.exists() else ""
-    if BEGIN not in old:
-        old = f"{old.rstrip()}\n\n{BEGIN}\n{END}\n".lstrip()
-    before, rest = old.split(BEGIN, 1)
-    path.write_text(f"{before}{BEGIN}\n{text.strip()}\n{END}{rest.split(END, 1)[1]}")

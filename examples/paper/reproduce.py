@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
-from datetime import datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cells"))
+
 from cells import Place
 from grid import Settings, Study, in_order
-from running import Runner
+from running import Runner, next_time, tell
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -51,7 +52,7 @@ def main(
             print(f"{cell.name} {studies[0].place.key(cell)} {there}")
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what has begun is ended, too
-    runner = Runner(studies[0].place, jobs, None if until is None else _next(until), _tell)
+    runner = Runner(studies[0].place, jobs, None if until is None else next_time(until), tell)
     failed = [] if only_tables else runner.run(chosen)
     from page import write_page
 
@@ -65,17 +66,6 @@ def _studies(place: Place, sets: str, epochs: str, seeds: str, steps: dict[str, 
     passes = passes * len(names) if len(passes) == 1 else passes
     numbers = tuple(int(seed) for seed in seeds.split(","))
     return [Study(place, name, Settings(numbers, number, **steps)) for name, number in zip(names, passes, strict=True)]
-
-
-def _tell(line: str) -> None:
-    print(f"{datetime.now():%H:%M:%S} {line}", file=sys.stderr, flush=True)
-
-
-def _next(clock: str) -> float:
-    """Return when the clock shows this time next, in seconds since 1970."""
-    hour, minute = map(int, clock.split(":"))
-    at = datetime.now().replace(hour=hour, minute=minute, second=0, microsecond=0)
-    return (at if at.timestamp() > time.time() else at + timedelta(days=1)).timestamp()
 
 
 if __name__ == "__main__":

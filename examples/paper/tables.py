@@ -8,9 +8,9 @@ from typing import Any
 
 from cells import Cell, Place
 from grid import BASELINES, MAIN, Study
+from markdown import Row, markdown, with_deviation
 
 Result = dict[str, Any]
-Row = Sequence[str]
 
 _LIGHTFM = f"LightFM, K = {MAIN}"
 
@@ -27,13 +27,13 @@ def table_1(studies: Sequence[Study]) -> str:
         sizes = (str(found["fields"]), f"{found['categories']:,}", f"{found['positive']:.3f}")
         rows.append((study.data, *counts, *sizes))
     head = ("data", "training rows", "validation", "test", "fields", "categories", "share of label 1")
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def table_2(studies: Sequence[Study]) -> str:
     """Return all systems: scores and bytes."""
     head = ("data", "model", "test AUC", "LogLoss", "bytes", "ratio", "paper's Params, MiB", "seeds")
-    return _markdown(head, [row for study in studies for row in _systems(study)])
+    return markdown(head, [row for study in studies for row in _systems(study)])
 
 
 def _systems(study: Study) -> Iterable[Row]:
@@ -69,7 +69,7 @@ def ahead(studies: Sequence[Study]) -> str:
                     continue
                 name, pairs = found
                 rows.append((study.data, title, name, _difference(pairs), _more_bytes(pairs), _n(pairs)))
-    return _markdown(("data", "baseline", "against it", "ΔAUC", "its bytes", "seeds"), rows)
+    return markdown(("data", "baseline", "against it", "ΔAUC", "its bytes", "seeds"), rows)
 
 
 def _nearest(study: Study, ours: str, theirs: Sequence[Cell]) -> tuple[str, list[tuple[Result, Result]]] | None:
@@ -99,7 +99,7 @@ def searched(studies: Sequence[Study]) -> str:
                 continue
             loss = _difference(pairs, "logloss")
             rows.append((study.data, title, _difference(pairs), loss, _more_bytes(pairs), _times(pairs), _n(pairs)))
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _times(pairs: Sequence[tuple[Result, Result]]) -> str:
@@ -130,7 +130,7 @@ def table_3(studies: Sequence[Study]) -> str:
             scores = _spread(found, "auc"), _spread(found, "logloss")
             rows.append((study.data, title, *scores, change, _bytes(found), ratio, _n(found)))
     head = ("data", "model", "test AUC", "LogLoss", "ΔAUC to the network", "bytes", "ratio", "seeds")
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def figure_4(studies: Sequence[Study]) -> str:
@@ -141,7 +141,7 @@ def figure_4(studies: Sequence[Study]) -> str:
             found = _results(study.place, cells)
             scores = [_spread(found, "auc"), _spread(found, "logloss")] if found else [_why(study.place, cells)] * 2
             rows.append((study.data, title, _bytes(found) if found else "0", *scores, _n(found)))
-    return _markdown(("data", "model", "bytes", "test AUC", "LogLoss", "seeds"), rows)
+    return markdown(("data", "model", "bytes", "test AUC", "LogLoss", "seeds"), rows)
 
 
 def figure_5(studies: Sequence[Study]) -> str:
@@ -158,7 +158,7 @@ def figure_5(studies: Sequence[Study]) -> str:
             learnt, end = _mean(epoch["loss"] for epoch in last), _mean(epoch["auc"] for epoch in last)
             rows.append((study.data, title, learnt, _mean(best), end, _spread(found, "auc"), _n(found)))
     head = ("data", "loss", "training LogLoss at the end", "best validation AUC", "at the end", "test AUC", "seeds")
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def figure_6(studies: Sequence[Study]) -> str:
@@ -168,7 +168,7 @@ def figure_6(studies: Sequence[Study]) -> str:
         for title, times in times_of(study).items():
             milliseconds = [_why(study.place, study.table_2[title])] * 2 if times is None else map(_ms, times)
             rows.append((study.data, title, *milliseconds))
-    return _markdown(("data", "model", "training step, ms", "inference of a batch, ms"), rows)
+    return markdown(("data", "model", "training step, ms", "inference of a batch, ms"), rows)
 
 
 def times_of(study: Study) -> dict[str, tuple[float, float] | None]:
@@ -207,16 +207,11 @@ def _why(place: Place, cells: Iterable[Cell]) -> str:
 
 
 def _difference(pairs: Sequence[tuple[Result, Result]], score: str = "auc") -> str:
-    return _with_deviation([one["test"][score] - other["test"][score] for one, other in pairs], "+.5f")
+    return with_deviation([one["test"][score] - other["test"][score] for one, other in pairs], "+.5f")
 
 
 def _spread(found: Sequence[Result], score: str) -> str:
-    return _with_deviation([result["test"][score] for result in found], ".5f")
-
-
-def _with_deviation(values: Sequence[float], form: str) -> str:
-    spread = f" ± {statistics.stdev(values):.5f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):{form}}{spread}".replace("-", "−")
+    return with_deviation([result["test"][score] for result in found], ".5f")
 
 
 def _mean(values: Iterable[float]) -> str:
@@ -237,8 +232,3 @@ def _n(found: Sequence[Any]) -> str:
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:.2f}"
-
-
-def _markdown(head: Row, rows: Iterable[Row]) -> str:
-    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -12,7 +12,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-FOLDER = Path(__file__).parents[2] / "examples" / "paper"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FOLDER = EXAMPLES / "paper"
 MODULES = ("budgets", "cells", "grid", "recipes", "stopwatch", "work")
 
 
@@ -80,6 +81,7 @@ def test_cells_are_listed(place):
 @pytest.fixture
 def grid(monkeypatch):
     """Return the modules of the example."""
+    monkeypatch.syspath_prepend(EXAMPLES / "cells")
     monkeypatch.syspath_prepend(FOLDER)
     yield __import__("grid")
     for name in MODULES:

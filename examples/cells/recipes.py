@@ -219,7 +219,7 @@ class Compared:
         checkpoint = work.checkpoint(self.source)
         data = open_tuning_data(checkpoint, work.part("train"), work.part("valid"), DataOptions())
         budget = self.budget.bytes(work, checkpoint)
-        chosen = {} if self.like is None else {self.key: _chosen(work.result(self.like)["chosen"])}
+        chosen = {} if self.like is None else {self.key: chosen_of(work.result(self.like)["chosen"])}
         options = BaselineOptions(seed=work.cell.seed, epochs=self.epochs, grid=self.grid, chosen=chosen)
         points = list(run_baselines([self.key], checkpoint, data, [budget], options, work.watch))
         if not points:
@@ -229,5 +229,6 @@ class Compared:
         return Made(point.model, {**figures, "method": point.name, "chosen": asdict(point.chosen)})
 
 
-def _chosen(found: dict[str, Any]) -> Chosen:
+def chosen_of(found: dict[str, Any]) -> Chosen:
+    """Return how a baseline was built and trained, from the result of a cell."""
     return Chosen(found["variant"], Trial(**found["trial"]))

@@ -36,7 +36,11 @@ def _made(work: Work) -> dict[str, Any]:
         result["inference_seconds"] = _time_inference(work, made.model)
         for part in ("valid", "test"):
             scores = score_rows(made.model, open_rows(work.part(part), made.model.schema))
-            result[part] = {"auc": scores.auc, "logloss": scores.logloss}
+            result[part] = {
+                "auc": scores.auc,
+                "logloss": scores.logloss,
+                "auc_standard_error": scores.auc_standard_error,
+            }
     return result
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from multiprocessing import connection, get_all_start_methods, get_context
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -112,3 +114,15 @@ def _with_needs(cells: Iterable[Cell]) -> Iterable[Cell]:
     for cell in cells:
         yield from _with_needs(cell.recipe.needs())
         yield cell
+
+
+def tell(line: str) -> None:
+    """Write a line to stderr, with the time."""
+    print(f"{datetime.now():%H:%M:%S} {line}", file=sys.stderr, flush=True)
+
+
+def next_time(clock: str) -> float:
+    """Return when the clock shows a time, ``18:00``, next: in seconds since 1970."""
+    hour, minute = map(int, clock.split(":"))
+    at = datetime.now().replace(hour=hour, minute=minute, second=0, microsecond=0)
+    return (at if at.timestamp() > time.time() else at + timedelta(days=1)).timestamp()
