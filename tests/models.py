@@ -4,7 +4,7 @@ import numpy as np
 
 from fmcompress.artifact import Origin, Quality
 from fmcompress.artifact import pack_model as pack
-from fmcompress.artifact.numbers import as_stored
+from fmcompress.artifact.numbers import as_stored, tables_as_stored
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.click_model import random_click_model
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
@@ -84,16 +84,15 @@ def _part(rng, dim, scale, cardinality, embedding, linear):
     quantizer = parse_quantizer(embedding, linear)
 
     def table(*shape):
-        numbers = (rng.normal(size=shape) * scale).astype(np.float32)
-        return as_stored(numbers, quantizer.value_bytes)
+        return (rng.normal(size=shape) * scale).astype(np.float32)
 
     codes = [rng.integers(0, k, cardinality) for k in quantizer.codewords]
     linear_codes = rng.integers(0, max(1, quantizer.linear_codewords), 0 if quantizer.linear_raw else cardinality)
     return QuantizedField(
         quantizer=quantizer,
-        tables=tuple(table(*shape) for shape in quantizer.table_shapes(cardinality, dim)),
+        tables=tables_as_stored([table(*shape) for shape in quantizer.table_shapes(cardinality, dim)], quantizer),
         codes=np.array(codes, dtype=np.uint16).reshape(len(codes), cardinality).T,
-        linear_table=table(quantizer.linear_values(cardinality)),
+        linear_table=as_stored(table(quantizer.linear_values(cardinality)), quantizer.value_bytes),
         linear_codes=linear_codes.astype(np.uint16),
         error=float(f"{rng.random() * 1e-3:.1e}"),
     )

@@ -24,7 +24,7 @@ from typing import Any
 from fmcompress.artifact.container import canonical_json
 from fmcompress.artifact.origin import listed, number, text, whole
 from fmcompress.fm.pooling import Pooling, parse_pooling
-from fmcompress.fm.quantizer import Quantizer, embedding_spec, linear_spec, parse_quantizer
+from fmcompress.fm.quantizer import INT8, Quantizer, embedding_spec, linear_spec, parse_quantizer
 from fmcompress.fm.schema import Field, NumericField, Schema, SharedField, VectorField
 from fmcompress.fm.tiers import MAX_TIERS
 
@@ -141,7 +141,10 @@ def _decode_tier(size: Any, *stored: Any, quantizers: int) -> Tier:
     *names, error = stored
     if len(names) != quantizers:
         raise ValueError("as many quantizers as there are kinds of weights were expected")
-    return Tier(whole(size), parse_quantizer(*map(text, names)), number(error))
+    quantizer = parse_quantizer(*map(text, names))
+    if quantizer.integer_bits != 8 * INT8:
+        raise ValueError(f"numbers of {quantizer.integer_bits} bits are in compact artifacts alone")
+    return Tier(whole(size), quantizer, number(error))
 
 
 def _figure(error: float) -> str:

@@ -93,7 +93,13 @@ class Header:
 
 
 def encode(header: Header, sha256: str) -> str:
-    """Return the metadata as canonical JSON; ``sha256`` seals it and the payload."""
+    """Return the metadata as canonical JSON; ``sha256`` seals it and the payload.
+
+    Raises:
+        UsageError: numbers have fewer bits than this layout stores.
+    """
+    if any(quantizer.common_scale for quantizer in header.quantizers):
+        raise UsageError("numbers of fewer than 8 bits are stored in the compact layout alone")
     sizes = chain.from_iterable(header.tier_sizes)
     every = [Tier(*tier) for tier in zip(sizes, header.quantizers, header.errors, strict=True)]
     tiers = by_field(every, header.tier_sizes)

@@ -17,7 +17,6 @@ from fmcompress.artifact.layout import (
     stored_numbers,
 )
 from fmcompress.artifact.metadata import UNSEALED, TablesFrame
-from fmcompress.artifact.numbers import LARGEST_INT8
 from fmcompress.artifact.packed import Packed, PackedFM, PackedTables
 from fmcompress.errors import ArtifactError, CheckpointError, UsageError
 from fmcompress.files import replacing
@@ -186,8 +185,10 @@ def _check_tables(model: Packed, tier: TierLayout) -> None:
             _check_finite(stored_numbers(table, model.values, model.codes).reshape(-1))
         if table.scale is None:
             continue
-        if any((chunk < -LARGEST_INT8).any() for chunk in _chunks(model.codes[table.rows].view(np.int8))):
-            raise ArtifactError(f"is damaged: a number in int8 is below -{LARGEST_INT8}")
+        for chunk in _chunks(model.codes[table.rows].view(np.int8)):
+            if (chunk < -table.largest).any() or (chunk > table.largest).any():
+                side = "below -" if (chunk < -table.largest).any() else "above "
+                raise ArtifactError(f"is damaged: a number in int8 is {side}{table.largest}")
         if np.signbit(model.values[table.scale]):
             raise ArtifactError("is damaged: it holds a negative scale")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from fmcompress.artifact.header import Header, tier_bits, tier_bytes
 from fmcompress.artifact.metadata import Frame
-from fmcompress.artifact.numbers import decode_int8, encode_half, int8_multiples, int8_scale
+from fmcompress.artifact.numbers import LARGEST_INT8, decode_int8, encode_half, int8_multiples, int8_scale
 from fmcompress.fm.disk_table import Table, blocks, largest_number
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.fm.quantizer import FLOAT, HALF, INT8, Quantizer
@@ -30,12 +30,14 @@ class TableLayout:
         start: where it begins: in fp16 its first number in the values, else its first byte in the codes.
         value_bytes: bytes of a number: ``HALF``, ``INT8`` or ``FLOAT``.
         scale: its scale, in the values; None but in int8.
+        largest: the largest whole number, where numbers are in int8.
     """
 
     shape: tuple[int, ...]
     start: int
     value_bytes: int = HALF
     scale: int | None = None
+    largest: int = LARGEST_INT8
 
     @property
     def size(self) -> int:
@@ -143,16 +145,17 @@ class _Walk:
         return FieldLayout(sizes, start, size, tuple(self._tier(dim, *tier) for tier in tiers))
 
     def _tier(self, dim: int, cardinality: int, quantizer: Quantizer) -> TierLayout:
-        tables = [self._table(shape, quantizer) for shape in quantizer.table_shapes(cardinality, dim)]
+        largest = quantizer.largest_integer
+        tables = [self._table(shape, quantizer, largest) for shape in quantizer.table_shapes(cardinality, dim)]
         shape = (quantizer.linear_values(cardinality),)
         linear = self._table(shape, quantizer) if quantizer.has_linear else TableLayout(shape, 0)
         size = quantizer.code_bytes(cardinality)
         return TierLayout(quantizer, cardinality, tuple(tables), linear, self._codes(size), size)
 
-    def _table(self, shape: tuple[int, ...], quantizer: Quantizer) -> TableLayout:
+    def _table(self, shape: tuple[int, ...], quantizer: Quantizer, largest: int = LARGEST_INT8) -> TableLayout:
         size = math.prod(shape)
         if quantizer.value_bytes == INT8:
-            return TableLayout(shape, self._codes(size), INT8, self._values(1))
+            return TableLayout(shape, self._codes(size), INT8, self._values(1), largest)
         if quantizer.value_bytes == FLOAT:
             return TableLayout(shape, self._codes(FLOAT * size), FLOAT)
         return TableLayout(shape, self._values(size))
@@ -167,7 +170,25 @@ class _Walk:
         return self._code - count
 
 
-def write_table(table: Table, place: TableLayout, values: Float16Array, codes: UInt8Array) -> None:
+def write_tables(tables: Sequence[Table], tier: TierLayout, values: Float16Array, codes: UInt8Array) -> None:
+    """Store the tables of a tier at their places.
+
+    Args:
+        tables: float32 of the places' shapes; raw embeddings may be on the disk.
+        tier: where they lie.
+        values: the artifact's values, float16 (values,).
+        codes: its codes, uint8 (bytes,).
+    """
+    common = None
+    if tier.quantizer.common_scale:
+        common = max(map(largest_number, tables[: len(tier.tables)]))
+    for table, place in zip(tables, tier.all_tables, strict=True):
+        write_table(table, place, values, codes, None if place is tier.linear else common)
+
+
+def write_table(
+    table: Table, place: TableLayout, values: Float16Array, codes: UInt8Array, largest: float | None = None
+) -> None:
     """Store a table at its place.
 
     Args:
@@ -175,21 +196,22 @@ def write_table(table: Table, place: TableLayout, values: Float16Array, codes: U
         place: where it lies.
         values: the artifact's values, float16 (values,).
         codes: its codes, uint8 (bytes,).
+        largest: the largest size of the numbers that have its scale; None where it has its own.
     """
     scale = None
     if place.scale is not None:
-        scale = values[place.scale] = int8_scale(largest_number(table))
+        scale = values[place.scale] = int8_scale(largest_number(table) if largest is None else largest, place.largest)
     stored = stored_numbers(place, values, codes)
     for start, block in blocks(table):
         own = stored[start : start + len(block)]
         if scale is not None:
-            own[...] = int8_multiples(block, scale)
+            own[...] = int8_multiples(block, scale, place.largest)
         else:
             own[...] = encode_half(block) if place.in_values else block
 
 
 def read_table(place: TableLayout, values: Float16Array, codes: UInt8Array) -> Float32Array:
-    """Return a table from its place, float32 of its shape: the inverse of ``write_table``, after its rounding."""
+    """Return a table from its place, float32 of its shape: the inverse of ``write_tables``, after its rounding."""
     numbers = stored_numbers(place, values, codes)
     return numbers.astype(np.float32) if place.scale is None else decode_int8(numbers, values[place.scale])
 

@@ -15,7 +15,7 @@ from fmcompress.artifact.layout import (
     field_layouts,
     read_table,
     tier_layouts,
-    write_table,
+    write_tables,
 )
 from fmcompress.artifact.metadata import Frame, TablesFrame
 from fmcompress.artifact.network_layout import decode_network, encode_network
@@ -216,8 +216,7 @@ def _packed(header: Header, fields: Sequence[QuantizedField], tiers: Tiers) -> t
         codes[field.tier_stream] = pack(of[:, None].astype(np.uint16), field.tier_widths)
     for place, tier in zip(tier_layouts(header), fields, strict=True):
         linear = [tier.linear_table] if tier.quantizer.has_linear else []
-        for table_place, table in zip(place.all_tables, (*tier.tables, *linear), strict=True):
-            write_table(table, table_place, values, codes)
+        write_tables((*tier.tables, *linear), place, values, codes)
         codes[place.stream] = pack(_all_codes(tier), place.quantizer.widths) if tier.stream is None else tier.stream
     return values, codes
 

@@ -26,10 +26,13 @@ INT8 = 1
 NO_LINEAR = -1
 """Codewords of linear weights where there are none: in tables of vectors of other models."""
 
+INTEGER_BITS = (8, 6, 5, 4, 3, 2)
+"""Bits of a whole number in a table; fewer than 8 in the compact layout alone. In memory it takes a byte."""
+
 _RAW = "raw"
 _SHARED = "shared"
-_SUFFIXES = {INT8: ":8", HALF: "", FLOAT: ":32"}
-"""What follows the name, by the bytes of a number."""
+_SUFFIXES = {HALF * 8: "", FLOAT * 8: ":32"} | {bits: f":{bits}" for bits in INTEGER_BITS}
+"""What follows the name, by the bits of a number."""
 
 _DIGITS = "b"
 _BITS = "0123456789abc"
@@ -67,6 +70,8 @@ class Quantizer:
         codewords: codewords K of each subspace's codebook; empty for raw embeddings, which have no codebook.
         linear_codewords: codewords of the linear weights' codebook; 0 for raw linear weights, ``NO_LINEAR`` for none.
         value_bytes: bytes of a number in the tables: ``FLOAT``, ``HALF``, or ``INT8`` with a scale for each table.
+        integer_bits: of a number of embeddings in int8, one of ``INTEGER_BITS``: its range, and what it takes in the
+            compact layout. Where there are fewer than 8, all tables of the field have the same scale.
 
     A shared vector is a codebook of one codeword for one subspace: its codes take no bits.
     """
@@ -74,6 +79,22 @@ class Quantizer:
     codewords: tuple[int, ...] = ()
     linear_codewords: int = 0
     value_bytes: int = HALF
+    integer_bits: int = INT8 * 8
+
+    @property
+    def value_bits(self) -> int:
+        """Bits of a number in the tables."""
+        return self.integer_bits if self.value_bytes == INT8 else 8 * self.value_bytes
+
+    @property
+    def largest_integer(self) -> int:
+        """The largest whole number of a table, where numbers are whole ones."""
+        return largest_integer(self.integer_bits)
+
+    @property
+    def common_scale(self) -> bool:
+        """Whether all tables of the embeddings have the same scale."""
+        return self.value_bytes == INT8 and self.integer_bits < 8 * INT8
 
     @property
     def raw(self) -> bool:
@@ -139,19 +160,35 @@ class Quantizer:
         return (cardinality * self.row_bits + 7) // 8
 
     def payload_bytes(self, cardinality: int, dim: int) -> int:
-        """Return the bytes that the field takes in an artifact, its line in the header left out."""
+        """Return the bytes that the field takes in memory and in a plain artifact, its line in the header left out."""
         stored = self.value_bytes * self.values(cardinality, dim) + HALF * self.scales
         return stored + self.code_bytes(cardinality)
+
+    def compact_bytes(self, cardinality: int, dim: int) -> int:
+        """Return the bytes that the field takes in a compact artifact at most: numbers take no more bits than needed.
+
+        Whole numbers of fewer than 8 bits in embeddings are one stream of bits, and all tables of the field have one
+        scale. Linear weights have 8 bits and a scale of their own.
+        """
+        if not self.common_scale:
+            return self.payload_bytes(cardinality, dim)
+        numbers = (self.integer_bits * self.embedding_values(cardinality, dim) + 7) // 8
+        return numbers + self.linear_values(cardinality) + HALF * (1 + self.has_linear) + self.code_bytes(cardinality)
+
+
+def largest_integer(bits: int) -> int:
+    """Return the largest whole number of so many bits, one of them for its sign; the least one is as far from 0."""
+    return (1 << (bits - 1)) - 1
 
 
 def embedding_spec(quantizer: Quantizer) -> str:
     """Return the short name of the embedding's quantizer.
 
     ``raw``, ``shared``, ``4x256``; for subspaces of different sizes one digit each, its code's bits in hexadecimal
-    (``b8866``), or where a size is no power of two the sizes themselves (``256,100``). ``:8`` follows for int8, ``:32``
-    for fp32.
+    (``b8866``), or where a size is no power of two the sizes themselves (``256,100``). ``:8`` follows for int8,
+    ``:2`` to ``:6`` for whole numbers of fewer bits, ``:32`` for fp32.
     """
-    return _sizes_spec(quantizer.codewords) + _SUFFIXES[quantizer.value_bytes]
+    return _sizes_spec(quantizer.codewords) + _SUFFIXES[quantizer.value_bits]
 
 
 def _sizes_spec(codewords: tuple[int, ...]) -> str:
@@ -189,13 +226,14 @@ def parse_quantizer(embedding: str, linear: str | None = None) -> Quantizer:
         UsageError: a name is none of them, or says in another way what has a name of its own; a codebook has
             more than ``MAX_CODEWORDS`` codewords, or there are more than ``MAX_SUBSPACES``.
     """
-    value_bytes = next(size for size in (INT8, FLOAT, HALF) if embedding.endswith(_SUFFIXES[size]))
-    sizes = embedding.removesuffix(_SUFFIXES[value_bytes])
+    bits = next((bits for bits, suffix in _SUFFIXES.items() if suffix and embedding.endswith(suffix)), HALF * 8)
+    value_bytes, integer_bits = (bits // 8, INT8 * 8) if bits > INT8 * 8 else (INT8, bits)
+    sizes = embedding.removesuffix(_SUFFIXES[bits])
     if linear is None:
         linear, linear_codewords = _NO_LINEAR_SPEC, NO_LINEAR
     else:
         linear_codewords = _UNCODED[linear] if linear in _UNCODED else _codewords(linear)
-    quantizer = Quantizer(_parse_sizes(sizes), linear_codewords, value_bytes)
+    quantizer = Quantizer(_parse_sizes(sizes), linear_codewords, value_bytes, integer_bits)
     names = embedding_spec(quantizer), linear_spec(quantizer)
     listed = ",".join(map(str, quantizer.codewords)), names[1]
     if names != (embedding, linear) and not (names[0].startswith(_DIGITS) and listed == (embedding, linear)):

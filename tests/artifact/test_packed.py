@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmcompress.artifact import unpack_model
-from fmcompress.artifact.header import tier_bytes
+from fmcompress.artifact.header import encode, tier_bytes
 from fmcompress.artifact.layout import field_layouts, tier_layouts
+from fmcompress.errors import UsageError
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import HALF, INT8
 from tests.models import EVERY_SHAPE, SHAPES, origin, pack_model, packed, quantized
@@ -111,6 +112,20 @@ def test_numbers_in_fp32_stand_among_the_codes_as_they_are():
     assert len(compressed.values) == 4
     assert compressed.codes[:20].view("<f4").tolist() == [*numbers[0][:, 0].tolist(), *numbers[1].tolist()]
     assert len(compressed.codes) == 12 + 8 + 1
+
+
+@pytest.mark.parametrize(("bits", "largest"), [(2, 1), (3, 3), (4, 7), (5, 15), (6, 31)])
+def test_numbers_of_few_bits_are_int8_in_memory_with_one_scale_for_all_tables_of_a_tier(bits, largest):
+    model = quantized(10, f"40 b42101:{bits} 4", f"9 raw:{bits} raw")
+    found = pack_model(model, origin())
+    for place in tier_layouts(found.header):
+        scales = {float(found.values[table.scale]) for table in place.tables}
+        numbers = np.concatenate([found.codes[table.rows].view(np.int8) for table in place.tables])
+        assert (len(scales), np.abs(numbers).max()) == (1, largest)
+        assert place.linear.largest == 127
+    assert_same(unpack_model(found), model)
+    with pytest.raises(UsageError, match="compact layout alone"):
+        encode(found.header, "")
 
 
 def test_a_model_without_tiers_has_a_tier_for_each_field():

@@ -1,5 +1,7 @@
 """Quantizers: their names and their bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from fmcompress.fm.quantizer import (
     FLOAT,
     HALF,
     INT8,
+    INTEGER_BITS,
     MAX_CODEWORDS,
     MAX_SUBSPACES,
     Quantizer,
@@ -33,6 +36,7 @@ quantizers = st.builds(
     st.integers(0, MAX_CODEWORDS),
     st.sampled_from([FLOAT, HALF, INT8]),
 )  # fmt: skip
+quantizers |= st.builds(replace, quantizers, value_bytes=st.just(INT8), integer_bits=st.sampled_from(INTEGER_BITS))
 
 
 @settings(deadline=None)
@@ -60,6 +64,9 @@ def test_parse_is_the_inverse_of_the_names(quantizer):
         ("4x256:8", "16", Quantizer((256,) * 4, 16, INT8)),
         ("b8666:8", "raw", Quantizer((256, 64, 64, 64), 0, INT8)),
         ("256,100:8", "raw", Quantizer((256, 100), 0, INT8)),
+        ("raw:4", "raw", Quantizer((), 0, INT8, 4)),
+        ("b8666:2", "raw", Quantizer((256, 64, 64, 64), 0, INT8, 2)),
+        ("256,100:6", "3", Quantizer((256, 100), 3, INT8, 6)),
         ("2x1", "raw", Quantizer((1, 1))),
     ],
 )
@@ -76,7 +83,8 @@ def test_the_names_of_the_first_artifacts_are_understood():
     "embedding",
     ["", " raw", "Raw", "x", "4x", "x4", "0x4", "4x0", "4x4097", "257x2", "4x4x4", "4,", "4,x", "-4", "4.0", "1x1",
      "4,4", "07x4", "4x07", "7", ",".join(["4"] * 256 + ["5"]), "99999x4", "b", "b8", "b88", "b0", "bd1", "b8-6", "B86",
-     "b8,6", "b" + "1" * 256 + "2", "b86:", "b86:16", ":8", "raw:8:8", "raw :8", "8,4:8", "b٨6"],
+     "b8,6", "raw:7", "raw:1", "raw:08",
+     "b" + "1" * 256 + "2", "b86:", "b86:16", ":8", "raw:8:8", "raw :8", "8,4:8", "b٨6"],
 )  # fmt: skip
 def test_names_of_no_quantizer_are_refused(embedding):
     with pytest.raises(UsageError):
@@ -112,7 +120,7 @@ def test_subspaces_cover_all_coordinates_and_differ_by_one_at_most(dim, data):
 @given(quantizer=quantizers, cardinality=st.integers(1, 50), dim=st.integers(1, 40))
 def test_bytes_are_counted_as_they_are_packed(quantizer, cardinality, dim):
     codewords = quantizer.codewords[:dim]
-    quantizer = Quantizer(codewords, quantizer.linear_codewords, quantizer.value_bytes)
+    quantizer = replace(quantizer, codewords=codewords)
     stream = pack(np.zeros((cardinality, len(quantizer.widths)), np.uint16), quantizer.widths)
     assert quantizer.code_bytes(cardinality) == len(stream)
     assert quantizer.row_bits == quantizer.embedding_code_bits + sum(quantizer.widths[len(quantizer.codewords) :])
@@ -124,6 +132,9 @@ def test_bytes_are_counted_as_they_are_packed(quantizer, cardinality, dim):
     stored = quantizer.value_bytes * (tables + linear) + scales
     assert quantizer.payload_bytes(cardinality, dim) == stored + len(stream)
     assert 2 * quantizer.scales == scales
+    if quantizer.integer_bits < 8:  # one stream of bits and one scale of embeddings, one of linear weights
+        stored = -(-quantizer.integer_bits * tables // 8) + linear + 2 * 2
+    assert quantizer.compact_bytes(cardinality, dim) == stored + len(stream)
 
 
 def test_the_papers_bits():
