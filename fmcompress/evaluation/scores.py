@@ -17,11 +17,13 @@ from fmcompress.artifact import Quality
 from fmcompress.data.options import DataOptions, labels_for
 from fmcompress.data.rows import Rows, open_rows
 from fmcompress.errors import DataError
+from fmcompress.evaluation.calibration import CalibrationScores, calibration_scores, worthwhile
 from fmcompress.evaluation.placements import auc_with_error, placements
 from fmcompress.evaluation.predictors import Model, predicted
 from fmcompress.evaluation.spilled_rows import SpilledRows
-from fmcompress.fm.links import parse_link
+from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.predictor import Predictor
+from fmcompress.fm.rescaling import Calibration
 from fmcompress.fm.vocabulary import Vocabulary
 from fmcompress.processes.world import World, this_process
 from fmcompress.progress import SILENT, Progress
@@ -30,6 +32,9 @@ from fmcompress.types import Float32Array, Float64Array
 
 IN_MEMORY_ROWS = 2**18
 """Rows of which predictions are held in memory; those of more are kept in a temporary file."""
+
+SIGMOID = Link("sigmoid")
+"""From logits to probabilities, where nothing else is said."""
 
 _LEAST_PROBABILITY = np.finfo(np.float64).eps
 
@@ -49,6 +54,12 @@ class Scores:
         positives: rows with label 1; None for a regression.
         auc_standard_error: DeLong's standard error of the AUC, with rows that do not depend on each other; NaN where a
             label occurs less than twice.
+        calibrated_logloss: LogLoss of a · z + b in place of the logits z, with what is best on these rows; NaN for a
+            regression.
+        calibration_error: expected calibration error of the predictions, see ``evaluation.calibration``; NaN likewise.
+        calibrated_error: that of the calibrated ones.
+        scale: a.
+        offset: b.
     """
 
     rows: int
@@ -58,6 +69,11 @@ class Scores:
     rmse: float = math.nan
     positives: int | None = None
     auc_standard_error: float = math.nan
+    calibrated_logloss: float = math.nan
+    calibration_error: float = math.nan
+    calibrated_error: float = math.nan
+    scale: float = 1.0
+    offset: float = 0.0
 
     @property
     def regression(self) -> bool:
@@ -66,10 +82,17 @@ class Scores:
 
     @property
     def selection(self) -> float:
-        """What states of a model are chosen by, on validation data: AUC − LogLoss, or −RMSE."""
+        """What states of a model are chosen by, on validation data: AUC − calibrated LogLoss, or −RMSE."""
         if self.regression:
             return -self.rmse
-        return -self.logloss if np.isnan(self.auc) else self.auc - self.logloss
+        loss = self.logloss if math.isnan(self.calibrated_logloss) else self.calibrated_logloss
+        return -loss if math.isnan(self.auc) else self.auc - loss
+
+    @property
+    def calibration_gained(self) -> Calibration:
+        """What calibrates the model, where on these rows it gains more than by chance; else the identity."""
+        gained = self.rows * (self.logloss - self.calibrated_logloss)
+        return worthwhile(Calibration(self.scale, self.offset), gained)
 
     def __str__(self) -> str:
         if self.regression:
@@ -123,7 +146,8 @@ def score_rows(model: Model, rows: Rows, scorer: Predictor | None = None) -> Sco
     world, own = this_process(), scored_rows(model, rows.own_part(), scorer)
     if world.alone:
         return own.scores
-    of_all = _kept(_sent_to_first(world, own), rows.rows if world.first else 0, own.regression)
+    link = parse_link(model.link)
+    of_all = _kept(_sent_to_first(world, own), rows.rows if world.first else 0, link)
     return world.first_gives(lambda: of_all.scores)
 
 
@@ -139,7 +163,7 @@ def scored_rows(model: Model, rows: Rows, scorer: Predictor | None = None) -> Sc
         DataError: the rows cannot be used, or a prediction is not finite.
         OutputError: there is no room for predictions in the folder of temporary files.
     """
-    return _kept(_finite_predictions(model, rows, scorer), rows.rows, parse_link(model.link).regression)
+    return _kept(_finite_predictions(model, rows, scorer), rows.rows, parse_link(model.link))
 
 
 _Block = tuple[Float32Array, Float32Array]  # predictions and labels
@@ -153,16 +177,16 @@ def _finite_predictions(model: Model, rows: Rows, scorer: Predictor | None) -> I
         yield found, batch.labels
 
 
-def _kept(blocks: Iterable[_Block], rows: int, regression: bool) -> ScoredRows:
+def _kept(blocks: Iterable[_Block], rows: int, link: Link) -> ScoredRows:
     """Return predictions and labels of so many rows, kept in memory or in a temporary file."""
     if rows > IN_MEMORY_ROWS:
         spilled = SpilledRows()
         for found, labels in blocks:
             spilled.add(found, labels)
-        return StreamedRows(spilled, regression)
+        return StreamedRows(spilled, link.regression, link)
     held = [(np.empty(0, np.float32), np.empty(0, np.float32)), *blocks]
     predictions, labels = (np.concatenate(own) for own in zip(*held, strict=True))
-    return HeldRows(predictions, labels, regression)
+    return HeldRows(predictions, labels, link.regression, link)
 
 
 def _sent_to_first(world: World, own: ScoredRows) -> Iterator[_Block]:
@@ -223,13 +247,16 @@ def quality_of(scores: Scores) -> Quality:
     return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse, error)
 
 
-def scores_of(predictions: Float32Array, labels: Float32Array, *, regression: bool = False) -> Scores:
+def scores_of(
+    predictions: Float32Array, labels: Float32Array, *, regression: bool = False, link: Link = SIGMOID
+) -> Scores:
     """Return the scores of predictions against labels.
 
     Args:
         predictions: probabilities, or for a regression numbers, float32 (rows,).
         labels: 0 and 1, or numbers, float32 (rows,).
         regression: which of both.
+        link: from logits to probabilities.
     """
     if regression:
         errors = predictions.astype(np.float64) - labels
@@ -239,14 +266,26 @@ def scores_of(predictions: Float32Array, labels: Float32Array, *, regression: bo
     positive = labels > 0
     positives = int(positive.sum())
     auc, error = auc_with_error(predictions[positive], predictions[~positive])
+    logloss = float(log_loss(labels, predictions.astype(np.float64), labels=[0, 1]))
     return Scores(
         rows=len(labels),
         auc=auc,
-        logloss=float(log_loss(labels, predictions.astype(np.float64), labels=[0, 1])),
+        logloss=logloss,
         calibration=float(predictions.sum(dtype=np.float64)) / positives if positives else math.nan,
         positives=positives,
         auc_standard_error=error,
+        **_calibration_figures(calibration_scores([(predictions, labels)], link), logloss),
     )
+
+
+def _calibration_figures(found: CalibrationScores, logloss: float) -> dict[str, float]:
+    return {
+        "calibrated_logloss": min(logloss, found.calibrated_logloss),
+        "calibration_error": found.error,
+        "calibrated_error": found.calibrated_error,
+        "scale": found.best.scale,
+        "offset": found.best.offset,
+    }
 
 
 def row_losses(predictions: Float32Array, labels: Float32Array) -> Float64Array:
@@ -293,11 +332,13 @@ class HeldRows:
         predictions: probabilities, or for a regression numbers, float32 (rows,).
         labels: 0 and 1, or numbers, float32 (rows,).
         regression: which of both.
+        link: from logits to probabilities.
     """
 
     predictions: Float32Array
     labels: Float32Array
     regression: bool = False
+    link: Link = SIGMOID
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -305,7 +346,7 @@ class HeldRows:
     @cached_property
     def scores(self) -> Scores:
         """The scores of the model on these rows."""
-        return scores_of(self.predictions, self.labels, regression=self.regression)
+        return scores_of(self.predictions, self.labels, regression=self.regression, link=self.link)
 
     def blocks(self) -> Iterator[tuple[Float32Array, Float32Array]]:
         """Yield predictions and labels, float32 (rows,) each, at once."""
@@ -326,10 +367,12 @@ class StreamedRows:
     Attributes:
         spilled: the predictions.
         regression: whether they are numbers.
+        link: from logits to probabilities.
     """
 
     spilled: SpilledRows
     regression: bool = False
+    link: Link = SIGMOID
 
     def __len__(self) -> int:
         return len(self.spilled)
@@ -354,6 +397,7 @@ class StreamedRows:
             calibration=total / positives if positives else math.nan,
             positives=positives,
             auc_standard_error=error,
+            **_calibration_figures(calibration_scores(self.blocks(), self.link), losses / rows),
         )
 
     def blocks(self) -> Iterator[tuple[Float32Array, Float32Array]]:

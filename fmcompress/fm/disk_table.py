@@ -114,6 +114,10 @@ class DiskTable(ABC):
         """Return it along other axes, float32 (dim, dim), by which it is multiplied as it is read."""
         return _Turned(self, axes)
 
+    def scaled(self, factor: float) -> DiskTable:
+        """Return it times a number, by which it is multiplied as it is read."""
+        return _Scaled(self, factor)
+
     @cached_property
     def norms(self) -> Norms:
         """Of its rows, which are read for that once."""
@@ -237,6 +241,11 @@ def turned(table: Table, axes: Float32Array) -> Table:
     return table.turned(axes) if isinstance(table, DiskTable) else np.ascontiguousarray(table @ axes)
 
 
+def scaled_table(table: Table, factor: float) -> Table:
+    """Return a table, float32 (rows, dim), times a number: in memory where it is, else multiplied when it is read."""
+    return table.scaled(factor) if isinstance(table, DiskTable) else table * np.float32(factor)
+
+
 def whole(table: Table) -> Float32Array:
     """Return all of a table in memory, float32 (rows, dim): for what cannot do with less."""
     return table[:] if isinstance(table, DiskTable) else table
@@ -329,6 +338,27 @@ class _Turned(DiskTable):
         if len(rows) == 1:  # a product of a vector adds up in another order
             return (np.repeat(rows, 2, axis=0) @ self._axes)[:1]
         return np.asarray(rows @ self._axes)
+
+
+class _Scaled(DiskTable):
+    """A table times a number."""
+
+    def __init__(self, table: DiskTable, factor: float) -> None:
+        super().__init__(*table.shape)
+        self._table, self._factor = table, np.float32(factor)
+
+    def _part(self, start: int, stop: int) -> DiskTable:
+        return self._table.within(slice(start, stop)).scaled(float(self._factor))
+
+    @property
+    def longest(self) -> float:
+        return self._table.longest * float(self._factor)
+
+    def read_rows(self, start: int, stop: int) -> Float32Array:
+        return self._table.read_rows(start, stop) * self._factor
+
+    def gather(self, rows: Int64Array) -> Float32Array:
+        return self._table.gather(rows) * self._factor
 
 
 class _Zeroed(DiskTable):

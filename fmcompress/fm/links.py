@@ -55,6 +55,22 @@ class Link:
         # One by one, but without scipy, which takes longer to import than a model to open.
         return np.fromiter((0.5 * math.erfc(x) for x in (z * -_SQRT_HALF).tolist()), np.float32, z.size)
 
+    def logits(self, predictions: Float32Array) -> Float64Array:
+        """Return the logits of predictions, float64 (rows,): the inverse of ``predict``; certain ones are infinite.
+
+        Args:
+            predictions: float32 (rows,); of a clip, where it clips, the logit is the limit.
+        """
+        p = np.asarray(predictions, dtype=np.float64)
+        if self.regression:
+            return p
+        if self.name == "sigmoid":
+            with np.errstate(divide="ignore"):
+                return np.asarray(np.log(p) - np.log1p(-p))
+        from scipy.special import ndtri
+
+        return np.asarray(ndtri(p))
+
     def losses(self, logits: Float64Array, targets: Float64Array) -> Float64Array:
         """Return the loss of each row, float64 (rows,): cross entropy in nats, or half the squared error."""
         if self.regression:

@@ -36,7 +36,7 @@ def test_plain_formulas(digits):
     assert found.auc == pytest.approx(pairwise_auc(predictions, labels), abs=1e-9)
     assert found.logloss == pytest.approx(-np.where(labels == 1, np.log(wide), np.log(1 - wide)).mean(), abs=1e-9)
     assert found.calibration == pytest.approx(wide.sum() / labels.sum(), abs=1e-9)
-    assert found.selection == found.auc - found.logloss
+    assert found.selection == found.auc - found.calibrated_logloss
     assert found.positives == labels.sum()
     assert str(found).startswith(f"AUC {found.auc:.5f} ± {found.auc_standard_error:.5f}, LogLoss ")
     assert found.auc == pytest.approx(roc_auc_score(labels, predictions), abs=1e-12)
