@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, relu
 
-from fmcompress.baselines.composed import ComposedTable, Form, fields_of_rows, largest_that_fits
+from fmcompress.baselines.composed import ComposedTable, Form, fields_of_rows, largest_that_fits, on_source
 from fmcompress.baselines.halving import best_points
 from fmcompress.baselines.integers import as_float16, fake_float16
 from fmcompress.baselines.task import BaselinePoint, Task
@@ -43,8 +43,8 @@ def _forms(task: Task, budget_bytes: int) -> list[Form]:
         return []
     begin = partial(CodeTable, task.source, task.counts, bits)
     return [
-        Form("perceptrons", f"DFM, {bits} bits, perceptrons", partial(begin, networks=True)),
-        Form("signs", f"DFM, {bits} bits, signs", partial(begin, networks=False)),
+        Form("perceptrons", f"DFM, {bits} bits, perceptrons", on_source(task, partial(begin, networks=True))),
+        Form("signs", f"DFM, {bits} bits, signs", on_source(task, partial(begin, networks=False))),
     ]
 
 

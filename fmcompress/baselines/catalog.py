@@ -11,6 +11,7 @@ from fmcompress.baselines.mixed_dimensions import mixed_dimension_fms
 from fmcompress.baselines.product_quantization import equal_codebooks, searched_codebooks, untuned_codebooks
 from fmcompress.baselines.quotient_remainder import quotient_remainder_fms
 from fmcompress.baselines.rowwise import rowwise_int4
+from fmcompress.baselines.shared_tail import shared_tail_fms
 from fmcompress.baselines.smaller import integer_fms, pruned_fms, smaller_fms
 from fmcompress.baselines.task import BaselineOptions, BaselinePoint, Task
 from fmcompress.data.rows import TuningData
@@ -42,6 +43,7 @@ BASELINES = (
     Baseline("smaller-fm-int4", partial(integer_fms, integers=INT4), sized=False),
     Baseline("rowwise-int4", rowwise_int4, sized=False),
     Baseline("pruning", pruned_fms, sized=True),
+    Baseline("shared-tail", shared_tail_fms, sized=True),
     Baseline("dfm", binary_code_fms, sized=True),
     Baseline("qr", quotient_remainder_fms, sized=True),
     Baseline("md", mixed_dimension_fms, sized=True),

@@ -17,7 +17,7 @@ from torch.nn.functional import embedding, pad
 from fmcompress.baselines.integers import INT8
 from fmcompress.baselines.stored import IntegerRows, StoredFM, StoredTable
 from fmcompress.baselines.task import Task
-from fmcompress.baselines.tuning import TrainableTable
+from fmcompress.baselines.tuning import StoredModule, TrainableTable, stored_module
 from fmcompress.fm.schema import Schema
 from fmcompress.types import Int64Array
 
@@ -65,12 +65,17 @@ class Form:
     Attributes:
         variant: which of the baseline's ways this is: ``product``.
         name: what it is, for people: ``QR, 8 collisions, product``.
-        begin: makes the table in training, with the first numbers drawn from the seed.
+        begin: makes the model in training, with the first numbers drawn from the seed.
     """
 
     variant: str
     name: str
-    begin: Callable[[], TrainableTable]
+    begin: Callable[[], StoredModule]
+
+
+def on_source(task: Task, table: Callable[[], TrainableTable]) -> Callable[[], StoredModule]:
+    """Return what makes a model with linear weights of the source, in int8, and embeddings that ``table`` makes."""
+    return lambda: stored_module(task.source, task.counts, table())
 
 
 def largest_that_fits(

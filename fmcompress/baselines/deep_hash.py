@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, mish
 
-from fmcompress.baselines.composed import ComposedTable, Form, fields_of_rows, largest_that_fits
+from fmcompress.baselines.composed import ComposedTable, Form, fields_of_rows, largest_that_fits, on_source
 from fmcompress.baselines.halving import best_points
 from fmcompress.baselines.task import BaselinePoint, Task
 from fmcompress.fm.schema import Schema
@@ -41,7 +41,7 @@ def deep_hash_fms(key: str, task: Task) -> Iterator[BaselinePoint]:
 def _forms(task: Task, budget_bytes: int) -> list[Form]:
     schema, dim = task.source.schema, task.source.dim
     width = largest_that_fits(range(_MOST_WIDTH, 0, -1), partial(_empty, schema, dim), task, budget_bytes)
-    return [] if width is None else [Form("", f"DHE, width {width}", partial(_begin, task, width))]
+    return [] if width is None else [Form("", f"DHE, width {width}", on_source(task, partial(_begin, task, width)))]
 
 
 def encodings(rows: Int64Array, seed: int) -> Float32Array:

@@ -100,15 +100,15 @@ def fake_quantized(values: Tensor, steps: Tensor, gradient_scales: Tensor, integ
     scaled_steps = steps * gradient_scales
     steps = scaled_steps + (steps - scaled_steps).detach()
     ratios = torch.clamp(values / steps, integers.lowest, integers.highest)
-    return _straight_through(torch.round(ratios), ratios) * steps
+    return straight_through(torch.round(ratios), ratios) * steps
 
 
 def fake_float16(steps: Tensor) -> Tensor:
     """Return steps as they are stored, float32 in their own shape, with the gradient of steps."""
     steps = steps.clamp_min(LEAST_STEP)
-    return _straight_through(steps.half().float(), steps)
+    return straight_through(steps.half().float(), steps)
 
 
-def _straight_through(rounded: Tensor, exact: Tensor) -> Tensor:
+def straight_through(rounded: Tensor, exact: Tensor) -> Tensor:
     """Return ``rounded``, with the gradient of ``exact``."""
     return exact + (rounded - exact).detach()

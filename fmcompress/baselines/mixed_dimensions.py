@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from fmcompress.baselines.composed import ComposedTable, Form, largest_that_fits
+from fmcompress.baselines.composed import ComposedTable, Form, largest_that_fits, on_source
 from fmcompress.baselines.halving import best_points
 from fmcompress.baselines.task import BaselinePoint, Task
 from fmcompress.fm.schema import Schema
@@ -39,7 +39,7 @@ def _forms(task: Task, budget_bytes: int) -> list[Form]:
     schema = task.source.schema
     dims = range(_MOST_TIMES_DIM * task.source.dim, 0, -1)
     dim = largest_that_fits(dims, partial(_empty, schema), task, budget_bytes)
-    return [] if dim is None else [Form("", f"MD, base dim {dim}", partial(_begin, task, dim))]
+    return [] if dim is None else [Form("", f"MD, base dim {dim}", on_source(task, partial(_begin, task, dim)))]
 
 
 def mixed_dims(cardinalities: Int64Array, dim: int, alpha: float = ALPHA) -> Int64Array:

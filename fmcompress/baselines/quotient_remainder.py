@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
-from fmcompress.baselines.composed import ComposedTable, Form, largest_that_fits
+from fmcompress.baselines.composed import ComposedTable, Form, largest_that_fits, on_source
 from fmcompress.baselines.halving import best_points
 from fmcompress.baselines.task import BaselinePoint, Task
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -43,7 +43,7 @@ def _forms(task: Task, budget_bytes: int) -> list[Form]:
     if found is None:
         return []
     return [
-        Form(variant, f"QR, {found} collisions, {variant}", partial(_begin, task, found, variant))
+        Form(variant, f"QR, {found} collisions, {variant}", on_source(task, partial(_begin, task, found, variant)))
         for variant in VARIANTS
     ]
 

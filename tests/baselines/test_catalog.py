@@ -14,8 +14,8 @@ from .conftest import BUDGETS, OPTIONS
 
 pytestmark = pytest.mark.slow
 
-COMPOSED = ["dfm", "qr", "md", "dhe"]  # test_composed.py is about these
-KEYS = [baseline.key for baseline in BASELINES if baseline.key not in COMPOSED]
+ELSEWHERE = ["dfm", "qr", "md", "dhe", "shared-tail", "mpe", "mec", "shaver"]  # test_composed.py, test_recent.py
+KEYS = [baseline.key for baseline in BASELINES if baseline.key not in ELSEWHERE]
 SIZED = [baseline.key for baseline in BASELINES if baseline.sized and baseline.key in KEYS]
 CODEBOOKS = ["uniform-pq", "authors", "lightfm", "xlightfm"]
 TUNED = ["smaller-fm-int8", "smaller-fm-int4", "pruning"]

@@ -17,7 +17,6 @@ from fmcompress.baselines import (
     run_baselines,
 )
 from fmcompress.baselines.composed import bytes_with
-from fmcompress.baselines.halving import begin
 from fmcompress.baselines.task import Task
 from fmcompress.baselines.tuning import begin_tuning_stored
 from fmcompress.data.batch import Batch
@@ -47,7 +46,7 @@ def trained(task):
     """Return a function that makes a form and trains it some steps."""
 
     def make(key, place, task=task):
-        module = begin(form_of(key, place, task), task)
+        module = form_of(key, place, task).begin()
         run = begin_tuning_stored(module, Trial(0.0, 2e-2, 1e-4), task)
         ids = random_ids(task.source.schema, 500)
         labels = np.random.default_rng(1).integers(0, 2, len(ids)).astype(np.float32)
@@ -158,7 +157,7 @@ def test_shared_tables_and_several_values_are_looked_up_as_they_are_stored(key, 
     other = Task(ckpt, task.data, (), OPTIONS, SILENT)
     object.__setattr__(other, "counts", np.ones(ckpt.schema.categories, np.int64))
     forms = MODULES[key]._forms(other, 10**6)
-    module = begin(forms[place], other)
+    module = forms[place].begin()
     logits = module(RowNumbers(ckpt.schema)(rows))[0].detach()
     expected, _ = FMScorer(module.stored().decode()).logits_and_sums(rows.ids, rows.values, rows.bags)
     np.testing.assert_allclose(logits, expected, atol=1e-2)
@@ -204,7 +203,7 @@ def test_all_are_rows_of_the_table():
 @pytest.mark.parametrize("key", MODULES)
 def test_without_epochs_nothing_is_trained(key, task, source, data):
     (point,) = run_baselines([key], source, data, (BUDGETS[key],), replace(OPTIONS, epochs=0))
-    untrained = begin(form_of(key, 0, task), task).stored().decode()
+    untrained = form_of(key, 0, task).begin().stored().decode()
     np.testing.assert_array_equal(point.model.linear, untrained.linear)
 
 
@@ -216,7 +215,7 @@ def test_variants_that_there_are_none_of_are_refused(source, data):
 
 @pytest.mark.parametrize("key", ["qr", "md"])
 def test_categories_that_are_never_seen_begin_and_so_stay_at_zero(key, task):
-    stored = begin(form_of(key, 0, task), task).stored()
+    stored = form_of(key, 0, task).begin().stored()
     first = 200  # ten users are never seen
     if key == "qr":  # some may share a quotient with those that are
         count = stored.embeddings.collisions
@@ -232,7 +231,7 @@ def test_sparse_gradients_train_as_dense_ones_do(key, place, task, trained, monk
     dense = trained(key, place).stored().decode()
     monkeypatch.setattr(trainable, "_MOST_DENSE_VALUES", 0)
     sparse = trained(key, place).stored().decode()
-    untrained = begin(form_of(key, place, task), task).stored().decode()
+    untrained = form_of(key, place, task).begin().stored().decode()
     assert not np.array_equal(sparse.embeddings, untrained.embeddings)
     shift, apart = np.abs(dense.embeddings - untrained.embeddings), np.abs(sparse.embeddings - dense.embeddings)
     assert apart.mean() < 0.5 * shift.mean()  # lazy Adam leaves out what a batch does not touch
