@@ -26,7 +26,7 @@ from fmcompress.artifact.metadata import (
 from fmcompress.artifact.network_layout import StoredNetwork
 from fmcompress.artifact.origin import Origin, decode_origin, listed, longest, text, whole
 from fmcompress.errors import ArtifactError, UsageError
-from fmcompress.fm.quantizer import HALF, Quantizer, code_bits
+from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
 from fmcompress.fm.schema import Field, Schema, VectorField
 from fmcompress.fm.tiers import by_field
 
@@ -95,13 +95,11 @@ class Header:
 def encode(header: Header, sha256: str) -> str:
     """Return the metadata as canonical JSON; ``sha256`` seals it and the payload.
 
-    Raises:
-        UsageError: numbers have fewer bits than this layout stores.
+    Whole numbers of fewer bits are in int8, as they are in memory.
     """
-    if any(quantizer.common_scale for quantizer in header.quantizers):
-        raise UsageError("numbers of fewer than 8 bits are stored in the compact layout alone")
     sizes = chain.from_iterable(header.tier_sizes)
-    every = [Tier(*tier) for tier in zip(sizes, header.quantizers, header.errors, strict=True)]
+    plain = [replace(quantizer, integer_bits=8 * INT8) for quantizer in header.quantizers]
+    every = [Tier(*tier) for tier in zip(sizes, plain, header.errors, strict=True)]
     tiers = by_field(every, header.tier_sizes)
     entries = encode_table_less(header.schema)
     entries |= {field.name: encode_entry(field, own) for field, own in zip(header.schema.fields, tiers, strict=True)}

@@ -170,10 +170,18 @@ class Quantizer:
         Whole numbers of fewer than 8 bits in embeddings are one stream of bits, and all tables of the field have one
         scale. Linear weights have 8 bits and a scale of their own.
         """
-        if not self.common_scale:
-            return self.payload_bytes(cardinality, dim)
-        numbers = (self.integer_bits * self.embedding_values(cardinality, dim) + 7) // 8
-        return numbers + self.linear_values(cardinality) + HALF * (1 + self.has_linear) + self.code_bytes(cardinality)
+        embeddings = self.embedding_bytes(self.embedding_values(cardinality, dim))
+        return embeddings + self.linear_bytes(cardinality) + self.code_bytes(cardinality)
+
+    def embedding_bytes(self, values: int) -> int:
+        """Return the bytes of so many numbers of embeddings in a compact artifact, with their scales."""
+        scales = 0 if self.value_bytes != INT8 else 1 if self.common_scale else max(1, len(self.codewords))
+        return (self.value_bits * values + 7) // 8 + HALF * scales
+
+    def linear_bytes(self, cardinality: int) -> int:
+        """Return the bytes of the linear weights' table, with its scale if it has one."""
+        scales = self.has_linear and self.value_bytes == INT8
+        return self.value_bytes * self.linear_values(cardinality) + HALF * scales
 
 
 def largest_integer(bits: int) -> int:

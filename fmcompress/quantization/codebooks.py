@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 
 from fmcompress.artifact.bitpack import pack
+from fmcompress.artifact.numbers import tables_as_stored
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.disk_table import BLOCK_ROWS, PASS_ROWS, DiskTable, whole
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM, decode
@@ -103,7 +104,12 @@ def fit_tiers(
     ]
     found = iter(list(side_by_side(works, title="making codebooks", progress=progress)))
     coders = [
-        _Coder(tier, quantizer, tuple(islice(found, len(quantizer.codewords))), _linear_table(tier, quantizer, seed))
+        _Coder(
+            tier,
+            quantizer,
+            _as_stored(tuple(islice(found, len(quantizer.codewords))), quantizer),
+            _linear_table(tier, quantizer, seed),
+        )
         for tier, quantizer in zip(weights, quantizers, strict=True)
     ]
     blocks = [partial(coder.encode, start) for coder in coders for start in coder.starts]
@@ -161,6 +167,17 @@ def _codebook(field: FieldWeights, subspace: Subspace, size: int, *, seed: int) 
     """Return the codebook of a subspace by weighted k-means in the metric of the expected loss."""
     centroids = _centroids(partial(_points, field, subspace, seed), field.frequencies, size, seed)
     return _Codebook(subspace, centroids, subspace.codewords(centroids))
+
+
+def _as_stored(codebooks: tuple[_Codebook, ...], quantizer: Quantizer) -> tuple[_Codebook, ...]:
+    """Return codebooks in numbers of few bits as they are read back, so that codes are chosen among such codewords."""
+    if not quantizer.common_scale or not codebooks:
+        return codebooks
+    tables = tables_as_stored([codebook.table for codebook in codebooks], quantizer)
+    return tuple(
+        replace(codebook, centroids=codebook.subspace.centroids(table), table=table)
+        for codebook, table in zip(codebooks, tables, strict=True)
+    )
 
 
 def _points(field: FieldWeights, subspace: Subspace, seed: int, categories: Int64Array) -> Float32Array:

@@ -172,6 +172,10 @@ class Subspace:
         own = covariance[self.start : self.end, self.start : self.end]
         return max(float(np.einsum("ij,ik,kj->", self.factor, own, self.factor)), 0.0)
 
+    def centroids(self, codewords: Float32Array) -> Float32Array:
+        """Return whitened codewords, float32 (k, size): the inverse of ``codewords``."""
+        return np.ascontiguousarray(codewords @ self.factor, dtype=np.float32)
+
     def codewords(self, centroids: Float32Array) -> Float32Array:
         """Return the sub-vectors of whitened centroids, float32 (k, size): the inverse of ``whiten``."""
         vectors = np.linalg.solve(self.factor.T, centroids.T.astype(np.float64)).T

@@ -106,6 +106,7 @@ def price_candidates(
     held_out: Batch | None = None,
     *,
     seed: int,
+    compact: bool = False,
     progress: Progress = SILENT,
 ) -> PricedCandidates:
     """Return the candidates of each field, with their bytes and their rise of the loss.
@@ -116,6 +117,7 @@ def price_candidates(
         sensitivity: what errors cost.
         held_out: rows that it was not trained on.
         seed: of k-means.
+        compact: whether they are stored in the compact layout.
         progress: told of each step.
     """
     schema = checkpoint.schema
@@ -126,7 +128,9 @@ def price_candidates(
         for own, field, far in zip(of_fields, weights, schema.split(sensitivity.far_out), strict=True)
     ]
     if held_out is None:
-        priced = price_by_distortion(Frame.of(checkpoint), weights, splits, seed=seed, progress=progress)
+        priced = price_by_distortion(
+            Frame.of(checkpoint), weights, splits, seed=seed, compact=compact, progress=progress
+        )
         if checkpoint.network is None:
             return priced
         drawn = drawn_batch(checkpoint, shares(schema, counts), _DRAWN_ROWS)
@@ -135,7 +139,7 @@ def price_candidates(
 
     # The loss of a row that one category decides says nothing of all others, and would drown out what does.
     rows = without(held_out, sensitivity.far_out, schema)
-    found = prepare_held_out(weights, checkpoint, splits, rows, seed=seed, progress=progress)
+    found = prepare_held_out(weights, checkpoint, splits, rows, seed=seed, compact=compact, progress=progress)
     measured, expected = found.measured(), found.expected()
     blends = [_by_field(schema, _blended(measured, expected, share)) for share in _SHARES]
     layers = layer_candidates(checkpoint, rows, sensitivity.negligible)
@@ -148,6 +152,7 @@ def price_by_distortion(
     splits: list[list[UInt8Array]],
     *,
     seed: int,
+    compact: bool = False,
     progress: Progress = SILENT,
 ) -> PricedCandidates:
     """Return the candidates of each field, with their bytes and their expected rise of the loss.
@@ -157,9 +162,10 @@ def price_by_distortion(
         weights: of each field, and what errors in them cost.
         splits: ways to split each field into tiers, see ``ways_to_split``: uint8 (cardinality,) each.
         seed: of k-means.
+        compact: whether they are stored in the compact layout.
         progress: told of each step.
     """
-    by_tier = _expected(weights, splits, seed, progress)
+    by_tier = _expected(weights, splits, seed, compact, progress)
     return PricedCandidates(frame, splits, by_tier, [_by_field(frame.schema, by_tier)])
 
 
@@ -291,7 +297,9 @@ def _rises(by_tier: ByTier, chosen: Sequence[FieldCandidate]) -> tuple[float, ..
     )
 
 
-def _expected(weights: Sequence[FieldWeights], splits: list[list[UInt8Array]], seed: int, progress: Progress) -> ByTier:
+def _expected(
+    weights: Sequence[FieldWeights], splits: list[list[UInt8Array]], seed: int, compact: bool, progress: Progress
+) -> ByTier:
     """Return the candidates with the expected loss of each, from rate and distortion."""
     tiers = [[list(split(field, of)) for of in ways] for field, ways in zip(weights, splits, strict=True)]
     for tier in chain.from_iterable(chain.from_iterable(tiers)):
@@ -309,7 +317,7 @@ def _expected(weights: Sequence[FieldWeights], splits: list[list[UInt8Array]], s
 
     def candidates(tier: FieldWeights) -> TierCandidates:
         embeddings = list(islice(found, len(candidate_subspaces(tier.dim))))
-        return expected_candidates(tier, embeddings, next(found) if tier.has_linear else None)
+        return expected_candidates(tier, embeddings, next(found) if tier.has_linear else None, compact=compact)
 
     return map_tiers(candidates, tiers)
 

@@ -121,7 +121,7 @@ class HeldOutLoss:
                 quantizer, places = stored.quantizer, codebooks.tier.places
                 linear = (quantizer.linear_codewords,) if quantizer.linear_codewords else ()
                 embeddings = WeightsCandidate(quantizer.codewords, 0.0, stored.metric)
-                seen.embeddings[places] = codebooks.decoded(embeddings)
+                seen.embeddings[places] = codebooks.decoded(embeddings, quantizer)
                 seen.linear[places] = codebooks.decoded_linear(linear)
 
     def _measure(
@@ -158,6 +158,7 @@ class HeldOutLoss:
             codebooks.tier.weights,
             [one for some in own_shifts.chunks(codebooks.candidates) for one in priced(some, embeddings(some))],
             priced(linear, uses.summed(np.stack(of_linear, axis=1))),
+            compact=codebooks.compact,
         )
 
 
@@ -223,6 +224,7 @@ def prepare_held_out(
     batch: Batch,
     *,
     seed: int,
+    compact: bool = False,
     progress: Progress,
 ) -> HeldOutLoss:
     """Make the nested codebooks of all tiers for the categories that held-out rows hold.
@@ -233,6 +235,7 @@ def prepare_held_out(
         splits: ways to split each field: the tier of each category, uint8 (cardinality,).
         batch: the rows.
         seed: of k-means.
+        compact: whether they are stored in the compact layout.
         progress: told of each codebook.
     """
     schema = checkpoint.schema
@@ -254,6 +257,6 @@ def prepare_held_out(
         checkpoint.link_function,
         batch.labels.astype(np.float64),
         seen,
-        map_tiers(lambda tier: TierCodebooks.of(tier, list(islice(made, of_tier))), tiers),
+        map_tiers(lambda tier: TierCodebooks.of(tier, list(islice(made, of_tier)), compact=compact), tiers),
         progress,
     )

@@ -9,10 +9,18 @@ from itertools import pairwise
 
 import numpy as np
 
+from fmcompress.artifact.numbers import tables_as_stored
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.pooling import Pooling
+from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import MISSING
-from fmcompress.methods.auto.candidates import TierCandidates, WeightsCandidate, codebook_candidates, thinned_embeddings
+from fmcompress.methods.auto.candidates import (
+    USUAL_BITS,
+    TierCandidates,
+    WeightsCandidate,
+    codebook_candidates,
+    thinned_embeddings,
+)
 from fmcompress.methods.auto.nested_codebooks import NestedCodebooks, nested_codebooks, nested_linear_codebooks
 from fmcompress.methods.auto.rate_distortion import candidate_subspaces
 from fmcompress.quantization.field_weights import FieldWeights, Metric
@@ -187,15 +195,17 @@ class TierCodebooks:
     nested: tuple[NestedCodebooks, ...]
     linear: NestedCodebooks
     candidates: tuple[WeightsCandidate, ...]
+    compact: bool
 
     @classmethod
-    def of(cls, tier: SeenTier, made: Sequence[NestedCodebooks]) -> TierCodebooks:
+    def of(cls, tier: SeenTier, made: Sequence[NestedCodebooks], *, compact: bool) -> TierCodebooks:
         """Return the tier with the most promising sizes of each number of subspaces."""
         *nested, linear = made
         weights = tier.weights
-        sizes = [list(codebook_candidates(n.distortion, weights.cardinality, weights.dim, n.metric)) for n in nested]
+        bits, shape = USUAL_BITS[compact], (weights.cardinality, weights.dim)
+        sizes = [list(codebook_candidates(n.distortion, *shape, n.metric, bits=bits)) for n in nested]
         coded = [one for found in sizes for one in thinned_embeddings(found, weights, _CANDIDATES_PER_SUBSPACES)]
-        return cls(tier, tuple(nested), linear, (WeightsCandidate((), 0.0), *coded))
+        return cls(tier, tuple(nested), linear, (WeightsCandidate((), 0.0), *coded), compact)
 
     @property
     def linear_sizes(self) -> list[tuple[int, ...]]:
@@ -207,11 +217,18 @@ class TierCodebooks:
         made = candidate.metric, len(candidate.codewords)
         return next(nested for nested in self.nested if (nested.metric, len(nested.by_size)) == made)
 
-    def decoded(self, candidate: WeightsCandidate) -> Float32Array:
-        """Return the embeddings of the seen categories as a candidate has them, float32 (n, dim)."""
-        if not candidate.codewords:
-            return self.tier.weights.embeddings[self.tier.members]
-        return self.codebooks_of(candidate).decoded(candidate.codewords)
+    def decoded(self, candidate: WeightsCandidate, quantizer: Quantizer | None = None) -> Float32Array:
+        """Return the embeddings of the seen categories as a candidate has them, float32 (n, dim).
+
+        Args:
+            candidate: which of them.
+            quantizer: how it is stored, for numbers of few bits as they are read back; None leaves them as they are.
+        """
+        few = quantizer if quantizer is not None and quantizer.common_scale else None
+        if candidate.codewords:
+            return self.codebooks_of(candidate).decoded(candidate.codewords, few)
+        members = self.tier.weights.embeddings[self.tier.members]
+        return members if few is None else tables_as_stored([members], few)[0]
 
     def decoded_linear(self, codewords: tuple[int, ...]) -> Float32Array:
         """Return the linear weights of the seen categories with so many codewords, float32 (n,)."""
@@ -228,4 +245,5 @@ class TierCodebooks:
                 for one in self.candidates
             ),
             (WeightsCandidate(size, self.linear.expected(size) if size else 0.0) for size in self.linear_sizes),
+            compact=self.compact,
         )

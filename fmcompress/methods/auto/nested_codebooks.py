@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.artifact.numbers import tables_as_stored
 from fmcompress.devices.working import working_device
+from fmcompress.fm.quantizer import Quantizer
 from fmcompress.methods.auto.rate_distortion import (
     LARGEST_CODEBOOKS,
     LARGEST_LINEAR_CODEBOOK,
@@ -43,10 +45,6 @@ class NestedCodebook:
     codes: UInt16Array
     expected: float
 
-    def decoded(self) -> Float32Array:
-        """Return the codewords of the categories in the rows, float32 (n, size of the subspace)."""
-        return self.table[self.codes]
-
 
 @dataclass(frozen=True)
 class NestedCodebooks:
@@ -66,9 +64,17 @@ class NestedCodebooks:
         """Return the codebooks of all subspaces with so many codewords each."""
         return [own[size] for own, size in zip(self.by_size, codewords, strict=True)]
 
-    def decoded(self, codewords: Sequence[int]) -> Float32Array:
-        """Return the vectors of the categories in the rows with so many codewords, float32 (n, dim)."""
-        return np.concatenate([codebook.decoded() for codebook in self.of(codewords)], axis=1)
+    def decoded(self, codewords: Sequence[int], quantizer: Quantizer | None = None) -> Float32Array:
+        """Return the vectors of the categories in the rows with so many codewords, float32 (n, dim).
+
+        Args:
+            codewords: of each subspace.
+            quantizer: how they are stored, for numbers as they are read back; None leaves them as they are.
+        """
+        found = self.of(codewords)
+        tables = [codebook.table for codebook in found]
+        stored = tables if quantizer is None else tables_as_stored(tables, quantizer)
+        return np.concatenate([table[one.codes] for table, one in zip(stored, found, strict=True)], axis=1)
 
     def expected(self, codewords: Sequence[int]) -> float:
         """Return the expected rise of the loss per row with so many codewords."""
@@ -90,7 +96,7 @@ def nested_codebooks(
     made = field.in_metric(metric)
     sizes = codebook_sizes(field.cardinality, min(LARGEST_CODEBOOKS[subspaces], _MOST_CODEWORDS))
     sample = _Sample.of(made.frequencies, members, seed)
-    by_size, errors = [], []
+    by_size, errors, largest = [], [], []
     vectors, own = field.embeddings[sample.trained], field.embeddings[members]
     spaces = whitened_subspaces(made.hessian, subspaces)
     for space, found in zip(spaces, _of_spaces(spaces, vectors, own, sample, sizes), strict=True):
@@ -98,7 +104,9 @@ def nested_codebooks(
         errors.append(0.5 * space.scale * sample.distortions(found))
         expected = errors[-1] if metric == "fm" else _expected_rises(field, space, tables, sample, vectors, found)
         by_size.append(_by_size(tables, found, expected))
-    return NestedCodebooks(metric, RateDistortion(tuple(sizes), np.array(errors)), tuple(by_size))
+        largest.append([np.abs(table).max() for table in tables])
+    distortion = RateDistortion(tuple(sizes), np.array(errors), np.array(largest, dtype=np.float64))
+    return NestedCodebooks(metric, distortion, tuple(by_size))
 
 
 def nested_linear_codebooks(field: FieldWeights, members: Int64Array, *, seed: int) -> NestedCodebooks:
@@ -114,7 +122,8 @@ def nested_linear_codebooks(field: FieldWeights, members: Int64Array, *, seed: i
     found = _nested(field.linear[sample.trained, None], field.linear[members, None], sample, sizes)
     errors = 0.5 * field.curvature * sample.distortions(found)
     by_size = _by_size([one.centroids for one in found], found, errors)
-    return NestedCodebooks("fm", RateDistortion(tuple(sizes), errors[None]), (by_size,))
+    largest = np.array([[np.abs(one.centroids).max() for one in found]], dtype=np.float64)
+    return NestedCodebooks("fm", RateDistortion(tuple(sizes), errors[None], largest), (by_size,))
 
 
 @dataclass(frozen=True)

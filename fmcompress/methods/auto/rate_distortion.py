@@ -6,7 +6,7 @@ the measured sizes the logarithm of the distortion is taken as linear in the log
 quantizers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ _HELD_OUT = 4_096
 _MEASURED_SIZES = (1, 4, 16, 64, 256, 1024)
 # A distortion below this share of the variance is none.
 _NOTHING = 1e-9
+_TINY = float(np.finfo(np.float64).tiny)
 _LARGE = 1e12
 _ITERATIONS = 3
 _MEASURED_SUBSPACES = 4
@@ -39,10 +40,12 @@ class RateDistortion:
     Attributes:
         sizes: codewords of a codebook, rising powers of two from 1 on.
         errors: expected rise of the loss per row by each subspace with each size, float64 (subspaces, sizes).
+        largest: the largest size of a number in its codewords, or about that, float64 (subspaces, sizes).
     """
 
     sizes: tuple[int, ...]
     errors: Float64Array
+    largest: Float64Array
 
 
 def candidate_subspaces(dim: int) -> list[int]:
@@ -88,17 +91,21 @@ def embedding_distortion(field: FieldWeights, subspaces: int, *, seed: int) -> R
     spaces = whitened_subspaces(field.hessian, subspaces)
     sample = _sample(field, seed)
     every = -(-subspaces // _MEASURED_SUBSPACES)
-    measured = np.zeros(len(sizes))
-    variances = np.zeros(subspaces)
+    measured, reach = np.zeros(len(sizes)), np.zeros(len(sizes))
+    variances, largest = np.zeros(subspaces), np.zeros(subspaces)
     large = field.is_large
     vectors = field.drawn(_SAMPLE + _HELD_OUT, seed=seed)[1] if large else whole(field.embeddings)
     for number, space in enumerate(spaces):
         points = space.whiten(vectors)
         variances[number] = space.variance(field.covariance) if large else _variance(points, field.frequencies)
+        largest[number] = float(np.abs(vectors[:, space.start : space.end]).max(initial=0))
         if number % every == 0:
-            measured += _distortions(points if large else points[sample.categories], sample, sizes, seed)
+            found = _distortions(points if large else points[sample.categories], sample, sizes, seed, space.codewords)
+            measured += found[0]
+            reach = np.maximum(reach, found[1] / max(largest[number], _TINY))
     shape = measured / measured[0] if measured[0] else np.zeros(len(sizes))
-    return RateDistortion(tuple(sizes), 0.5 * spaces[0].scale * variances[:, None] * shape)
+    errors = 0.5 * spaces[0].scale * variances[:, None] * shape
+    return RateDistortion(tuple(sizes), errors, largest[:, None] * np.minimum(reach, 1))
 
 
 def linear_distortion(field: FieldWeights, *, seed: int) -> RateDistortion:
@@ -106,8 +113,8 @@ def linear_distortion(field: FieldWeights, *, seed: int) -> RateDistortion:
     sizes = codebook_sizes(field.cardinality, LARGEST_LINEAR_CODEBOOK)
     sample = _sample(field, seed)
     points = field.linear[sample.categories, None]
-    errors = 0.5 * field.curvature * _distortions(points, sample, sizes, seed)
-    return RateDistortion(tuple(sizes), errors[None])
+    distortions, largest = _distortions(points, sample, sizes, seed, np.asarray)
+    return RateDistortion(tuple(sizes), 0.5 * field.curvature * distortions[None], largest[None])
 
 
 def _variance(points: Float32Array | Float64Array, weights: Float64Array) -> float:
@@ -149,15 +156,31 @@ def _sample(field: FieldWeights, seed: int) -> _Sample:
     return _Sample(drawn, train, own[train], measure, measured.astype(np.float32))
 
 
-def _distortions(points: Float32Array, sample: _Sample, sizes: list[int], seed: int) -> Float64Array:
-    """Return Σ_i p_i ‖x_i − centroid‖² for each number of centroids, float64 (sizes,), from the points of a sample."""
+def _distortions(
+    points: Float32Array,
+    sample: _Sample,
+    sizes: list[int],
+    seed: int,
+    codewords: Callable[[Float32Array], Float32Array],
+) -> tuple[Float64Array, Float64Array]:
+    """Return Σ_i p_i ‖x_i − centroid‖² and the largest number in codewords, for each number of centroids.
+
+    Args:
+        points: of a sample, float32 (n, d).
+        sample: which these are.
+        sizes: numbers of centroids, rising from 1 on.
+        seed: of k-means.
+        codewords: of centroids.
+    """
     measure = points[sample.measure]
     some = sorted({1, *(size for size in sizes if size in _MEASURED_SIZES), min(sizes[-1], _MEASURED_SIZES[-1])})
-    measured = {}
+    measured, largest = {}, {}
     for centroids in nested_centroids(points[sample.train], sample.train_weights, some, seed=seed):
         distances, _ = nearest(measure, centroids)
         measured[len(centroids)] = float(distances @ sample.measure_weights)
-    return _between(sizes, measured)
+        largest[len(centroids)] = float(np.abs(codewords(centroids)).max())
+    reach = np.interp(np.log2(sizes), np.log2(list(largest)), list(largest.values()))
+    return _between(sizes, measured), np.maximum.accumulate(reach)
 
 
 def _between(sizes: list[int], measured: dict[int, float]) -> Float64Array:

@@ -78,7 +78,7 @@ def test_rises_are_what_each_tier_does_to_the_loss_with_the_others_as_they_are(b
             (embeddings,) = [c for c in tier.embeddings if c.codewords == quantizer.codewords
                              and (not c.codewords or c.metric == metric)]  # fmt: skip
             (linear,) = [c for c in tier.linear if sum(c.codewords) == quantizer.linear_codewords]
-            rounding = tier.rounding[quantizer.value_bytes]
+            rounding = tier.rounded([embeddings], quantizer.value_bits)[0] + tier.rounding.linear[quantizer.value_bytes]
             assert rise == pytest.approx(embeddings.error + linear.error + rounding)
 
 

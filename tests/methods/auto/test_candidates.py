@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_candidates():
 
 def test_subspaces_get_codewords_where_they_pay_most():
     falling = np.array([1, 0.5, 0.25, 0.125])
-    measured = RateDistortion((1, 2, 4, 8), np.stack([10 * falling, 1 * falling]))
+    measured = RateDistortion((1, 2, 4, 8), np.stack([10 * falling, 1 * falling]), np.ones((2, 4)))
     mixtures = list(codebook_candidates(measured, cardinality=1000, dim=4))
     assert [chosen.codewords for chosen in mixtures[:2]] == [(2, 1), (4, 1)]
     for chosen in mixtures:

@@ -57,7 +57,7 @@ def test_linear_weights_are_one_subspace():
     found = nested_linear_codebooks(FIELD, np.arange(90), seed=0)
     for size, codebook in found.by_size[0].items():
         assert codebook.table.shape == (size, 1)
-        shift = codebook.decoded()[:, 0] - FIELD.linear
+        shift = codebook.table[codebook.codes][:, 0] - FIELD.linear
         expected = 0.5 * FIELD.curvature * float(FIELD.frequencies @ shift.astype(np.float64) ** 2)
         assert codebook.expected == pytest.approx(expected, rel=1e-3, abs=1e-9)
 
