@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from fmcompress.errors import UsageError
-from fmcompress.finetune.options import TuneOptions
+from fmcompress.finetune.options import Select, TuneOptions
 from fmcompress.processes.world import this_process
 
 from .exits import interruptible
@@ -81,6 +81,21 @@ class _TuningGroup:
     distillation: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of the checkpoint's predictions in the targets, 0 to 1.")
     ] = 1.0
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate/--no-calibrate",
+            help="Scale and shift logits, of CHECKPOINT before it is compressed and of each state, as is best "
+            "on validation data; it takes no byte.",
+        ),
+    ] = True
+    select: Annotated[
+        Select,
+        typer.Option(
+            help="What the best state is chosen by on validation data: AUC - LogLoss, or one of them. A state that has "
+            "less AUC than the untuned one is never chosen but by logloss."
+        ),
+    ] = "both"
 
     def options(self, codes: CodesGroup, method: MethodName) -> TuneOptions:
         """Return how to tune."""

@@ -28,7 +28,9 @@ def evaluate(
 ) -> None:
     """Show how well models predict, side by side.
 
-    AUC, LogLoss and calibration, or the RMSE of a regression. Differences are to the first MODEL.
+    AUC, LogLoss and calibration, or the RMSE of a regression. Differences are to the first MODEL. "calibrated" is the
+    LogLoss with the two numbers that scale and shift the logits best on these rows, "ECE" the expected calibration
+    error of the predictions as they are, "calibration" their sum over the number of positive labels.
     """
     from fmcompress.checkpoints.model_files import load_model, stored_bytes
     from fmcompress.evaluation.deviations import auc_change_error

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
 from fmcompress.data.rows import TuningData
 from fmcompress.devices.working import working_on
-from fmcompress.errors import UsageError
+from fmcompress.errors import CheckpointError, UsageError
+from fmcompress.evaluation.calibrating import calibration_by
 from fmcompress.evaluation.sampled_rows import doubt_of, sampled_errors
 from fmcompress.evaluation.scores import Scores, quality_of, score_rows
 from fmcompress.files import check_apart
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
+from fmcompress.fm.magnitudes import check_magnitudes
 from fmcompress.fm.quantized_fm import QuantizedFM
+from fmcompress.fm.rescaling import rescaled
 from fmcompress.methods.base import Job, Method
 from fmcompress.methods.registry import method_of
 from fmcompress.processes.world import this_process
@@ -169,8 +172,29 @@ def measure(job: Job) -> Measurements:
     if job.data is not None:
         for doubt in job.data.doubts(regression=job.checkpoint.link_function.regression):
             job.progress.warn(str(doubt))
-    measured: Measurements = job.method.measure(job)
+    measured: Measurements = job.method.measure(replace(job, checkpoint=_calibrated(job)))
     return measured
+
+
+def _calibrated(job: Job) -> FMCheckpoint:
+    """Return the checkpoint as prices, targets and codes take it: calibrated on validation data, if that is asked for.
+
+    Its own predictions are what the artifact is compared with.
+    """
+    checkpoint = job.checkpoint
+    if job.data is None or not job.tuning.calibrate:
+        return checkpoint
+    by = calibration_by(checkpoint, job.source_scores)
+    if by.identity:
+        return checkpoint
+    try:
+        found = rescaled(checkpoint, by.scale, by.offset)
+        check_magnitudes(found)
+    except CheckpointError:  # it predicts as it is, but not with larger weights
+        return checkpoint
+    loss = job.source_scores.calibrated_logloss
+    job.progress.note(f"FM: calibrated on validation data, {by}: LogLoss {loss:.5f}")
+    return found
 
 
 @_on_its_device
@@ -226,13 +250,21 @@ def sample(job: Job, model: PackedFM) -> PackedFM:
 @_on_its_device
 def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
     """Return the model tuned end to end, with its quality on validation data in its header."""
+    from fmcompress.finetune.calibrating import calibrated_model
     from fmcompress.finetune.module_scorer import predictor_at_work
     from fmcompress.methods.code_updates import code_update
 
     if job.data is None:
         return model
-    source = score_rows(job.checkpoint, job.data.valid)
-    untuned = score_rows(model, job.data.valid, predictor_at_work(model))
+    valid = job.data.valid
+    source = job.source_scores
+
+    def score(packed: PackedFM) -> Scores:
+        return score_rows(packed, valid, predictor_at_work(packed))
+
+    untuned = score(model)
+    if job.tuning.calibrate:
+        model, untuned = calibrated_model(model, untuned, score)
     job.progress.note(f"FM: validation {source}")
     job.progress.note(f"quantized: validation {untuned}")
     codes = code_update(

@@ -19,8 +19,10 @@ from fmcompress.data.click_model import write_rows
 from fmcompress.data.options import DataOptions
 from fmcompress.data.rows import TuningData, open_tuning_data
 from fmcompress.errors import BudgetError, OutputError, UsageError
+from fmcompress.evaluation.predictors import predictor
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.fm.quantizer import parse_quantizer
+from fmcompress.fm.rescaling import rescaled
 from fmcompress.fm.tiers import Tiers
 from fmcompress.methods.base import Job, QuantizationMethod
 from fmcompress.quantization.measurements import Measurements
@@ -68,6 +70,37 @@ class OwnMethod(QuantizationMethod[Measurements]):
         self.steps.append("finetune")
         job.run_state.write("epoch", {"auc": start.auc})
         return Fit(replace(model, bias=model.bias + 0.5), start, 3, 2)
+
+
+class KnownRows(RowsInMemory):
+    """Rows in memory whose labels the checkpoint's own probabilities draw."""
+
+    schema, out_of_range, files, rows = CHECKPOINT.schema, 0, (), 4000
+
+    def __init__(self, seed):
+        ids = random_ids(self.schema, self.rows, seed=seed)
+        labels = np.random.default_rng(seed).random(self.rows) < predictor(CHECKPOINT).predict(ids)
+        self._batch = Batch(ids, labels.astype(np.float32))
+
+    def batches(self, *, order=None):
+        yield self._batch
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_checkpoints_and_artifacts_are_calibrated(calibrate):
+    given = rescaled(CHECKPOINT, 0.4, 0.8)
+    data = TuningData(KnownRows(0), KnownRows(1), DataOptions())
+    method = fc.LightFM(subspaces=2, codewords=8)
+    job = Job(given, method, None, data, tuning=fc.TuneOptions(epochs=0, calibrate=calibrate))
+    measured = pipeline.measure(job)
+    again = score_rows(measured.checkpoint, data.valid)
+    assert (measured.checkpoint is given) is not calibrate
+    assert again.calibration_gained.identity is calibrate
+    quality = pipeline.quantize(job).header.origin.quality
+    before = score_rows(given, data.valid)
+    assert quality["source"].logloss == pytest.approx(before.logloss, abs=1e-5)  # as it was given
+    assert (quality["artifact"].logloss < before.logloss - 0.01) is calibrate
+    assert job.checkpoint is given
 
 
 class MemoryRows(RowsInMemory):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -83,10 +83,27 @@ class Scores:
     @property
     def selection(self) -> float:
         """What states of a model are chosen by, on validation data: AUC − calibrated LogLoss, or −RMSE."""
+        return self.selection_by("both")
+
+    def selection_by(self, figures: Literal["both", "auc", "logloss"]) -> float:
+        """Return what states are chosen by: AUC − calibrated LogLoss, or one of both; of a regression −RMSE."""
         if self.regression:
             return -self.rmse
         loss = self.logloss if math.isnan(self.calibrated_logloss) else self.calibrated_logloss
-        return -loss if math.isnan(self.auc) else self.auc - loss
+        if math.isnan(self.auc) or figures == "logloss":
+            return -loss
+        return self.auc if figures == "auc" else self.auc - loss
+
+    def calibrated(self) -> Scores:
+        """Return the scores that the calibrated model has on these rows, but for rounding; the AUC stays."""
+        return replace(
+            self,
+            logloss=self.calibrated_logloss,
+            calibration=1.0,
+            calibration_error=self.calibrated_error,
+            scale=1.0,
+            offset=0.0,
+        )
 
     @property
     def calibration_gained(self) -> Calibration:

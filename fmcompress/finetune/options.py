@@ -7,6 +7,9 @@ from typing import Literal, get_args
 from fmcompress.arguments import checked_arguments
 from fmcompress.errors import UsageError
 
+Select = Literal["both", "auc", "logloss"]
+"""What states are chosen by on validation data: AUC − LogLoss, with none that has less AUC than the start, or one."""
+
 Distance = Literal["none", "mean", "popularity"]
 
 
@@ -76,6 +79,10 @@ class TuneOptions:
         device: a torch device.
         moving: how codes move with each step; None if they do not.
         reassign: how codes are chosen anew between epochs; None if they are not.
+        calibrate: whether logits are scaled and shifted by what is best on validation data: those of the factorization
+            machine that is compressed, which prices and targets are made of, and those of each state.
+        select: what states are chosen by on validation data. ``both`` is AUC − LogLoss; with it and with ``auc`` no
+            state is chosen that has less AUC than the start.
     """
 
     distillation: float = 1.0
@@ -86,8 +93,12 @@ class TuneOptions:
     device: str = "cpu"
     moving: MovingOptions | None = None
     reassign: ReassignOptions | None = None
+    calibrate: bool = True
+    select: Select = "both"
 
     def __post_init__(self) -> None:
+        if self.select not in get_args(Select):
+            raise UsageError(f"select is {self.select!r}, expected {', '.join(get_args(Select))}")
         if self.moving is not None and self.reassign is not None:
             raise UsageError("codes either move with each step or are chosen anew between epochs")
         if self.epochs < 0:

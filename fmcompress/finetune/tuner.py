@@ -9,7 +9,8 @@ from torch.optim import Optimizer
 from fmcompress.artifact import PackedFM, pack_model, unpack_model
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows
-from fmcompress.evaluation.scores import Scores
+from fmcompress.evaluation.scores import Scores, score_rows
+from fmcompress.finetune.calibrating import calibrated_model
 from fmcompress.finetune.inputs import InputsOf
 from fmcompress.finetune.layers import EmbeddingLayer, FixedCodes
 from fmcompress.finetune.module_scorer import predictor_at_work
@@ -19,6 +20,7 @@ from fmcompress.finetune.quantized_module import QuantizedModule, embedding_laye
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.quantized_fm import QuantizedFM
+from fmcompress.fm.rescaling import Calibration, can_be_rescaled, rescaled_quantized
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Fit, Schedule, fit
 from fmcompress.training.run_state import RunState
@@ -87,10 +89,14 @@ def tune(
         OutputError: a file of the run cannot be written.
         StateError: the saved state is of another model.
     """
+    if options.calibrate:
+        model, start = calibrated_model(model, start, lambda own: score_rows(own, valid, predictor_at_work(own)))
     if options.epochs == 0:
         return Fit(model, start, 0)
     steps = options.epochs * -(-rows.rows // options.batch_size)
-    schedule = Schedule(options.batch_size, options.epochs, None, options.seed)
+    schedule = Schedule(
+        options.batch_size, options.epochs, None, options.seed, calibrate=options.calibrate, select=options.select
+    )
     begun = begin_tuning(model, teacher, options, codes, steps=steps)
     return fit(begun, rows, valid, schedule, title=PHASE, progress=progress, start=(model, start), run_state=run_state)
 
@@ -124,6 +130,13 @@ class TunedModel(PackedTrainable):
     def kept(self) -> PackedFM:
         """Return the packed model."""
         return pack_model(self.module.store(self.like), self.origin)
+
+    def rescaled(self, kept: PackedFM, by: Calibration) -> PackedFM | None:
+        """Return the packed model with logits a · z + b, of numbers that are rounded once; None where none has them."""
+        model = self.module.store(self.like)
+        if not can_be_rescaled(model.network):
+            return None
+        return pack_model(rescaled_quantized(model, by.scale, by.offset), self.origin)
 
     def scorer(self, kept: PackedFM) -> Predictor:
         """Return what scores validation rows with a packed model."""

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
@@ -350,9 +351,11 @@ class _Scaled(DiskTable):
     def _part(self, start: int, stop: int) -> DiskTable:
         return self._table.within(slice(start, stop)).scaled(float(self._factor))
 
-    @property
-    def longest(self) -> float:
-        return self._table.longest * float(self._factor)
+    @cached_property
+    def norms(self) -> Norms:
+        found = copy(self._table.norms)
+        found.largest *= float(self._factor)
+        return found
 
     def read_rows(self, start: int, stop: int) -> Float32Array:
         return self._table.read_rows(start, stop) * self._factor

@@ -64,6 +64,19 @@ class Job:
         return origin_of(self.checkpoint, self.budget_bytes or 0, self.method.name, self.seed, self.data)
 
     @cached_property
+    def source_scores(self) -> Scores:
+        """Scores of the checkpoint, as it was given, on validation data.
+
+        Raises:
+            UsageError: there are none.
+        """
+        from fmcompress.evaluation.scores import score_rows
+
+        if self.data is None:
+            raise UsageError("there are no rows to score", hint="--train gives them")
+        return score_rows(self.checkpoint, self.data.valid)
+
+    @cached_property
     def vocabulary_bytes(self) -> int:
         """Size of the vocabulary that the artifact will carry."""
         vocabulary = self.checkpoint.vocabulary

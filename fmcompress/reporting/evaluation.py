@@ -62,6 +62,8 @@ class Evaluation:
             columns += [
                 *self._auc(),
                 *self._with_difference("LogLoss", lambda scores: scores.logloss),
+                *self._with_difference("calibrated", lambda scores: scores.calibrated_logloss),
+                ("ECE", lambda model: f"{model.scores.calibration_error:.5f}"),
                 ("calibration", lambda model: f"{model.scores.calibration:.4f}"),
             ]
         if any(regressions):

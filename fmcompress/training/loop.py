@@ -5,11 +5,12 @@ where validation stands still the best model is taken up again with a smaller on
 ends.
 """
 
+import math
 import sys
 import time
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Generic
+from typing import Any, Generic, Literal
 
 import torch
 
@@ -25,6 +26,8 @@ from fmcompress.training.trainer_state import EpochLoss, TrainerState, load_stat
 
 _LR_DROPS = 2
 _MIN_GAIN = 1e-5
+_ROUNDING = 1e-5
+"""Of an AUC: what rounding numbers anew may cost."""
 _SHOW_EVERY = 20
 _LINE_EVERY = 100
 _LINES_PER_EPOCH = 200
@@ -41,6 +44,8 @@ class Schedule:
             goes through all epochs.
         seed: of the order of rows.
         steps: of all epochs together at most; None for no such limit.
+        calibrate: whether states are calibrated on validation data before they are compared.
+        select: what states are chosen by, see ``TuneOptions``.
     """
 
     batch_size: int
@@ -48,6 +53,8 @@ class Schedule:
     patience: int | None
     seed: int
     steps: int | None = None
+    calibrate: bool = False
+    select: Literal["both", "auc", "logloss"] = "both"
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def fit(
         schedule: when training ends.
         title: what is trained; the name of this phase in the state and the history of a run.
         progress: told of each epoch.
-        start: a model to beat, and its scores.
+        start: a model to beat, and its scores; nothing with less AUC is chosen unless LogLoss alone is to choose.
         run_state: keeps the state and the history of the run, and knows whence it goes on.
 
     Raises:
@@ -98,7 +105,8 @@ def fit(
     run_state = run_state or RunState()
     saved = load_state(run_state, title, trainable)
     state = saved or TrainerState(best=start)
-    training = _Training(trainable, rows, valid, schedule, title, progress, run_state, state)
+    least_auc = -math.inf if start is None or schedule.select == "logloss" else start[1].auc
+    training = _Training(trainable, rows, valid, schedule, title, progress, run_state, state, least_auc)
     training.first_step = training.steps_done
     this_process().spread([own for own in trainable.module.state_dict().values() if isinstance(own, torch.Tensor)])
     if start is not None and saved is None:
@@ -125,6 +133,7 @@ class _Training(Generic[Kept]):
     progress: Progress
     run_state: RunState
     state: TrainerState[Kept]
+    least_auc: float
     first_step: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -171,9 +180,8 @@ class _Training(Generic[Kept]):
     def judge(self) -> str:
         """Score the model after an epoch, keep it or lower the learning rate, and return what to tell of it."""
         state = self.state
-        model = self.trainable.kept()
-        scores = score_rows(model, self.valid, self.trainable.scorer(model))
-        better = state.best is None or scores.selection > state.best[1].selection + _MIN_GAIN
+        model, scores = self._calibrated()
+        better = self._is_better(model, scores)
         self.write("epoch", self.epoch_figures(state.epoch, model, scores, better=better))
         told = f"{self.epoch_title}: loss {state.loss.mean():.4f}, validation {scores}{' *' if better else ''}"
         state.waited = 0 if better else state.waited + 1
@@ -185,6 +193,33 @@ class _Training(Generic[Kept]):
                 self.trainable.fall_back(state.best[0])
         state.epoch, state.done, state.loss = state.epoch + 1, 0, EpochLoss()
         return ", ".join([told, *self.size_of(model), *self.time_left()])
+
+    def _calibrated(self) -> tuple[Kept, Scores]:
+        """Return the model as it is now, calibrated where that is asked for and gains something, and its scores."""
+        model = self.trainable.kept()
+        scores = self._score(model)
+        by = scores.calibration_gained
+        if not self.schedule.calibrate or by.identity:
+            return model, scores
+        rescaled = self.trainable.rescaled(model, by)
+        if rescaled is None:
+            return model, scores
+        if not self._is_better(rescaled, scores):
+            return rescaled, scores.calibrated()  # as they would be, which is as good where nobody takes it
+        found = self._score(rescaled)
+        return (rescaled, found) if found.logloss < scores.logloss else (model, scores)
+
+    def _score(self, model: Kept) -> Scores:
+        return score_rows(model, self.valid, self.trainable.scorer(model))
+
+    def _is_better(self, model: Kept, scores: Scores) -> bool:
+        best = self.state.best
+        if best is None:
+            return True
+        if scores.auc < self.least_auc - _ROUNDING or not self.trainable.admissible(model):
+            return False
+        by = self.schedule.select
+        return scores.selection_by(by) > best[1].selection_by(by) + _MIN_GAIN
 
     def save(self) -> None:
         """Save how far training is, where the run keeps a state."""

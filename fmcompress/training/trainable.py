@@ -15,6 +15,7 @@ from fmcompress.evaluation.predictors import Model
 from fmcompress.fm.predictor import Predictor
 from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.quantizer import embedding_spec, linear_spec, parse_quantizer
+from fmcompress.fm.rescaling import Calibration
 from fmcompress.processes.world import World, this_process
 from fmcompress.training.gradients import add_up_gradients
 
@@ -52,6 +53,14 @@ class Trainable(ABC, Generic[Kept]):
     def scorer(self, kept: Kept) -> Predictor | None:
         """Return what scores validation rows with a kept model; None for what scores models of its kind anywhere."""
         return None
+
+    def rescaled(self, kept: Kept, by: Calibration) -> Kept | None:
+        """Return the model as it is now, which ``kept`` was made of, with logits a · z + b; None where it cannot be."""
+        return None
+
+    def admissible(self, kept: Kept) -> bool:
+        """Return whether a kept model may be chosen, whatever its scores."""
+        return True
 
     def step(self, batch: Batch) -> torch.Tensor:
         """Make one step, and return the loss against the targets before it, a float32 scalar."""

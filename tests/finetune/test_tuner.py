@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fmcompress as fc
-from fmcompress.artifact import unpack_model
+from fmcompress.artifact import pack_model, unpack_model
 from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
@@ -18,6 +18,7 @@ from fmcompress.errors import UsageError
 from fmcompress.evaluation.scores import score_rows
 from fmcompress.finetune.options import MovingOptions, TuneOptions
 from fmcompress.finetune.tuner import begin_tuning
+from fmcompress.fm.rescaling import rescaled_quantized
 from fmcompress.fm.schema import Schema
 from fmcompress.methods.auto.method import rotated
 from fmcompress.methods.code_updates import code_update
@@ -56,6 +57,11 @@ def coarse():
     return fc.quantize(TEACHER, None, method=fc.LightFM(subspaces=2, codewords=4))
 
 
+def rescaled_model(model, scale, offset):
+    """Return a packed model with other logits."""
+    return pack_model(rescaled_quantized(unpack_model(model), scale, offset), model.header.origin)
+
+
 def tuned(model, rows, **changes):
     train, valid = rows
     start = score_rows(model, valid)
@@ -67,6 +73,19 @@ def test_tuning_makes_coarse_models_better(rows, coarse, distillation):
     start, found = tuned(coarse, rows, distillation=distillation)
     assert found.scores.logloss < start.logloss - 1e-3
     assert found.scores == score_rows(found.model, rows[1])
+
+
+def test_states_are_calibrated(rows, untuned):
+    model, valid = rescaled_model(untuned, 0.5, 0.7), rows[1]
+    start, found = tuned(model, rows, lr=1e-9, epochs=1)
+    by = found.scores.calibration_gained
+    assert by.identity
+    assert found.scores.logloss == pytest.approx(start.calibrated_logloss, abs=2e-4)
+    assert found.scores.logloss < start.logloss - 0.01
+    assert found.model.file_bytes == model.file_bytes
+    assert found.scores == score_rows(found.model, valid)
+    _, plain = tuned(model, rows, lr=1e-9, epochs=1, calibrate=False)
+    assert plain.scores.logloss == pytest.approx(start.logloss, abs=1e-5)
 
 
 @pytest.mark.parametrize("lr", [0.9, 1e-9])
@@ -185,6 +204,7 @@ def test_the_history_ends_with_a_learning_rate_of_0(rows, untuned, tmp_path):
     "wrong",
     [
         *({"epochs": -1}, {"batch_size": 0}, {"distillation": -0.1}, {"distillation": 1.1}),
+        {"select": "rmse"},
         *({"distillation": float("nan")}, {"lr": 0.0}, {"lr": 1.0}, {"lr": -1e-3}, {"lr": float("nan")}),
     ],
     ids=str,

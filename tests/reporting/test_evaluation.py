@@ -8,7 +8,9 @@ from fmcompress.reporting.evaluation import EvaluatedModel, Evaluation
 
 EVALUATION = Evaluation(
     (
-        EvaluatedModel("fm.pt", 1000, Scores(20, 0.75, 0.5, 1.0, math.nan, 8, 0.0625)),
+        EvaluatedModel(
+            "fm.pt", 1000, Scores(20, 0.75, 0.5, 1.0, math.nan, 8, 0.0625, 0.4375, 0.03125, 0.0, 1.5, -0.25)
+        ),
         EvaluatedModel("a|b\n.safetensors", 100, Scores(20, 0.74, 0.51, 0.9, math.nan, 8, 0.065), 0.004),
         EvaluatedModel("one-label", 100, Scores(20, math.nan, 0.3, math.nan)),
     )
@@ -20,6 +22,8 @@ def test_json_has_the_keys_of_pipelines_and_no_nan():
     assert found["models"][0] == {
         "name": "fm.pt", "rows": 20, "auc": 0.75, "logloss": 0.5, "calibration": 1.0, "rmse": None, "bytes": 1000,
         "positives": 8, "auc_standard_error": 0.0625, "auc_change_standard_error": None,
+        "calibrated_logloss": 0.4375, "calibration_error": 0.03125, "calibrated_error": 0.0, "scale": 1.5,
+        "offset": -0.25,
     }  # fmt: skip
     assert found["models"][2]["auc"] is None
 
@@ -27,7 +31,18 @@ def test_json_has_the_keys_of_pipelines_and_no_nan():
 def test_differences_are_to_the_first_model():
     first, second = EVALUATION.to_text().splitlines()[2:4]
     auc = ["0.75000", "±", "0.06250", "+0.00000"]
-    assert first.split() == ["fm.pt", "1,000", "20", *auc, "0.50000", "+0.00000", "1.0000"]
+    assert first.split() == [
+        "fm.pt",
+        "1,000",
+        "20",
+        *auc,
+        "0.50000",
+        "+0.00000",
+        "0.43750",
+        "+0.00000",
+        "0.03125",
+        "1.0000",
+    ]
     assert "-0.01000 ± 0.00400" in second
     assert "+0.01000" in second
 
@@ -50,9 +65,10 @@ def test_regressions_show_their_own_figure():
 def test_regressions_beside_probabilities_show_both():
     models = (*EVALUATION.models[:1], EvaluatedModel("fm", 10, Scores(20, math.nan, math.nan, math.nan, 0.9)))
     head, _, first, second = Evaluation(models).to_text().splitlines()
-    assert head.split()[3:] == ["AUC", "ΔAUC", "LogLoss", "ΔLogLoss", "calibration", "RMSE", "ΔRMSE"]
+    loss = ["LogLoss", "ΔLogLoss", "calibrated", "Δcalibrated", "ECE", "calibration"]
+    assert head.split()[3:] == ["AUC", "ΔAUC", *loss, "RMSE", "ΔRMSE"]
     assert first.split()[-2:] == ["nan", "+nan"]
-    assert second.split()[3:] == ["nan", "+nan", "nan", "+nan", "nan", "0.90000", "+nan"]
+    assert second.split()[3:] == ["nan", "+nan", "nan", "+nan", "nan", "+nan", "nan", "nan", "0.90000", "+nan"]
 
 
 def test_names_stay_in_their_cells():

@@ -6,6 +6,7 @@ from itertools import chain, pairwise
 import pytest
 
 from fmcompress.errors import UsageError
+from fmcompress.evaluation.scores import Scores
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training import loop, run_state
 from fmcompress.training.loop import Schedule, fit
@@ -30,6 +31,30 @@ def train(monkeypatch):
         training = training or Scripted()
         schedule = Schedule(BATCH, len(selections), patience, seed, steps)
         return training, fit(training, ROWS, VALID, schedule, title="search", progress=progress, **more)
+
+    return work
+
+
+@pytest.fixture
+def judge(monkeypatch):
+    """Return a function that trains while validation gives the scores that it is told to, model by model."""
+
+    class Rescaled(Scripted):
+        most = float("inf")
+
+        def rescaled(self, kept, by):
+            return 100 * kept * by.scale
+
+        def admissible(self, kept):
+            return kept <= self.most
+
+    def work(found, *, start=None, most=float("inf"), calibrate=False, select="both"):
+        told = iter(found)
+        monkeypatch.setattr(loop, "score_rows", lambda model, rows, scorer: next(told))
+        training = Rescaled()
+        training.most = most
+        schedule = Schedule(BATCH, len(found) - calibrate, None, 0, calibrate=calibrate, select=select)
+        return fit(training, ROWS, VALID, schedule, title="search", progress=SILENT, start=start)
 
     return work
 
@@ -61,6 +86,35 @@ def test_a_model_to_beat_is_returned_where_no_epoch_is_better(train):
     _, found = train([0.1, 0.2], start=(-1.0, scores(0.3)))
     assert (found.model, found.scores, found.best_epoch, found.epochs) == (-1.0, scores(0.3), 0, 2)
     assert train([0.1, 0.4], start=(-1.0, scores(0.3)))[1].best_epoch == 2
+
+
+def judged(auc, logloss, scale=1.0):
+    """Return scores on 10,000 rows; where there is a scale, it takes .01 of the LogLoss away."""
+    best = logloss - 0.01 * (scale != 1)
+    return Scores(10_000, auc, logloss, 1.0, calibrated_logloss=best, scale=scale)
+
+
+def test_states_with_less_auc_than_the_start_are_not_chosen(judge):
+    start, epochs = judged(0.8, 0.5), [judged(0.7999, 0.3), judged(0.8001, 0.49), judged(0.8003, 0.495)]
+    for select, best in (("both", 2), ("auc", 3), ("logloss", 1)):
+        assert judge(epochs, start=(-1.0, start), select=select).best_epoch == best
+    assert judge(epochs).best_epoch == 1  # without a start there is nothing to be worse than
+
+
+def test_models_that_are_not_admissible_are_not_chosen(judge):
+    epochs = [judged(0.9, 0.3), judged(0.85, 0.4)]
+    assert judge(epochs, start=(-1.0, judged(0.8, 0.5)), most=4.0).best_epoch == 1
+    assert judge(epochs, start=(-1.0, judged(0.8, 0.5)), most=2.0).best_epoch == 0
+
+
+def test_states_are_calibrated_before_they_are_compared(judge):
+    after = judged(0.8, 0.44)
+    found = judge([judged(0.8, 0.45, 1.5), after, judged(0.8, 0.445)], calibrate=True)
+    assert (found.model, found.scores) == (300 * 1.5, after)  # the second scores are of the calibrated first epoch
+    plain = judge([judged(0.8, 0.45, 1.5), judged(0.8, 0.445)])
+    assert (plain.model, plain.best_epoch) == (3.0, 1)
+    worse = judge([judged(0.8, 0.45, 1.5), judged(0.8, 0.46), judged(0.8, 0.47)], calibrate=True)
+    assert worse.model == 3.0  # rounding took what calibration gained
 
 
 def test_without_an_epoch_there_must_be_a_model_to_beat(train):
