@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, pad
 
+from fmcompress.finetune.few_bits import FewBits
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.lookup import Lookup, Values, sum_of_rows, with_norms
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
@@ -105,15 +106,18 @@ class RawRows(EmbeddingLayer):
         self._starts = np.cumsum([0] + [len(table) for table in tables]).tolist()
         rows = [np.arange(start, end) for start, end in pairwise(self._starts)]
         self._lookup = Lookup(rows, null=self._starts[-1], columns=columns, fields=len(model.fields))
+        lengths = np.array([[len(table) for table in tables]])
+        self._few_bits = FewBits([model.fields[column].quantizer for column in columns], lengths)
 
     def forward(self, ids: Tensor, values: Values | None = None) -> tuple[Tensor, Tensor]:
-        """Return vectors and scalars, see ``EmbeddingLayer``."""
-        return with_values(self._lookup, self._sums, ids, values)
+        """Return vectors and scalars, see ``EmbeddingLayer``; with sparse gradients numbers are not rounded."""
+        table = self.table if self._sparse else self._few_bits(self.table)
+        return with_values(self._lookup, partial(self._sums, table), ids, values)
 
-    def _sums(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _sums(self, table: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         if not self._sparse:
-            norms = -0.5 * (self.table * self.table).sum(dim=1, keepdim=True)
-            return sum_of_rows(self.table, rows, null=True), sum_of_rows(norms, rows)[:, 0]
+            norms = -0.5 * (table * table).sum(dim=1, keepdim=True)
+            return sum_of_rows(table, rows, null=True), sum_of_rows(norms, rows)[:, 0]
         vectors = embedding(rows, self.table, padding_idx=len(self.table) - 1, sparse=True)
         return vectors.sum(dim=1), -0.5 * (vectors * vectors).sum(dim=(1, 2))
 
@@ -222,6 +226,7 @@ class FixedCodes(EmbeddingLayer):
         rows = self._layout.rows_of(model.fields)
         fields = len(model.fields)
         self._lookup = Lookup(rows, null=self._layout.null, columns=columns, fields=fields, persistent=True)
+        self._few_bits = FewBits([model.fields[column].quantizer for column in columns], self._layout.lengths)
 
     def recode(self, fields: Sequence[QuantizedField]) -> None:
         """Take over the codes of the fields."""
@@ -229,7 +234,7 @@ class FixedCodes(EmbeddingLayer):
 
     def forward(self, ids: Tensor, values: Values | None = None) -> tuple[Tensor, Tensor]:
         """Return vectors and scalars, see ``EmbeddingLayer``."""
-        return with_values(self._lookup, partial(self._sums, with_norms(self.table)), ids, values)
+        return with_values(self._lookup, partial(self._sums, with_norms(self._few_bits(self.table))), ids, values)
 
     def _sums(self, table: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         flat = rows.transpose(1, 2).reshape(-1, rows.shape[1])

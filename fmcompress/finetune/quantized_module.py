@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from fmcompress.finetune.few_bits import as_stored
 from fmcompress.finetune.inputs import Inputs
 from fmcompress.finetune.layers import EmbeddingLayer, FixedCodes, Linear, RawRows, by_subspaces, logits_of
 from fmcompress.finetune.network_head import NetworkHead
@@ -56,13 +57,13 @@ class QuantizedModule(nn.Module):
         return [parameter for parameter in self.parameters() if id(parameter) not in apart]
 
     def store(self, model: QuantizedFM) -> QuantizedFM:
-        """Return ``model`` with the numbers as they are now."""
+        """Return ``model`` with the numbers as they are now, those of few bits as an artifact stores them."""
         fields = self.linear.store(model.fields)
         for layer in self.layers:
             for column, field in layer.store(fields).items():
                 fields[column] = field
         network = None if self.head is None else self.head.dense.network()
-        return replace(model, bias=self.bias.item(), fields=tuple(fields), network=network)
+        return replace(model, bias=self.bias.item(), fields=tuple(map(as_stored, fields)), network=network)
 
     def recode(self, model: QuantizedFM) -> None:
         """Take over the codes of ``model`` where they are fixed while codebooks are trained."""
