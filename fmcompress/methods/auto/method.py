@@ -59,8 +59,14 @@ class Auto(QuantizationMethod[AutoMeasurements]):
         return TuneOptions(reassign=ReassignOptions())
 
     def measure(self, job: Job) -> AutoMeasurements:
-        """Return what is measured of the checkpoint along its principal axes."""
-        return AutoMeasurements(rotated(job.checkpoint), job.data, job.seed, job.progress)
+        """Return what is measured of the checkpoint along its principal axes, with scales that held-out rows set."""
+        found = AutoMeasurements(rotated(job.checkpoint), job.data, job.seed, job.progress)
+        if job.data is None or not job.tuning.calibrate:
+            return found
+        from fmcompress.methods.auto.refinement import refined
+
+        better = refined(found.checkpoint, job.data.valid, found.counts, seed=job.seed, progress=job.progress)
+        return replace(found, checkpoint=better)
 
     def plan(self, job: Job, measured: AutoMeasurements) -> Plan:
         """Return the allocation with the least loss within the budget.
