@@ -29,10 +29,10 @@ def fields_of(checkpoint):
     return all_weights(checkpoint, from_moments(checkpoint, checkpoint.counts))
 
 
-def candidates_of(field, *, seed=0):
+def candidates_of(field, *, seed=0, compact=False):
     """Return the candidates of a tier."""
     distortions = [embedding_distortion(field, count, seed=seed) for count in candidate_subspaces(field.dim)]
-    return expected_candidates(field, distortions, linear_distortion(field, seed=seed))
+    return expected_candidates(field, distortions, linear_distortion(field, seed=seed), compact=compact)
 
 
 def quantized_field(field, quantizer, *, seed=0):

@@ -1,10 +1,13 @@
 """Codebooks and codes: expected loss, k-means."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from fmcompress.artifact.numbers import tables_as_stored
 from fmcompress.fm.quantized_fm import QuantizedField
-from fmcompress.fm.quantizer import Quantizer, parse_quantizer, subspace_bounds
+from fmcompress.fm.quantizer import INT8, Quantizer, parse_quantizer, subspace_bounds
 from fmcompress.quantization.codebooks import expected_rise
 from tests.field_weights import quantized_field, random_field
 
@@ -86,3 +89,14 @@ def test_the_same_seed_gives_the_same_codebooks():
 
 def arrays(field: QuantizedField):
     return [*field.tables, field.codes, field.linear_table, field.linear_codes]
+
+
+def test_codes_are_chosen_among_codewords_of_few_bits():
+    field = random_field(300, 6)
+    found = quantized_field(field, Quantizer((16, 8), 4, INT8, 3))
+    fine = quantized_field(field, Quantizer((16, 8), 4))
+    for one, other in zip(found.tables, tables_as_stored(fine.tables, found.quantizer), strict=True):
+        np.testing.assert_array_equal(one, other)
+    rounded = replace(fine, tables=found.tables)
+    assert fine.error < found.error == pytest.approx(expected_rise(field, found))
+    assert found.error < expected_rise(field, rounded)

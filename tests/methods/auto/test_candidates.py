@@ -42,6 +42,22 @@ def test_expected_errors_are_near_those_of_real_codebooks():
             assert real / 3 - 1e-9 <= found.error <= 3 * real + 1e-9
 
 
+def test_numbers_of_few_bits_are_on_the_compact_menu_at_about_what_they_cost():
+    field = random_field(700, 8)
+    candidates = tier_candidates(candidates_of(field, seed=0, compact=True))
+    bits = {found.quantizer.value_bits for found in candidates}
+    assert {4, 5, 6, 8} <= bits
+    assert all(found.quantizer.value_bits >= 8 for found in tier_candidates(candidates_of(field, seed=0)))
+    for found in candidates:
+        quantizer = found.quantizer
+        names = len(embedding_spec(quantizer)) + len(linear_spec(quantizer))
+        assert found.payload_bytes == quantizer.compact_bytes(field.cardinality, field.dim) + names
+    for found in candidates[::9]:
+        if not found.quantizer.raw and found.quantizer.common_scale:
+            real = quantized_field(field, found.quantizer, seed=0).error
+            assert real / 3 - 1e-9 <= found.error <= 3 * real + 1e-9
+
+
 def test_the_same_seed_gives_the_same_candidates():
     field = random_field(700, 8)
     assert candidates_of(field, seed=3) == candidates_of(field, seed=3)
