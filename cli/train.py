@@ -51,38 +51,36 @@ def train(
     first_index: FirstIndexOption = 0,
     dim: Annotated[int, typer.Option(metavar="N", min=1, max=_MAX_DIM, help="Embedding size l.")] = 32,
     l2: Annotated[
-        str, typer.Option(metavar="WEIGHT", help="L2 weight; auto tries several and keeps the best on validation.")
+        str, typer.Option(metavar="WEIGHT", help="L2 weight; auto finds one by short trainings, on validation rows.")
     ] = "auto",
-    lr: Annotated[
-        float | None,
-        typer.Option(metavar="RATE", help="Learning rate of Adam at the start. Default: 1e-3; with a network 3e-3."),
-    ] = None,
+    lr: Annotated[str, typer.Option(metavar="RATE", help="Learning rate of Adam at the start; or auto.")] = "auto",
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a step.")] = 4096,
     epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the data at most.")] = 100,
     patience: Annotated[int, typer.Option(metavar="N", min=1, help="Epochs to wait for a better state.")] = 2,
+    calibrate: Annotated[bool, typer.Option(help="End with a · logit + b that are best on validation.")] = True,
     network: BackboneGroup,
     machine: MachineGroup,
     force: ForceOption = False,
 ) -> None:
     """Train a factorization machine, a DeepFM or an NFM on DATA.
 
-    Validation rows choose the state that is kept and, unless --l2 is given, the L2 weight. Checkpoints of other tools
-    serve as well.
+    Validation rows choose the state that is kept, the learning rate and the L2 weight unless they are given, and two
+    numbers that calibrate it. Checkpoints of other tools serve as well.
     """
     from fmcompress.checkpoints import check_saveable
     from fmcompress.data.options import DataOptions
 
     if this_process().first:
         check_saveable(output, force=force)
-    weight, model = _l2(l2), network.settings()
+    weight, rate, model = _number("--l2", l2), _number("--lr", lr), network.settings()
     rows, held_out = _rows(data, valid, fields, pooling, DataOptions(label, first_index=first_index))
     from fmcompress.backbones.training import TrainOptions
     from fmcompress.backbones.training import train as train_fm
     from fmcompress.training.device import resolve_device
 
-    learning = dim, weight, lr, batch_size, epochs, patience, machine.seed, resolve_device(machine.device)
+    learning = dim, weight, rate, batch_size, epochs, patience, machine.seed, resolve_device(machine.device)
     warned = _warned(progress_of(context), rows, held_out)
-    found = train_fm(rows, held_out, TrainOptions(*learning, *model), progress=warned)
+    found = train_fm(rows, held_out, TrainOptions(*learning, *model, calibrate), progress=warned)
     _write(found, output, force=force)
 
 
@@ -111,13 +109,14 @@ def _write(found: TrainedFM, output: Path, *, force: bool) -> None:
     if not this_process().first:
         return
     save_checkpoint(found.checkpoint, output, force=force)
-    print(f"{output}: L2 {found.l2:.1e}, validation {found.scores}")
+    calibrated = "" if found.calibration.identity else f", calibrated: {found.calibration}"
+    print(f"{output}: learning rate {found.lr:.1e}, L2 {found.l2:.1e}, validation {found.scores}{calibrated}")
 
 
-def _l2(text: str) -> float | None:
+def _number(option: str, text: str) -> float | None:
     if text == "auto":
         return None
     try:
         return float(text)
     except ValueError as error:
-        raise UsageError(f"--l2 is {text!r}, expected auto or a number") from error
+        raise UsageError(f"{option} is {text!r}, expected auto or a number") from error

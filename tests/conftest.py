@@ -128,7 +128,7 @@ def files(tmp_path_factory):
     model = random_click_model(schema, dim=4, seed=SEED)
     for seed, (part, rows) in enumerate({"train": 20_000, "valid": 4_000, "test": 4_000}.items()):
         write_rows(draw_clicks(model, rows, seed=seed + 1), schema, found.folder / f"{part}.parquet")
-    options = TrainOptions(dim=8, l2=1e-3, epochs=4, batch_size=512)
+    options = TrainOptions(dim=8, l2=1e-3, lr=3e-3, epochs=4, batch_size=512)
     trained = train(*open_training_rows(found.train, found.valid, schema=schema), options)
     fc.save_checkpoint(trained.checkpoint, found.fm)
     checkpoint = fc.load_checkpoint(found.fm)

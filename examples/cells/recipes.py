@@ -53,24 +53,24 @@ class TrainedFM:
 
     Attributes:
         options: how; where its ``l2`` is None, validation data choose.
-        like: the cell whose L2 is taken over; None takes none.
+        like: the cell whose learning rate and L2 are taken over; None takes none.
     """
 
     options: TrainOptions = field(default_factory=TrainOptions)
     like: Cell | None = None
 
     def needs(self) -> tuple[Cell, ...]:
-        """Return the cell whose L2 is taken over."""
+        """Return the cell whose learning rate and L2 are taken over."""
         return () if self.like is None else (self.like,)
 
     def make(self, work: Work) -> Made:
         """Train it."""
         rows, valid = open_training_rows(work.part("train"), work.part("valid"))
-        l2 = self.options.l2 if self.like is None else work.result(self.like)["l2"]
-        how = TrainOptions(**{**asdict(self.options), "l2": l2, "seed": work.cell.seed})
+        like = {} if self.like is None else {name: work.result(self.like).get(name) for name in ("lr", "l2")}
+        how = TrainOptions(**{**asdict(self.options), **like, "seed": work.cell.seed})
         found = train(rows, valid, how, progress=work.watch)
         fc.save_checkpoint(found.checkpoint, work.file(".pt"), force=True)
-        return _checkpoint(work, work.file(".pt"), {"l2": found.l2})
+        return _checkpoint(work, work.file(".pt"), {"lr": found.lr, "l2": found.l2})
 
 
 @dataclass(frozen=True)

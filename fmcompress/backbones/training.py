@@ -1,35 +1,42 @@
-"""Training factorization machines, and DeepFMs and NFMs: the state and the L2 weight are chosen on validation data."""
+"""Training factorization machines, DeepFMs and NFMs; validation data choose state and setting, and calibrate them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fmcompress.backbones.network_fm import NetworkFM, new_network
+from fmcompress.backbones.setting import Search, Setting
 from fmcompress.backbones.vanilla_fm import RowNumbers, VanillaFM
 from fmcompress.data.batch import Batch
 from fmcompress.data.rows import Rows, count_categories
 from fmcompress.devices.moving import moved
 from fmcompress.devices.working import working_on
 from fmcompress.errors import DataError, UsageError
-from fmcompress.evaluation.scores import Scores
+from fmcompress.evaluation.calibrating import calibration_by
+from fmcompress.evaluation.scores import Scores, score_rows
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.network import KINDS
+from fmcompress.fm.rescaling import Calibration, rescaled
 from fmcompress.fm.schema import Schema
 from fmcompress.progress import SILENT, Progress
 from fmcompress.training.loop import Schedule, fit
-from fmcompress.training.trainable import Trainable, adam, sparse_gradients
+from fmcompress.training.trainable import Trainable, adam, linear_decay, sparse_gradients
 from fmcompress.types import Int64Array
 
 BACKBONES = {"fm": "FM"} | {name: kind.title for name, kind in KINDS.items()}
 """What is trained, by name: a factorization machine alone, or with a network on top."""
 
-_L2_STEPS = tuple(10 ** (exponent / 2) for exponent in range(-10, -1))
-_L2_START = 5  # 3.2e-3
+_START, _START_OF_NETWORKS = Setting(1e-2, 1e-2), Setting(10**-2.5, 10**-2.5)
+_NUMBERS = 2
 _LR_DECAY = 0.2
-_LR, _LR_OF_NETWORKS = 1e-3, 3e-3
+_TRIAL_EPOCHS, _TRIAL_STEPS, _HEAT_EPOCHS = 4, 200, 10
 _MOST_HIDDEN = 65_536
 
 
@@ -40,8 +47,8 @@ class TrainOptions:
     Attributes:
         dim: embedding size l.
         l2: weight of the mean over a batch's rows of Σ_i (‖v_i‖² + w_i²); None finds it on validation data.
-        lr: learning rate of Adam, multiplied by 0.2 where validation stands still, twice at most; None takes 1e-3 for
-            a factorization machine, 3e-3 with a network.
+        lr: learning rate of Adam, multiplied by 0.2 where validation stands still, twice at most; None finds it on
+            validation data.
         batch_size: rows of a step.
         epochs: passes over the data at most.
         patience: epochs without a better state before the learning rate falls or training ends.
@@ -50,6 +57,7 @@ class TrainOptions:
         backbone: ``fm``, ``deepfm`` or ``nfm``.
         hidden: numbers that each hidden layer of a network returns, after ReLU; none where it is a single layer.
         dropout: share of these numbers that a step leaves out.
+        calibrate: whether logits z end as a · z + b, with what is best on validation data.
 
     Raises:
         UsageError: a number is out of range, there is no such backbone.
@@ -66,6 +74,7 @@ class TrainOptions:
     backbone: str = "fm"
     hidden: tuple[int, ...] = (64, 32)
     dropout: float = 0.3
+    calibrate: bool = True
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:
@@ -92,16 +101,22 @@ class TrainedFM:
         scores: its scores on validation data.
         l2: the L2 weight that it was trained with.
         epochs: passes over the data until training ended.
+        lr: the learning rate that it was trained with.
+        calibration: by what its logits were calibrated.
     """
 
     checkpoint: FMCheckpoint
     scores: Scores
     l2: float
     epochs: int
+    lr: float = math.nan
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def train(rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progress: Progress = SILENT) -> TrainedFM:
-    """Train a factorization machine; validation data choose its state, and its L2 weight where none is given.
+    """Train a factorization machine, and calibrate it.
+
+    Validation data choose its state, the learning rate and the L2 weight where none is given, and what calibrates it.
 
     Args:
         rows: training data.
@@ -125,33 +140,85 @@ def train(rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progr
             "there is nothing to tell apart"
         )
     with working_on(options.device):
-        if options.l2 is not None:
-            return _train(rows, valid, options, options.l2, progress)
-        return _climb(lambda l2: _train(rows, valid, options, l2, progress), progress)
+        found = _best_of(rows, valid, options, _settings(rows, valid, options, progress), progress)
+        return _calibrated(found, valid) if options.calibrate else found
 
 
-def _climb(trial: Callable[[float], TrainedFM], progress: Progress) -> TrainedFM:
-    """Walk along the L2 weights, ½ decade a step, as long as validation gets better."""
-    best, at = trial(_L2_STEPS[_L2_START]), _L2_START
-    for direction in (1, -1):
-        while 0 <= at + direction < len(_L2_STEPS):
-            found = trial(_L2_STEPS[at + direction])
-            if found.scores.selection <= best.scores.selection:
-                break
-            best, at = found, at + direction
-        if at != _L2_START:
-            break  # it got better this way: the other way lies behind
-    progress.note(f"L2 {best.l2:.1e} is the best on validation data")
-    return best
-
-
-def _train(rows: Rows, valid: Rows, options: TrainOptions, l2: float, progress: Progress) -> TrainedFM:
-    schedule = Schedule(options.batch_size, options.epochs, options.patience, options.seed)
-    begun = begin_training(rows, options, l2)
-    found = fit(
-        begun, rows, valid, schedule, title=f"{BACKBONES[options.backbone]} with L2 {l2:.1e}", progress=progress
+def _settings(rows: Rows, valid: Rows, options: TrainOptions, progress: Progress) -> list[Setting]:
+    """Return the learning rate and the L2 weight that are given, or the best two that short trainings find."""
+    given = {name: getattr(options, name) for name in ("lr", "l2") if getattr(options, name) is not None}
+    if len(given) == _NUMBERS:
+        return [Setting(**given)]
+    epochs = max(_TRIAL_EPOCHS, -(-_TRIAL_STEPS // -(-rows.rows // options.batch_size)))
+    short = replace(options, epochs=min(options.epochs, epochs))
+    search = Search(lambda setting: _trial(rows, valid, short, setting, progress))
+    found = search.find(replace(_start_of(options), **given), lr="lr" not in given, l2="l2" not in given)
+    progress.note(
+        f"{' and '.join(map(str, found))}: the best of {len(search.tried)} short trainings on validation data"
     )
-    return TrainedFM(found.model, found.scores, l2, found.epochs)
+    return found
+
+
+def _start_of(options: TrainOptions) -> Setting:
+    return _START if options.backbone == "fm" else _START_OF_NETWORKS
+
+
+def _trial(rows: Rows, valid: Rows, options: TrainOptions, setting: Setting, progress: Progress) -> Scores:
+    """Return the scores of a training whose learning rate falls to 0 with the steps."""
+    training = _Course(rows, valid, options, setting, progress)
+    steps = options.epochs * -(-rows.rows // options.batch_size)
+    training.begun.schedulers = linear_decay(training.begun.optimizers, steps)
+    return training.go_on(options.epochs).scores
+
+
+def _best_of(
+    rows: Rows, valid: Rows, options: TrainOptions, settings: Sequence[Setting], progress: Progress
+) -> TrainedFM:
+    """Train with one of some settings, which a heat decides."""
+    courses = [_Course(rows, valid, options, setting, progress) for setting in settings]
+    if len(courses) > 1:
+        ahead = min(options.epochs, _HEAT_EPOCHS)
+        courses = [max(courses, key=lambda course: course.go_on(ahead, patient=False).scores.selection)]
+    return courses[0].go_on(options.epochs)
+
+
+@dataclass
+class _Course:
+    """A training that can be gone on with."""
+
+    rows: Rows
+    valid: Rows
+    options: TrainOptions
+    setting: Setting
+    progress: Progress
+    found: TrainedFM | None = None
+
+    @cached_property
+    def begun(self) -> TrainableFM:
+        """The model in training, once it is wanted."""
+        return begin_training(self.rows, self.options, self.setting.l2, lr=self.setting.lr)
+
+    def go_on(self, epochs: int, *, patient: bool = True) -> TrainedFM:
+        """Go on up to so many epochs; where ``patient`` is false, whatever validation says."""
+        options, before = self.options, self.found
+        done = before.epochs if before else 0
+        if before is not None and epochs <= done:
+            return before
+        patience = options.patience if patient else None
+        schedule = Schedule(options.batch_size, epochs - done, patience, options.seed + 7919 * done)
+        title = f"{BACKBONES[options.backbone]}, {self.setting}" + (f", after {done} epochs" if done else "")
+        start = None if before is None else (before.checkpoint, before.scores)
+        found = fit(self.begun, self.rows, self.valid, schedule, title=title, progress=self.progress, start=start)
+        self.found = TrainedFM(found.model, found.scores, self.setting.l2, done + found.epochs, self.setting.lr)
+        return self.found
+
+
+def _calibrated(found: TrainedFM, valid: Rows) -> TrainedFM:
+    best = calibration_by(found.checkpoint, found.scores)
+    if best.identity:
+        return found
+    checkpoint = rescaled(found.checkpoint, best.scale, best.offset)
+    return replace(found, checkpoint=checkpoint, scores=score_rows(checkpoint, valid), calibration=best)
 
 
 @dataclass(eq=False)
@@ -199,13 +266,14 @@ class TrainableFM(Trainable[FMCheckpoint]):
                 group["lr"] *= _LR_DECAY
 
 
-def begin_training(rows: Rows, options: TrainOptions, l2: float) -> TrainableFM:
+def begin_training(rows: Rows, options: TrainOptions, l2: float, *, lr: float | None = None) -> TrainableFM:
     """Return a factorization machine with small random embeddings, ready to be trained.
 
     Args:
         rows: training data.
         options: how to train.
         l2: weight of the mean over a batch's rows of Σ_i (‖v_i‖² + w_i²).
+        lr: learning rate at the start; None takes that of the options.
     """
     counts = count_categories(rows)
     sparse = sparse_gradients(rows.schema.categories * (options.dim + 1))
@@ -213,8 +281,7 @@ def begin_training(rows: Rows, options: TrainOptions, l2: float) -> TrainableFM:
     module = _new_module(rows.schema, options, generator, sparse=sparse).to(options.device)
     tables = [module.embeddings, module.linear]
     others = [parameter for parameter in module.parameters() if all(parameter is not table for table in tables)]
-    lr = options.lr or (_LR if options.backbone == "fm" else _LR_OF_NETWORKS)
-    optimizers = adam(tables, others, lr, sparse=sparse)
+    optimizers = adam(tables, others, lr or options.lr or _start_of(options).lr, sparse=sparse)
     return TrainableFM(module, optimizers, (), rows.schema, counts, l2, RowNumbers(rows.schema, options.device))
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 
+from fmcompress.backbones.fused_fm import FusedFM
 from fmcompress.data.batch import Batch
 from fmcompress.devices.moving import moved
 from fmcompress.fm.schema import Schema
@@ -86,6 +87,9 @@ class VanillaFM(nn.Module):
 
     def forward(self, active: ActiveRows) -> tuple[Tensor, Tensor]:
         """Return logits (rows,) and the L2 term, a scalar; see ``logits_and_norms``."""
+        if active.values is None and not self.sparse and not self.embeddings.is_cuda:  # a GPU sums in any order
+            logits, norms = FusedFM.apply(self.embeddings, self.linear, active.rows)  # type: ignore[no-untyped-call]
+            return self.bias + logits, norms
         return logits_and_norms(self.bias, self._embeddings_of, self._linear_of, active)
 
     def _embeddings_of(self, rows: Tensor) -> Tensor:

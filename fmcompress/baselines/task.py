@@ -85,7 +85,7 @@ class BaselineOptions:
             defaults of ``TuneOptions``.
         dims: embedding sizes of the smaller FMs; those not below the source's are left out.
         training: how the smaller FMs are trained; dim, lr, seed and device are overruled.
-        training_lrs: learning rates to train them with, of which validation data choose.
+        training_lrs: learning rates to train them with, of which validation data choose; None finds one.
         search_steps: of the search of xLightFM.
         grid: ways to train DFM, QR, MD and DHE, of which validation data choose.
         chosen: ways that were chosen before, by keys of baselines; their grids are not gone through again.
@@ -98,7 +98,7 @@ class BaselineOptions:
     trials: tuple[Trial, ...] = TRIALS
     dims: tuple[int, ...] = (2, 4, 8, 16)
     training: TrainOptions = field(default_factory=TrainOptions)
-    training_lrs: tuple[float, ...] = (1e-3, 1e-2)
+    training_lrs: tuple[float | None, ...] = (None,)
     search_steps: int = 1500
     grid: tuple[Trial, ...] = GRID
     chosen: Mapping[str, Chosen] = field(default_factory=dict)

@@ -1,20 +1,20 @@
 """Training: what it reaches, what it keeps, how it finds the L2 weight."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fmcompress.backbones import training
-from fmcompress.backbones.training import TrainedFM, TrainOptions, train
+from fmcompress.backbones.setting import MOST_TRIALS, Setting
+from fmcompress.backbones.training import TrainOptions, train
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import open_training_rows
 from fmcompress.errors import UsageError
-from fmcompress.evaluation.scores import Scores, score_rows
+from fmcompress.evaluation.scores import score_rows
 from fmcompress.fm.schema import Schema
 from fmcompress.training import trainable
 from tests.conftest import SEED
-from tests.models import random_checkpoint
 from tests.notes import Notes
 
 pytestmark = pytest.mark.slow
@@ -46,13 +46,13 @@ def test_it_learns_and_reports_the_scores_of_what_it_returns(data, trained):
 
 def test_the_best_epoch_is_kept(data):
     notes = Notes()
-    found = train(*data, TrainOptions(dim=4, l2=0.0, lr=0.05, batch_size=512, epochs=12), progress=notes)
+    options = TrainOptions(dim=4, l2=0.0, lr=0.05, batch_size=512, epochs=12, calibrate=False)
+    found = train(*data, options, progress=notes)
     seen = [line for line in notes.lines if "epoch" in line]
-    best = max(
-        float(line.split("AUC ")[1].split()[0]) - float(re.search(r"LogLoss ([\d.]+)", line)[1]) for line in seen
-    )
-    assert found.scores.selection == pytest.approx(best, abs=2e-5)
-    assert "*" not in seen[-1]  # it went on after the best one, and came back
+    best = [line for line in seen if "*" in line][-1]
+    assert found.scores.auc == pytest.approx(float(best.split("AUC ")[1].split()[0]), abs=1e-5)
+    assert found.scores.logloss == pytest.approx(float(re.search(r"LogLoss ([\d.]+)", best)[1]), abs=1e-5)
+    assert any("*" not in line for line in seen)
 
 
 def test_categories_that_were_never_seen_contribute_nothing(trained):
@@ -77,14 +77,24 @@ def test_large_tables_are_trained_as_well_with_sparse_gradients(data, trained, m
     assert sparse.scores.auc == pytest.approx(trained.scores.auc, abs=0.02)
 
 
-@pytest.mark.parametrize("best", [1e-5, 1e-4, 10**-2.5, 1e-1])
-def test_the_search_for_l2_finds_the_best_weight_of_a_hill(data, monkeypatch, best):
-    def trial(rows, valid, options, l2, progress):
-        scores = Scores(1, 0.5, abs(np.log10(l2 / best)), 1.0)
-        return TrainedFM(random_checkpoint((2,), dim=1), scores, l2, 1)
+def test_without_numbers_it_finds_some_by_short_trainings(data):
+    notes = Notes()
+    found = train(*data, TrainOptions(dim=4, batch_size=512, epochs=2), progress=notes)
+    short = [line for line in notes.lines if "epoch 1 of at most 2" in line]
+    assert 4 < len(short) <= MOST_TRIALS + 1
+    (told,) = [line for line in notes.lines if "short trainings" in line]
+    assert told.startswith(str(Setting(found.lr, found.l2)))
+    assert found.scores.auc > 0.7
 
-    monkeypatch.setattr(training, "_train", trial)
-    assert train(*data, TrainOptions()).l2 == pytest.approx(best)
+
+def test_calibrated_logits_are_what_two_numbers_make_of_them(data):
+    over = TrainOptions(dim=4, l2=3e-2, lr=1e-2, batch_size=512, epochs=3)
+    plain, calibrated = (train(*data, replace(over, calibrate=calibrate)) for calibrate in (False, True))
+    assert plain.calibration.identity
+    assert calibrated.calibration.scale > 1.05  # a large L2 weight leaves logits too small
+    assert calibrated.scores.logloss == pytest.approx(plain.scores.calibrated_logloss, abs=1e-5)
+    assert calibrated.scores.auc == pytest.approx(plain.scores.auc, abs=1e-5)
+    assert score_rows(calibrated.checkpoint, data[1]) == calibrated.scores
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_default_output_is_in_the_current_folder(fmcompress, files):
 
 
 def test_progress_is_plain_lines_or_nothing(fmcompress, files):
-    arguments = ("train", files.valid, "--epochs", "1", "--l2", "1e-3", "--dim", "2")
+    arguments = ("train", files.valid, "--epochs", "1", "--l2", "1e-3", "--lr", "1e-3", "--dim", "2")
     shown = fmcompress(*arguments, "-o", "a.pt").stderr.splitlines()
     assert len(shown) == 1
     assert shown[0].isprintable()

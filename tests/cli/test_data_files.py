@@ -111,7 +111,22 @@ def test_scores_are_those_of_parquet(here, files, rows, tmp_path):
 def test_all_commands_take_csv(here, files, tmp_path):
     for part in ("train", "valid", "test"):
         write(pq.read_table(getattr(files, part)).slice(0, 4000), tmp_path / f"{part}.csv")
-    here("train", "train.csv", "--valid", "valid.csv", "-o", "fm.pt", "--dim", "4", "--l2", "1e-3", "--epochs", "1")
+    here(
+        "train",
+        "train.csv",
+        "--valid",
+        "valid.csv",
+        "-o",
+        "fm.pt",
+        "--dim",
+        "4",
+        "--l2",
+        "1e-3",
+        "--lr",
+        "1e-3",
+        "--epochs",
+        "1",
+    )
     tuning = ("--train", "train.csv", "--valid", "valid.csv", "--epochs", "1")
     here("quantize", "fm.pt", "--budget", "6KB", *tuning, "-o", "small.safetensors")
     test = ("--data", "test.csv")

@@ -134,7 +134,7 @@ def test_sweep_warns_once(here, files, doubtful):
 
 
 def test_train_warns_or_refuses(here, files, doubtful):
-    how = ("--epochs", "1", "--l2", "1e-3", "--dim", "4", "-o", "fm.pt")
+    how = ("--epochs", "1", "--l2", "1e-3", "--lr", "1e-3", "--dim", "4", "-o", "fm.pt")
     done = here("--quiet", "train", doubtful("none"), "--valid", files.test, *how, rc=2)
     assert " training rows have label 0, expected 0 and 1: there is nothing to tell apart\n" in done.stderr
     done = here("--quiet", "train", doubtful("twenty"), *how)

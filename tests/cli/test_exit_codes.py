@@ -163,7 +163,20 @@ def test_a_bug_of_ours(folder):
 
 
 def test_interrupted(folder):
-    endless = ("train", "test.parquet", "-o", "endless.pt", "--epochs", "1000000", "--patience", "1000000", "--l2", "0")
+    endless = (
+        "train",
+        "test.parquet",
+        "-o",
+        "endless.pt",
+        "--epochs",
+        "1000000",
+        "--patience",
+        "1000000",
+        "--l2",
+        "0",
+        "--lr",
+        "1e-3",
+    )
     with CommandLine(folder).start(*endless) as process:
         assert process.stderr.readline().startswith("warning: there are 475 training rows")
         assert process.stderr.readline().startswith("warning: 11 of 25 validation rows")

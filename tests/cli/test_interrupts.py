@@ -18,7 +18,7 @@ OLD = b"the old file"
 
 def jobs(files):
     return {
-        "train": ("train", files.train, "--epochs", "100", "--patience", "100", "--l2", "1e-3"),
+        "train": ("train", files.train, "--epochs", "100", "--patience", "100", "--l2", "1e-3", "--lr", "1e-3"),
         "tuning": (
             "quantize",
             files.fm,
@@ -105,7 +105,7 @@ def test_full_disk(fmcompress, files, command):
     output = fmcompress.folder / "out.pt"
     output.write_bytes(OLD)
     arguments = {
-        "train": ("train", files.valid, "--epochs", "1", "--l2", "0"),
+        "train": ("train", files.valid, "--epochs", "1", "--l2", "0", "--lr", "1e-3"),
         "quantize": ("quantize", files.fm, "--budget", "9KB"),
         "score": ("score", files.ptq, files.test),
     }[command]

@@ -62,7 +62,7 @@ def test_from_training_to_a_gate(here, folder, tmp_path, kind):
 
 
 def test_baselines_are_made_of_factorization_machines_alone(here, folder):
-    how = ("--backbone", "nfm", "--hidden", "", "--dim", "4", "--l2", "1e-3", "--epochs", "1")
+    how = ("--backbone", "nfm", "--hidden", "", "--dim", "4", "--l2", "1e-3", "--lr", "1e-3", "--epochs", "1")
     here("train", folder / "train.parquet", "-o", "net.pt", *how)
     rows = ("--train", folder / "train.parquet", "--valid", folder / "valid.parquet", "--data", folder / "test.parquet")
     found = here("sweep", "net.pt", "--budgets", "3KB", *rows, "--baselines", "rowwise-int4", rc=2)

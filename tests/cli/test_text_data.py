@@ -44,7 +44,7 @@ def test_scores_and_artifacts_are_those_of_parquet(here, files, text, tmp_path):
 
 def test_training_and_tuning_on_text(here, text):
     arguments = (text / "train.svm", "--first-index", "1", "--epochs", "1")
-    options = ("--dim", "4", "--l2", "1e-3", "--fields", SIZES)
+    options = ("--dim", "4", "--l2", "1e-3", "--lr", "1e-3", "--fields", SIZES)
     assert "--fields" in here("train", *arguments, *options[:4], "-o", "fm.pt", rc=2).stderr
     here("train", *arguments, *options, "-o", "fm.pt")
     here("quantize", "fm.pt", "--budget", "6KB", "--train", *arguments, "-o", "small.safetensors")
