@@ -5,6 +5,7 @@ Without data neither torch nor pyarrow is needed, and they are not imported: tha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import wraps
@@ -296,5 +297,6 @@ def _write_end(job: Job, found: Fit[PackedFM]) -> None:
 
 
 def _with_quality(model: PackedFM, origin: Origin, scores: dict[str, Scores]) -> PackedFM:
-    quality = {name: quality_of(found) for name, found in scores.items()}
+    # As a file has it, so that the model in memory says the same as its file.
+    quality = {name: replace(quality_of(found), calibrated_logloss=math.nan) for name, found in scores.items()}
     return replace(model, header=replace(model.header, origin=replace(origin, quality=quality)))

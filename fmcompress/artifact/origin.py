@@ -31,6 +31,8 @@ class Quality:
         logloss: mean binary cross entropy, in nats; NaN for regression.
         rmse: root of the mean squared error; NaN for classification.
         auc_standard_error: of the AUC, by DeLong; NaN where it has none, None where nobody has written it down.
+        calibrated_logloss: LogLoss with the two numbers that calibrate logits best on these rows; NaN where it is not
+            known. No artifact holds it.
     """
 
     rows: int
@@ -38,6 +40,7 @@ class Quality:
     logloss: float
     rmse: float = math.nan
     auc_standard_error: float | None = None
+    calibrated_logloss: float = field(default=math.nan, compare=False)
 
     @property
     def regression(self) -> bool:

@@ -261,7 +261,7 @@ def score_data(
 def quality_of(scores: Scores) -> Quality:
     """Return what an artifact holds of scores."""
     error = None if scores.regression else scores.auc_standard_error
-    return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse, error)
+    return Quality(scores.rows, scores.auc, scores.logloss, scores.rmse, error, scores.calibrated_logloss)
 
 
 def scores_of(

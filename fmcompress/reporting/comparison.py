@@ -41,7 +41,12 @@ _WORDS = {
     "weights": "other weights",
 }
 _SETTING_NAMES = {"dim": "embedding size", "libraries": "made with"}
-_SCORES = {"auc": ("AUC", ".5f"), "logloss": ("LogLoss", ".5f"), "rmse": ("RMSE", ".6g")}
+_SCORES = {
+    "auc": ("AUC", ".5f"),
+    "logloss": ("LogLoss", ".5f"),
+    "calibrated_logloss": ("calibrated LogLoss", ".5f"),
+    "rmse": ("RMSE", ".6g"),
+}
 """Scores, what they are called, and the digits that they have."""
 
 

@@ -145,6 +145,8 @@ class Curve:
         error = quality.auc_standard_error
         if error is not None and math.isfinite(error):
             measured += f", the checkpoint's AUC with a standard error of {error:.5f}"
+        if math.isfinite(quality.calibrated_logloss):
+            measured += f"; calibrated on them, the checkpoint has a LogLoss of {quality.calibrated_logloss:.5f}"
         return f"{measured}; the predicted rise is of {loss}, before tuning."
 
     def panels(self) -> list[CurvePanel]:
@@ -181,7 +183,9 @@ class Curve:
 
     def _scores(self, quality: Quality | None) -> dict[str, Any]:
         found = {name: quality and getattr(quality, name) for name in (*_SCORES, "auc_standard_error", "rows")}
-        return {**found, "measured_on": quality and self.measured_on}
+        known = quality is not None and math.isfinite(quality.calibrated_logloss)
+        calibrated = quality.calibrated_logloss if quality is not None and known else None
+        return {**found, "calibrated_logloss": calibrated, "measured_on": quality and self.measured_on}
 
     def _ratio(self, point: CurvePoint) -> float | None:
         return None if point.file_bytes is None else self.checkpoint.fp32_bytes / point.file_bytes
@@ -279,9 +283,10 @@ def _quality(found: Any) -> Quality | None:
     if found["rows"] is None:
         return None
     scores = [_value(found, name, float | None) for name in _SCORES]
-    error = _value({"auc_standard_error": None, **found}, "auc_standard_error", float | None)
-    auc, logloss, rmse = (math.nan if score is None else float(score) for score in scores)
-    return Quality(_value(found, "rows", int), auc, logloss, rmse, error)
+    later = {"auc_standard_error": None, "calibrated_logloss": None, **found}
+    error, calibrated = (_value(later, name, float | None) for name in ("auc_standard_error", "calibrated_logloss"))
+    auc, logloss, rmse, calibrated = (math.nan if score is None else float(score) for score in (*scores, calibrated))
+    return Quality(_value(found, "rows", int), auc, logloss, rmse, error, calibrated)
 
 
 def _score(name: str) -> Callable[[CurvePoint], float | None]:

@@ -13,7 +13,8 @@ from tests.conftest import BUDGET
 pytestmark = pytest.mark.slow
 
 NULLS = (
-    "auc", "logloss", "rmse", "auc_standard_error", "rows", "measured_on", "delta_auc", "delta_logloss", "delta_rmse",
+    "auc", "logloss", "calibrated_logloss", "rmse", "auc_standard_error", "rows", "measured_on", "delta_auc",
+    "delta_logloss", "delta_rmse",
 )  # fmt: skip
 KEYS = {
     "name", "baseline", "budget_bytes", "file_bytes", "smallest_bytes", "ratio", "predicted_rise", "seconds", *NULLS,

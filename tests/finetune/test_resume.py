@@ -144,7 +144,7 @@ def test_codes_that_move_too(job, tmp_path, monkeypatch):
     """Between two times of finding the nearest codewords, too."""
     monkeypatch.setattr(code_assignment, "_REFRESH_STEPS", 15)
     monkeypatch.setattr(run_state_module, "_SAVE_EVERY_S", 0.0)
-    poor = replace(job.start, auc=0.1, logloss=9.0)  # any epoch is better
+    poor = replace(job.start, auc=0.1, logloss=9.0, calibrated_logloss=9.0)  # any epoch is better
     settings = {"options": replace(OPTIONS, moving=MovingOptions(candidates=4)), "start": poor}
     whole = job(**settings)
     assert not np.array_equal(whole.model.codes, job.model.codes)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -41,13 +42,13 @@ def test_json():
     found = parsed(CURVE)
     assert found["checkpoint"] == {
         "name": "f$m$|.pt", "fp32_bytes": 40_000, "auc": 0.75, "logloss": 0.5, "rmse": None, "rows": 20,
-        "measured_on": "test", "auc_standard_error": 0.0625,
+        "measured_on": "test", "auc_standard_error": 0.0625, "calibrated_logloss": None,
     }  # fmt: skip
     too_small, ours, _, baseline = found["points"]
     assert ours == {
         "name": "auto", "baseline": None, "budget_bytes": 2000, "file_bytes": 1999, "smallest_bytes": None,
         "ratio": 40_000 / 1999, "auc": 0.74, "logloss": 0.51, "rmse": None, "rows": 20, "measured_on": "test",
-        "auc_standard_error": None, "delta_auc": pytest.approx(-0.01),
+        "auc_standard_error": None, "calibrated_logloss": None, "delta_auc": pytest.approx(-0.01),
         "delta_logloss": pytest.approx(0.01), "delta_rmse": None,
         "predicted_rise": 0.008, "seconds": 1.25,
     }  # fmt: skip
@@ -74,6 +75,15 @@ def test_regressions_are_measured_by_their_rmse():
     assert "AUC" not in head
     assert ours.split()[4:6] == ["1.60000", "+0.10000"]
     assert "half the squared error" in caption
+
+
+def test_calibrated_logloss_stands_beside():
+    source = replace(CURVE.checkpoint, quality=Quality(20, 0.75, 0.5, math.nan, 0.0625, 0.4375))
+    found = replace(CURVE, checkpoint=source)
+    assert "calibrated on them, the checkpoint has a LogLoss of 0.43750; the" in found.caption()
+    assert parsed(found)["checkpoint"]["calibrated_logloss"] == 0.4375
+    assert parsed(found)["points"][0]["calibrated_logloss"] is None
+    assert "calibrated" not in CURVE.caption()
 
 
 def test_text():

@@ -149,6 +149,7 @@ def test_the_keys_that_pipelines_lean_on():
     assert found["fields"][0]["name"] == "f0"
     assert found["fields"][0]["cardinality"] == 300
     figures = {"rows": 12345, "auc": 0.80123, "logloss": 0.45679, "rmse": None, "auc_standard_error": None}
+    figures["calibrated_logloss"] = None
     assert found["quality"]["source"] == figures
     assert found["source"] == ["pytorch-fm", "fm.pt", "0123456789abcdef" * 4]
 
@@ -241,7 +242,8 @@ def test_what_does_not_exist_is_null_and_not_nan(tmp_path):
     dataclasses.replace(model, header=header).save(tmp_path / "a")
     for found in (report(dataclasses.replace(model, header=header)), report(tmp_path / "a")):
         shown = strict(found.to_json())["quality"]["artifact"]
-        assert shown == {"rows": 10, "auc": None, "logloss": 0.3, "rmse": None, "auc_standard_error": None}
+        figures = {"rows": 10, "auc": None, "logloss": 0.3, "rmse": None, "auc_standard_error": None}
+        assert shown == {**figures, "calibrated_logloss": None}
         assert "nan" in found.to_text()
 
 
