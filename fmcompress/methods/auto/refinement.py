@@ -3,12 +3,14 @@
 One L2 weight shrinks rare and frequent categories, large and small axes as if all of them were learned from as many
 rows. So here z becomes
 
-    z' = b + Σ_i (l_g w_i + o_g) + ½ (‖S'‖² − Σ_i ‖v'_i‖²),   v'_i = e_g x ∘ v_i,   S' = Σ_i v'_i
+    z' = b + Σ_i (l_g w_i + o_g) + ½ (‖S'‖² − Σ_i ‖v'_i‖²),   v'_i = x ∘ (e_g v_i + m_g v̄),   S' = Σ_i v'_i
 
 with g the group of category i: those of its table that were seen about as often, within a factor of two. e_g and l_g
-scale embeddings and linear weights of a group, o_g is added to the latter, and x scales axes. They minimise
+scale embeddings and linear weights of a group, o_g is added to the latter, m_g draws the former to their mean v̄ over
+the rows (an average category is a better guess for a rare one than zero, to which L2 draws it), and x scales axes.
+They minimise
 
-    Σ_rows loss(z') + ½ r (Σ_g (e_g − 1)² + Σ_d (x_d − 1)² + Σ_g (l_g − 1)² + Σ_g o_g²)
+    Σ_rows loss(z') + ½ r (Σ_g (e_g − 1)² + Σ_d (x_d − 1)² + Σ_g (l_g − 1)² + Σ_g o_g² + Σ_g m_g²)
 
 over validation rows, by the Newton steps of Gauss, and r is chosen among some by cross-validation: what is found on
 either half of the rows is judged on the other. Where that does not gain more than chance does, nothing changes.
@@ -30,6 +32,8 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.disk_table import DiskTable
 from fmcompress.fm.numeric_weights import NumericWeights
 from fmcompress.progress import SILENT, Progress
+from fmcompress.quantization.sensitivity import shares
+from fmcompress.quantization.table_moments import weighted_moments
 from fmcompress.types import BoolArray, Float32Array, Float64Array, Int64Array
 
 _MOST_ROWS = 2**17
@@ -64,7 +68,7 @@ def refined(
     batch = _drawn(valid, checkpoint, seed)
     if len(batch) < _LEAST_ROWS:
         return checkpoint
-    model = _Refinement(checkpoint, table, batch, _groups_of(checkpoint, counts))
+    model = _Refinement(checkpoint, table, batch, _groups_of(checkpoint, counts), _means_of(checkpoint, counts))
     with np.errstate(over="ignore", invalid="ignore"):  # steps to logits that are not finite are not taken
         found = _cross_validated(model)
         if found is None:
@@ -95,6 +99,13 @@ def _groups_of(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Int64Arra
     return np.unique(tables * 64 + often, return_inverse=True)[1].reshape(-1)
 
 
+def _means_of(checkpoint: FMCheckpoint, counts: Int64Array | None) -> Float32Array:
+    """Return the mean embedding of each table over the rows, float32 (tables, dim)."""
+    share, schema = shares(checkpoint.schema, counts), checkpoint.schema
+    means = [weighted_moments(checkpoint.embeddings_of(own), share[schema.rows(own)])[0] for own in range(len(schema))]
+    return np.array(means, dtype=np.float32).reshape(len(schema), checkpoint.dim)
+
+
 def _cross_validated(model: _Refinement) -> tuple[float, float] | None:
     """Return the best weight of the penalty and what it gains in loss per row; None where that may be chance."""
     rows = np.arange(len(model.batch))
@@ -114,36 +125,39 @@ def _cross_validated(model: _Refinement) -> tuple[float, float] | None:
 
 
 class _Scales(NamedTuple):
-    """The bias b, x, float64 (dim,), and e, l and o, float64 (groups,)."""
+    """The bias b, x, float64 (dim,), and e, l, o and m, float64 (groups,)."""
 
     bias: float
     axes: Float64Array
     scales: Float64Array
     linear: Float64Array
     added: Float64Array
+    means: Float64Array
 
 
 @dataclass(frozen=True)
 class _Refinement:
-    """The scales of a factorization machine as parameters: bias, x, then e, l and o of all groups.
+    """The scales of a factorization machine as parameters: bias, x, then e, l, o and m of all groups.
 
     Attributes:
         checkpoint: the factorization machine.
         table: its embeddings, float32 (categories, dim).
         batch: held-out rows.
         groups: of the categories, int64 (categories,).
+        means: v̄ of each table, float32 (tables, dim).
     """
 
     checkpoint: FMCheckpoint
     table: Float32Array
     batch: Batch
     groups: Int64Array
+    means: Float32Array
 
     @cached_property
     def neutral(self) -> Float64Array:
         """The parameters that change nothing, float64 (parameters,)."""
         ones = np.ones(self.checkpoint.dim + 2 * self._number)
-        return np.concatenate([[self.checkpoint.bias], ones, np.zeros(self._number)])
+        return np.concatenate([[self.checkpoint.bias], ones, np.zeros(2 * self._number)])
 
     @cached_property
     def _number(self) -> int:
@@ -152,22 +166,24 @@ class _Refinement:
 
     def _parts(self, at: Float64Array) -> _Scales:
         dim, number = self.checkpoint.dim, self._number
-        return _Scales(float(at[0]), *np.split(at[1:], [dim, dim + number, dim + 2 * number]))
+        return _Scales(float(at[0]), *np.split(at[1:], dim + number * np.arange(4)))
 
     def applied(self, at: Float64Array) -> FMCheckpoint:
         """Return the factorization machine with these parameters, float64 (parameters,)."""
-        bias, axes, scales, linear, added = self._parts(at)
-        own, numeric = self.checkpoint, self.checkpoint.numeric
-        shifts = added[self.groups]
+        parts = self._parts(at)
+        own, numeric, axes = self.checkpoint, self.checkpoint.numeric, parts.axes.astype(np.float32)
+        shifts, drawn = parts.added[self.groups], parts.means[self.groups].astype(np.float32)
         for offset, field in zip(own.schema.offsets, own.schema.fields, strict=True):
             if field.pad is not None:
-                shifts[offset + field.pad] = 0  # the row of a PAD stays zero
+                shifts[offset + field.pad] = drawn[offset + field.pad] = 0  # the row of a PAD stays zero
+        embeddings = self.table * parts.scales[self.groups, None].astype(np.float32)
+        embeddings += drawn[:, None] * np.repeat(self.means, own.schema.cardinalities, axis=0)
         return replace(
             own,
-            bias=bias,
-            embeddings=self.table * scales[self.groups, None].astype(np.float32) * axes.astype(np.float32),
-            linear=(own.linear * linear[self.groups] + shifts).astype(np.float32),
-            numeric=NumericWeights(numeric.linear, numeric.embeddings * axes.astype(np.float32)),
+            bias=parts.bias,
+            embeddings=embeddings * axes,
+            linear=(own.linear * parts.linear[self.groups] + shifts).astype(np.float32),
+            numeric=NumericWeights(numeric.linear, numeric.embeddings * axes),
         )
 
     def losses(self, at: Float64Array, rows: Int64Array) -> Float64Array:
@@ -243,6 +259,7 @@ class _Chunk:
         groups: of the categories, int64 (rows, fields).
         there: which are not missing, bool (rows, fields).
         vectors: v_i, 0 where missing, float32 (rows, fields, dim).
+        means: v̄ of each field's table, float32 (fields, dim).
         weights: w_i, 0 where missing, float32 (rows, fields).
         numeric: S_n of the numeric fields, float32 (rows, dim).
         squares: sum of the squares of their parts, float32 (rows, dim).
@@ -253,6 +270,7 @@ class _Chunk:
     groups: Int64Array
     there: BoolArray
     vectors: Float32Array
+    means: Float32Array
     weights: Float32Array
     numeric: Float32Array
     squares: Float32Array
@@ -268,6 +286,7 @@ class _Chunk:
             groups=model.groups[rows],
             there=there,
             vectors=model.table[rows] * there[..., None],
+            means=model.means[own.schema.tables],
             weights=own.linear[rows] * there,
             numeric=batch.values @ numeric.embeddings,
             squares=np.square(batch.values) @ np.square(numeric.embeddings),
@@ -277,30 +296,35 @@ class _Chunk:
 
     def logits(self, parts: _Scales) -> Float64Array:
         """Return z', float64 (rows,), with these parameters."""
-        bias, axes, scales, linear, added = parts
-        sums, squares = self._pooled(scales)
-        pairs = 0.5 * (np.square(sums) - squares) @ np.square(axes)
-        own = (linear[self.groups] * self.weights + added[self.groups] * self.there).sum(axis=1)
-        return np.asarray(bias + self.constant + own + pairs, dtype=np.float64)
+        sums, squares = self._pooled(self._embedded(parts))
+        pairs = 0.5 * (np.square(sums) - squares) @ np.square(parts.axes)
+        own = (parts.linear[self.groups] * self.weights + parts.added[self.groups] * self.there).sum(axis=1)
+        return np.asarray(parts.bias + self.constant + own + pairs, dtype=np.float64)
 
-    def _pooled(self, scales: Float64Array) -> tuple[Float32Array, Float32Array]:
-        """Return Σ e v and Σ (e v)² of the rows before axes are scaled, float32 (rows, dim) each."""
-        e = scales[self.groups].astype(np.float32)
-        sums = self.numeric + np.einsum("rfl,rf->rl", self.vectors, e)
-        return sums, self.squares + np.einsum("rfl,rf->rl", np.square(self.vectors), np.square(e))
+    def _embedded(self, parts: _Scales) -> Float32Array:
+        """Return e v + m v̄ of the rows' categories, before axes are scaled, float32 (rows, fields, dim)."""
+        drawn = (parts.means[self.groups] * self.there).astype(np.float32)
+        scaled = self.vectors * parts.scales[self.groups].astype(np.float32)[..., None]
+        return np.asarray(scaled + drawn[..., None] * self.means, dtype=np.float32)
+
+    def _pooled(self, embedded: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return the sums of these and of their squares, with those of numeric fields, float32 (rows, dim) each."""
+        squares = np.einsum("rfl,rfl->rl", embedded, embedded)
+        return self.numeric + embedded.sum(axis=1), self.squares + squares
 
     def terms(self, parts: _Scales, number: int) -> Float32Array:
         """Return the derivatives of z' by the parameters, float32 (rows, P), of so many groups."""
-        _, axes, scales, _, _ = parts
-        sums, squares = self._pooled(scales)
-        x, e, dim = axes.astype(np.float32), scales[self.groups].astype(np.float32), self.numeric.shape[1]
-        found = np.zeros((len(self.labels), 1 + dim + 3 * number), np.float32)
+        embedded = self._embedded(parts)
+        sums, squares = self._pooled(embedded)
+        x, dim = parts.axes.astype(np.float32), self.numeric.shape[1]
+        found = np.zeros((len(self.labels), 1 + dim + 4 * number), np.float32)
         found[:, 0] = 1
         found[:, 1 : 1 + dim] = x * (np.square(sums) - squares)
-        rest = np.square(x) * (sums[:, None] - e[..., None] * self.vectors)
-        rows, first = np.arange(len(found)), 1 + dim
+        rest = np.square(x) * (sums[:, None] - embedded)
         of_scales = np.einsum("rfl,rfl->rf", self.vectors, rest)
-        for values in (of_scales, self.weights, self.there):
+        of_means = np.einsum("fl,rfl->rf", self.means, rest) * self.there
+        rows, first = np.arange(len(found)), 1 + dim
+        for values in (of_scales, self.weights, self.there, of_means):
             for column in range(values.shape[1]):  # one by one: fields that share a table may have one group
                 found[rows, first + self.groups[:, column]] += values[:, column]
             first += number

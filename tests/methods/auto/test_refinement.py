@@ -86,7 +86,7 @@ def test_its_derivatives_are_those_of_its_loss():
     truth = kinds.checkpoint()
     batch = kinds.batch(truth, 400)
     groups = refinement._groups_of(truth, truth.counts)
-    model = refinement._Refinement(truth, truth.embeddings, batch, groups)
+    model = refinement._Refinement(truth, truth.embeddings, batch, groups, refinement._means_of(truth, truth.counts))
     rng, rows = np.random.default_rng(0), np.arange(400)
     at = model.neutral + 0.1 * rng.normal(size=len(model.neutral))
     slopes, _ = model._derivatives(at, rows)
@@ -105,7 +105,8 @@ def test_the_pipeline_asks_for_it_unless_it_is_not_to_calibrate(files):
     from fmcompress.data.rows import open_tuning_data
     from fmcompress.pipeline import measure, open_job
 
-    checkpoint = load_checkpoint(files.fm)
+    trained = load_checkpoint(files.fm)
+    checkpoint = replace(trained, embeddings=3 * trained.embeddings, linear=-trained.linear)
     data = open_tuning_data(checkpoint, files.train, files.valid, DataOptions())
 
     def measured(calibrate):
