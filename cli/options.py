@@ -288,16 +288,19 @@ class BackboneGroup:
         float, typer.Option(metavar="SHARE", help="Share of a network's hidden numbers that a step leaves out.")
     ] = 0.3
 
-    def settings(self) -> tuple[str, tuple[int, ...], float]:
-        """Return backbone, sizes of hidden layers, dropout.
+    calibrate: Annotated[bool, typer.Option(help="End with a · logit + b that are best on validation rows.")] = True
+
+    def settings(self) -> tuple[str, tuple[int, ...], float, bool]:
+        """Return backbone, sizes of hidden layers, dropout, and whether logits are calibrated.
 
         Raises:
             UsageError: the sizes are no whole numbers.
         """
         try:
-            return self.backbone, tuple(int(size) for size in self.hidden.split(",") if size.strip()), self.dropout
+            hidden = tuple(int(size) for size in self.hidden.split(",") if size.strip())
         except ValueError as error:
             raise UsageError(f"--hidden is {self.hidden!r}, expected whole numbers such as 64,32") from error
+        return self.backbone, hidden, self.dropout, self.calibrate
 
 
 @dataclass(frozen=True)

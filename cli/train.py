@@ -10,12 +10,13 @@ import typer
 from fmcompress.errors import UsageError
 from fmcompress.processes.world import this_process
 
+from .folds import FoldsGroup
 from .options import BackboneGroup, FirstIndexOption, ForceOption, LabelOption, MachineGroup, PoolingOption, with_groups
 from .processes import together
 from .progress import progress_of
 
 if TYPE_CHECKING:
-    from fmcompress.backbones.training import TrainedFM
+    from fmcompress.backbones.training import TrainedFM, TrainOptions
     from fmcompress.data.options import DataOptions
     from fmcompress.data.rows import Rows
     from fmcompress.progress import Progress
@@ -57,7 +58,7 @@ def train(
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a step.")] = 4096,
     epochs: Annotated[int, typer.Option(metavar="N", min=1, help="Passes over the data at most.")] = 100,
     patience: Annotated[int, typer.Option(metavar="N", min=1, help="Epochs to wait for a better state.")] = 2,
-    calibrate: Annotated[bool, typer.Option(help="End with a · logit + b that are best on validation.")] = True,
+    out_of_fold: FoldsGroup,
     network: BackboneGroup,
     machine: MachineGroup,
     force: ForceOption = False,
@@ -65,23 +66,26 @@ def train(
     """Train a factorization machine, a DeepFM or an NFM on DATA.
 
     Validation rows choose the state that is kept, the learning rate and the L2 weight unless they are given, and two
-    numbers that calibrate it. Checkpoints of other tools serve as well.
+    numbers that calibrate it. Checkpoints of other tools serve as well. With --folds, more models predict rows that
+    they were not trained on: targets for quantize to learn from.
     """
     from fmcompress.checkpoints import check_saveable
     from fmcompress.data.options import DataOptions
 
     if this_process().first:
         check_saveable(output, force=force)
+        out_of_fold.check(output, force=force)
     weight, rate, model = _number("--l2", l2), _number("--lr", lr), network.settings()
-    rows, held_out = _rows(data, valid, fields, pooling, DataOptions(label, first_index=first_index))
+    reading = DataOptions(label, first_index=first_index)
+    rows, held_out = _rows(data, valid, fields, pooling, reading)
+    written = out_of_fold.opened(data, rows, reading)
     from fmcompress.backbones.training import TrainOptions
-    from fmcompress.backbones.training import train as train_fm
     from fmcompress.training.device import resolve_device
 
     learning = dim, weight, rate, batch_size, epochs, patience, machine.seed, resolve_device(machine.device)
-    warned = _warned(progress_of(context), rows, held_out)
-    found = train_fm(rows, held_out, TrainOptions(*learning, *model, calibrate), progress=warned)
-    _write(found, output, force=force)
+    progress, options = _warned(progress_of(context), rows, held_out), TrainOptions(*learning, *model)
+    found = _train(rows, held_out, options, output, force=force, progress=progress)
+    out_of_fold.write(found, (rows, held_out, written), options, force=force, to=progress)
 
 
 def _rows(data: str, valid: str | None, fields: str | None, pooling: str, options: DataOptions) -> tuple[Rows, Rows]:
@@ -103,14 +107,19 @@ def _warned(progress: Progress, rows: Rows, valid: Rows) -> Progress:
     return progress
 
 
-def _write(found: TrainedFM, output: Path, *, force: bool) -> None:
+def _train(
+    rows: Rows, valid: Rows, options: TrainOptions, output: Path, *, force: bool, progress: Progress
+) -> TrainedFM:
+    """Train, write the checkpoint, tell of it, and return what was found."""
+    from fmcompress.backbones.training import train as train_fm
     from fmcompress.checkpoints import save_checkpoint
 
-    if not this_process().first:
-        return
-    save_checkpoint(found.checkpoint, output, force=force)
-    calibrated = "" if found.calibration.identity else f", calibrated: {found.calibration}"
-    print(f"{output}: learning rate {found.lr:.1e}, L2 {found.l2:.1e}, validation {found.scores}{calibrated}")
+    found = train_fm(rows, valid, options, progress=progress)
+    if this_process().first:
+        save_checkpoint(found.checkpoint, output, force=force)
+        calibrated = "" if found.calibration.identity else f", calibrated: {found.calibration}"
+        print(f"{output}: learning rate {found.lr:.1e}, L2 {found.l2:.1e}, validation {found.scores}{calibrated}")
+    return found
 
 
 def _number(option: str, text: str) -> float | None:

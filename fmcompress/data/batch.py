@@ -16,10 +16,39 @@ from fmcompress.types import BoolArray, Float32Array, Int32Array, Int64Array
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Split = Literal["all", "most", "held-out"]
+Share = Literal["all", "most", "held-out"]
 """All rows; or all but every 20th, ``most``; or just every 20th, ``held-out``."""
 
 _HELD_OUT_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Of a share of the rows those that are in one of several folds, or all others.
+
+    A row belongs to the fold that its number gives by turns, so that rows that stand together are in different ones.
+
+    Attributes:
+        share: the share.
+        number: of the fold, from 0.
+        count: of all folds.
+        without: whether the others are meant.
+    """
+
+    share: Share
+    number: int
+    count: int
+    without: bool
+
+
+Split = Share | Fold
+"""Which rows are meant, by their number."""
+
+
+def folds_of(rows: Int64Array, count: int, share: Share = "all") -> Int64Array:
+    """Return the fold of rows of a share by their numbers, int64 (n,): its rows come by turns."""
+    before = rows // _HELD_OUT_EVERY
+    return {"all": rows, "most": rows - before, "held-out": before}[share] % count
 
 
 @dataclass(frozen=True)
@@ -81,6 +110,11 @@ def concatenate(batches: Sequence[Batch]) -> Batch:
     )
 
 
+def held_out(rows: Int64Array) -> BoolArray:
+    """Return which of the rows with these numbers, int64 (n,), are every 20th, bool (n,)."""
+    return np.asarray(rows % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1)
+
+
 def split_rows(path: str | Path, total: int, split: Split) -> int:
     """Return how many of ``total`` rows belong to a split.
 
@@ -99,13 +133,23 @@ def split_rows(path: str | Path, total: int, split: Split) -> int:
 
 def rows_in_split(rows: range, split: Split) -> int:
     """Return how many of the rows with these numbers belong to a split."""
-    held_out = rows.stop // _HELD_OUT_EVERY - rows.start // _HELD_OUT_EVERY
-    return {"all": len(rows), "most": len(rows) - held_out, "held-out": held_out}[split]
+    if isinstance(split, Fold):
+        every = _HELD_OUT_EVERY * split.count  # then all begins anew
+        before = np.concatenate([[0], np.cumsum(_belong(np.arange(every), split))])
+        at = [number // every * before[-1] + before[number % every] for number in (rows.start, rows.stop)]
+        return int(at[1] - at[0])
+    apart = rows.stop // _HELD_OUT_EVERY - rows.start // _HELD_OUT_EVERY
+    return {"all": len(rows), "most": len(rows) - apart, "held-out": apart}[split]
 
 
 def split_of(batch: Batch, start: int, split: Split) -> Batch:
     """Return the rows of a batch that belong to a split; its first row is number ``start`` of all rows."""
-    if split == "all":
-        return batch
-    held_out = np.arange(start, start + len(batch)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
-    return batch.take(held_out if split == "held-out" else ~held_out)
+    return batch if split == "all" else batch.take(_belong(np.arange(start, start + len(batch)), split))
+
+
+def _belong(rows: Int64Array, split: Split) -> BoolArray:
+    """Return which of the rows with these numbers, int64 (n,), belong to a split, bool (n,)."""
+    if isinstance(split, Fold):
+        inside = folds_of(rows, split.count, split.share) == split.number
+        return np.asarray(_belong(rows, split.share) & (inside != split.without))
+    return {"all": np.ones(len(rows), bool), "most": ~held_out(rows), "held-out": held_out(rows)}[split]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from fmcompress.data.batch import Batch, Split, rows_in_split, split_of, split_rows
+from fmcompress.data.batch import Batch, Fold, Split, rows_in_split, split_of, split_rows
 from fmcompress.data.data_files import DataFile, find_files
 from fmcompress.data.file_kinds import Kind, readable_kind_of
 from fmcompress.data.options import DataOptions, Labels, labels_for
@@ -125,6 +125,25 @@ class Rows:
         return replace(
             self, rows=rows_in_split(self._span, "held-out"), _reader=copy(self._reader), _split="held-out"
         )  # a copy counts what it skips by itself
+
+    def without_fold(self, number: int, count: int) -> Rows:
+        """Return the rows that are not in one of several folds, see ``data.batch.Fold``.
+
+        Args:
+            number: which, counted from 0.
+            count: how many folds there are.
+        """
+        return self._of_fold(number, count, without=True)
+
+    def fold(self, number: int, count: int) -> Rows:
+        """Return the rows that are in one of several folds, see ``without_fold``."""
+        return self._of_fold(number, count, without=False)
+
+    def _of_fold(self, number: int, count: int, *, without: bool) -> Rows:
+        if isinstance(self._split, Fold):
+            raise TypeError("rows of folds have none themselves")
+        split = Fold(self._split, number, count, without)
+        return replace(self, rows=rows_in_split(self._span, split), _reader=copy(self._reader), _split=split)
 
     def sizes_in_order(self, order: np.random.Generator, parts: int = 1) -> Int64Array:
         """Return how many rows of what is read at a time belong to each of several parts, int64 (chunks, parts).

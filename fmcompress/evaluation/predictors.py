@@ -1,6 +1,6 @@
 """What scores rows with a model of any kind, and predictions streamed into a Parquet file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import singledispatch
 from pathlib import Path
@@ -108,6 +108,30 @@ def write_predictions(
         DataError: the rows cannot be used.
         OutputError: the file cannot be written.
     """
+    write_scored(predicted(model, rows, threads=threads), rows, path, force=force, progress=progress)
+
+
+def write_scored(
+    scored: Iterable[tuple[Batch, Float32Array]],
+    rows: Rows,
+    path: Path,
+    *,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> None:
+    """Write the columns that rows carry along and their predictions into Parquet; see ``write_predictions``.
+
+    Args:
+        scored: the rows in their order, in batches, and predictions, float32 (rows of a batch,).
+        rows: what was scored.
+        path: file to write.
+        force: whether an existing file is replaced.
+        progress: told of each batch.
+
+    Raises:
+        UsageError: a column that is carried along has the name of the predictions.
+        OutputError: the file cannot be written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -119,7 +143,7 @@ def write_predictions(
     with replacing(path, force=force) as file, pq.ParquetWriter(file, schema, use_dictionary=names) as writer:
         progress.start("scoring", rows.rows)
         group: list[pa.RecordBatch] = []
-        for batch, predictions in predicted(model, rows, threads=threads):
+        for batch, predictions in scored:
             columns = [] if batch.kept is None else batch.kept.columns
             group.append(pa.RecordBatch.from_arrays([*columns, pa.array(predictions)], schema=schema))
             if sum(map(len, group)) >= _GROUP_ROWS:
