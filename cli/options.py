@@ -259,6 +259,27 @@ class CheckpointGroup:
         return load_checkpoint(path, **self.given())
 
 
+LayoutOption = Annotated[
+    Literal["compact", "plain"],
+    typer.Option(help="compact, or plain: larger, for older readers, and to be used where the file lies."),
+]
+
+
+@dataclass(frozen=True)
+class LayoutGroup:
+    """What the bytes of an artifact are."""
+
+    layout: LayoutOption = "compact"
+    no_provenance: Annotated[
+        bool, typer.Option("--no-provenance", help="Do not say where it comes from: checkpoint, versions, quality.")
+    ] = False
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The same as arguments of ``quantize`` and ``sweep``."""
+        return {"layout": self.layout, "provenance": not self.no_provenance}
+
+
 @dataclass(frozen=True)
 class TuningRowsGroup:
     """Rows to tune on."""

@@ -20,6 +20,7 @@ from .options import (
     CheckpointGroup,
     EpochsOption,
     ForceOption,
+    LayoutGroup,
     MachineGroup,
     RowsGroup,
     TuningRowsGroup,
@@ -157,6 +158,7 @@ def quantize(
     with_vocab: Annotated[
         bool, typer.Option("--with-vocab", help="Put the vocabulary into the artifact; its bytes count in the budget.")
     ] = False,
+    file: LayoutGroup,
     reading: RowsGroup,
     method: MethodOption = "auto",
     tuning: _TuningGroup,
@@ -174,6 +176,7 @@ def quantize(
     target, budget_bytes = artifact.path(checkpoint), artifact.budget_bytes
     run.check(target, checkpoint, given)
     other = {"--method": method != "auto", "--train": rows.train, "--valid": rows.valid, "--with-vocab": with_vocab}
+    other["--no-provenance"] = file.no_provenance
     tables.check(other | run.of_tuning | given.of_machine)
     if not this_process().alone and (tables.tables or rows.train is None):
         raise UsageError("several processes quantize with rows alone", hint="--train gives them, or start one process")
@@ -197,6 +200,7 @@ def quantize(
         tuning=tune,
         files=RunFiles() if run.dry_run else files,
         carries_vocabulary=with_vocab,
+        **file.asked,
         progress=progress_of(context),
     )
     told = _carried_out(job, target, dry_run=run.dry_run, force=run.force)
@@ -219,7 +223,7 @@ def _carried_out(job: Job, target: Path, *, dry_run: bool, force: bool) -> str:
             largest = format_size(plan.largest_bytes)
             job.progress.note(f"the budget is larger than needed: the best artifact has {largest}")
         if dry_run:
-            return f"{target} would have {_planned(plan, job.checkpoint.fp32_bytes)}{_of_keys(job)}"
+            return f"{target} would have {_planned(job, plan)}{_of_keys(job)}"
         model = pipeline.quantize(job, plan, measured)
         if this_process().first:
             model.save(target, force=force)
@@ -240,10 +244,12 @@ def _of_keys(job: Job) -> str:
     return f"\n{what}: " + ("they are in it" if job.carries_vocabulary else "not in it, --with-vocab puts them there")
 
 
-def _planned(plan: Plan, fp32_bytes: int) -> str:
-    if plan.quantizers is not None:
-        return _size(plan.file_bytes, fp32_bytes)
-    return f"at most {_size(plan.file_bytes, fp32_bytes)}; the search decides"
+def _planned(job: Job, plan: Plan) -> str:
+    """Return the size that is planned: of a compact artifact, or before a search, the largest that it may have."""
+    size = _size(plan.file_bytes, job.checkpoint.fp32_bytes)
+    if plan.quantizers is None:
+        return f"at most {size}; the search decides"
+    return f"at most {size}" if job.origin.compact else size
 
 
 def _size(file_bytes: int, fp32_bytes: int) -> str:

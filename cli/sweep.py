@@ -12,6 +12,7 @@ from .options import (
     CheckpointGroup,
     EpochsOption,
     FormatOption,
+    LayoutOption,
     MachineGroup,
     RowsGroup,
     TuningRowsGroup,
@@ -79,6 +80,7 @@ def sweep(
     reading: RowsGroup,
     method: MethodOption = "auto",
     epochs: EpochsOption = 15,
+    layout: LayoutOption = "compact",
     machine: MachineGroup,
     format_: FormatOption = "text",
     output: _OutputGroup,
@@ -109,6 +111,7 @@ def sweep(
         plot=output.plot,
         force=output.force,
         progress=progress_of(context),
+        layout=layout,
         **asdict(reading),
     )
     print(shown(curve, format_))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
 from fmcompress.arguments import checked_arguments
+from fmcompress.artifact.origin import COMPACT, Layout
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.data.rows import open_tuning_data
@@ -14,7 +15,7 @@ from fmcompress.errors import missing_packages_named
 from fmcompress.finetune.options import TuneOptions
 from fmcompress.finetune.scoring_device import scorer_on
 from fmcompress.fm.checkpoint import FMCheckpoint
-from fmcompress.methods.base import Method
+from fmcompress.methods.base import Job, Method
 from fmcompress.progress import SILENT, Progress
 from fmcompress.serve.compressed_fm import CompressedFM
 from fmcompress.training.device import Device
@@ -46,11 +47,11 @@ def quantize(
     history: str | Path | None = None,
     force: bool = False,
     with_vocabulary: bool = False,
+    layout: Layout = COMPACT,
+    provenance: bool = True,
     progress: Progress = SILENT,
 ) -> CompressedFM:
-    """Compress a factorization machine into at most ``budget`` bytes, header and all.
-
-    Without data this takes seconds. With data the model is tuned, and validation data choose its best state.
+    """Compress a factorization machine into at most ``budget`` bytes, header and all; with data it is tuned, too.
 
     Args:
         checkpoint: the factorization machine.
@@ -70,6 +71,8 @@ def quantize(
         history: file for JSON lines that tell how the tuning goes.
         force: replace a history that exists.
         with_vocabulary: let the model carry the checkpoint's vocabulary; its bytes count in the budget.
+        layout: ``compact``, or ``plain``: larger, for older readers, and mapped where the file lies.
+        provenance: whether the file says where it comes from: checkpoint, versions, quality, errors of fields.
         progress: told of each step.
 
     Raises:
@@ -81,9 +84,13 @@ def quantize(
     """
     data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov, first_index))
     files = RunFiles(_path(state), _path(history), resume=resume, force=force)
-    job = pipeline.open_job(
-        checkpoint, budget, method, data, seed, device, tuning, files, progress, carries_vocabulary=with_vocabulary
-    )
+    return _carried_out(pipeline.open_job(
+        checkpoint, budget, method, data, seed, device, tuning, files, progress,
+        carries_vocabulary=with_vocabulary, layout=layout, provenance=provenance,
+    ))  # fmt: skip
+
+
+def _carried_out(job: Job) -> CompressedFM:
     model = pipeline.quantize(job)
     job.run_state.clear()
     return model

@@ -12,6 +12,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
+from fmcompress.artifact.origin import COMPACT, Layout
 from fmcompress.data.rows import TuningData
 from fmcompress.devices.working import working_on
 from fmcompress.errors import CheckpointError, UsageError
@@ -67,6 +68,8 @@ def open_job(
     progress: Progress = SILENT,
     *,
     carries_vocabulary: bool = False,
+    layout: Layout = COMPACT,
+    provenance: bool = True,
 ) -> Job:
     """Check all that a quantization is asked for, and open the files of its run.
 
@@ -84,6 +87,8 @@ def open_job(
         files: state and history that the run keeps.
         progress: told of each step.
         carries_vocabulary: whether the artifact carries the checkpoint's vocabulary.
+        layout: of the artifact: ``compact``, or ``plain``, which older readers understand and which can be mapped.
+        provenance: whether the artifact says where it comes from.
 
     Raises:
         UsageError: an option makes no sense.
@@ -102,6 +107,8 @@ def open_job(
         tuning=replace(tuning or how.default_tuning(), seed=seed, device=where),
         seed=seed,
         carries_vocabulary=carries_vocabulary,
+        layout=layout,
+        provenance=provenance,
         progress=progress,
     )
     return _with_run_state(job, files or RunFiles())

@@ -1,12 +1,12 @@
 """Writes the golden vectors."""
 
-from docs.golden.files import FOLDER, golden_files
+from docs.golden.files import golden_files
 
 
 def main() -> None:
     """Write each file in its place."""
-    (FOLDER / "refused").mkdir(exist_ok=True)
     for path, data in golden_files().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from docs.golden.drawn import Drawn
 from fmcompress.artifact import Origin, PackedFM, pack_model, with_vocabulary
 from fmcompress.artifact.numbers import as_stored
+from fmcompress.artifact.origin import PLAIN, Layout
 from fmcompress.fm.field_keys import FieldKeys
 from fmcompress.fm.field_vocabulary import FieldVocabulary
 from fmcompress.fm.network import DenseLayer, Network, input_size
@@ -71,8 +72,8 @@ class Golden:
     bags: Mapping[str, bool] = field(default_factory=dict)
     network: str = ""
 
-    def packed(self, name: str) -> PackedFM:
-        """Return the model as an artifact holds it; its numbers are drawn by its name."""
+    def packed(self, name: str, layout: Layout = PLAIN) -> PackedFM:
+        """Return the model as an artifact of a layout holds it; its numbers are drawn by its name."""
         drawn = Drawn(name)
         tables = [own for own in self.fields if isinstance(own, Table)]
         tiers = [[tier.split() for tier in own.tiers.split("|")] for own in tables]
@@ -88,7 +89,7 @@ class Golden:
         model = QuantizedFM(schema, self.dim, self.link, bias, parts, split, numeric)
         if self.network:
             model = self._with_network(drawn, model)
-        packed = pack_model(model, Origin(budget_bytes=0, method="golden", seed=0))
+        packed = pack_model(model, Origin(budget_bytes=0, method="golden", seed=0, layout=layout))
         return with_vocabulary(packed, Vocabulary(self.vocabulary)) if self.vocabulary else packed
 
     def _part(self, drawn: Drawn, size: str, embedding: str, linear: str) -> QuantizedField:
@@ -96,7 +97,7 @@ class Golden:
 
         def table(*shape: int) -> Float32Array:
             numbers = drawn.numbers(*shape) * np.float32(self.scale)
-            return as_stored(numbers, quantizer.value_bytes)
+            return as_stored(numbers, quantizer.value_bytes) if quantizer.integer_bits == 8 else numbers
 
         codes = np.array([drawn.whole(k, cardinality) for k in quantizer.codewords], dtype=np.uint16)
         of_linear = drawn.whole(max(1, quantizer.linear_codewords), 0 if quantizer.linear_raw else cardinality)
@@ -314,6 +315,11 @@ GOLDEN = {
         link="identity",
         bags={"b": False},
         network="nfm | 20 sigmoid 32 | 6 tanh 16 | 1 elu 8",
+    ),
+    "few-bits": Golden(
+        "whole numbers of 2 to 6 bits in a compact file, which are in int8 in a plain one",
+        8,
+        _tables("50 raw:4 raw | 70 2x8:3 4", "9 raw:2 raw", "30 1x5:6 shared", "40 4x3:5 3"),
     ),
     "odd-start": Golden("tensors that begin at an odd byte", 2, (Table("f", "5 1x4 2"), Table("gh", "4 raw raw"))),
 }

@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
+from fmcompress.artifact import compact_header
 from fmcompress.artifact.container import StoredTensor, canonical_json, encode_header, parse_json
 from fmcompress.artifact.entries import LONGEST_ERROR, Tier, decode_entry, encode_entry, encode_table_less
 from fmcompress.artifact.metadata import (
@@ -26,7 +27,7 @@ from fmcompress.artifact.metadata import (
 from fmcompress.artifact.network_layout import StoredNetwork
 from fmcompress.artifact.origin import Origin, decode_origin, listed, longest, text, whole
 from fmcompress.errors import ArtifactError, UsageError
-from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits
+from fmcompress.fm.quantizer import HALF, INT8, Quantizer, code_bits, embedding_spec, linear_spec
 from fmcompress.fm.schema import Field, Schema, VectorField
 from fmcompress.fm.tiers import by_field
 
@@ -35,7 +36,9 @@ BIAS_BYTES = 4
 NO_MACHINE = "holds tables of vectors, not a factorization machine"
 """What is said where a factorization machine is needed."""
 
-_MAX_DIM = 65_536
+MAX_DIM = 65_536
+"""Largest size of embeddings."""
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # The budget has a place of its own however small it is: were the header a little larger for a larger budget, the
 # smallest budget that works could not be told.
@@ -172,7 +175,7 @@ def _frame(found: Mapping[str, Any], schema: Schema, vocabulary_bytes: int) -> F
         network = StoredNetwork.parse(found["network"], schema) if found["network"] != [] else None
         frame = Frame(schema, whole(found["dim"]), text(found["link"]), vocabulary_bytes, network)
     for dim in frame.vector_sizes:
-        if not 1 <= dim <= _MAX_DIM:
+        if not 1 <= dim <= MAX_DIM:
             raise ValueError(f"dim {dim}")
     if any(found[key] != value for key, value in frame.described.items()):
         raise ValueError("schema version or link")
@@ -203,7 +206,7 @@ def tensors_of(
 def artifact_bytes(
     frame: Frame, origin: Origin, quantizers: Sequence[Quantizer], tier_sizes: Sequence[Sequence[int]] | None = None
 ) -> int:
-    """Return the exact size of an artifact.
+    """Return the exact size of an artifact; of a compact one, that of which nothing is entropy coded.
 
     It is the sum of ``fixed_bytes`` and, for each field, of ``entry_bytes``, ``tier_bytes`` and the payloads of its
     tiers, as long as no tier takes more than it would raw.
@@ -215,8 +218,21 @@ def artifact_bytes(
         tier_sizes: categories in each tier of each field with a table; one tier each where nothing else is said.
     """
     sizes = tier_sizes or [(field.cardinality,) for field in frame.schema.fields]
+    if origin.compact:
+        return compact_header.file_bytes(_compact_bytes(frame, origin, quantizers, sizes))
     tensors = tensors_of(frame, quantizers, sizes)
     return header_bytes(frame, origin, quantizers, sizes) + sum(tensor.nbytes for tensor in tensors)
+
+
+def _compact_bytes(
+    frame: Frame, origin: Origin, quantizers: Sequence[Quantizer], tier_sizes: Sequence[Sequence[int]]
+) -> int:
+    """Return the bytes of a compact artifact of which nothing is entropy coded, the container's header left out."""
+    dims = chain.from_iterable([dim] * len(own) for dim, own in zip(frame.vector_sizes, tier_sizes, strict=True))
+    tiers = zip(quantizers, chain.from_iterable(tier_sizes), dims, strict=True)
+    payload = sum(q.compact_bytes(size, dim) for q, size, dim in tiers) + sum(map(tier_bytes, tier_sizes))
+    payload += frame.numeric.nbytes + frame.dense_layers.nbytes + frame.vocabulary_bytes
+    return compact_header.header_bytes(frame, origin, quantizers, tier_sizes) + payload
 
 
 def header_bytes(
@@ -224,6 +240,10 @@ def header_bytes(
 ) -> int:
     """Return the bytes that the header takes, whatever the figures in it; arguments are those of ``artifact_bytes``."""
     sizes = tier_sizes or [(field.cardinality,) for field in frame.schema.fields]
+    if origin.compact:
+        size = _compact_bytes(frame, origin, quantizers, sizes)
+        own = compact_header.header_bytes(frame, origin, quantizers, sizes)
+        return own + compact_header.file_bytes(size) - size
     entries = sum(map(entry_bytes, frame.schema.fields, by_field(quantizers, sizes), sizes))
     return _rest_bytes(frame, origin, tensors_of(frame, quantizers, sizes)) + entries
 
@@ -234,19 +254,35 @@ def fixed_bytes(frame: Frame, origin: Origin) -> int:
     They are the bias, the numeric weights, dense layers, the vocabulary, and the header without the entries of these
     fields.
     """
+    if origin.compact:
+        payload = frame.numeric.nbytes + frame.dense_layers.nbytes + frame.vocabulary_bytes
+        return compact_header.rest_bytes(frame, origin) + payload
     return _rest_bytes(frame, origin) + sum(tensor.nbytes for tensor in frame.tensors(0, 0))
 
 
-def entry_bytes(field: Field, quantizers: Sequence[Quantizer], sizes: Sequence[int]) -> int:
+def entry_bytes(field: Field, quantizers: Sequence[Quantizer], sizes: Sequence[int], *, compact: bool = False) -> int:
     """Return the bytes that the entry of a field takes in the header, with its comma.
 
     Args:
         field: the field.
         quantizers: of each of its tiers.
         sizes: categories in each tier.
+        compact: whether the artifact is compact.
     """
+    if compact:
+        return compact_header.entry_bytes(field, quantizers, sizes)
     tiers = [Tier(size, quantizer, LONGEST_ERROR) for size, quantizer in zip(sizes, quantizers, strict=True)]
     return _in_header(encode_entry(field, tiers))
+
+
+def embedding_name_bytes(quantizer: Quantizer, *, compact: bool = False) -> int:
+    """Return the bytes that tell of the embeddings' quantizer in the entry of a field."""
+    return compact_header.embedding_name_bytes(quantizer) if compact else len(embedding_spec(quantizer))
+
+
+def linear_name_bytes(quantizer: Quantizer, *, compact: bool = False) -> int:
+    """Return the bytes that tell of the linear weights' quantizer in the entry of a field."""
+    return compact_header.linear_name_bytes(quantizer) if compact else len(linear_spec(quantizer))
 
 
 def _in_header(entry: str) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fmcompress.artifact import compact
 from fmcompress.artifact.bitpack import unpack
 from fmcompress.artifact.container import decode_header, encode_header
 from fmcompress.artifact.header import NO_MACHINE, Header, decode, encode
@@ -16,7 +17,7 @@ from fmcompress.artifact.layout import (
     field_layouts,
     stored_numbers,
 )
-from fmcompress.artifact.metadata import UNSEALED, TablesFrame
+from fmcompress.artifact.metadata import ALWAYS, UNSEALED, TablesFrame
 from fmcompress.artifact.packed import Packed, PackedFM, PackedTables
 from fmcompress.errors import ArtifactError, CheckpointError, UsageError
 from fmcompress.files import replacing
@@ -51,6 +52,8 @@ def sealed_bytes(model: Packed) -> bytes:
 
 def seal_of(model: Packed) -> str:
     """Return the SHA-256 that the artifact of a model carries, in hex."""
+    if isinstance(model, PackedFM) and model.header.origin.compact:
+        return compact.seal_of(model.compact_bytes.pieces).hex()
     digest = hashlib.sha256(_header_bytes(model.header, UNSEALED))
     for tensor in _payload(model):
         digest.update(tensor)
@@ -110,6 +113,8 @@ def _bytes(path: Path, *, mapped: bool) -> UInt8Array:
 
 
 def _read(data: UInt8Array, *, machine: bool) -> PackedFM | PackedTables:
+    if compact.is_compact(data):
+        return _read_compact(data)
     metadata, tensors, start = decode_header(data.data, len(data))
     vocabulary_bytes = sum(tensor.nbytes for tensor in tensors if tensor.name == "vocabulary")
     header, sha256 = decode(metadata, vocabulary_bytes=vocabulary_bytes, machine=machine)
@@ -122,6 +127,25 @@ def _read(data: UInt8Array, *, machine: bool) -> PackedFM | PackedTables:
         start += tensor.nbytes
     model = _packed(header, arrays)
     _check_numbers(model)
+    return model
+
+
+def _read_compact(data: UInt8Array) -> PackedFM:
+    found = compact.decode_compact(data)
+    for array in (found.values, found.codes, found.network):
+        array.flags.writeable = False
+    arrays = {
+        "bias": np.array([found.bias], dtype="<f4").view(np.uint8),
+        "numeric": found.numeric.view(np.uint8),
+        "values": found.values.view(np.uint8),
+        "codes": found.codes,
+        "network": found.network,
+        "vocabulary": found.vocabulary,
+    }
+    model = _packed(found.header, {name: array for name, array in arrays.items() if array.size or name in ALWAYS})
+    _check_numbers(model)
+    if not isinstance(model, PackedFM):
+        raise TypeError("a compact artifact holds a factorization machine")
     return model
 
 
@@ -229,6 +253,8 @@ def _unpacked(stream: UInt8Array, rows: int, widths: tuple[int, ...]) -> Iterato
 
 
 def _pieces(model: Packed) -> list[bytes | memoryview]:
+    if isinstance(model, PackedFM) and model.header.origin.compact:
+        return compact.sealed(model.compact_bytes)
     return [_header_bytes(model.header, seal_of(model)), *_payload(model)]
 
 

@@ -22,7 +22,10 @@ from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.fm.schema import Schema, VectorField
 
 SCHEMA_VERSION = 2
-"""The newest one; files say the oldest that knows what they hold."""
+"""The newest one with metadata in JSON; files say the oldest that knows what they hold."""
+
+COMPACT_VERSION = 3
+"""Of compact artifacts, whose header is binary."""
 
 NETWORKS_VERSION = 2
 """Of artifacts with dense layers."""
@@ -39,7 +42,9 @@ DEFAULTS = {**OF_ORIGIN, "link": "sigmoid", "network": []}
 TABLES = "tables"
 """Content of an artifact that holds tables of vectors, and no factorization machine."""
 
-_ALWAYS = ("bias", "values", "codes")
+ALWAYS = ("bias", "values", "codes")
+"""Tensors that are there even where they hold nothing."""
+
 _MAX_NUMERIC = 2**26
 """Numbers in embeddings of numeric fields: linear-only ones take no bytes in a file, but room in memory."""
 
@@ -148,7 +153,7 @@ class Frame:
             self.dense_layers,
             self.vocabulary,
         )
-        return tuple(tensor for tensor in every if tensor.size or tensor.name in _ALWAYS)
+        return tuple(tensor for tensor in every if tensor.size or tensor.name in ALWAYS)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
 """Where an artifact comes from, and how that is written in its metadata."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, fields, replace
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
+
+Layout = Literal["compact", "plain"]
+COMPACT: Layout = "compact"
+PLAIN: Layout = "plain"
 
 MEASURED = ("source", "untuned", "artifact")
 """Models with figures of quality, in the order in which they are written."""
@@ -89,6 +95,8 @@ class Origin:
         warnings: what was found that makes it doubtful.
         cosines: of tables, mean cosine of each one's vectors and their originals; empty for a factorization machine.
             Written with 4 decimals, from 0 on.
+        layout: of the file: ``compact``, or ``plain``, which older readers understand and which can be mapped.
+        provenance: whether the file says more of this than budget, method and seed, and a compact one even that.
     """
 
     budget_bytes: int
@@ -100,6 +108,18 @@ class Origin:
     quality: Mapping[str, Quality] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     cosines: tuple[float, ...] = ()
+    layout: Layout = PLAIN
+    provenance: bool = True
+
+    @property
+    def compact(self) -> bool:
+        """Whether the file is compact."""
+        return self.layout == COMPACT
+
+    @property
+    def told(self) -> Origin:
+        """What a plain file says of it."""
+        return self if self.provenance else Origin(self.budget_bytes, self.method, self.seed, cosines=self.cosines)
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -110,6 +130,7 @@ DEFAULTS: Mapping[str, Any] = {
 
 def encode_origin(origin: Origin, *, regression: bool) -> dict[str, Any]:
     """Return the entries of the metadata; the quality of a regression is its RMSE."""
+    origin = origin.told
     return {
         "budget": origin.budget_bytes,
         "method": origin.method,

@@ -1,5 +1,7 @@
 """What an artifact holds, packed, in memory or mapped from a file: a compressed factorization machine, or tables."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -8,6 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from fmcompress.artifact.bitpack import pack, unpack
+from fmcompress.artifact.codeword_order import sort_codewords
+from fmcompress.artifact.compact import CompactBytes, Contents, encode_compact
+from fmcompress.artifact.file_sizes import FileSizes, compact_sizes, plain_sizes
 from fmcompress.artifact.header import Header
 from fmcompress.artifact.layout import (
     FieldLayout,
@@ -50,7 +55,12 @@ class Packed:
     @property
     def file_bytes(self) -> int:
         """Size of the artifact."""
-        return self.header.header_bytes + sum(tensor.nbytes for tensor in self.header.tensors)
+        return self.sizes.file_bytes
+
+    @cached_property
+    def sizes(self) -> FileSizes:
+        """What the artifact takes, part by part."""
+        return plain_sizes(self.header)
 
     @property
     def stored(self) -> Mapping[str, AnyArray | None]:
@@ -140,6 +150,21 @@ class PackedFM(Packed):
         return self.header.link
 
     @property
+    def compact_bytes(self) -> CompactBytes:
+        """The bytes of a compact artifact, its seal left out."""
+        nothing = np.empty(0, dtype=np.uint8)
+        network, vocabulary = (nothing if own is None else own for own in (self.network_data, self.vocabulary_data))
+        numeric = encode_numeric(self.numeric, self.header.frame)
+        return encode_compact(Contents(self.header, self.values, self.codes, network, self.bias, numeric, vocabulary))
+
+    @cached_property
+    def sizes(self) -> FileSizes:
+        """What the artifact takes, part by part; of a compact one, all has to be coded for that."""
+        if not self.header.origin.compact:
+            return super().sizes
+        return compact_sizes(self.header, self.compact_bytes)
+
+    @property
     def stored(self) -> Mapping[str, AnyArray | None]:
         """What is stored in each tensor by its name, (numbers,) of the dtype that the header says."""
         return {
@@ -177,6 +202,8 @@ def pack_model(model: QuantizedFM, origin: Origin) -> PackedFM:
         tier_sizes=model.tiers.sizes,
     )
     values, codes = _packed(header, model.fields, model.tiers)
+    if origin.compact:
+        sort_codewords(header, values, codes)
     largest = float(np.finfo(np.float32).max)
     bias = float(np.float32(min(max(model.bias, -largest), largest)))
     network = header.frame.network

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fmcompress.artifact import compact
 from fmcompress.artifact.container import LENGTH_BYTES, MAX_HEADER_BYTES
 from fmcompress.checkpoints import load_checkpoint
 from fmcompress.checkpoints.files.sharded_file import shards_of
@@ -37,8 +38,10 @@ def load_model(path: str | Path, **given: Any) -> FMCheckpoint | CompressedFM:
 
 
 def is_artifact(path: Path) -> bool:
-    """Return whether a file is an artifact, damaged perhaps: a safetensors header with a schema version."""
+    """Return whether a file is an artifact, damaged perhaps: a safetensors header of one or with a schema version."""
     header = _safetensors_header(path)
+    if header.startswith(compact.BEGINNING):
+        return True
     try:
         metadata = json.loads(header)["__metadata__"]["fmcompress"]
         return _MARK in json.loads(metadata)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from fmcompress.artifact import Origin, PackedFM
+from fmcompress.artifact.origin import COMPACT, Layout
 from fmcompress.data.rows import TuningData
 from fmcompress.errors import UsageError
 from fmcompress.finetune.options import TuneOptions
@@ -44,6 +45,8 @@ class Job:
         tuning: how to tune; its seed is overruled.
         seed: of k-means, search, tuning and shuffling.
         carries_vocabulary: whether the artifact carries the checkpoint's vocabulary; its bytes count in the budget.
+        layout: of the artifact: ``compact``, or ``plain``, which older readers understand and which can be mapped.
+        provenance: whether the artifact says where it comes from.
         run_state: keeps the state and the history of the run.
         progress: told of each step.
     """
@@ -55,13 +58,16 @@ class Job:
     tuning: TuneOptions = field(default_factory=TuneOptions)
     seed: int = 0
     carries_vocabulary: bool = False
+    layout: Layout = COMPACT
+    provenance: bool = True
     run_state: RunState = field(default_factory=RunState)
     progress: Progress = SILENT
 
     @cached_property
     def origin(self) -> Origin:
         """What the artifact will say of itself; its budget is 0 where there is none."""
-        return origin_of(self.checkpoint, self.budget_bytes or 0, self.method.name, self.seed, self.data)
+        found = origin_of(self.checkpoint, self.budget_bytes or 0, self.method.name, self.seed, self.data)
+        return replace(found, layout=self.layout, provenance=self.provenance)
 
     @cached_property
     def source_scores(self) -> Scores:

@@ -94,7 +94,7 @@ def _body(report: ReportData, name: str) -> Iterator[str]:
 def _sizes(report: ReportData) -> list[tuple[str, str]]:
     return [
         ("file", format_size(report.file_bytes)),
-        ("budget", format_size(report.budget_bytes)),
+        *([("budget", format_size(report.budget_bytes))] if report.method else []),
         ("weights in fp32", format_size(report.source_fp32_bytes)),
         ("bits per weight", f"{report.bits_per_weight:.3f}"),
         ("memory while scoring", format_size(report.resident_bytes)),

@@ -39,7 +39,7 @@ def to_markdown(report: ReportData, options: Options) -> str:
 def to_github(report: ReportData, options: Options) -> str:
     """Return the report as a workflow command of GitHub, which shows it as an annotation."""
     left = report.budget_bytes - report.file_bytes
-    size = f"{format_size(report.file_bytes)}, {left:,} bytes left of the budget"
+    size = format_size(report.file_bytes) + (f", {left:,} bytes left of the budget" if report.method else "")
     title = f"Memory report of {shortened(options.name, 200)}" if options.name else "Memory report"
     sentences = [size, f"{times_smaller(report)} than in fp32", _scores_in_words(report), *report.warnings]
     return workflow_command("warning" if report.warnings else "notice", title, "; ".join(sentences))

@@ -84,7 +84,8 @@ def _measured(report: ReportData) -> Iterator[tuple[str, str, float, str, str]]:
     if "artifact" not in report.quality:
         loss, digits = ("squared error / 2", "+.3g") if report.regression else ("LogLoss", "+.5f")
         rise = report.predicted_rise
-        yield f"Expected rise of {loss}", "predicted_rise", rise, f"{rise:{digits}}", "not measured: no data"
+        shown = sections.NOT_TOLD if math.isnan(rise) else f"{rise:{digits}}"
+        yield f"Expected rise of {loss}", "predicted_rise", rise, shown, "not measured: no data"
         if report.sampled is not None:
             mean, largest = report.sampled.mean, report.sampled.largest
             yield "Logit error, drawn rows", "sampled.mean", mean, f"{mean:.2g}", f"mean; {largest:.2g} at most"

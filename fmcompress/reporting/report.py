@@ -34,7 +34,7 @@ class Report(ReportData):
 
     Attributes:
         file_bytes: size of the file.
-        budget_bytes: size that was asked for.
+        budget_bytes: size that was asked for; 0 where the file does not tell where it comes from.
         header_bytes: of the file, the header.
         codes_bytes: of the file, the embeddings' codes.
         codebook_bytes: of the file, the embeddings' codebooks.
@@ -49,7 +49,7 @@ class Report(ReportData):
         paper_fm_mib: the paper's "Params" of the checkpoint.
         dim: embedding size.
         link: from logit to prediction.
-        method: how the artifact was made.
+        method: how the artifact was made; empty where the file does not tell.
         seed: its seed.
         source: tool, file name and SHA-256 of the checkpoint.
         libraries: versions of what made it.
@@ -70,6 +70,10 @@ class Report(ReportData):
         network_bytes: of the file, the dense layers.
         keys_bytes: of the file, the 64-bit keys of categories.
         keys: the fields with such keys: how many, their bytes, and the chance that an unknown key is taken for one.
+        layout: ``compact``, or ``plain`` as in schema versions 1 and 2.
+        provenance_bytes: of a compact file, what it says of where it comes from.
+        coded_bytes: of a compact file, what is entropy coded; it is counted with codes, codebooks and so on, too.
+        uncoded_bytes: what that would take as it is.
     """
 
     def to_dict(self) -> dict[str, Any]:
@@ -133,13 +137,14 @@ def report(artifact: str | Path | CompressedFM | CompressedTables) -> Report | T
         ArtifactError: the file is no artifact, or damaged.
     """
     found = artifact if isinstance(artifact, Packed) else read_any_artifact(artifact)
-    return machine_report(found) if isinstance(found, PackedFM) else tables_report(found.header, found.file_bytes)
+    return machine_report(found) if isinstance(found, PackedFM) else tables_report(found.header, found.sizes)
 
 
 def machine_report(model: PackedFM) -> Report:
     """Return the memory report of a factorization machine, from its header."""
-    header, file_bytes, origin = model.header, model.file_bytes, model.header.origin
-    fields = tuple(field_reports(header, file_bytes))
+    header, sizes, origin = model.header, model.sizes, model.header.origin
+    file_bytes = sizes.file_bytes
+    fields = tuple(field_reports(header, sizes))
     tables = [field for field in fields if field.kind == "categorical"]
     codes, codebooks, raw, linear = (sum(getattr(field, part) for field in tables) for part in FIELD_PARTS)
     stored = header.frame.network
@@ -149,7 +154,7 @@ def machine_report(model: PackedFM) -> Report:
     return Report(
         file_bytes=file_bytes,
         budget_bytes=origin.budget_bytes,
-        header_bytes=header.header_bytes,
+        header_bytes=sizes.header_bytes - (BIAS_BYTES if origin.compact else 0),
         codes_bytes=codes,
         codebook_bytes=codebooks,
         raw_bytes=raw,
@@ -178,9 +183,13 @@ def machine_report(model: PackedFM) -> Report:
         source_linear_bytes=FLOAT_BYTES * header.schema.flat_rows,
         warnings=origin.warnings,
         network=None if stored is None else stored.described(header.schema, header.dim),
-        network_bytes=header.frame.dense_layers.nbytes,
+        network_bytes=sizes.network_bytes,
         keys_bytes=sum(own.bytes for own in keys),
         keys=keys,
+        layout=origin.layout,
+        provenance_bytes=sizes.provenance_bytes,
+        coded_bytes=sizes.coded_bytes,
+        uncoded_bytes=sizes.uncoded_bytes,
     )
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from fmcompress.artifact import Header, Quality
+from fmcompress.artifact.file_sizes import FieldSizes, FileSizes, TierSizes
 from fmcompress.artifact.layout import FieldLayout, TierLayout, field_layouts
-from fmcompress.artifact.origin import Sampled
+from fmcompress.artifact.origin import PLAIN, Sampled
 from fmcompress.fm.field_keys import StoredKeys
 from fmcompress.fm.links import parse_link
 from fmcompress.fm.quantizer import embedding_spec, linear_spec
@@ -27,6 +28,7 @@ PARTS = {
     "vocabulary_bytes": "vocabulary",
     "keys_bytes": "64-bit keys",
     "header_bytes": "header",
+    "provenance_bytes": "provenance",
 }
 """Figures of the parts of a file, and what the parts are called."""
 
@@ -128,6 +130,10 @@ class ReportData:
     network_bytes: int = 0
     keys_bytes: int = 0
     keys: tuple[StoredKeys, ...] = ()
+    layout: str = PLAIN
+    provenance_bytes: int = 0
+    coded_bytes: int = 0
+    uncoded_bytes: int = 0
 
     @property
     def regression(self) -> bool:
@@ -140,13 +146,16 @@ class ReportData:
         return {name: getattr(self, name) for name in PARTS}
 
 
-def field_reports(header: Header, file_bytes: int) -> Iterator[FieldReport]:
+def field_reports(header: Header, stored: FileSizes) -> Iterator[FieldReport]:
     """Yield the reports of all fields, in the order in which the model's tool takes them."""
+    file_bytes = stored.file_bytes
     schema, dim = header.schema, header.dim
     errors, sizes = by_field(header.errors, header.tier_sizes), header.frame.vector_sizes
     found = {
-        field.name: _table_report(layout, field, own, size, file_bytes)
-        for layout, field, own, size in zip(field_layouts(header), schema.fields, errors, sizes, strict=True)
+        field.name: _table_report(layout, field, own, size, (taken, file_bytes))
+        for layout, field, own, size, taken in zip(
+            field_layouts(header), schema.fields, errors, sizes, stored.fields, strict=True
+        )
     }
     found |= {field.name: _shared_report(field, found[field.table]) for field in schema.shared}
     found |= {field.name: _numeric_report(field, dim, file_bytes) for field in schema.numeric}
@@ -184,17 +193,20 @@ def _numeric_report(field: NumericField, dim: int, file_bytes: int) -> FieldRepo
     )
 
 
-def _table_report(layout: FieldLayout, field: Field, errors: Sequence[float], dim: int, file_bytes: int) -> FieldReport:
+def _table_report(
+    layout: FieldLayout, field: Field, errors: Sequence[float], dim: int, stored: tuple[FieldSizes, int]
+) -> FieldReport:
+    taken, file_bytes = stored
     names = [f"{field.name}, tier {number} of {len(errors)}" for number in range(1, len(errors) + 1)]
     tiers = tuple(
-        _tier_report(tier, name, error, dim, file_bytes)
-        for tier, name, error in zip(layout.tiers, names, errors, strict=True)
+        _tier_report(tier, name, error, dim, (own, file_bytes))
+        for tier, name, error, own in zip(layout.tiers, names, errors, taken.tiers, strict=True)
     )
     if len(tiers) == 1:
         return replace(tiers[0], name=field.name, pad=field.pad, pooling=_pooling(field))
     sums = {name: sum(getattr(tier, name) for tier in tiers) for name in (*FIELD_PARTS, "source_fp32_bytes", "bytes")}
-    sums["codes_bytes"] += layout.tier_bytes
-    sums["bytes"] += layout.tier_bytes
+    sums["codes_bytes"] += taken.stream
+    sums["bytes"] += taken.stream
     return FieldReport(
         name=field.name,
         cardinality=sum(layout.sizes),
@@ -210,23 +222,20 @@ def _table_report(layout: FieldLayout, field: Field, errors: Sequence[float], di
     )
 
 
-def _tier_report(tier: TierLayout, name: str, error: float, dim: int, file_bytes: int) -> FieldReport:
+def _tier_report(tier: TierLayout, name: str, error: float, dim: int, stored: tuple[TierSizes, int]) -> FieldReport:
     quantizer = tier.quantizer
-    vector_bytes = sum(table.nbytes for table in tier.tables)
-    # Codes of both kinds share a stream: the linear weight's are what the stream would be shorter without.
-    codes_bytes = (tier.cardinality * quantizer.embedding_code_bits + 7) // 8
-    linear_bytes = tier.linear.nbytes + tier.code_bytes - codes_bytes
-    total = vector_bytes + codes_bytes + linear_bytes
+    taken, file_bytes = stored
+    total = taken.tables + taken.codes + taken.linear
     return FieldReport(
         name=name,
         cardinality=tier.cardinality,
         quantizer=embedding_spec(quantizer),
         linear_quantizer=linear_spec(quantizer),
         code_bits=quantizer.row_bits,
-        codes_bytes=codes_bytes,
-        codebook_bytes=0 if quantizer.raw else vector_bytes,
-        raw_bytes=vector_bytes if quantizer.raw else 0,
-        linear_bytes=linear_bytes,
+        codes_bytes=taken.codes,
+        codebook_bytes=0 if quantizer.raw else taken.tables,
+        raw_bytes=taken.tables if quantizer.raw else 0,
+        linear_bytes=taken.linear,
         bytes=total,
         share=total / file_bytes,
         error=error,

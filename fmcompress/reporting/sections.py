@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
@@ -15,6 +16,9 @@ from fmcompress.text import shortened, with_error
 TOP = 20
 """Fields that Markdown and pictures show: the largest ones."""
 
+NOT_TOLD = "not told"
+"""Stands for what a file without provenance does not say."""
+
 LONGEST_NAME = 80
 """Characters of a name that Markdown shows."""
 
@@ -24,7 +28,7 @@ FIELD_HEAD = (
     "codes", "codebooks", "raw", "linear part", "bytes", "share", "error",
 )  # fmt: skip
 
-_OPTIONAL = ("numeric_bytes", "network_bytes", "vocabulary_bytes", "keys_bytes")
+_OPTIONAL = ("numeric_bytes", "network_bytes", "vocabulary_bytes", "keys_bytes", "provenance_bytes")
 _NUMERIC = {"numeric": "numeric, fp32", "linear": "numeric, linear only"}
 
 
@@ -99,11 +103,13 @@ def left_out(fields: Sequence[FieldReport]) -> str:
 def facts(report: ReportData) -> list[tuple[str, str]]:
     """Return what there is to know of the whole artifact."""
     slack = report.budget_bytes - report.file_bytes
+    budget = f"{format_size(report.budget_bytes)}, {slack:,} left" if report.method else NOT_TOLD
     return [
         ("file", format_size(report.file_bytes)),
-        ("budget", f"{format_size(report.budget_bytes)}, {slack:,} left"),
+        ("budget", budget),
         ("checkpoint in fp32", f"{format_size(report.source_fp32_bytes)}, {report.ratio:.2f} times the file"),
         ("bits per weight", f"{report.bits_per_weight:.3f}"),
+        *([("entropy coded", coding(report))] if report.uncoded_bytes else []),
         ("in memory, scoring", format_size(report.resident_bytes)),
         ("in memory, decoded", format_size(report.decoded_bytes)),
         ("paper's Params", f"{report.paper_params_mib:.4f} MiB, of the FM {report.paper_fm_mib:.4f} MiB"),
@@ -113,11 +119,17 @@ def facts(report: ReportData) -> list[tuple[str, str]]:
         *([("network", report.network)] if report.network else []),
         ("link", report.link),
         *([("64-bit keys", keys)] if (keys := keys_of(report)) else []),
-        ("method", f"{report.method}, seed {report.seed}"),
-        ("source", source(report.source)),
-        ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items()))),
+        ("method", f"{report.method}, seed {report.seed}" if report.method else NOT_TOLD),
+        ("source", source(report.source) if report.method else NOT_TOLD),
+        ("made with", ", ".join(f"{name} {version}" for name, version in sorted(report.libraries.items())) or NOT_TOLD),
         *([("warning", "; ".join(report.warnings))] if report.warnings else []),
     ]
+
+
+def coding(report: ReportData) -> str:
+    """Return what is entropy coded, and what it would take otherwise."""
+    saved = 1 - report.coded_bytes / report.uncoded_bytes
+    return f"{report.coded_bytes:,} bytes of it, as they are {report.uncoded_bytes:,}: {saved:.1%} less"
 
 
 def keys_of(report: ReportData) -> str:
@@ -146,7 +158,7 @@ def source(found: Sequence[str]) -> str:
 def rises(report: ReportData) -> str:
     """Return the expected rise beside the measured ones; squared errors may have any size."""
     digits = "+.3g" if report.regression else "+.5f"
-    found = [f"predicted {report.predicted_rise:{digits}}"]
+    found = ["predicted " + (NOT_TOLD if math.isnan(report.predicted_rise) else f"{report.predicted_rise:{digits}}")]
     if report.measured_rise_untuned is not None:
         found.append(f"measured before tuning {report.measured_rise_untuned:{digits}}")
     if report.measured_rise is not None:
@@ -199,7 +211,7 @@ def field_cells(part: FieldReport, *, longest: int | None = None) -> tuple[str, 
         str(part.code_bits),
         *(f"{getattr(part, name):,}" for name in (*FIELD_PARTS, "bytes")),
         f"{part.share:.1%}",
-        f"{part.error:.1e}",
+        NOTHING if math.isnan(part.error) else f"{part.error:.1e}",
     )
 
 

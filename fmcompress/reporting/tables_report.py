@@ -8,6 +8,7 @@ from typing import Any
 
 from fmcompress.arguments import checked_arguments
 from fmcompress.artifact import Header
+from fmcompress.artifact.file_sizes import FileSizes
 from fmcompress.errors import UsageError
 from fmcompress.fm.quantizer import HALF
 from fmcompress.fm.schema import VectorField
@@ -157,10 +158,11 @@ class TablesReport:
         return _FORMATS[name](self, options or Options())
 
 
-def tables_report(header: Header, file_bytes: int) -> TablesReport:
+def tables_report(header: Header, sizes: FileSizes) -> TablesReport:
     """Return the report of an artifact that holds tables, from its header."""
     origin = header.origin
-    found = list(field_reports(header, file_bytes))
+    file_bytes = sizes.file_bytes
+    found = list(field_reports(header, sizes))
     sums = {name: sum(getattr(field, name) for field in found) for name in (*_PARTS, "source_fp32_bytes")}
     fp32_bytes = sums["source_fp32_bytes"]
     return TablesReport(

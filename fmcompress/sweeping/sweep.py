@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from fmcompress import pipeline
 from fmcompress.arguments import checked_arguments
+from fmcompress.artifact.origin import COMPACT, Layout
 from fmcompress.data.options import DataOptions, Match, Oov
 from fmcompress.data.rows import open_tuning_data
 from fmcompress.errors import UsageError, missing_packages_named
@@ -51,20 +52,18 @@ def sweep(
     seed: int = 0,
     device: Device = "auto",
     tuning: TuneOptions | None = None,
+    layout: Layout = COMPACT,
     output_dir: str | Path | None = None,
     plot: str | Path | None = None,
     force: bool = False,
     progress: Progress = SILENT,
 ) -> Curve:
-    """Compress a factorization machine to several sizes, and tell how well each predicts.
-
-    What does not depend on the budget is done once. A budget that cannot be met is told with the smallest size that
-    can, and stops nothing. Files are written when all is done.
+    """Compress a factorization machine to several sizes, and tell how well each predicts; files come at the end.
 
     Args:
         checkpoint: the factorization machine.
-        budgets: sizes of artifacts at most: bytes, texts such as ``10MB``, or ratios such as ``20x``, by which the
-            checkpoint's fp32 bytes are divided; or all of them in one text, with commas. Their order does not matter.
+        budgets: bytes, texts such as ``10MB``, ratios of the checkpoint's fp32 bytes such as ``20x``, in any order; or
+            one text with commas.
         method: how to quantize, as for ``quantize``.
         train: file, folder, glob or URI of rows to tune on, Parquet, CSV or libsvm text; None tunes nothing.
         valid: validation rows; without them every 20th training row is held out.
@@ -77,6 +76,7 @@ def sweep(
         seed: of k-means, search, tuning and shuffling.
         device: where the heavy work is done, as for ``quantize``.
         tuning: how to tune, as for ``quantize``.
+        layout: of the artifacts, as for ``quantize``.
         output_dir: folder for the artifacts, ``fm-20000.safetensors`` for a checkpoint ``fm.pt`` and 20,000 bytes.
         plot: picture of the curve to draw: .svg, .png or .pdf.
         force: replace files that exist.
@@ -91,9 +91,10 @@ def sweep(
     """
     sizes = parse_budgets(budgets, checkpoint.fp32_bytes)
     options = DataOptions(label, match, oov, first_index)
-    tuned_on = open_tuning_data(checkpoint, train, valid, options)
-    job = pipeline.open_job(checkpoint, sizes[-1], method, tuned_on, seed, device, tuning, progress=progress)
-    rows = SweepRows(tuned_on, None if data is None else open_rows_for(checkpoint, data, options))
+    measured = None if data is None else open_rows_for(checkpoint, data, options)
+    rows = SweepRows(open_tuning_data(checkpoint, train, valid, options), measured)
+    given = sizes[-1], method, rows.tuning, seed, device, tuning
+    job = pipeline.open_job(checkpoint, *given, progress=progress, layout=layout)
     return _sweep(job, sizes, rows, baselines, SweepFiles.of(checkpoint, output_dir, plot, force=force))
 
 

@@ -146,7 +146,7 @@ CASES = {
     "artifact a folder": Case("report folder", "folder"),
     "artifact cut short": Case("evaluate cut.safetensors --data test.parquet", "cut.safetensors: is damaged|cut short"),
     "artifact cut in its header": Case("report cut-header.safetensors", "cut short"),
-    "artifact newer": Case("evaluate newer.safetensors --data test.parquet", "schema version 3.*newer fmcompress"),
+    "artifact newer": Case("evaluate newer.safetensors --data test.parquet", "schema version 4.*newer fmcompress"),
     "artifact no safetensors": Case("report train.parquet", "is not a safetensors file"),
     "artifact a checkpoint": Case("report fm.pt", "is not a safetensors file"),
     "artifact foreign": Case("report foreign.safetensors", "not a safetensors file written by fmcompress"),
@@ -248,9 +248,9 @@ def write_artifacts(folder, files):
     whole = files.ptq.read_bytes()
     (folder / "cut.safetensors").write_bytes(whole[:-1])
     (folder / "cut-header.safetensors").write_bytes(whole[:200])
-    newer = whole.replace(rb"\"schema_version\":1", rb"\"schema_version\":3")
-    assert newer != whole
-    (folder / "newer.safetensors").write_bytes(newer)
+    start = 8 + int.from_bytes(whole[:8], "little") + 32
+    assert whole[start] == 3
+    (folder / "newer.safetensors").write_bytes(whole[:start] + b"\4" + whole[start + 1 :])
 
 
 def state_of(folder):

@@ -35,7 +35,18 @@ def searched(files, *more, budget=LIMIT):
 
 
 def test_lightfm_needs_no_budget(here, files):
-    lightfm = ("quantize", files.fm, "--method", "lightfm", "--codewords", "32", "--subspaces", "2")
+    lightfm = (
+        "quantize",
+        files.fm,
+        "--method",
+        "lightfm",
+        "--codewords",
+        "32",
+        "--subspaces",
+        "2",
+        "--layout",
+        "plain",
+    )
     planned = here(*lightfm, "--dry-run").stdout
     assert os.listdir() == []
     here(*lightfm, "-o", "a.safetensors")
@@ -57,7 +68,7 @@ def test_lightfm_with_data_moves_its_codes(here, files):
     here(*sizes, *data(files), "--epochs", "1", "-o", "moving.safetensors")
     here(*sizes, *data(files), "--epochs", "1", "--codes", "fixed", "-o", "fixed.safetensors")
     untuned, moving, fixed = (fc.load(f"{name}.safetensors") for name in ("untuned", "moving", "fixed"))
-    assert untuned.file_bytes == moving.file_bytes == fixed.file_bytes
+    assert untuned.header.quantizers == moving.header.quantizers == fixed.header.quantizers
     assert all(quantizer.linear_raw for quantizer in moving.header.quantizers)
     np.testing.assert_array_equal(fixed.codes, untuned.codes)
     assert not np.array_equal(moving.codes, untuned.codes)
@@ -65,7 +76,7 @@ def test_lightfm_with_data_moves_its_codes(here, files):
 
 
 REFUSALS = {
-    "lightfm in too few bytes": ("--method lightfm --budget 3KB", r"budget of 3.0 KB .* has 13,593 bytes", 1),
+    "lightfm in too few bytes": ("--method lightfm --budget 3KB", r"budget of 3.0 KB .* has 13,018 bytes", 1),
     "xlightfm in too few bytes": ("--method xlightfm --budget 2000 TRAIN", "with the smallest candidates .* bytes", 1),
     "auto without a budget": ("--method auto", "method auto needs a budget", 2),
     "xlightfm without a budget": ("--method xlightfm TRAIN", "method xlightfm needs a budget", 2),
@@ -158,8 +169,8 @@ def test_a_search_and_its_history(here, files, unbroken):
     for line in before:
         assert len(line["codewords"]) == len(FIELDS)
         assert set(np.ravel(line["codewords"])) <= {*CANDIDATES, 24, 30}  # of the small fields, all categories
-        assert line["bytes"] == line["selected_bytes"]
-    assert end["bytes"] == model.file_bytes == result["result"]["bytes"]
+        assert line["bytes"] <= line["selected_bytes"]  # planned; entropy coding saves some
+    assert end["bytes"] == model.file_bytes <= result["result"]["bytes"]  # less what entropy coding saves
     chosen = dict(zip(model.schema.names, (list(q.codewords) for q in model.header.quantizers), strict=True))
     raw = {"city": 30, "hour": 24}
     expected = {name: [] if sizes == [raw.get(name)] * 2 else sizes for name, sizes in

@@ -12,10 +12,11 @@ from docs.golden.files import FOLDER, golden_files
 from docs.golden.models import GOLDEN
 from fmcompress.errors import ArtifactError
 from fmcompress.fm.links import LINKS
-from tests import format_reader
+from tests import compact_reader, format_reader
 
 REFUSED = json.loads((FOLDER / "refused" / "why.json").read_text(encoding="utf-8"))
-MOST_BYTES = 300_000
+REFUSED_COMPACT = json.loads((FOLDER / "compact" / "refused" / "why.json").read_text(encoding="utf-8"))
+MOST_BYTES = 450_000
 
 MESSAGES = {
     "empty": "cannot be read", "cut-short": "bytes, expected", "one-more": "bytes, expected", "seal": "SHA-256",
@@ -89,6 +90,29 @@ def test_the_package_finds_their_keys():
         assert found.tolist() == [-1 if number is None else number for number in keys.values()]
 
 
+@pytest.mark.parametrize("name", GOLDEN)
+def test_compact_files_predict_the_same(name):
+    path, expected = FOLDER / "compact" / f"{name}.safetensors", golden(name)
+    assert path.stat().st_size < (FOLDER / f"{name}.safetensors").stat().st_size
+    model, bags = fc.load(path), bags_of(expected)
+    found = model.predict(expected["ids"], expected["values"], bags=bags)
+    np.testing.assert_allclose(found, expected["predictions"], rtol=2e-6, atol=2e-6)
+    reader = compact_reader.read(path.read_bytes())
+    found = reader.predict(expected["ids"].tolist(), np.nan_to_num(expected["values"]), expected.get("bags"))
+    np.testing.assert_allclose(found, expected["predictions"], rtol=1e-7, atol=1e-12)
+    assert reader.vocabulary.keys() == expected.get("vocabulary", {}).keys()
+
+
+@pytest.mark.parametrize("name", REFUSED_COMPACT)
+def test_compact_files_that_must_be_refused_are(name):
+    path = FOLDER / "compact" / "refused" / f"{name}.safetensors"
+    if name == "sound":
+        fc.load(path)
+        return
+    with pytest.raises(ArtifactError, match="schema version 4" if name == "newer-version" else "is damaged"):
+        fc.load(path)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_must_be_refused_is(name):
     path = FOLDER / "refused" / f"{name}.safetensors"
@@ -104,7 +128,7 @@ def test_the_files_are_those_that_are_made():
     made = golden_files()
     there = {path for path in FOLDER.rglob("*") if path.suffix in (".safetensors", ".json")}
     assert there == set(made)
-    packed = {path for path in made if path.parent.name == "refused" or path.name == "vocabulary.safetensors"}
+    packed = {path for path in made if path.parent == FOLDER / "refused" or path.name == "vocabulary.safetensors"}
     for path in there - packed | {FOLDER / "refused" / "why.json"}:
         assert path.read_bytes() == made[path], f"{path.name}: python -m docs.golden writes it anew"
     assert sum(path.stat().st_size for path in there) < MOST_BYTES

@@ -26,6 +26,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from fmcompress.arguments import checked_arguments
+from fmcompress.artifact.compact import TENSOR
 from fmcompress.checkpoints.checkpoint_file import CheckpointFile
 from fmcompress.checkpoints.dialect import Given, agreed_fields, claim
 from fmcompress.checkpoints.files.safetensors_file import write_safetensors
@@ -171,7 +172,12 @@ _WRITERS = {".pt": _write_torch, ".safetensors": write_safetensors}
 
 def recognises(file: CheckpointFile) -> bool:
     """Return whether a file is ours: a checkpoint, or an artifact given by mistake."""
-    return file.text(_LABEL) is not None
+    return file.text(_LABEL) is not None or _compact(file)
+
+
+def _compact(file: CheckpointFile) -> bool:
+    """Return whether a file is a compact artifact."""
+    return set(file.weights.tensors) == {TENSOR}
 
 
 def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
@@ -180,6 +186,8 @@ def read(file: CheckpointFile, given: Given) -> FMCheckpoint:
     Raises:
         CheckpointError: it is damaged, of a newer version, or an artifact; the fields given have other sizes.
     """
+    if _compact(file):
+        raise _an_artifact()
     own, link, network = _read_label(file.text(_LABEL) or "")
     numeric = _NUMERIC if own.numeric else ()
     layers = [key for number in range(len(network) - 1) for key in _layer_keys(number)]
@@ -232,6 +240,13 @@ def _vocabulary(data: UInt8Array) -> Vocabulary:
         return Vocabulary.decode(np.ascontiguousarray(data).data)
 
 
+def _an_artifact() -> CheckpointError:
+    return CheckpointError(
+        "it is an artifact of fmcompress, which is compressed already; expected a checkpoint",
+        hint="give the checkpoint that it was made from; report, evaluate and score read artifacts",
+    )
+
+
 def _read_label(text: str) -> tuple[Schema, str, list[str]]:
     """Return fields, link, and of a network its kind and the activations of its layers; else nothing."""
     with damaged("its description cannot be read"):
@@ -239,10 +254,7 @@ def _read_label(text: str) -> tuple[Schema, str, list[str]]:
         if not isinstance(label, dict):
             raise TypeError("it is no JSON object")
     if "schema_version" in label:
-        raise CheckpointError(
-            "it is an artifact of fmcompress, which is compressed already; expected a checkpoint",
-            hint="give the checkpoint that it was made from; report, evaluate and score read artifacts",
-        )
+        raise _an_artifact()
     version = label.get("version")
     if type(version) is int and version > VERSION:
         raise CheckpointError(

@@ -17,15 +17,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fmcompress.artifact.header import entry_bytes, tier_bytes
+from fmcompress.artifact.header import embedding_name_bytes, entry_bytes, linear_name_bytes, tier_bytes
 from fmcompress.fm.quantizer import (
     INT8,
     INTEGER_BITS,
     NO_LINEAR,
     Quantizer,
     code_bits,
-    embedding_spec,
-    linear_spec,
     subspace_bounds,
 )
 from fmcompress.fm.schema import Field
@@ -271,7 +269,7 @@ def tier_candidates(tier: TierCandidates) -> list[TierCandidate]:
     payloads, errors = [], []
     for value_bytes in tier.rounding.value_bytes:
         embeddings = _unbeaten_embeddings(tier, value_bytes)
-        linear = [_Linear.of(one, tier.cardinality, value_bytes) for one in tier.linear]
+        linear = [_Linear.of(one, tier, value_bytes) for one in tier.linear]
         code_bits = np.add.outer([one.code_bits for one in embeddings], [one.code_bits for one in linear])
         stored = np.add.outer([one.stored_bytes for one in embeddings], [one.stored_bytes for one in linear])
         payloads.append((stored + (tier.cardinality * code_bits + 7) // 8).reshape(-1))
@@ -319,10 +317,11 @@ class _Linear:
     rise: float
 
     @classmethod
-    def of(cls, candidate: WeightsCandidate, cardinality: int, value_bytes: int) -> _Linear:
+    def of(cls, candidate: WeightsCandidate, tier: TierCandidates, value_bytes: int) -> _Linear:
         codewords = candidate.codewords[0] if candidate.codewords else 0
         quantizer = Quantizer((), codewords, value_bytes)
-        stored = quantizer.linear_bytes(cardinality) + len(linear_spec(quantizer))
+        told = linear_name_bytes(quantizer, compact=tier.compact and quantizer.has_linear)
+        stored = quantizer.linear_bytes(tier.cardinality) + told
         return cls(codewords, stored, quantizer.row_bits, candidate.penalised)
 
 
@@ -335,7 +334,9 @@ def _unbeaten_embeddings(tier: TierCandidates, value_bytes: int) -> list[_Embedd
     for bits in tier.rounding.bits_of(value_bytes):
         few = bits if value_bytes == INT8 else 8 * INT8
         own = [Quantizer(one.codewords, NO_LINEAR, value_bytes, few) for one in tier.embeddings]
-        stored = [q.embedding_bytes(n) + len(embedding_spec(q)) for q, n in zip(own, values.tolist(), strict=True)]
+        names = [embedding_name_bytes(quantizer, compact=tier.compact) for quantizer in own]
+        sizes = zip(own, values.tolist(), names, strict=True)
+        stored = [quantizer.embedding_bytes(numbers) + name for quantizer, numbers, name in sizes]
         payloads.append(np.array(stored) + (tier.cardinality * code_bits + 7) // 8)
         rises.append(errors + tier.rounded(tier.embeddings, bits))
         made += zip(own, stored, strict=True)
@@ -367,7 +368,9 @@ def field_candidates(field: Field, splits: Iterable[Sequence[TierCandidates]]) -
         sizes = tuple(tier.cardinality for tier in split)
         first, *others = tiers = list(map(tier_candidates, split))
         some = [own[0].quantizer for own in tiers]
-        fixed = entry_bytes(field, some, sizes) - sum(map(_name_bytes, some)) + tier_bytes(sizes)
+        compact = split[0].compact
+        fixed = entry_bytes(field, some, sizes, compact=compact) + tier_bytes(sizes)
+        fixed -= sum(_name_bytes(quantizer, compact=compact) for quantizer in some)
         combined = [FieldCandidate(number, (one,), fixed + one.payload_bytes, one.error) for one in first]
         for more in others:
             combined = _combined(combined, more)
@@ -386,6 +389,6 @@ def _combined(found: Sequence[FieldCandidate], more: Sequence[TierCandidate]) ->
     return pairs
 
 
-def _name_bytes(quantizer: Quantizer) -> int:
+def _name_bytes(quantizer: Quantizer, *, compact: bool) -> int:
     """Return what the names of a quantizer take in the header."""
-    return len(embedding_spec(quantizer)) + len(linear_spec(quantizer))
+    return embedding_name_bytes(quantizer, compact=compact) + linear_name_bytes(quantizer, compact=compact)

@@ -28,7 +28,13 @@ from fmcompress.types import Float64Array
 
 @dataclass(frozen=True)
 class AutoMeasurements(Measurements):
-    """Measurements of a checkpoint along its principal axes, and of the ways to store each field."""
+    """Measurements of a checkpoint along its principal axes, and of the ways to store each field.
+
+    Attributes:
+        compact: whether the artifact is compact.
+    """
+
+    compact: bool = False
 
     @cached_property
     def candidates(self) -> PricedCandidates:
@@ -44,7 +50,13 @@ class AutoMeasurements(Measurements):
                     "validation data hold too few rows of one label to price on them: by the expected loss"
                 )
         return price_candidates(
-            self.checkpoint, self.counts, self.sensitivity, held_out, seed=self.seed, progress=self.progress
+            self.checkpoint,
+            self.counts,
+            self.sensitivity,
+            held_out,
+            seed=self.seed,
+            compact=self.compact,
+            progress=self.progress,
         )
 
 
@@ -60,7 +72,8 @@ class Auto(QuantizationMethod[AutoMeasurements]):
 
     def measure(self, job: Job) -> AutoMeasurements:
         """Return what is measured of the checkpoint along its principal axes, with scales that held-out rows set."""
-        found = AutoMeasurements(rotated(job.checkpoint), job.data, job.seed, job.progress)
+        compact = job.origin.compact
+        found = AutoMeasurements(rotated(job.checkpoint), job.data, job.seed, job.progress, compact=compact)
         if job.data is None or not job.tuning.calibrate:
             return found
         from fmcompress.methods.auto.refinement import refined
