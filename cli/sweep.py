@@ -37,7 +37,7 @@ class _MeasuredGroup:
         typer.Option(
             metavar="NAME,…",
             help="Compare with these, made from --train: smaller-fm, smaller-fm-int8, smaller-fm-int4, rowwise-int4, "
-            "pruning, shared-tail, dfm, qr, md, dhe, uniform-pq, authors, lightfm, xlightfm.",
+            "pruning, shared-tail, mpe, mec, shaver, dfm, qr, md, dhe, uniform-pq, authors, lightfm, xlightfm.",
         ),
     ] = None
 

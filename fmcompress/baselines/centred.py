@@ -173,6 +173,23 @@ class CentredTable(ComposedTable):
         return CentredRows(self.schema, self._bits, kept, *parts, self._lists_bits)
 
 
+def empty_rows(
+    schema: Schema, bits: UInt8Array, columns: int, kept: BoolArray | None = None, *, lists_bits: bool = True
+) -> CentredRows:
+    """Return a table of zeros that takes as many bytes as one of other numbers.
+
+    Args:
+        schema: the fields.
+        bits: of a number of each category, uint8 (categories,).
+        columns: of the table.
+        kept: numbers of rows of more than 0 bits that are not pruned, bool (such rows, columns); None where all are.
+        lists_bits: whether ``bits`` are in the file of this table, or in that of another.
+    """
+    codes, centres = np.zeros((int((bits > 0).sum()), columns), np.int8), np.zeros((len(schema), columns), np.int8)
+    steps, centre_steps = np.zeros((len(schema), 9), np.float16), np.zeros(len(schema), np.float16)
+    return CentredRows(schema, bits, kept, codes, steps, centres, centre_steps, lists_bits)
+
+
 def field_means(schema: Schema, table: Float32Array, counts: Int64Array, stays: BoolArray) -> Float32Array:
     """Return the mean of what does not stay, weighted with counts, float32 (fields, columns); of all where all does.
 

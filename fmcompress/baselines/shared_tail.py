@@ -11,10 +11,11 @@ from functools import partial
 
 import numpy as np
 
-from fmcompress.baselines.centred import CentredTable
-from fmcompress.baselines.composed import Form
+from fmcompress.baselines.centred import CentredTable, empty_rows
+from fmcompress.baselines.composed import Form, bytes_with
 from fmcompress.baselines.halving import best_points
 from fmcompress.baselines.integers import INT8
+from fmcompress.baselines.stored import StoredFM
 from fmcompress.baselines.task import BaselinePoint, Task
 from fmcompress.baselines.tuning import StoredModule, TrainableTable, integer_table
 from fmcompress.fm.checkpoint import FMCheckpoint
@@ -39,24 +40,36 @@ def _forms(task: Task, budget_bytes: int) -> list[Form]:
         dim = task.source.dim // divisor
         if dim == 0:
             continue
-        source = reduced(task.source, task.counts, dim, task.options.seed)
-        begin = partial(tailed_module, source, task.counts, bits, every_linear=every)
-        rows = most_rows(begin, source.schema.categories, budget_bytes)
+        rows = most_rows(task, dim, bits, budget_bytes, every_linear=every)
         if rows is not None:
+            source = reduced(task.source, task.counts, dim, task.options.seed)
+            begin = partial(tailed_module, source, task.counts, bits, every_linear=every)
             name = f"shared tail, dim {dim}, int{bits}, {rows:,} categories kept"
             forms.append(Form(f"dim {dim}, int{bits}", name, partial(begin, rows)))
     return forms
 
 
-def most_rows(begin: partial[StoredModule], categories: int, budget_bytes: int) -> int | None:
-    """Return the most categories with which what ``begin`` makes is within a budget; None where none is."""
-    low, high = -1, categories
+def most_rows(task: Task, dim: int, bits: int, budget_bytes: int, *, every_linear: bool) -> int | None:
+    """Return how many categories can be kept within a budget; None where not even none can.
+
+    Args:
+        task: has the fields and the counts.
+        dim: embedding size.
+        bits: of a number of an embedding.
+        budget_bytes: the size that the file must not exceed.
+        every_linear: whether all categories have linear weights of their own.
+    """
+    schema, order = task.source.schema, np.argsort(-task.counts, kind="stable")
+    low, high = -1, len(order)
     while low < high:
         middle = (low + high + 1) // 2
-        if begin(middle).stored().file_bytes <= budget_bytes:
-            low = middle
-        else:
-            high = middle - 1
+        kept = np.zeros(len(order), np.uint8)
+        kept[order[:middle]] = 1
+        table = empty_rows(schema, kept * np.uint8(bits), dim)
+        linear = empty_rows(schema, kept * np.uint8(_LINEAR_BITS), 1, lists_bits=False)
+        size = StoredFM(schema, "sigmoid", 0.0, linear, table).file_bytes
+        size = bytes_with(table, schema) if every_linear else size
+        low, high = (middle, high) if size <= budget_bytes else (low, middle - 1)
     return low if low >= 0 else None
 
 
