@@ -103,10 +103,13 @@ void fmc_shorten(fmc_model *model, size_t size)
     model->byte_count = size;
 }
 
-void fmc_free_bytes(fmc_model *model)
+void fmc_drop_bytes(fmc_model *model)
 {
     if (model->mapped)
         munmap(model->bytes, model->byte_count);
     else
         free(model->bytes);
+    model->bytes = NULL;
+    model->byte_count = 0;
+    model->mapped = false;
 }

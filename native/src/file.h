@@ -16,7 +16,7 @@ fmc_status fmc_take_copy(fmc_model *model, const void *bytes, size_t size, char 
 /* Keeps the first `size` bytes of those that were read or copied, which may move. */
 void fmc_shorten(fmc_model *model, size_t size);
 
-/* Frees them, if they are the model's. */
-void fmc_free_bytes(fmc_model *model);
+/* Frees them, if they are the model's; it has none then. */
+void fmc_drop_bytes(fmc_model *model);
 
 #endif

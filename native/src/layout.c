@@ -86,12 +86,34 @@ static fmc_status count_all(const fmc_metadata *metadata, sizes *found, char *me
     return FMC_OK;
 }
 
+static fmc_amounts amounts_of(const sizes *found, const fmc_metadata *metadata)
+{
+    return (fmc_amounts){
+        .numbers = found->numeric + (uint64_t)found->embedded * metadata->dim,
+        .values = found->values,
+        .codes = found->codes,
+        .dense_bytes = metadata->has_network ? fmc_network_bytes(&metadata->network, found->inputs) : 0,
+        .inputs = found->inputs,
+    };
+}
+
+fmc_status fmc_count(const fmc_metadata *metadata, fmc_amounts *found, char *message)
+{
+    sizes all = {0};
+    fmc_names names;
+    FMC_TRY(count_all(metadata, &all, message));
+    fmc_status status = fmc_read_names(metadata->fields, &names, message);
+    fmc_free_names(&names);
+    *found = amounts_of(&all, metadata);
+    return status;
+}
+
 static fmc_status check_sizes(const sizes *found, const fmc_metadata *metadata, const fmc_tensor *tensors, char *message)
 {
-    uint64_t numbers = found->numeric + (uint64_t)found->embedded * metadata->dim;
-    uint64_t dense = metadata->has_network ? fmc_network_bytes(&metadata->network, found->inputs) : 0;
-    if (tensors[FMC_NETWORK].items != dense || tensors[FMC_BIAS].items != 1 || tensors[FMC_NUMERIC].items != numbers ||
-        tensors[FMC_VALUES].items != found->values || tensors[FMC_CODES].items != found->codes)
+    fmc_amounts needed = amounts_of(found, metadata);
+    if (tensors[FMC_NETWORK].items != needed.dense_bytes || tensors[FMC_BIAS].items != 1 ||
+        tensors[FMC_NUMERIC].items != needed.numbers || tensors[FMC_VALUES].items != needed.values ||
+        tensors[FMC_CODES].items != needed.codes)
         return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its tensors are not those that its fields need");
     return FMC_OK;
 }

@@ -1,4 +1,5 @@
 #include "checks.h"
+#include "compact.h"
 #include "container.h"
 #include "file.h"
 #include "layout.h"
@@ -45,9 +46,24 @@ static fmc_status open_container(fmc_model *model, const uint8_t *bytes, size_t 
     return fill(model, &metadata, container->tensors, message);
 }
 
+/* Unpacks a compact file, whose bytes are not needed then. */
+static fmc_status open_compact(fmc_model *model, const uint8_t *bytes, size_t size, unsigned flags, char *message)
+{
+    fmc_text text = {0};
+    fmc_metadata metadata;
+    fmc_tensor tensors[FMC_TENSORS] = {0};
+    fmc_status status = fmc_unpack(model, bytes, size, !(flags & FMC_UNSEALED), &text, tensors, message);
+    fmc_drop_bytes(model);
+    if (status == FMC_OK) status = fmc_read_metadata(text.bytes, text.size, &metadata, message);
+    if (status == FMC_OK) status = fill(model, &metadata, tensors, message);
+    free(text.bytes);
+    return status;
+}
+
 static fmc_status open_bytes(fmc_model *model, const uint8_t *bytes, size_t size, unsigned flags, char *message)
 {
     fmc_container container;
+    if (fmc_is_compact(bytes, size)) return open_compact(model, bytes, size, flags, message);
     fmc_status status = fmc_read_container(bytes, size, &container, message);
     if (status == FMC_OK) status = open_container(model, bytes, size, &container, flags, message);
     free(container.metadata);
@@ -149,6 +165,6 @@ void fmc_close(fmc_model *model)
 {
     if (model == NULL) return;
     fmc_free_blocks(model);
-    fmc_free_bytes(model);
+    fmc_drop_bytes(model);
     free(model);
 }
