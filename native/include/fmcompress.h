@@ -85,6 +85,20 @@ FMC_API fmc_status fmc_open_pieces(const fmc_pieces *pieces, fmc_model **model, 
 FMC_API fmc_status fmc_open_network_pieces(const fmc_pieces *pieces, const void *network, size_t network_bytes, fmc_model **model,
                                            char *message);
 
+/* What a compact file holds, as a plain one stores it; see docs/format.md. */
+typedef struct {
+    void *values; /* F16 */
+    size_t values_bytes;
+    void *codes; /* U8 */
+    size_t codes_bytes;
+    void *network; /* U8 */
+    size_t network_bytes;
+} fmc_unpacked;
+
+/* Unpacks a compact file into memory of the sizes that its fields need, all zeros, for bindings that know these sizes and have looked at
+ * its SHA-256; that numbers and codes are in range is seen when the pieces are opened. */
+FMC_API fmc_status fmc_unpack_compact(const void *bytes, size_t size, const fmc_unpacked *into, char *message);
+
 /* Frees a model; NULL is fine. */
 FMC_API void fmc_close(fmc_model *model);
 
@@ -108,7 +122,7 @@ FMC_API const char *fmc_link(const fmc_model *model);
 /* The SHA-256 that the artifact carries, 64 hex digits: tells one release from another. */
 FMC_API const char *fmc_sha256(const fmc_model *model);
 /* Bytes that the model holds in memory, mapped ones included: at most 1.2 times the artifact and 4 MiB, and 8 bytes for each
- * weight of dense layers. */
+ * weight of dense layers; of a compact one, 1.2 times the plain one that holds the same. */
 FMC_API size_t fmc_resident_bytes(const fmc_model *model);
 
 /* Scores rows.

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LENGTH_BYTES = 8, SEAL_BYTES = 32, HEAD_BYTES = 128, NEWEST_VERSION = 3, CHUNK = 4096, SPARE_BYTES = 8, LARGEST = 127 };
+enum { LENGTH_BYTES = 8, SEAL_BYTES = 32, HEAD_BYTES = 128, NEWEST_VERSION = 3, CHUNK = 4096, LARGEST = 127 };
 enum { ONE_MODEL, BY_COORDINATE, BY_TABLE };
 
 /* Goes through the parts twice: first it counts them, then it puts them where they belong. */
@@ -21,6 +21,7 @@ typedef struct {
     const uint8_t *plain; /* parts as they are */
     uint64_t plain_bytes, symbols; /* what it has counted */
     uint8_t *values, *codes, *dense; /* where the next ones belong */
+    uint8_t *codes_end;
     char *message;
     uint16_t frequencies[FMC_MOST_SYMBOLS], chunk[CHUNK];
 } unpacking;
@@ -70,8 +71,14 @@ static fmc_status take_column(unpacking *to, uint64_t rows, uint64_t row_bits, u
     for (uint64_t row = 0; row < rows; row += count) {
         FMC_TRY(take_symbols(to, rows - row, &count));
         for (uint32_t place = 0; place < count; place++, bit += row_bits) {
-            uint32_t word = fmc_load32(to->codes + bit / 8) | (uint32_t)to->chunk[place] << bit % 8;
-            memcpy(to->codes + bit / 8, &word, sizeof word);
+            uint32_t word = (uint32_t)to->chunk[place] << bit % 8;
+            uint8_t *at = to->codes + bit / 8;
+            if (to->codes_end - at < (ptrdiff_t)sizeof word) {
+                for (; at < to->codes_end; at++, word >>= 8) *at = (uint8_t)(*at | word);
+                continue;
+            }
+            word |= fmc_load32(at);
+            memcpy(at, &word, sizeof word);
         }
     }
     return FMC_OK;
@@ -265,7 +272,7 @@ static fmc_status reserve(fmc_model *model, const fmc_amounts *amounts, const se
 {
     float *numbers = fmc_allocate(model, (size_t)amounts->numbers + 1, sizeof *numbers);
     uint8_t *values = fmc_allocate(model, (size_t)amounts->values, 2);
-    uint8_t *codes = fmc_allocate(model, (size_t)amounts->codes + SPARE_BYTES, 1);
+    uint8_t *codes = fmc_allocate(model, (size_t)amounts->codes, 1);
     uint8_t *dense = fmc_allocate(model, (size_t)amounts->dense_bytes, 1);
     if (numbers == NULL || values == NULL || codes == NULL || dense == NULL)
         return fmc_fail(FMC_NO_MEMORY, message, "cannot be opened: no memory is left");
@@ -290,6 +297,13 @@ static fmc_status decode_parts(unpacking *to, const fmc_compact_header *header, 
     return FMC_OK;
 }
 
+/* Where a file is unpacked to: into memory of a model, and tensors that lie there; or, where there is none, into memory that was given. */
+typedef struct {
+    fmc_model *model;
+    fmc_tensor *tensors;
+    const fmc_unpacked *given;
+} target;
+
 /* What the parts need that is too large for the stack. */
 typedef struct {
     unpacking to;
@@ -297,22 +311,33 @@ typedef struct {
     fmc_compact_field field;
 } workplace;
 
-static fmc_status unpack_parts(fmc_model *model, fmc_reader models, const fmc_compact_header *header, const fmc_text *text,
-                               fmc_tensor *tensors, workplace *place, char *message)
+/* Whether memory that was given is that of the parts. */
+static fmc_status check_given(const fmc_unpacked *given, const fmc_amounts *amounts, char *message)
+{
+    if (given->values_bytes == 2 * amounts->values && given->codes_bytes == amounts->codes && given->network_bytes == amounts->dense_bytes)
+        return FMC_OK;
+    return fmc_fail(FMC_WRONG_CALL, message, "the memory is not what the file needs");
+}
+
+static fmc_status unpack_parts(const target *into, fmc_reader models, const fmc_compact_header *header, const fmc_text *text,
+                               workplace *place, char *message)
 {
     fmc_metadata metadata;
     fmc_amounts amounts;
     sections from = {0};
+    unpacking *to = &place->to;
     FMC_TRY(fmc_read_metadata(text->bytes, text->size, &metadata, message));
     FMC_TRY(fmc_count(&metadata, &amounts, message));
-    place->to = (unpacking){.models = models, .message = message};
-    FMC_TRY(count_parts(&place->to, header, &metadata, &amounts, &place->field, &from));
-    FMC_TRY(reserve(model, &amounts, &from, header->bias, tensors, message));
-    place->to = (unpacking){.models = models, .message = message, .decoder = &place->decoder, .plain = from.plain};
-    place->to.values = (uint8_t *)tensors[FMC_VALUES].bytes;
-    place->to.codes = (uint8_t *)tensors[FMC_CODES].bytes;
-    place->to.dense = (uint8_t *)tensors[FMC_NETWORK].bytes;
-    return decode_parts(&place->to, header, &metadata, &amounts, &place->field, &from);
+    *to = (unpacking){.models = models, .message = message};
+    FMC_TRY(count_parts(to, header, &metadata, &amounts, &place->field, &from));
+    if (into->model != NULL) FMC_TRY(reserve(into->model, &amounts, &from, header->bias, into->tensors, message));
+    else FMC_TRY(check_given(into->given, &amounts, message));
+    *to = (unpacking){.models = models, .message = message, .decoder = &place->decoder, .plain = from.plain};
+    to->values = into->model != NULL ? (uint8_t *)into->tensors[FMC_VALUES].bytes : into->given->values;
+    to->codes = into->model != NULL ? (uint8_t *)into->tensors[FMC_CODES].bytes : into->given->codes;
+    to->dense = into->model != NULL ? (uint8_t *)into->tensors[FMC_NETWORK].bytes : into->given->network;
+    to->codes_end = to->codes + amounts.codes;
+    return decode_parts(to, header, &metadata, &amounts, &place->field, &from);
 }
 
 static const char CONTAINER[] = "{\"fmc\":{\"dtype\":\"U8\",\"shape\":[%llu],\"data_offsets\":[0,%llu]}}";
@@ -358,11 +383,27 @@ static void rename_metadata(char *message)
     memmove(message + sizeof after - 1, message + sizeof before - 1, strlen(message + sizeof before - 1) + 1);
 }
 
-fmc_status fmc_unpack(fmc_model *model, const uint8_t *bytes, size_t size, bool sealed, fmc_text *metadata, fmc_tensor *tensors,
-                      char *message)
+/* Reads the header of a file whose seal fits, and unpacks the parts. */
+static fmc_status unpack_sealed(const target *into, const uint8_t *bytes, size_t size, size_t start, const char *digits,
+                                fmc_text *metadata, char *message)
+{
+    fmc_compact_header header;
+    fmc_reader reader = {bytes + start + SEAL_BYTES, bytes + size, false};
+    bool fine = fmc_read_compact_header(&reader, &header, metadata);
+    fmc_append(metadata, ",\"sha256\":\"%s\"}", digits);
+    workplace *place = malloc(sizeof *place);
+    fmc_status status = FMC_NO_MEMORY;
+    if (place == NULL || metadata->failed) fmc_fail(status, message, "cannot be opened: no memory is left");
+    else if (!fine) status = unusable("what it says of the fields", message);
+    else status = unpack_parts(into, reader, &header, metadata, place, message);
+    if (status != FMC_OK) rename_metadata(message);
+    free(place);
+    return status;
+}
+
+static fmc_status unpack(const target *into, const uint8_t *bytes, size_t size, bool sealed, fmc_text *metadata, char *message)
 {
     char digits[2 * SEAL_BYTES + 1];
-    fmc_compact_header header;
     size_t start = start_of(bytes, size);
     if (start == 0)
         return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its size is not the one in its header, or it is cut short");
@@ -372,15 +413,22 @@ fmc_status fmc_unpack(fmc_model *model, const uint8_t *bytes, size_t size, bool 
                         NEWEST_VERSION);
     if (!read_seal(bytes, size, start, sealed, digits))
         return fmc_fail(FMC_NO_ARTIFACT, message, "is damaged: its SHA-256 is not the one in its header");
-    fmc_reader reader = {bytes + start + SEAL_BYTES, bytes + size, false};
-    bool fine = fmc_read_compact_header(&reader, &header, metadata);
-    fmc_append(metadata, ",\"sha256\":\"%s\"}", digits);
-    workplace *place = malloc(sizeof *place);
-    fmc_status status = FMC_NO_MEMORY;
-    if (place == NULL || metadata->failed) fmc_fail(status, message, "cannot be opened: no memory is left");
-    else if (!fine) status = unusable("what it says of the fields", message);
-    else status = unpack_parts(model, reader, &header, metadata, tensors, place, message);
-    if (status != FMC_OK) rename_metadata(message);
-    free(place);
+    return unpack_sealed(into, bytes, size, start, digits, metadata, message);
+}
+
+fmc_status fmc_unpack(fmc_model *model, const uint8_t *bytes, size_t size, bool sealed, fmc_text *metadata, fmc_tensor *tensors,
+                      char *message)
+{
+    return unpack(&(target){model, tensors, NULL}, bytes, size, sealed, metadata, message);
+}
+
+fmc_status fmc_unpack_compact(const void *bytes, size_t size, const fmc_unpacked *into, char *message)
+{
+    fmc_text metadata = {0};
+    if (message != NULL) message[0] = '\0';
+    if (bytes == NULL || into == NULL || !fmc_is_compact(bytes, size))
+        return fmc_fail(FMC_WRONG_CALL, message, "an argument is NULL, or no compact file");
+    fmc_status status = unpack(&(target){NULL, NULL, into}, bytes, size, false, &metadata, message);
+    free(metadata.bytes);
     return status;
 }

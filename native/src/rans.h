@@ -6,13 +6,23 @@
 
 enum { FMC_MOST_LANES = 1 << 13 };
 
-typedef struct {
+typedef struct fmc_decoder fmc_decoder;
+
+/* Takes symbols of some lanes at once while there are as many words as lanes; the first one is of a lane that is a multiple
+ * of their number. Returns how many it has taken. */
+typedef size_t fmc_decode_some(fmc_decoder *decoder, uint16_t *into, size_t count);
+
+fmc_decode_some fmc_decode_avx2, fmc_decode_avx512;
+
+struct fmc_decoder {
     const uint8_t *at, *end; /* words of 16 bits that are still to come */
     uint32_t lanes, lane; /* how many; the one that the next symbol is taken from */
     uint32_t states[FMC_MOST_LANES];
-    uint32_t intervals[FMC_MOST_SYMBOLS]; /* of each symbol of the part: frequency, and above that the first slot */
-    uint16_t symbols[1 << FMC_FREQUENCY_BITS]; /* of each slot */
-} fmc_decoder;
+    uint16_t symbols[1 << FMC_FREQUENCY_BITS]; /* of each slot of the part */
+    uint32_t intervals[FMC_MOST_SYMBOLS]; /* of each symbol: its frequency, and above that its first slot */
+    fmc_decode_some *some; /* NULL where symbols are taken one by one */
+    uint32_t width; /* how many it takes at once */
+};
 
 /* Begins with a stream, which is not empty. */
 fmc_status fmc_start_decoding(fmc_decoder *decoder, const uint8_t *bytes, size_t size, char *message);
