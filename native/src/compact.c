@@ -22,6 +22,7 @@ typedef struct {
     uint64_t plain_bytes, symbols; /* what it has counted */
     uint8_t *values, *codes, *dense; /* where the next ones belong */
     uint8_t *codes_end;
+    uint32_t too_large; /* where a number is above the largest of its bits: that one */
     char *message;
     uint16_t frequencies[FMC_MOST_SYMBOLS], chunk[CHUNK];
 } unpacking;
@@ -130,12 +131,12 @@ static void take_scales(unpacking *to, const fmc_compact_tier *tier)
     take_plain(to, &to->values, 2);
 }
 
-static fmc_status take_few_bits(unpacking *to, uint64_t numbers, uint32_t bits)
+static void take_few_bits(unpacking *to, uint64_t numbers, uint32_t bits)
 {
     uint64_t size = stream_bytes(numbers, bits);
     uint32_t largest = (1U << (bits - 1)) - 1, most = 0;
     to->plain_bytes += size;
-    if (to->decoder == NULL) return FMC_OK;
+    if (to->decoder == NULL) return;
     const uint8_t *end = to->plain + size;
     for (uint64_t number = 0, bit = 0; number < numbers; number++, bit += bits) {
         uint32_t symbol = (uint32_t)(fmc_load64(to->plain + bit / 8, end) >> bit % 8) & ((1U << bits) - 1);
@@ -144,8 +145,7 @@ static fmc_status take_few_bits(unpacking *to, uint64_t numbers, uint32_t bits)
     }
     to->plain = end;
     to->codes += numbers;
-    if (most > 2 * largest) return fmc_fail(FMC_NO_ARTIFACT, to->message, "is damaged: a number is above the largest of its bits");
-    return FMC_OK;
+    if (most > 2 * largest && to->too_large == 0) to->too_large = largest;
 }
 
 /* Takes coded tables: table after table, of each one coordinate after the other. */
@@ -176,7 +176,7 @@ static fmc_status take_tables(unpacking *to, const fmc_compact_tier *tier, uint6
     uint64_t numbers = fmc_embedding_values(quantizer, categories, dim), linear = fmc_linear_values(quantizer, categories);
     uint8_t **into = quantizer->number_bytes == 2 ? &to->values : &to->codes;
     if (tier->tables) FMC_TRY(take_coded_tables(to, tier, categories, dim));
-    else if (tier->integer_bits != 0 && tier->integer_bits < 8) FMC_TRY(take_few_bits(to, numbers, tier->integer_bits));
+    else if (tier->integer_bits != 0 && tier->integer_bits < 8) take_few_bits(to, numbers, tier->integer_bits);
     else take_plain(to, into, numbers * quantizer->number_bytes);
     if (!tier->linear) return take_plain(to, into, linear * quantizer->number_bytes), FMC_OK;
     start_integers(to, linear, LARGEST);
@@ -294,6 +294,7 @@ static fmc_status decode_parts(unpacking *to, const fmc_compact_header *header, 
     FMC_TRY(take_layers(to, header, &metadata->network, amounts->inputs));
     if (from->coded_bytes > 0 && !fmc_decoded(to->decoder))
         return fmc_fail(FMC_NO_ARTIFACT, to->message, "is damaged: its codes cannot be decoded");
+    if (to->too_large > 0) return fmc_fail(FMC_NO_ARTIFACT, to->message, "is damaged: a number in int8 is above %u", to->too_large);
     return FMC_OK;
 }
 

@@ -43,9 +43,10 @@ def predictions(model, ids, values, bags, threads=1):
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_it_predicts_them(native, name):
+@pytest.mark.parametrize("layout", [".", "compact"])
+def test_it_predicts_them(native, name, layout):
     expected = golden(name)
-    with Model.open(native, FOLDER / f"{name}.safetensors") as model:
+    with Model.open(native, FOLDER / layout / f"{name}.safetensors") as model:
         assert (model.about["ids"], model.about["values"]) == (expected["id_names"], expected["value_names"])
         for threads in (1, 2):
             found = predictions(model, expected["ids"], expected["values"], bags_of(expected), threads)

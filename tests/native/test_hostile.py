@@ -22,6 +22,8 @@ from tests import format_reader
 from tests.artifact.crafted import craft, craft_kinds, craft_tiered, small_artifacts
 from tests.artifact.test_damage import HOSTILE
 
+from .compact_files import GOLDEN, SOURCES
+from .compact_files import mutations as compact_mutations
 from .library import NO_ARTIFACT, OK, built
 from .mutations import bases, mutations, parts_of
 from .test_opening import NOT_UNPACKED
@@ -32,6 +34,7 @@ ISAS = ("portable", "avx2", "avx512") if os.uname().machine == "x86_64" else ("p
 ROWS = 6
 VALUES = (0, 1, -2.5, math.nan, 0.125, 3)
 MUTATIONS = 10_000
+COMPACT_MUTATIONS = 1_200
 CHECKED = 3
 """Of so many one is held against Python, which takes longer."""
 
@@ -120,6 +123,19 @@ def test_hostile_files_are_refused(driven):
         assert found.sealed == found.unsealed == OK
     for name, found in zip(HOSTILE, driven(list(HOSTILE.values())), strict=True):
         assert found.sealed == (OK if name in NOT_UNPACKED else NO_ARTIFACT), name
+
+
+def test_compact_files_are_unpacked_within_bounds(driven):
+    """Damaged ones are refused; of those that were sealed again some open, and are scored with."""
+    sound = [(GOLDEN / f"{name}.safetensors").read_bytes() for name in SOURCES[:4]]
+    damaged = [data[:at] + bytes([data[at] ^ 0x81]) + data[at + 1 :] for data in sound for at in range(0, len(data), 4)]
+    for found in driven(damaged + [data[:at] for data in sound for at in range(0, len(data), 7)]):
+        assert found.sealed == NO_ARTIFACT
+    opened = 0
+    for found in driven(list(compact_mutations(COMPACT_MUTATIONS, seed=1))):
+        assert found.sealed in (OK, NO_ARTIFACT)
+        opened += found.sealed == OK
+    assert COMPACT_MUTATIONS / 40 < opened < COMPACT_MUTATIONS / 2
 
 
 @pytest.fixture(scope="module")
