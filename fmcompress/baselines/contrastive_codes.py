@@ -36,7 +36,7 @@ from fmcompress.types import AnyArray, Float16Array, Float32Array, Int8Array, In
 _SUBSPACES = (1, 2, 4, 8)
 _LEAST_SIZE, _MOST_SIZE = 2, 4096
 _ITERATIONS = 25
-_STEPS, _BATCH_ROWS, _LR = 100, 4096, 1e-3
+_STEPS, _BATCH_ROWS, _LR = 60, 1024, 1e-3
 _CONTRAST = 2e-3
 _BITS, _HIGHEST, _LOWEST = 8, 127, -128
 

@@ -41,6 +41,7 @@ _GROUP = 128
 _FIRST_GROUP = 8
 _LR, _ALPHA_LR = 1e-2, 3e-2
 _LEAST_LOG = -3.0
+_SLACK, _ENOUGH = 64, 5e-3
 _FIRST_LAMBDA, _LAMBDA_STEP = 1e-3, 0.05
 _EPOCHS, _MOST_STEPS = 2, 2000
 
@@ -190,9 +191,9 @@ class _Room:
         own, linear = chosen.astype(np.uint8)[:, self.groups]
         return own, linear
 
-    def fits(self, chosen: Int64Array) -> bool:
-        """Return whether a file with these bits of embeddings and linear weights, int64 (2, groups), is within."""
-        return bytes_of_bits(self.schema, self.dim, *self.of_categories(chosen)) <= self.budget_bytes
+    def spare(self, chosen: Int64Array) -> int:
+        """Return what these bits of embeddings and linear weights, int64 (2, groups), leave of the budget."""
+        return self.budget_bytes - bytes_of_bits(self.schema, self.dim, *self.of_categories(chosen))
 
 
 def likely_bits(
@@ -214,26 +215,30 @@ def likely_bits(
     room, every = _Room(schema, groups, dim, budget_bytes), np.stack(logs)
     sizes = np.bincount(groups)[:, None] * np.arange(MOST_BITS + 1) * np.array([dim, 1])[:, None, None]
     low, high = 0.0, 1e-9
-    while not room.fits(np.argmax(every - high * sizes, axis=2)):
+    while room.spare(np.argmax(every - high * sizes, axis=2)) < 0:
         low, high = high, 2 * high
     for _ in range(24):
         middle = (low + high) / 2
-        low, high = (low, middle) if room.fits(np.argmax(every - middle * sizes, axis=2)) else (middle, high)
+        low, high = (low, middle) if room.spare(np.argmax(every - middle * sizes, axis=2)) >= 0 else (middle, high)
     frequent_first = np.argsort(-np.bincount(groups, counts) / np.bincount(groups), kind="stable")
     return room.of_categories(_filled(room, np.argmax(every - high * sizes, axis=2), every, frequent_first))
 
 
 def _filled(room: _Room, chosen: Int64Array, logs: Float64Array, order: Int64Array) -> Int64Array:
     """Return bits of groups, int64 (2, groups), with more where they fit, the first groups of an order first."""
+    sizes, spare = np.bincount(room.groups), room.spare(chosen)
     for group in order:
-        for table in range(len(chosen)):
-            more = np.arange(chosen[table, group] + 1, MOST_BITS + 1)
+        for table, columns in enumerate((room.dim, 1)):
+            most = chosen[table, group] + int(8 * (spare + _SLACK) // (sizes[group] * columns))
+            more = np.arange(chosen[table, group] + 1, min(most, MOST_BITS) + 1)
             for bits in more[np.argsort(-logs[table, group, more], kind="stable")]:
                 tried = chosen.copy()
                 tried[table, group] = bits
-                if room.fits(tried):
-                    chosen = tried
+                if room.spare(tried) >= 0:
+                    chosen, spare = tried, room.spare(tried)
                     break
+        if spare < _ENOUGH * room.budget_bytes:
+            break
     return chosen
 
 

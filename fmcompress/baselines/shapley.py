@@ -87,7 +87,7 @@ def _play(
         logits += np.where(linear, shift, shift * total + 0.5 * (shift * shift - new * new + old * old))
         padded[places, column] += np.where(linear, 0, shift)
         now = _losses(logits, labels)
-        totals += np.bincount(owners[places, taken], now - loss, len(totals))
+        np.add.at(totals, owners[places, taken], now - loss)
         loss = now
 
 
