@@ -80,7 +80,11 @@ class _TuningGroup:
     lr: Annotated[float, typer.Option(metavar="RATE", help="Learning rate at the start; it falls to 0.")] = 5e-3
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Rows of a step.")] = 2048
     distillation: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of the checkpoint's predictions in the targets, 0 to 1.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the checkpoint's predictions, or of those of --targets, in what is learned, 0 to 1.",
+        ),
     ] = 1.0
     calibrate: Annotated[
         bool,
@@ -145,6 +149,18 @@ class _RunGroup:
             check_writable(target, force=self.force)
 
 
+_TargetsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--targets",
+        metavar="COLUMN",
+        rich_help_panel=TUNING,
+        help="Column of --train with predictions of any stronger model, out of fold or of rows it has not seen: "
+        "they are learned in place of CHECKPOINT's.",
+    ),
+]
+
+
 @with_groups
 @together
 def quantize(
@@ -160,6 +176,7 @@ def quantize(
     ] = False,
     file: LayoutGroup,
     reading: RowsGroup,
+    targets: _TargetsOption = None,
     method: MethodOption = "auto",
     tuning: _TuningGroup,
     machine: MachineGroup,
@@ -175,8 +192,8 @@ def quantize(
     how, tune = sizes.method(method), tuning.options(codes, method)
     target, budget_bytes = artifact.path(checkpoint), artifact.budget_bytes
     run.check(target, checkpoint, given)
-    other = {"--method": method != "auto", "--train": rows.train, "--valid": rows.valid, "--with-vocab": with_vocab}
-    other["--no-provenance"] = file.no_provenance
+    other = {"--method": method != "auto", "--train": rows.train, "--valid": rows.valid, "--targets": targets}
+    other |= {"--with-vocab": with_vocab, "--no-provenance": file.no_provenance}
     tables.check(other | run.of_tuning | given.of_machine)
     if not this_process().alone and (tables.tables or rows.train is None):
         raise UsageError("several processes quantize with rows alone", hint="--train gives them, or start one process")
@@ -194,7 +211,7 @@ def quantize(
         source,
         budget_bytes,
         how,
-        open_tuning_data(source, rows.train, rows.valid, reading.options()),
+        open_tuning_data(source, rows.train, rows.valid, reading.options(), targets),
         seed=machine.seed,
         device=machine.device,
         tuning=tune,

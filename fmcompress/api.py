@@ -35,6 +35,7 @@ def quantize(
     method: Method | str = "auto",
     train: str | Path | None = None,
     valid: str | Path | None = None,
+    targets: str | None = None,
     label: str = "label",
     match: Match = "name",
     oov: Oov = "error",
@@ -59,6 +60,7 @@ def quantize(
         method: ``auto``, ``lightfm``, ``xlightfm``, or one of them with its settings: ``LightFM(codewords=256)``.
         train: file, folder, glob or URI of training rows, Parquet, CSV, libsvm text; else counts are the checkpoint's.
         valid: validation rows; without them every 20th training row is held out.
+        targets: column of the training rows with a stronger model's predictions, to learn in place of the checkpoint's.
         label: column of the labels.
         match: columns belong to fields by ``name`` or by ``order``.
         oov: an id out of range or an unknown token is an ``error``, or counts as missing (``zero``).
@@ -82,12 +84,14 @@ def quantize(
         OutputError: the state or the history cannot be written.
         StateError: the state is damaged, or of another run.
     """
-    data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov, first_index))
-    files = RunFiles(_path(state), _path(history), resume=resume, force=force)
+    data = open_tuning_data(checkpoint, train, valid, DataOptions(label, match, oov, first_index), targets)
     return _carried_out(pipeline.open_job(
-        checkpoint, budget, method, data, seed, device, tuning, files, progress,
-        carries_vocabulary=with_vocabulary, layout=layout, provenance=provenance,
-    ))  # fmt: skip
+        checkpoint, budget, method, data, seed, device, tuning, _run_files(state, history, resume, force), progress,
+        carries_vocabulary=with_vocabulary, layout=layout, provenance=provenance))  # fmt: skip
+
+
+def _run_files(state: str | Path | None, history: str | Path | None, resume: bool, force: bool) -> RunFiles:
+    return RunFiles(_path(state), _path(history), resume=resume, force=force)
 
 
 def _carried_out(job: Job) -> CompressedFM:

@@ -266,6 +266,10 @@ def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
         return model
     valid = job.data.valid
     source = job.source_scores
+    data, learned = job.data, job.data.learned(job.tuning.distillation)
+    if learned is not None:
+        data = replace(job.data, rows=learned)
+        job = replace(job, data=data, tuning=replace(job.tuning, distillation=0.0))
 
     def score(packed: PackedFM) -> Scores:
         return score_rows(packed, valid, predictor_at_work(packed))
@@ -279,7 +283,7 @@ def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
         job.tuning,
         measured.checkpoint,
         model.tiers,
-        rows=job.data.rows,
+        rows=data.rows,
         counts=measured.counts,
         sensitivity=measured.sensitivity,
     )

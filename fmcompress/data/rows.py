@@ -310,16 +310,36 @@ def _kind_of_all(path: str | Path, files: Sequence[DataFile]) -> Kind:
 
 @dataclass(frozen=True)
 class TuningData:
-    """Rows to tune on, rows to choose the best state by, and how they are read."""
+    """Rows to tune on, rows to choose the best state by, and how they are read.
+
+    Attributes:
+        rows: training rows.
+        valid: validation rows.
+        options: how they are read.
+        targets: column of the training rows with predictions to learn; None where there is none.
+        predicted: the training rows with these predictions in place of labels; None where there are none.
+    """
 
     rows: Rows
     valid: Rows
     options: DataOptions
+    targets: str | None = None
+    predicted: Rows | None = None
 
     @property
     def files(self) -> list[str]:
         """All files that are read."""
         return [*self.rows.files, *self.valid.files]
+
+    def learned(self, share: float) -> Rows | None:
+        """Return the training rows with (1 − share) · label + share · prediction in place of labels, if there are any.
+
+        Args:
+            share: of the predictions that were given, 0 to 1.
+        """
+        if self.predicted is None:
+            return None
+        return replace(self.predicted, _reader=replace(self.predicted._reader, share=share))  # type: ignore[type-var]
 
     def doubts(self, *, regression: bool) -> list[Doubt]:
         """Return what is doubtful of the rows; where nothing has asked yet, they are counted.
@@ -342,23 +362,59 @@ def doubts_of(rows: Rows, valid: Rows, *, regression: bool = False) -> list[Doub
 
 
 def open_tuning_data(
-    checkpoint: FMCheckpoint, train: str | Path | None, valid: str | Path | None, options: DataOptions
+    checkpoint: FMCheckpoint,
+    train: str | Path | None,
+    valid: str | Path | None,
+    options: DataOptions,
+    targets: str | None = None,
 ) -> TuningData | None:
     """Open the data to tune on; without validation data every 20th training row is held out.
 
+    Args:
+        checkpoint: the factorization machine.
+        train: training rows: a file, a folder, a glob or a URI.
+        valid: validation rows.
+        options: how rows are read.
+        targets: column of the training rows with predictions to learn, all of which are checked.
+
     Raises:
-        UsageError: there is validation data but no training data.
+        UsageError: there is validation data, or a column of targets, but no training data.
         DataError: the files cannot be used.
     """
     if train is None:
-        if valid is not None:
-            raise UsageError("validation data without training data", hint="give the training data with --train")
+        for what, given in (("validation data", valid), ("targets", targets)):
+            if given is not None:
+                raise UsageError(f"{what} without training data", hint="give the training data with --train")
         return None
     labels, vocabulary = labels_for(checkpoint.link_function), checkpoint.vocabulary
     rows = open_training_rows(
         train, valid, schema=checkpoint.schema, options=options, labels=labels, vocabulary=vocabulary
     )
-    return TuningData(*rows, options)
+    if targets is None:
+        return TuningData(*rows, options)
+    kept = open_rows(
+        train,
+        checkpoint.schema,
+        options,
+        labels=labels,
+        vocabulary=vocabulary,
+        split="all" if valid is not None else "most",
+        keep=(targets,),
+    )
+    return TuningData(*rows, options, targets, _predicted(kept, targets, checkpoint))
+
+
+def _predicted(rows: Rows, column: str, checkpoint: FMCheckpoint) -> Rows:
+    """Return rows with predictions, in a column that they carry along, in place of labels, once all are checked."""
+    from fmcompress.data.given_targets import TargetsReader
+    from fmcompress.data.table_reader import TableReader
+
+    if not isinstance(rows._reader, TableReader):
+        raise UsageError("targets are a column of the training rows, which text has none of")
+    found = replace(rows, _reader=TargetsReader.of(rows._reader, column, checkpoint.link_function))
+    for _ in found.own_part().batches():
+        pass
+    return found
 
 
 def count_categories(rows: Rows) -> Int64Array:

@@ -96,6 +96,7 @@ def fingerprint_of(
         **_flat(settings),
         **rows,
         **asdict(data.options),
+        **({} if data.targets is None else {"targets": data.targets}),
         "device": device_kind(tuning_settings["device"]),
         # Plain texts: torch's version is of a class of its own, which no state may hold.
         **{name: str(version) for name, version in origin.libraries.items()},
