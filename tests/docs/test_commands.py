@@ -31,7 +31,7 @@ NOT_RUN = {
 """How commands begin that are not run, and why."""
 
 CODES = {
-    "fmcompress quantize fm.pt --budget 1KB -o tiny.safetensors": 1,
+    "fmcompress quantize fm.pt --budget 200B -o tiny.safetensors": 1,
     "fmcompress check artifact.safetensors --max-size 10KB": 1,
 }
 """Exit codes other than 0."""
