@@ -50,8 +50,8 @@ def test_budgets_that_nothing_meets_say_the_least_that_can_be_had():
 
 def test_no_budget_at_all_that_something_meets():
     with pytest.raises(BudgetError, match="no budget is large enough") as caught:
-        quantize_to_budgets(pipeline.open_job(CHECKPOINT, 200), (100, 200), SweepRows(), iter(()))
-    assert caught.value.smallest_bytes > 200
+        quantize_to_budgets(pipeline.open_job(CHECKPOINT, 90), (50, 90), SweepRows(), iter(()))
+    assert caught.value.smallest_bytes > 90
 
 
 def test_baselines_are_measured_and_told(monkeypatch):

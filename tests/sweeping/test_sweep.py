@@ -109,7 +109,7 @@ def test_points_are_measured_on_test_data(files, checkpoint):
 
 def test_lightfm(checkpoint):
     curve = fc.sweep(checkpoint, [1000, 12_000], method=fc.LightFM(subspaces=2, codewords=16))
-    assert curve.points[0].smallest_bytes == curve.points[1].file_bytes
+    assert curve.points[0].smallest_bytes >= curve.points[1].file_bytes  # by what entropy coding saves
     assert [point.name for point in curve.points] == ["lightfm", "lightfm"]
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from fmcompress.artifact.header import entry_bytes, tier_bytes
+from fmcompress.artifact.header import embedding_name_bytes, entry_bytes, linear_name_bytes, tier_bytes
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits, embedding_spec, linear_spec
 from fmcompress.fm.schema import Field
 from fmcompress.methods.auto.candidates import codebook_candidates, field_candidates, tier_candidates
@@ -50,7 +50,7 @@ def test_numbers_of_few_bits_are_on_the_compact_menu_at_about_what_they_cost():
     assert all(found.quantizer.value_bits >= 8 for found in tier_candidates(candidates_of(field, seed=0)))
     for found in candidates:
         quantizer = found.quantizer
-        names = len(embedding_spec(quantizer)) + len(linear_spec(quantizer))
+        names = embedding_name_bytes(quantizer, compact=True) + linear_name_bytes(quantizer, compact=True)
         assert found.payload_bytes == quantizer.compact_bytes(field.cardinality, field.dim) + names
     for found in candidates[::9]:
         if not found.quantizer.raw and found.quantizer.common_scale:

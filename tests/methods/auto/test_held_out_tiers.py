@@ -14,7 +14,7 @@ IDS = np.array([5, -1, 9, 5, 70, 9, -1, -1, 70, 3], dtype=np.int32)  # two uses 
 def tiers_of(ids=IDS, of=None):
     seen = seen_categories(FIELD, ids, 5, np.arange(len(ids) // 5))
     of = np.zeros(80, np.uint8) if of is None else of
-    return seen, [TierCodebooks.of(tier, [work() for work in tier.works(0)]) for tier in seen.tiers(of)]
+    return seen, [TierCodebooks.of(tier, [work() for work in tier.works(0)], compact=False) for tier in seen.tiers(of)]
 
 
 def test_the_categories_of_rows_and_the_uses_of_their_table():

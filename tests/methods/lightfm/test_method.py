@@ -38,10 +38,10 @@ def test_linear_weights_can_stay_raw():
 
 @pytest.mark.parametrize("linear_codewords", [0, 1, 16])
 @pytest.mark.parametrize(("subspaces", "codewords"), [(1, 2), (3, 64), (7, 17), (4, 4096)])
-def test_the_file_has_the_planned_size(tmp_path, subspaces, codewords, linear_codewords):
+def test_the_file_has_the_planned_size_at_most(tmp_path, subspaces, codewords, linear_codewords):
     plan, model = made(LightFM(subspaces, codewords, linear_codewords))
     model.save(tmp_path / "a")
-    assert (tmp_path / "a").stat().st_size == model.file_bytes == plan.file_bytes == plan.largest_bytes
+    assert (tmp_path / "a").stat().st_size == model.file_bytes <= plan.file_bytes == plan.largest_bytes
     assert load(tmp_path / "a").header.quantizers == plan.quantizers
 
 
