@@ -185,6 +185,26 @@ def _mean_size(errors: Float64Array, rows: int) -> float:
     return float(np.abs(errors).sum() / rows) if rows else math.nan
 
 
+def fit_offset(logits: Float64Array, labels: Float64Array, link: Link) -> float:
+    """Return what minimises the loss if it is added to logits, by Newton's method; 0 where there is no such number.
+
+    Args:
+        logits: float64 (rows,).
+        labels: 0 and 1, float64 (rows,).
+        link: from logits to predictions; of a regression the offset is 0.
+    """
+    if link.regression or labels.min(initial=1) == labels.max(initial=0):
+        return 0.0
+    offset = 0.0
+    for _ in range(_STEPS):
+        slope = float(link.slopes(logits + offset, labels).sum())
+        step = -slope / max(float(link.curvatures(logits + offset).sum()), _ENOUGH)
+        offset += min(max(step, -1.0), 1.0)
+        if abs(slope * step) < _ENOUGH:
+            break
+    return offset if math.isfinite(offset) else 0.0
+
+
 def calibration_scores(blocks: Iterable[tuple[Float32Array, Float32Array]], link: Link) -> CalibrationScores:
     """Return how predictions are calibrated, going through them once.
 

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, ndtr
 from sklearn.linear_model import LogisticRegression
 
-from fmcompress.evaluation.calibration import RANGES, LogitCounts, fit_calibration
+from fmcompress.evaluation.calibration import RANGES, LogitCounts, fit_calibration, fit_offset
 from fmcompress.evaluation.scores import HeldRows, StreamedRows, scores_of
 from fmcompress.evaluation.spilled_rows import SpilledRows
 from fmcompress.fm.links import Link
@@ -91,6 +91,16 @@ def test_scores_before_and_after(link, probability):
     assert found.calibrated_error == pytest.approx(again.calibration_error, abs=1e-3)
     assert found.calibration_gained == Calibration(found.scale, found.offset)
     assert again.calibration_gained.identity
+
+
+@pytest.mark.parametrize("link", [SIGMOID, PROBIT])
+def test_offset_alone(link):
+    logits, labels = drawn(offset=1.3, link=link)
+    found = fit_offset(logits, labels.astype(float), link)
+    best = minimize(lambda at: link.losses(logits + at[0], labels.astype(float)).mean(), [0.0], tol=1e-12).x[0]
+    assert found == pytest.approx(best, abs=1e-4)
+    assert fit_offset(logits, np.ones(len(logits)), link) == 0
+    assert fit_offset(logits, labels.astype(float), Link("identity")) == 0
 
 
 def test_expected_calibration_error():

@@ -107,6 +107,7 @@ def price_candidates(
     *,
     seed: int,
     compact: bool = False,
+    calibrated: bool = False,
     progress: Progress = SILENT,
 ) -> PricedCandidates:
     """Return the candidates of each field, with their bytes and their rise of the loss.
@@ -118,6 +119,7 @@ def price_candidates(
         held_out: rows that it was not trained on.
         seed: of k-means.
         compact: whether they are stored in the compact layout.
+        calibrated: whether logits are to be calibrated when all is stored.
         progress: told of each step.
     """
     schema = checkpoint.schema
@@ -139,7 +141,9 @@ def price_candidates(
 
     # The loss of a row that one category decides says nothing of all others, and would drown out what does.
     rows = without(held_out, sensitivity.far_out, schema)
-    found = prepare_held_out(weights, checkpoint, splits, rows, seed=seed, compact=compact, progress=progress)
+    found = prepare_held_out(
+        weights, checkpoint, splits, rows, seed=seed, compact=compact, calibrated=calibrated, progress=progress
+    )
     measured, expected = found.measured(), found.expected()
     blends = [_by_field(schema, _blended(measured, expected, share)) for share in _SHARES]
     layers = layer_candidates(checkpoint, rows, sensitivity.negligible)

@@ -29,6 +29,7 @@ from fmcompress.data.batch import Batch, concatenate
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import WHOLE, shuffled
 from fmcompress.devices.working import working_device
+from fmcompress.evaluation.calibration import fit_calibration, fit_offset
 from fmcompress.fm.bags import Bag
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.links import Link
@@ -84,6 +85,7 @@ class HeldOutLoss:
         seen: the categories of each field that the rows hold, and their weights as they are at present.
         tiers: of each way to split each field.
         progress: told of each tier.
+        calibrated: whether logits are to be calibrated when all is stored: then they are here, too.
     """
 
     model: HeldOutModel
@@ -92,13 +94,17 @@ class HeldOutLoss:
     seen: list[SeenCategories]
     tiers: list[list[list[TierCodebooks]]]
     progress: Progress
+    calibrated: bool = False
 
     def measured(self) -> ByTier:
         """Return the candidates of each tier of each split of each field, measured with the other fields as now."""
         scores = self.model.score(self.seen)
-        losses = self.link.losses(scores.logits, self.labels)
+        logits = scores.logits
+        if self.calibrated:  # what all fields shift together costs nothing; a scale would take another product
+            logits = logits + fit_offset(logits, self.labels, self.link)
+        losses = self.link.losses(logits, self.labels)
         works = [
-            partial(self._measure, codebooks, seen, scores, losses)
+            partial(self._measure, codebooks, seen, scores, logits, losses)
             for seen, splits in zip(self.seen, self.tiers, strict=True)
             for split in splits
             for codebooks in split
@@ -112,7 +118,11 @@ class HeldOutLoss:
 
     def loss(self) -> float:
         """Return the mean loss of the rows with the fields as they are now, in nats."""
-        return float(self.link.losses(self.model.score(self.seen).logits, self.labels).mean())
+        logits = self.model.score(self.seen).logits
+        if self.calibrated:
+            by = fit_calibration(logits, self.labels.astype(np.float32), self.link)
+            logits = by.scale * logits + by.offset
+        return float(self.link.losses(logits, self.labels).mean())
 
     def substitute(self, chosen: Sequence[FieldCandidate]) -> None:
         """Let each field stand as a candidate stores it from now on."""
@@ -125,7 +135,12 @@ class HeldOutLoss:
                 seen.linear[places] = codebooks.decoded_linear(linear)
 
     def _measure(
-        self, codebooks: TierCodebooks, seen: SeenCategories, scores: HeldOutScores, losses: Float64Array
+        self,
+        codebooks: TierCodebooks,
+        seen: SeenCategories,
+        scores: HeldOutScores,
+        logits: Float64Array,
+        losses: Float64Array,
     ) -> TierCandidates:
         """Return the candidates of a tier, each with what it does to the mean loss of the rows."""
         number = np.full(len(seen.categories), -1)
@@ -134,7 +149,7 @@ class HeldOutLoss:
         own = own[by_category(number[seen.place[own]])]
         of_uses, place = row_uses(seen, own), seen.place[own]
         own_rows = of_uses.rows
-        of_rows = self.link, scores.logits[own_rows], self.labels[own_rows], losses[own_rows]
+        of_rows = self.link, logits[own_rows], self.labels[own_rows], losses[own_rows]
         own_shifts = LogitShifts(codebooks, number[place], seen.embeddings[place], scores.slopes(seen, own))
         uses, shifts, rises = _where_work_is_done(of_uses, own_shifts, of_rows)
 
@@ -225,6 +240,7 @@ def prepare_held_out(
     *,
     seed: int,
     compact: bool = False,
+    calibrated: bool = False,
     progress: Progress,
 ) -> HeldOutLoss:
     """Make the nested codebooks of all tiers for the categories that held-out rows hold.
@@ -236,6 +252,7 @@ def prepare_held_out(
         batch: the rows.
         seed: of k-means.
         compact: whether they are stored in the compact layout.
+        calibrated: whether logits are to be calibrated when all is stored.
         progress: told of each codebook.
     """
     schema = checkpoint.schema
@@ -259,4 +276,5 @@ def prepare_held_out(
         seen,
         map_tiers(lambda tier: TierCodebooks.of(tier, list(islice(made, of_tier)), compact=compact), tiers),
         progress,
+        calibrated,
     )

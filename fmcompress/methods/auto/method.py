@@ -32,9 +32,11 @@ class AutoMeasurements(Measurements):
 
     Attributes:
         compact: whether the artifact is compact.
+        calibrated: whether its logits are to be calibrated.
     """
 
     compact: bool = False
+    calibrated: bool = False
 
     @cached_property
     def candidates(self) -> PricedCandidates:
@@ -56,6 +58,7 @@ class AutoMeasurements(Measurements):
             held_out,
             seed=self.seed,
             compact=self.compact,
+            calibrated=self.calibrated,
             progress=self.progress,
         )
 
@@ -79,7 +82,7 @@ class Auto(QuantizationMethod[AutoMeasurements]):
         from fmcompress.methods.auto.refinement import refined
 
         better = refined(found.checkpoint, job.data.valid, found.counts, seed=job.seed, progress=job.progress)
-        return replace(found, checkpoint=better)
+        return replace(found, checkpoint=better, calibrated=True)
 
     def plan(self, job: Job, measured: AutoMeasurements) -> Plan:
         """Return the allocation with the least loss within the budget.

@@ -9,6 +9,7 @@ from fmcompress.checkpoints import FMCheckpoint
 from fmcompress.data.batch import Batch
 from fmcompress.data.click_model import draw_clicks, random_click_model
 from fmcompress.errors import BudgetError
+from fmcompress.evaluation.calibration import fit_offset
 from fmcompress.fm.links import Link, parse_link
 from fmcompress.fm.quantizer import Quantizer
 from fmcompress.fm.schema import Schema
@@ -16,6 +17,7 @@ from fmcompress.fm.scorer import FMScorer
 from fmcompress.methods.auto.bit_allocation import allocate_bits, price_candidates, tier_splits
 from fmcompress.methods.auto.candidates import FieldCandidate, TierCandidate
 from fmcompress.methods.auto.held_out_loss import enough_rows, prepare_held_out
+from fmcompress.methods.auto.held_out_rows import held_out_model
 from fmcompress.progress import SILENT
 from fmcompress.quantization.field_weights import all_weights
 from fmcompress.quantization.sensitivity import from_moments
@@ -45,6 +47,17 @@ def splits():
 def held_out(batch, splits):
     weights = all_weights(CHECKPOINT, from_moments(CHECKPOINT, COUNTS))
     return prepare_held_out(weights, CHECKPOINT, splits, batch, seed=0, progress=SILENT)
+
+
+def test_what_calibration_gives_back_is_no_price(batch, splits):
+    plain = held_out(batch, splits)
+    moved = replace(plain, labels=np.minimum(plain.labels + (np.arange(len(batch)) % 3 == 0), 1.0))  # more clicks
+    found = replace(moved, calibrated=True)
+    assert found.loss() < moved.loss() - 0.01
+    by = fit_offset(moved.model.score(moved.seen).logits, moved.labels, moved.link)
+    shifted = replace(moved, model=held_out_model(replace(CHECKPOINT, bias=CHECKPOINT.bias + by), batch.values))
+    ours, theirs = ([one.error for one in each.measured()[0][0][0].embeddings] for each in (found, shifted))
+    assert ours == pytest.approx(theirs, abs=1e-6)
 
 
 def true_loss(checkpoint, batch):
