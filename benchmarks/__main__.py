@@ -14,6 +14,7 @@ from benchmarks import (
     exporting,
     keys,
     large_table,
+    opening,
     planning,
     processes,
     quantizing,
@@ -54,6 +55,7 @@ def main() -> None:
         ("Rows a second, CSV and Parquet", ("", "rows a second", "ratio to Parquet"), data_files.run),
         ("Ten million hashed keys of 64 bits, one thread", keys.HEAD, keys.run),
         ("Reading an artifact", ("", "median", "ratio to numpy"), starting.run),
+        ("Opening 10 MB, plain and compact", ("", "median", "ratio to plain"), opening.run),
     ]
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, faiss {faiss.__version__}"
     parts = [f"Measured on {date.today()}: {torch.get_num_threads()} cores, {platform.machine()}, {versions}."]

@@ -6,7 +6,7 @@ Opened, it is in memory what a plain file is, so that nothing else knows of it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +27,7 @@ from fmcompress.artifact.metadata import COMPACT_VERSION
 from fmcompress.artifact.rans import MOST_SYMBOLS_PER_BYTE, decode, encode
 from fmcompress.errors import ArtifactError, UsageError
 from fmcompress.fm.tiers import by_field
-from fmcompress.types import AnyArray, Float32Array, UInt8Array
+from fmcompress.types import AnyArray, Float16Array, Float32Array, UInt8Array
 
 TENSOR = "fmc"
 """Name of the one tensor of the container."""
@@ -36,6 +36,9 @@ BEGINNING = b'{"fmc":'
 """What the container's header begins with, and no other's does."""
 
 _LARGEST_DIGITS = 20
+
+Unpacker = Callable[[UInt8Array, Float16Array, UInt8Array, UInt8Array], bool]
+"""Takes a file, uint8 (bytes,), and zeros for its values, codes and layers, and fills them in; false if it cannot."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,12 @@ def sealed(found: CompactBytes) -> list[bytes | memoryview]:
     return [first[:start], seal_of(found.pieces), first[start + SEAL_BYTES :], *found.pieces[1:]]
 
 
-def decode_compact(data: UInt8Array) -> Contents:
+def decode_compact(data: UInt8Array, unpack: Unpacker | None = None) -> Contents:
     """Return what a file, uint8 (bytes,), holds; that numbers and codes make sense is still to be checked.
+
+    Args:
+        data: the file.
+        unpack: unpacks its parts, faster than it is done here.
 
     Raises:
         ArtifactError: it is damaged, or of a newer schema version.
@@ -163,7 +170,10 @@ def decode_compact(data: UInt8Array) -> Contents:
         wanted = list(wanted_parts(header, found.coding, reader))
     except (ValueError, UsageError, OverflowError) as error:
         raise ArtifactError(f"is damaged: its header cannot be used ({str(error)[:100]})") from error
-    return _contents(header, found.bias, wanted, payload[SEAL_BYTES + reader.at :])
+    stored, sections = _reserved(header, found.bias, wanted, payload[SEAL_BYTES + reader.at :])
+    if unpack is None or not unpack(data, stored.values, stored.codes, stored.network):
+        _fill(stored, wanted, *sections)
+    return stored
 
 
 def _payload_start(data: UInt8Array) -> int:
@@ -190,8 +200,13 @@ def _check(found: CompactHeader) -> None:
             raise ValueError("more subspaces than coordinates")
 
 
-def _contents(header: Header, bias: float, wanted: Sequence[Wanted], rest: UInt8Array) -> Contents:
-    """Return what the bytes behind the models hold; they are counted before anything is reserved."""
+def _reserved(
+    header: Header, bias: float, wanted: Sequence[Wanted], rest: UInt8Array
+) -> tuple[Contents, tuple[UInt8Array, UInt8Array]]:
+    """Return room for what a file holds, counted before it is reserved, and the parts as they are and the coded ones.
+
+    ``rest`` are the bytes behind the models, uint8 (bytes,), as are both parts.
+    """
     frame = header.frame
     plain = frame.numeric.nbytes + sum(part.nbytes for part in wanted)
     runs = [run for part in wanted for run in part.runs]
@@ -209,11 +224,17 @@ def _contents(header: Header, bias: float, wanted: Sequence[Wanted], rest: UInt8
         rest[:at].view("<f4"),
         rest[plain + coded :],
     )
-    found = iter(decode(rest[plain : plain + coded].data, runs))
+    return stored, (rest[at:plain], rest[plain : plain + coded])
+
+
+def _fill(stored: Contents, wanted: Sequence[Wanted], plain: UInt8Array, coded: UInt8Array) -> None:
+    """Put the parts where they belong, from the bytes of those as they are and of the coded ones, uint8 (bytes,)."""
+    runs = [run for part in wanted for run in part.runs]
+    at = 0
+    found = iter(decode(coded.data, runs))
     for part in wanted:
         if part.runs:
             part.fill(stored, [next(found) for _ in part.runs])
         elif part.nbytes:
-            part.put(stored, rest[at : at + part.nbytes])
+            part.put(stored, plain[at : at + part.nbytes])
             at += part.nbytes
-    return stored

@@ -60,38 +60,44 @@ def seal_of(model: Packed) -> str:
     return digest.hexdigest()
 
 
-def read_artifact(path: str | Path, *, map: bool = False) -> PackedFM:
+def read_artifact(path: str | Path, *, map: bool = False, unpack: compact.Unpacker | None = None) -> PackedFM:
     """Read an artifact that holds a factorization machine into memory, or map it, after checking every byte of it.
 
     Args:
         path: file that ``save`` wrote.
         map: whether the model uses the file where it lies; see ``fmcompress.load``.
+        unpack: unpacks compact files; numpy does where nothing else is said.
 
     Raises:
         ArtifactError: the file is missing, no artifact, damaged, cut short, of a newer schema version, or holds tables.
     """
-    model = _read_path(Path(path), mapped=map, machine=True)
+    model = _read_path(Path(path), mapped=map, machine=True, unpack=unpack)
     if not isinstance(model, PackedFM):
         raise ArtifactError(f"{path}: {NO_MACHINE}")
     return model
 
 
-def read_any_artifact(path: str | Path, *, map: bool = False) -> PackedFM | PackedTables:
+def read_any_artifact(
+    path: str | Path, *, map: bool = False, unpack: compact.Unpacker | None = None
+) -> PackedFM | PackedTables:
     """Read an artifact of any content into memory, or map it, after checking every byte of it.
 
     Args:
         path: file that ``save`` wrote.
         map: whether the model uses the file where it lies; see ``fmcompress.load``.
+        unpack: unpacks compact files; numpy does where nothing else is said.
 
     Raises:
         ArtifactError: the file is missing, no artifact, damaged, cut short, or of a newer schema version.
     """
-    return _read_path(Path(path), mapped=map)
+    return _read_path(Path(path), mapped=map, unpack=unpack)
 
 
-def _read_path(path: Path, *, mapped: bool, machine: bool = False) -> PackedFM | PackedTables:
+def _read_path(
+    path: Path, *, mapped: bool, machine: bool = False, unpack: compact.Unpacker | None = None
+) -> PackedFM | PackedTables:
     try:
-        return _read(_bytes(path, mapped=mapped), machine=machine)
+        return _read(_bytes(path, mapped=mapped), machine=machine, unpack=unpack)
     except ArtifactError as error:
         raise ArtifactError(f"{path}: {error}", hint=error.hint) from error
 
@@ -112,9 +118,9 @@ def _bytes(path: Path, *, mapped: bool) -> UInt8Array:
     return data
 
 
-def _read(data: UInt8Array, *, machine: bool) -> PackedFM | PackedTables:
+def _read(data: UInt8Array, *, machine: bool, unpack: compact.Unpacker | None) -> PackedFM | PackedTables:
     if compact.is_compact(data):
-        return _read_compact(data)
+        return _read_compact(data, unpack)
     metadata, tensors, start = decode_header(data.data, len(data))
     vocabulary_bytes = sum(tensor.nbytes for tensor in tensors if tensor.name == "vocabulary")
     header, sha256 = decode(metadata, vocabulary_bytes=vocabulary_bytes, machine=machine)
@@ -130,8 +136,8 @@ def _read(data: UInt8Array, *, machine: bool) -> PackedFM | PackedTables:
     return model
 
 
-def _read_compact(data: UInt8Array) -> PackedFM:
-    found = compact.decode_compact(data)
+def _read_compact(data: UInt8Array, unpack: compact.Unpacker | None) -> PackedFM:
+    found = compact.decode_compact(data, unpack)
     for array in (found.values, found.codes, found.network):
         array.flags.writeable = False
     arrays = {

@@ -14,6 +14,7 @@ from fmcompress.arguments import checked_arguments
 from fmcompress.artifact.io import read_any_artifact, read_artifact, save
 from fmcompress.artifact.packed import PackedFM
 from fmcompress.serve.compressed_tables import CompressedTables
+from fmcompress.serve.native_unpacking import unpack
 from fmcompress.serve.vector_table import WithTables
 from fmcompress.types import Float32Array
 
@@ -110,7 +111,7 @@ def load(path: str | Path, *, map: bool = False) -> CompressedFM | CompressedTab
     Raises:
         ArtifactError: the file is missing, no artifact, damaged, cut short, or of a newer schema version.
     """
-    found = read_any_artifact(path, map=map)
+    found = read_any_artifact(path, map=map, unpack=unpack)
     return CompressedFM.of(found) if isinstance(found, PackedFM) else CompressedTables.of(found)
 
 
@@ -120,4 +121,4 @@ def load_fm(path: str | Path) -> CompressedFM:
     Raises:
         ArtifactError: the file is missing, no artifact, damaged, cut short, of a newer schema version, or holds tables.
     """
-    return CompressedFM.of(read_artifact(path))
+    return CompressedFM.of(read_artifact(path, unpack=unpack))

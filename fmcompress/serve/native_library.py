@@ -14,7 +14,7 @@ from pathlib import Path
 
 SWITCH = "FMCOMPRESS_NATIVE"
 ABI = 1
-OK, NO_MEMORY = 0, 4
+OK, NO_ARTIFACT, NO_MEMORY = 0, 2, 4
 
 _NAME = "libfmcompress.dylib" if sys.platform == "darwin" else "libfmcompress.so"
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
@@ -35,6 +35,19 @@ class Pieces(ctypes.Structure):
         ("values_bytes", _SIZE),
         ("codes", _POINTER),
         ("codes_bytes", _SIZE),
+    )
+
+
+class Unpacked(ctypes.Structure):
+    """The struct ``fmc_unpacked``: where the parts of a compact file belong."""
+
+    _fields_ = (
+        ("values", _POINTER),
+        ("values_bytes", _SIZE),
+        ("codes", _POINTER),
+        ("codes_bytes", _SIZE),
+        ("network", _POINTER),
+        ("network_bytes", _SIZE),
     )
 
 
@@ -99,6 +112,8 @@ def _opened(path: Path) -> ctypes.CDLL | str:
         return f"it has ABI {found}, expected {ABI}: it belongs to another version of fmcompress"
     library.fmc_version.restype = library.fmc_isa.restype = ctypes.c_char_p
     open_pieces.argtypes = (ctypes.POINTER(Pieces), _POINTER, _SIZE, ctypes.POINTER(_POINTER), ctypes.c_char_p)
+    if hasattr(library, "fmc_unpack_compact"):  # younger than the rest of this ABI
+        library.fmc_unpack_compact.argtypes = (_POINTER, _SIZE, ctypes.POINTER(Unpacked), ctypes.c_char_p)
     library.fmc_close.argtypes = (_POINTER,)
     library.fmc_predict_i64.argtypes = library.fmc_predict_i32.argtypes = _PREDICT
     for predict in with_bags:
