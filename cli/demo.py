@@ -19,7 +19,7 @@ _ROWS = {"train": 300_000, "valid": 40_000, "test": 40_000}
 _MODELS = ("fm.pt", "ptq.safetensors", "tuned.safetensors")
 _TRUE_DIM = 4
 _SEED = 0
-_L2 = 1e-3
+_L2, _LR = 1e-3, 3e-3
 _RATIO = 20
 _EPOCHS = 2
 
@@ -80,7 +80,7 @@ def _run(folder: Path, progress: Progress) -> None:
 
     data = _generate(folder, progress)
     rows, held_out = open_training_rows(data["train"], data["valid"], schema=fc.Schema.of(_FIELDS))
-    trained = train(rows, held_out, TrainOptions(l2=_L2), progress=progress)
+    trained = train(rows, held_out, TrainOptions(l2=_L2, lr=_LR), progress=progress)
     fc.save_checkpoint(trained.checkpoint, folder / "fm.pt", force=True)
     checkpoint = fc.load_checkpoint(folder / "fm.pt")
     budget = checkpoint.fp32_bytes // _RATIO
