@@ -27,11 +27,11 @@ from fmcompress.methods.auto.candidates import (
     TierCandidates,
     blended,
     expected_candidates,
-    field_candidates,
     map_tiers,
 )
 from fmcompress.methods.auto.layer_candidates import LayerCandidate, layer_candidates
 from fmcompress.methods.auto.rate_distortion import candidate_subspaces, embedding_distortion, linear_distortion
+from fmcompress.methods.auto.unbeaten_candidates import field_candidates
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.field_weights import FieldWeights, all_weights, split
 from fmcompress.quantization.knapsack import allocate

@@ -8,8 +8,9 @@ import pytest
 from fmcompress.artifact.header import embedding_name_bytes, entry_bytes, linear_name_bytes, tier_bytes
 from fmcompress.fm.quantizer import HALF, Quantizer, code_bits, embedding_spec, linear_spec
 from fmcompress.fm.schema import Field
-from fmcompress.methods.auto.candidates import codebook_candidates, field_candidates, tier_candidates
+from fmcompress.methods.auto.candidates import codebook_candidates
 from fmcompress.methods.auto.rate_distortion import LARGEST_CODEBOOKS, LARGEST_LINEAR_CODEBOOK, RateDistortion
+from fmcompress.methods.auto.unbeaten_candidates import field_candidates, tier_candidates
 from tests.field_weights import candidates_of, quantized_field, random_field, some_fields
 
 FIELDS = [*some_fields(), random_field(300, 1), random_field(90, 33)]
