@@ -263,7 +263,7 @@ def _of_keys(job: Job) -> str:
 
 def _planned(job: Job, plan: Plan) -> str:
     """Return the size that is planned: of a compact artifact, or before a search, the largest that it may have."""
-    size = _size(plan.file_bytes, job.checkpoint.fp32_bytes)
+    size = _size(job.method.most_bytes(job, plan), job.checkpoint.fp32_bytes)
     if plan.quantizers is None:
         return f"at most {size}; the search decides"
     return f"at most {size}" if job.origin.compact else size

@@ -39,6 +39,7 @@ from fmcompress.training.provenance import fingerprint_of
 from fmcompress.training.run_state import RunFiles, open_run_state
 
 if TYPE_CHECKING:
+    from fmcompress.methods.auto.code_budget import Room
     from fmcompress.training.loop import Fit
 
 Given = ParamSpec("Given")
@@ -221,7 +222,7 @@ def make_plan(job: Job, measured: Measurements | None = None) -> Plan:
 
 @_on_its_device
 def fit_codebooks(job: Job, measured: Measurements, plan: Plan) -> QuantizedFM:
-    """Make codebooks and codes as planned."""
+    """Make codebooks and codes as planned, or as many more as the budget has room for once codes are coded."""
     if plan.quantizers is None:
         raise UsageError(f"method {job.method.name} cannot do without data")
     quantized = codebooks.fit_codebooks(
@@ -234,7 +235,7 @@ def fit_codebooks(job: Job, measured: Measurements, plan: Plan) -> QuantizedFM:
         rises=plan.rises,
         progress=job.progress,
     )
-    return replace(quantized, network_bytes=plan.network_bytes)
+    return job.method.fill(job, measured, plan, replace(quantized, network_bytes=plan.network_bytes))
 
 
 def pack(job: Job, plan: Plan, quantized: QuantizedFM) -> PackedFM:
@@ -286,11 +287,24 @@ def finetune(job: Job, measured: Measurements, model: PackedFM) -> PackedFM:
         rows=data.rows,
         counts=measured.counts,
         sensitivity=measured.sensitivity,
+        room=_room(job, model),
     )
     found = job.method.finetune(job, measured, model, untuned, codes)
     _write_end(job, found)
     quality = {"source": source, "untuned": untuned, "artifact": found.scores}
     return _with_quality(found.model, model.header.origin, quality)
+
+
+def _room(job: Job, model: PackedFM) -> Room | None:
+    """Return what a model in tuning may take where its codes are entropy coded; None where its size is fixed."""
+    from fmcompress.methods.auto.code_budget import Room
+
+    if job.budget_bytes is None or not job.origin.compact:
+        return None
+    carried = 0
+    if job.carries_vocabulary:
+        carried = with_vocabulary(model, job.checkpoint.vocabulary).file_bytes - model.file_bytes
+    return Room(model.header.origin, job.budget_bytes - carried)
 
 
 def _write_end(job: Job, found: Fit[PackedFM]) -> None:

@@ -58,6 +58,10 @@ class CodeUpdate:
             epochs: how many there are.
         """
 
+    def admissible(self, model: PackedFM) -> bool:
+        """Return whether a model may be chosen: codes that are entropy coded may have made it too large."""
+        return True
+
 
 def tune(
     model: PackedFM,
@@ -126,6 +130,10 @@ class TunedModel(PackedTrainable):
     def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Let codes change."""
         self.codes.begin_epoch(self.module, self.like, self.targets, epoch, epochs)
+
+    def admissible(self, kept: PackedFM) -> bool:
+        """Return whether a packed model is within its budget."""
+        return self.codes.admissible(kept)
 
     def kept(self) -> PackedFM:
         """Return the packed model."""

@@ -15,6 +15,7 @@ from fmcompress.finetune.options import TuneOptions
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.disk_table import DiskTable
 from fmcompress.fm.magnitudes import check_magnitudes
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
@@ -144,6 +145,14 @@ class QuantizationMethod(ABC, Generic[Measured]):
     def search_sizes(self, job: Job, measured: Measured, plan: Plan) -> Plan:
         """Return the plan with the sizes that a search has found; most methods have planned them."""
         return plan
+
+    def most_bytes(self, job: Job, plan: Plan) -> int:
+        """Return the size that an artifact of this plan has at most; entropy coding makes it smaller."""
+        return plan.file_bytes
+
+    def fill(self, job: Job, measured: Measured, plan: Plan, quantized: QuantizedFM) -> QuantizedFM:
+        """Return the model with codebooks made as planned, or another one that makes better use of the budget."""
+        return quantized
 
     def finetune(
         self, job: Job, measured: Measured, model: PackedFM, start: Scores, codes: CodeUpdate

@@ -9,6 +9,7 @@ from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.disk_table import whole
 from fmcompress.fm.tiers import Tiers
+from fmcompress.methods.auto.code_budget import Room
 from fmcompress.methods.auto.reassigned_codes import ReassignedCodes
 from fmcompress.methods.lightfm.code_assignment import LatentStart
 from fmcompress.methods.lightfm.straight_through_codes import StraightThrough
@@ -24,6 +25,7 @@ def code_update(
     rows: Rows | None = None,
     counts: Int64Array | None = None,
     sensitivity: Sensitivity | None = None,
+    room: Room | None = None,
 ) -> CodeUpdate:
     """Return what becomes of codes.
 
@@ -35,6 +37,7 @@ def code_update(
         counts: rows in which each category is active, int64 (categories,), for codes that move; None takes all as
             equally frequent.
         sensitivity: what errors cost, for codes that are assigned anew.
+        room: what the artifact may take, for codes that are entropy coded; None elsewhere.
 
     Raises:
         UsageError: codes are to be assigned anew, but rows or what errors cost are not given.
@@ -46,5 +49,5 @@ def code_update(
     if options.reassign is not None:
         if rows is None or sensitivity is None:
             raise UsageError("codes are to be assigned anew, but rows or what errors cost are not given")
-        return ReassignedCodes(teacher, sensitivity, rows, options.reassign, options.seed)
+        return ReassignedCodes(teacher, sensitivity, rows, options.reassign, options.seed, room)
     return CodeUpdate()

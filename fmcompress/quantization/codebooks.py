@@ -5,6 +5,8 @@ block being read once for all subspaces, its linear weights and what the errors 
 packed as they are assigned.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,8 +25,9 @@ from fmcompress.fm.tiers import Tiers
 from fmcompress.progress import SILENT, Progress
 from fmcompress.quantization.drawn_categories import drawn_categories
 from fmcompress.quantization.field_weights import FieldWeights, Metric, Subspace, all_weights, whitened_subspaces
-from fmcompress.quantization.kmeans import nearest, train_centroids
+from fmcompress.quantization.kmeans import nearest, power_of, times, train_centroids
 from fmcompress.quantization.parallel import side_by_side
+from fmcompress.quantization.rated_kmeans import Rated, bit_prices, rated_codes
 from fmcompress.quantization.sensitivity import Sensitivity
 from fmcompress.types import Float32Array, Float64Array, Int64Array, UInt8Array, UInt16Array
 
@@ -100,26 +103,30 @@ def fit_tiers(
     works = [
         partial(_codebook, tier, subspace, size, seed=seed)
         for tier, quantizer in zip(made, quantizers, strict=True)
-        for subspace, size in zip(_subspaces(tier, quantizer), quantizer.codewords, strict=True)
+        for subspace, size in zip(subspaces_of(tier, quantizer), quantizer.codewords, strict=True)
     ]
     found = iter(list(side_by_side(works, title="making codebooks", progress=progress)))
     coders = [
-        _Coder(
+        Coder(
             tier,
             quantizer,
-            _as_stored(tuple(islice(found, len(quantizer.codewords))), quantizer),
-            _linear_table(tier, quantizer, seed),
+            as_stored(tuple(islice(found, len(quantizer.codewords))), quantizer),
+            linear_table(tier, quantizer, seed),
         )
         for tier, quantizer in zip(weights, quantizers, strict=True)
     ]
-    blocks = [partial(coder.encode, start) for coder in coders for start in coder.starts]
-    large = any(tier.is_large for tier in weights)
-    encoded = side_by_side(blocks, title="assigning codes", progress=progress if large else SILENT)
-    coded = iter(list(encoded))
-    fields = [coder.quantized(list(islice(coded, len(coder.starts)))) for coder in coders]
+    fields = encoded(coders, progress=progress)
     if rises is not None:
-        fields = [replace(field, error=rise) for field, rise in zip(fields, rises, strict=True)]
-    return tuple(fields)
+        fields = tuple(replace(field, error=rise) for field, rise in zip(fields, rises, strict=True))
+    return fields
+
+
+def encoded(coders: Sequence[Coder], *, progress: Progress) -> tuple[QuantizedField, ...]:
+    """Return tiers with the codes that their coders assign, block by block; progress is told of large ones."""
+    blocks = [partial(coder.encode, start) for coder in coders for start in coder.starts]
+    large = any(coder.field.is_large for coder in coders)
+    coded = iter(list(side_by_side(blocks, title="assigning codes", progress=progress if large else SILENT)))
+    return tuple(coder.quantized(list(islice(coded, len(coder.starts)))) for coder in coders)
 
 
 def expected_rise(field: FieldWeights, quantized: QuantizedField) -> float:
@@ -142,12 +149,50 @@ def _rises(
 
 
 @dataclass(frozen=True)
-class _Codebook:
-    """The codebook of a subspace: its centroids, whitened, and codewords, float32 (K, size of the subspace) each."""
+class Choice:
+    """How categories choose among codewords whose codes take bits; see ``rated_kmeans``.
+
+    Attributes:
+        rated: the codewords, as k-means has them.
+        shares: of the rows, or what takes their place, float64 (cardinality,).
+        price: what a bit costs a category that has all rows, in squared distances.
+    """
+
+    rated: Rated
+    shares: Float64Array
+    price: float
+
+    def codes(self, points: Float32Array, rows: slice) -> Int64Array:
+        """Return the codewords of some categories, int64 (n,), of their points, float32 (n, size)."""
+        power, prices = power_of(self.rated.centroids), bit_prices(self.shares[rows], self.price)
+        if not power:
+            return rated_codes(points, prices, self.rated)
+        rated = replace(self.rated, centroids=times(self.rated.centroids, power))
+        return rated_codes(times(points, power), np.ldexp(prices, 2 * power), rated)
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """The codebook of a subspace.
+
+    Attributes:
+        subspace: its coordinates, and how they are whitened.
+        centroids: whitened, float32 (K, size of the subspace).
+        table: codewords, float32 (K, size of the subspace).
+        choice: among them where codes take bits; None takes the nearest.
+    """
 
     subspace: Subspace
     centroids: Float32Array
     table: Float32Array
+    choice: Choice | None = None
+
+    def of(self, table: Float32Array) -> Codebook:
+        """Return it with other codewords, float32 (K, size of the subspace)."""
+        centroids, choice = self.subspace.centroids(table), self.choice
+        if choice is not None:
+            choice = replace(choice, rated=replace(choice.rated, centroids=centroids))
+        return Codebook(self.subspace, centroids, table, choice)
 
 
 @dataclass(frozen=True)
@@ -159,35 +204,33 @@ class _Block:
     rises: list[float]
 
 
-def _subspaces(field: FieldWeights, quantizer: Quantizer) -> list[Subspace]:
+def subspaces_of(field: FieldWeights, quantizer: Quantizer) -> list[Subspace]:
+    """Return the subspaces that a quantizer cuts the embeddings of a tier into; none for raw ones."""
     return whitened_subspaces(field.hessian, len(quantizer.codewords)) if quantizer.codewords else []
 
 
-def _codebook(field: FieldWeights, subspace: Subspace, size: int, *, seed: int) -> _Codebook:
+def _codebook(field: FieldWeights, subspace: Subspace, size: int, *, seed: int) -> Codebook:
     """Return the codebook of a subspace by weighted k-means in the metric of the expected loss."""
-    centroids = _centroids(partial(_points, field, subspace, seed), field.frequencies, size, seed)
-    return _Codebook(subspace, centroids, subspace.codewords(centroids))
+    centroids = _centroids(partial(points_of, field, subspace, seed), field.frequencies, size, seed)
+    return Codebook(subspace, centroids, subspace.codewords(centroids))
 
 
-def _as_stored(codebooks: tuple[_Codebook, ...], quantizer: Quantizer) -> tuple[_Codebook, ...]:
+def as_stored(codebooks: tuple[Codebook, ...], quantizer: Quantizer) -> tuple[Codebook, ...]:
     """Return codebooks in numbers of few bits as they are read back, so that codes are chosen among such codewords."""
     if not quantizer.common_scale or not codebooks:
         return codebooks
     tables = tables_as_stored([codebook.table for codebook in codebooks], quantizer)
-    return tuple(
-        replace(codebook, centroids=codebook.subspace.centroids(table), table=table)
-        for codebook, table in zip(codebooks, tables, strict=True)
-    )
+    return tuple(codebook.of(table) for codebook, table in zip(codebooks, tables, strict=True))
 
 
-def _points(field: FieldWeights, subspace: Subspace, seed: int, categories: Int64Array) -> Float32Array:
+def points_of(field: FieldWeights, subspace: Subspace, seed: int, categories: Int64Array) -> Float32Array:
     """Return the whitened sub-vectors of some categories, all or drawn ones, float32 (n, size)."""
     if len(categories) < field.cardinality and len(categories) * field.dim <= _MOST_KEPT:
         return subspace.whiten(field.drawn(len(categories), seed=seed)[1])
     return subspace.whiten_rows(field.embeddings, categories)
 
 
-def _linear_table(field: FieldWeights, quantizer: Quantizer, seed: int) -> Float32Array:
+def linear_table(field: FieldWeights, quantizer: Quantizer, seed: int) -> Float32Array:
     """Return the codebook of the linear weights, float32 (K,); they themselves where they are raw."""
     if quantizer.linear_raw:
         return field.linear
@@ -198,13 +241,28 @@ def _linear_table(field: FieldWeights, quantizer: Quantizer, seed: int) -> Float
     return _centroids(lambda rows: field.linear[rows, None], field.frequencies, quantizer.linear_codewords, seed)[:, 0]
 
 
-class _Coder:
+class Coder:
     """Assigns codes to the categories of a tier, block by block."""
 
     def __init__(
-        self, field: FieldWeights, quantizer: Quantizer, codebooks: tuple[_Codebook, ...], linear_table: Float32Array
+        self,
+        field: FieldWeights,
+        quantizer: Quantizer,
+        codebooks: tuple[Codebook, ...],
+        linear_table: Float32Array,
+        linear_choice: Choice | None = None,
     ) -> None:
+        """Take what is known of a tier.
+
+        Args:
+            field: its weights.
+            quantizer: how they are stored.
+            codebooks: of its embeddings.
+            linear_table: codebook of its linear weights, or they themselves, float32 (K,).
+            linear_choice: among the former where codes take bits; None takes the nearest.
+        """
         self.field, self.quantizer, self.codebooks, self.linear_table = field, quantizer, codebooks, linear_table
+        self._linear_choice = linear_choice
         self.starts = range(0, field.cardinality, PASS_ROWS)
         self._stream: UInt8Array | None = None
         if isinstance(field.embeddings, DiskTable):
@@ -216,10 +274,11 @@ class _Coder:
         vectors = self.field.embeddings[rows] if self.codebooks else None
         codes = np.empty((rows.stop - start, len(self.codebooks)), dtype=np.uint16)
         for number, codebook in enumerate(self.codebooks):
-            codes[:, number] = 0 if vectors is None else self._codes(codebook, vectors)
+            codes[:, number] = 0 if vectors is None else self._codes(codebook, vectors, rows)
         linear_codes = np.empty(0, dtype=np.uint16)
         if self.quantizer.has_linear and not self.quantizer.linear_raw:
-            linear_codes = self._nearest(self.field.linear[rows, None], self.linear_table[:, None]).astype(np.uint16)
+            points, table = self.field.linear[rows, None], self.linear_table[:, None]
+            linear_codes = self._chosen(points, table, self._linear_choice, rows).astype(np.uint16)
         rises = list(self._rises(rows, vectors, codes, linear_codes))
         if self._stream is None:
             return _Block(codes, linear_codes, rises)
@@ -228,10 +287,13 @@ class _Coder:
         self._stream[first : first + len(stream)] = stream
         return _Block(np.empty((0, codes.shape[1]), np.uint16), np.empty(0, np.uint16), rises)
 
-    def _codes(self, codebook: _Codebook, vectors: Float32Array) -> Int64Array | int:
+    def _codes(self, codebook: Codebook, vectors: Float32Array, rows: slice) -> Int64Array | int:
         if len(codebook.table) == 1:
             return 0
-        return self._nearest(codebook.subspace.whiten(vectors), codebook.centroids)
+        return self._chosen(codebook.subspace.whiten(vectors), codebook.centroids, codebook.choice, rows)
+
+    def _chosen(self, points: Float32Array, centroids: Float32Array, choice: Choice | None, rows: slice) -> Int64Array:
+        return self._nearest(points, centroids) if choice is None else choice.codes(points, rows)
 
     def _nearest(self, points: Float32Array, centroids: Float32Array) -> Int64Array:
         """Return the nearest of centroids, float32 (K, d), to each point, float32 (n, d): int64 (n,)."""

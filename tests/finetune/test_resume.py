@@ -48,7 +48,7 @@ def job(tmp_path_factory):
     import fmcompress as fc
 
     teacher = fc.FMCheckpoint(SCHEMA, CLICKS.bias, CLICKS.linear, CLICKS.embeddings)
-    model = fc.quantize(teacher, 1500)
+    model = fc.quantize(teacher, 1500, layout="plain")
     start = score_rows(model, valid)
 
     def work(files=None, resume=False, **more):

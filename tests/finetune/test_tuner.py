@@ -48,7 +48,7 @@ def rows(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def untuned():
-    return fc.quantize(TEACHER, 2600)
+    return fc.quantize(TEACHER, 2600, layout="plain")
 
 
 @pytest.fixture(scope="module")

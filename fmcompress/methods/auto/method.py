@@ -17,7 +17,9 @@ from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.disk_table import turned
 from fmcompress.fm.network import vectors_of
 from fmcompress.fm.numeric_weights import NumericWeights
+from fmcompress.fm.quantized_fm import QuantizedFM
 from fmcompress.methods.auto.bit_allocation import PricedCandidates, allocate_bits, price_candidates
+from fmcompress.methods.auto.filling import filled
 from fmcompress.methods.base import Job, QuantizationMethod
 from fmcompress.quantization.measurements import Measurements
 from fmcompress.quantization.plan import Plan
@@ -91,6 +93,15 @@ class Auto(QuantizationMethod[AutoMeasurements]):
             BudgetError: no artifact of this model fits the budget.
         """
         return allocate_bits(measured.candidates, job.origin, vocabulary_bytes=job.vocabulary_bytes)
+
+    def most_bytes(self, job: Job, plan: Plan) -> int:
+        """Return the budget, which codes that are entropy coded fill; less where a smaller artifact is the best one."""
+        fills = job.origin.compact and job.budget_bytes is not None and plan.file_bytes < plan.largest_bytes
+        return job.budget_bytes or plan.file_bytes if fills else plan.file_bytes
+
+    def fill(self, job: Job, measured: AutoMeasurements, plan: Plan, quantized: QuantizedFM) -> QuantizedFM:
+        """Return the model whose file fills the budget, where codes are entropy coded."""
+        return filled(job, measured, plan, quantized) if job.origin.compact else quantized
 
 
 def rotated(checkpoint: FMCheckpoint) -> FMCheckpoint:

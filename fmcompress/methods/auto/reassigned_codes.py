@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fmcompress.artifact import PackedFM
 from fmcompress.data.batch import Batch, concatenate
 from fmcompress.data.rows import Rows
 from fmcompress.data.shuffle import BUFFER_BYTES, WHOLE, shuffled
@@ -13,6 +14,7 @@ from fmcompress.finetune.quantized_module import QuantizedModule
 from fmcompress.finetune.tuner import CodeUpdate
 from fmcompress.fm.checkpoint import FMCheckpoint
 from fmcompress.fm.quantized_fm import QuantizedFM
+from fmcompress.methods.auto.code_budget import CodeBudget, Room
 from fmcompress.methods.auto.reassignment import reassign
 from fmcompress.processes.world import this_process
 from fmcompress.quantization.sensitivity import Sensitivity
@@ -31,6 +33,7 @@ class ReassignedCodes(CodeUpdate):
         rows: training data.
         options: how codes are assigned, and in which share of the epochs.
         seed: of the samples.
+        room: what the artifact may take where codes are entropy coded; None elsewhere.
     """
 
     teacher: FMCheckpoint
@@ -38,12 +41,13 @@ class ReassignedCodes(CodeUpdate):
     rows: Rows
     options: ReassignOptions
     seed: int
+    room: Room | None = None
 
     def begin_epoch(
         self, module: QuantizedModule, model: QuantizedFM, targets: Targets, epoch: int, epochs: int
     ) -> None:
-        """Assign codes anew, in the first epochs."""
-        if epoch > self.options.share * epochs:
+        """Assign codes anew, in the first epochs, and where the artifact would not stay within its budget."""
+        if epoch > self.options.share * epochs and not self._nearly_full(module.store(model)):
             return
         sample = _sample(self.rows, seed=self.seed * 1_000_003 + epoch)
         world = this_process()
@@ -57,8 +61,16 @@ class ReassignedCodes(CodeUpdate):
             teacher=self.teacher,
             sensitivity=self.sensitivity,
             prior=self.options.prior,
+            budget=None if self.room is None else CodeBudget(self.room),
         )
         module.recode(found)
+
+    def admissible(self, model: PackedFM) -> bool:
+        """Return whether a model is within its budget."""
+        return self.room is None or model.file_bytes <= self.room.budget_bytes
+
+    def _nearly_full(self, model: QuantizedFM) -> bool:
+        return self.room is not None and self.room.nearly_full(model)
 
 
 def _sample(rows: Rows, *, seed: int) -> Batch:

@@ -33,17 +33,19 @@ from fmcompress.fm.links import Link
 from fmcompress.fm.quantized_fm import QuantizedField, QuantizedFM
 from fmcompress.fm.scorers import CheckpointScorer, device_of, scorer_of
 from fmcompress.methods.auto.category_sums import add_by_category, add_outer_by_category
+from fmcompress.methods.auto.code_budget import CodeBudget
 from fmcompress.methods.auto.values_by_category import Pooled, Values, share_of
 from fmcompress.processes.world import World, this_process
 from fmcompress.progress import SILENT
 from fmcompress.quantization.parallel import in_threads
 from fmcompress.quantization.sensitivity import Sensitivity
-from fmcompress.types import AnyArray, BoolArray, Float32Array, Int64Array
+from fmcompress.types import AnyArray, BoolArray, Float32Array, Int64Array, UInt16Array
 
 _BLOCK_BYTES = 64 * 2**20
 _CHUNK_ROWS = 4096
 _CHUNK_CATEGORIES = 4096
 _SWEEPS = 2
+_NOTHING = 1e-30
 # So many rows tell a category's H_i well enough; more only take time.
 _CURVATURE_ROWS = 256
 
@@ -56,6 +58,7 @@ def reassign(
     teacher: FMCheckpoint,
     sensitivity: Sensitivity,
     prior: float,
+    budget: CodeBudget | None = None,
 ) -> QuantizedFM:
     """Return a quantized factorization machine with codes assigned anew on a sample of rows.
 
@@ -66,8 +69,11 @@ def reassign(
         teacher: the factorization machine that is compressed, in the coordinates of the codebooks.
         sensitivity: H_f and h_f of each field.
         prior: for how many rows the teacher's own embedding counts.
+        budget: what codes may take, and what a bit is worth; None where codes have fixed widths.
     """
     fields, tiers = list(model.fields), model.tiers
+    if budget is not None:
+        budget.begin(model, len(sample))
     decoded = _decoded(model, fields, teacher)
     embeddings = decoded.embeddings
     scorer = scorer_of(decoded)
@@ -80,7 +86,7 @@ def reassign(
             hessian = block_diag(sensitivity.hessians[column], sensitivity.curvatures[column]).astype(np.float32)
             rows = rows_of(*values.by_category(tier))
             vectors = partial(_vectors, decoded, own), partial(_vectors, teacher, own)
-            fields[tier] = _reassigned(fields[tier], rows, *vectors, prior, hessian)
+            fields[tier] = _reassigned(fields[tier], rows, *vectors, prior, hessian, budget)
             decoded.linear[own] = fields[tier].linear()
             if not isinstance(embeddings, DiskTable):
                 embeddings[own] = fields[tier].embeddings()
@@ -131,6 +137,7 @@ def _reassigned(
     wanted: Callable[[slice], Float32Array],
     prior: float,
     hessian: Float32Array,
+    budget: CodeBudget | None,
 ) -> QuantizedField:
     """Return a tier with its codes assigned anew.
 
@@ -141,22 +148,60 @@ def _reassigned(
         wanted: returns v' of a block, float32 (n, dim + 1).
         prior: for how many rows v' counts.
         hessian: H_f and h_f, float32 (dim + 1, dim + 1).
+        budget: what codes may take; None where they have fixed widths.
     """
     subspaces = field.codes.shape[1]
     codes = np.concatenate([field.codes, field.linear_codes.reshape(len(field.codes), -1)], axis=1)
     coded = [(coordinates, rows.there(table)) for coordinates, table in _tables_of(field)]
     moving, costs = rows.there(codes), rows.there(hessian)
     per_block, world = max(1, _BLOCK_BYTES // (4 * hessian.size)), this_process()
-    own = rows.share(len(codes), world)
+    own, of_tier = rows.share(len(codes), world), None if budget is None else budget.of(field)
     for first in range(own.start, own.stop, per_block):
         block = slice(first, min(first + per_block, own.stop))
         at, to = rows.there(current(block)), rows.there(wanted(block))
         gradients, hessians = rows.derivatives(at[:, :-1], block)
+        # A row is worth what it is among those of the prior: a rare category's bits are not worth more for them.
+        bits = 1 + prior * costs[-1, -1] / (hessians[:, -1, -1] + costs[-1, -1] + _NOTHING)
         gradients += prior * (at - to) @ costs
         hessians += prior * costs
-        _descend(moving[block], coded, at, gradients, hessians, rows.einsum)
+        if of_tier is None:
+            _descend(moving[block], coded, at, gradients, hessians, rows.einsum)
+        else:
+            rates = [rows.there(rate) for rate in of_tier.rates]
+            assign = partial(_priced, rows, moving[block], coded, (at, gradients, hessians), rates, bits)
+            moving[block] = rows.there(of_tier.assigned(rows.back(moving[block]), assign))
     codes = world.joined(rows.back(moving)[own].astype(np.uint16, copy=False))
-    return replace(field, codes=codes[:, :subspaces], linear_codes=codes[:, subspaces:].reshape(-1))
+    found = replace(field, codes=codes[:, :subspaces], linear_codes=codes[:, subspaces:].reshape(-1))
+    if budget is not None:
+        budget.done(field, found)
+    return found
+
+
+def _priced(
+    rows: RowsByCategory,
+    codes: Any,
+    tables: Sequence[tuple[slice, Any]],
+    start: tuple[Any, Any, Any],
+    rates: Sequence[Any],
+    bits: Any,
+    price: float,
+) -> UInt16Array:
+    """Return the codes of a block at a price of a bit, uint16 (n, codes).
+
+    Args:
+        rows: of its categories.
+        codes: as they are, integers (n, codes).
+        tables: coordinates and codebook of each code.
+        start: q', gradients and hessians, see ``_descend``.
+        rates: bits of each codeword of each code, float32 (K,).
+        bits: what a bit of each category counts, float32 (n,).
+        price: of a bit.
+    """
+    at, gradients, hessians = start
+    # The arrays are changed as codes are; the hessians are not.
+    found, current, slopes = (rows.there(np.array(rows.back(own))) for own in (codes, at, gradients))
+    _descend(found, tables, current, slopes, hessians, rows.einsum, (rates, price * bits))
+    return rows.back(found).astype(np.uint16, copy=False)
 
 
 def _tables_of(field: QuantizedField) -> list[tuple[slice, Float32Array]]:
@@ -307,6 +352,7 @@ def _descend(
     gradients: Any,
     hessians: Any,
     einsum: Callable[..., Any],
+    bits: tuple[Sequence[Any], Any] | None = None,
 ) -> None:
     """Choose the codes of each subspace in turn, the others as they are; ``codes`` and the other arrays change.
 
@@ -319,6 +365,7 @@ def _descend(
         gradients: of the loss there, float32 (n, size).
         hessians: float32 (n, size, size).
         einsum: of numpy or of torch.
+        bits: of each codeword of each code, float32 (K,), and what one costs each category, float32 (n,).
     """
     for _ in range(_SWEEPS):
         for number, (coordinates, table) in enumerate(tables):
@@ -330,6 +377,8 @@ def _descend(
                 slopes = gradients[some, coordinates] - einsum("nij,nj->ni", own, current[some, coordinates])
                 squares = (table[:, :, None] * table[:, None, :]).reshape(len(table), -1)
                 costs = slopes @ table.T + 0.5 * own.reshape(len(own), -1) @ squares.T
+                if bits is not None:
+                    costs += bits[1][some, None] * bits[0][number][None]
                 chosen = costs.argmin(axis=1)
                 shift = table[chosen] - current[some, coordinates]
                 gradients[some] += einsum("nij,nj->ni", hessians[some, :, coordinates], shift)
