@@ -69,7 +69,7 @@ def outline(text):
     text = re.sub(r"^\S+, tier \d+ of \d+ .*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"(^\S+ +re-quantized .*→.*\n)+", "FIELDS re-quantized →\n", text, flags=re.MULTILINE)
     text = re.sub(r"\b[0-9a-f]{64}\b", "DIGEST", text)
-    text = re.sub(r"\b(raw|shared|b\d+|\d+x\d+)(:8)?\b", "9", text)
+    text = re.sub(r"\b(raw|shared|b[\da-c]+|\d+x\d+|\d+(?:,\d+)+)(:(?:[234568]|32))?\b", "9", text)
     text = re.sub(r"[-+−]?\d[\d.,]*(e[-+]?\d+)?%?( [KMG]?B\b)?", "9", text)
     return re.sub(r"9(( \+)? 9)+", "9", re.sub(r"[ -]+", " ", text)).strip()
 
