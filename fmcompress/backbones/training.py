@@ -36,7 +36,7 @@ BACKBONES = {"fm": "FM"} | {name: kind.title for name, kind in KINDS.items()}
 _START, _START_OF_NETWORKS = Setting(1e-2, 1e-2), Setting(10**-2.5, 10**-2.5)
 _NUMBERS = 2
 _LR_DECAY = 0.2
-_TRIAL_EPOCHS, _TRIAL_STEPS, _HEAT_EPOCHS = 4, 200, 10
+_TRIAL_EPOCHS, _TRIAL_STEPS = 4, 200
 _MOST_HIDDEN = 65_536
 
 
@@ -145,7 +145,7 @@ def train(rows: Rows, valid: Rows, options: TrainOptions | None = None, *, progr
 
 
 def _settings(rows: Rows, valid: Rows, options: TrainOptions, progress: Progress) -> list[Setting]:
-    """Return the learning rate and the L2 weight that are given, or the best two that short trainings find."""
+    """Return the learning rate and the L2 weight that are given, or those that short trainings find."""
     given = {name: getattr(options, name) for name in ("lr", "l2") if getattr(options, name) is not None}
     if len(given) == _NUMBERS:
         return [Setting(**given)]
@@ -153,9 +153,7 @@ def _settings(rows: Rows, valid: Rows, options: TrainOptions, progress: Progress
     short = replace(options, epochs=min(options.epochs, epochs))
     search = Search(lambda setting: _trial(rows, valid, short, setting, progress))
     found = search.find(replace(_start_of(options), **given), lr="lr" not in given, l2="l2" not in given)
-    progress.note(
-        f"{' and '.join(map(str, found))}: the best of {len(search.tried)} short trainings on validation data"
-    )
+    progress.note(f"{found[0]}: the best of {len(search.tried)} short trainings on validation data")
     return found
 
 
@@ -174,12 +172,13 @@ def _trial(rows: Rows, valid: Rows, options: TrainOptions, setting: Setting, pro
 def _best_of(
     rows: Rows, valid: Rows, options: TrainOptions, settings: Sequence[Setting], progress: Progress
 ) -> TrainedFM:
-    """Train with one of some settings, which a heat decides."""
-    courses = [_Course(rows, valid, options, setting, progress) for setting in settings]
-    if len(courses) > 1:
-        ahead = min(options.epochs, _HEAT_EPOCHS)
-        courses = [max(courses, key=lambda course: course.go_on(ahead, patient=False).scores.selection)]
-    return courses[0].go_on(options.epochs)
+    """Train with the first of some settings, and with others as long as they are ahead in as many epochs."""
+    first, *others = (_Course(rows, valid, options, setting, progress) for setting in settings)
+    best = first.go_on(options.epochs)
+    for other in others:
+        if other.go_on(best.epochs).scores.selection > best.scores.selection:
+            best = other.go_on(options.epochs)
+    return best
 
 
 @dataclass
@@ -192,23 +191,24 @@ class _Course:
     setting: Setting
     progress: Progress
     found: TrainedFM | None = None
+    over: bool = False
 
     @cached_property
     def begun(self) -> TrainableFM:
         """The model in training, once it is wanted."""
         return begin_training(self.rows, self.options, self.setting.l2, lr=self.setting.lr)
 
-    def go_on(self, epochs: int, *, patient: bool = True) -> TrainedFM:
-        """Go on up to so many epochs; where ``patient`` is false, whatever validation says."""
+    def go_on(self, epochs: int) -> TrainedFM:
+        """Go on up to so many epochs, or until validation stands still."""
         options, before = self.options, self.found
         done = before.epochs if before else 0
-        if before is not None and epochs <= done:
+        if before is not None and (self.over or epochs <= done):
             return before
-        patience = options.patience if patient else None
-        schedule = Schedule(options.batch_size, epochs - done, patience, options.seed + 7919 * done)
+        schedule = Schedule(options.batch_size, epochs - done, options.patience, options.seed + 7919 * done)
         title = f"{BACKBONES[options.backbone]}, {self.setting}" + (f", after {done} epochs" if done else "")
         start = None if before is None else (before.checkpoint, before.scores)
         found = fit(self.begun, self.rows, self.valid, schedule, title=title, progress=self.progress, start=start)
+        self.over = found.epochs < schedule.epochs
         self.found = TrainedFM(found.model, found.scores, self.setting.l2, done + found.epochs, self.setting.lr)
         return self.found
 

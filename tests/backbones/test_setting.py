@@ -61,7 +61,8 @@ def test_scores_that_are_not_finite_are_no_better():
     assert searched(lambda s: 0.0 if s == first else np.nan)[0] == START
 
 
-def test_the_second_has_the_next_l2_weight():
+def test_the_second_has_a_larger_l2_weight():
     found = Search(lambda setting: Scores(1, 0.5, abs(np.log10(setting.l2) + 2.1), 1.0)).find(START, lr=True, l2=True)
-    assert found == [START, Setting(START.lr, pytest.approx(10**-2.5))]
+    assert found == [START, Setting(START.lr, pytest.approx(10**-1.75))]
+    assert len(Search(lambda s: Scores(1, 0.5, s.l2, 1.0)).find(Setting(1e-2, 1e-6), lr=False, l2=True)) == 1
     assert Search(lambda _: Scores(1, 0.5, 0.5, 1.0)).find(START, lr=True, l2=False) == [START]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fmcompress.backbones.setting import MOST_TRIALS, Setting
+from fmcompress.backbones.setting import LARGER_L2, MOST_TRIALS, Setting
 from fmcompress.backbones.training import TrainOptions, train
 from fmcompress.data.click_model import draw_clicks, random_click_model, write_rows
 from fmcompress.data.rows import open_training_rows
@@ -81,9 +81,9 @@ def test_without_numbers_it_finds_some_by_short_trainings(data):
     notes = Notes()
     found = train(*data, TrainOptions(dim=4, batch_size=512, epochs=2), progress=notes)
     short = [line for line in notes.lines if "epoch 1 of at most 2" in line]
-    assert 4 < len(short) <= MOST_TRIALS + 1
+    assert 4 < len(short) <= MOST_TRIALS + 2
     (told,) = [line for line in notes.lines if "short trainings" in line]
-    assert told.startswith(str(Setting(found.lr, found.l2)))
+    assert any(told.startswith(str(Setting(found.lr, found.l2 / larger))) for larger in (1, LARGER_L2))
     assert found.scores.auc > 0.7
 
 
