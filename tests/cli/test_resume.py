@@ -73,7 +73,8 @@ def test_the_history(files, unbroken):
     assert {line["event"] for line in lines} == {"step", "epoch"}
     assert [line["step"] for line in lines[1:4]] == [100, 200, 300]
     size = (unbroken / "out.safetensors").stat().st_size
-    assert {line["bytes"] for line in lines if line["event"] == "epoch"} == {end["bytes"]} == {size}
+    assert {line["bytes"] for line in lines if line.get("best")} >= {end["bytes"]} == {size}
+    assert size <= 6000
     best = [line for line in lines if line.get("best")][-1]
     assert (end["event"], end["best_epoch"], end["auc"]) == ("end", best["epoch"], best["auc"])
 
