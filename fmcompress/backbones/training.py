@@ -37,6 +37,7 @@ _START, _START_OF_NETWORKS = Setting(1e-2, 1e-2), Setting(10**-2.5, 10**-2.5)
 _NUMBERS = 2
 _LR_DECAY = 0.2
 _TRIAL_EPOCHS, _TRIAL_STEPS = 4, 200
+_FAR_BEHIND = 2
 _MOST_HIDDEN = 65_536
 
 
@@ -172,12 +173,16 @@ def _trial(rows: Rows, valid: Rows, options: TrainOptions, setting: Setting, pro
 def _best_of(
     rows: Rows, valid: Rows, options: TrainOptions, settings: Sequence[Setting], progress: Progress
 ) -> TrainedFM:
-    """Train with the first of some settings, and with others as long as they are ahead in as many epochs."""
+    """Train with the first of some settings, and with others where they are not far behind after as many epochs.
+
+    A rate that has not fallen yet costs some two standard errors of the AUC.
+    """
     first, *others = (_Course(rows, valid, options, setting, progress) for setting in settings)
     best = first.go_on(options.epochs)
     for other in others:
-        if other.go_on(best.epochs).scores.selection > best.scores.selection:
-            best = other.go_on(options.epochs)
+        behind = best.scores.selection - other.go_on(best.epochs).scores.selection
+        if not behind > _FAR_BEHIND * best.scores.auc_standard_error:
+            best = max(best, other.go_on(options.epochs), key=lambda found: found.scores.selection)
     return best
 
 
