@@ -261,7 +261,7 @@ class CheckpointGroup:
 
 LayoutOption = Annotated[
     Literal["compact", "plain"],
-    typer.Option(help="compact, or plain: larger, for older readers, and to be used where the file lies."),
+    typer.Option(help="Compact, or plain: larger, for older readers, and to be used where the file lies."),
 ]
 
 

@@ -100,12 +100,16 @@ def open_job(
     how = method_of(method)
     # Without data little is to be done, and asking torch for a device would take longer than all the rest.
     where = "cpu" if data is None and device == "auto" else resolve_device(device)
+    how_to_tune = replace(tuning or how.default_tuning(), seed=seed, device=where)
+    if data is not None and data.valid_is_seen and how_to_tune.calibrate:
+        how_to_tune = replace(how_to_tune, calibrate=False)
+        progress.note("validation rows are training rows, which the FM may have learnt: nothing is calibrated on them")
     job = Job(
         checkpoint=checkpoint,
         method=how,
         budget_bytes=None if budget is None else parse_size(budget),
         data=data,
-        tuning=replace(tuning or how.default_tuning(), seed=seed, device=where),
+        tuning=how_to_tune,
         seed=seed,
         carries_vocabulary=carries_vocabulary,
         layout=layout,

@@ -318,6 +318,8 @@ class TuningData:
         options: how they are read.
         targets: column of the training rows with predictions to learn; None where there is none.
         predicted: the training rows with these predictions in place of labels; None where there are none.
+        valid_is_seen: whether validation rows are held out of training rows, all of which the checkpoint may have
+            seen: nothing is to be fitted on them.
     """
 
     rows: Rows
@@ -325,6 +327,7 @@ class TuningData:
     options: DataOptions
     targets: str | None = None
     predicted: Rows | None = None
+    valid_is_seen: bool = False
 
     @property
     def files(self) -> list[str]:
@@ -391,7 +394,7 @@ def open_tuning_data(
         train, valid, schema=checkpoint.schema, options=options, labels=labels, vocabulary=vocabulary
     )
     if targets is None:
-        return TuningData(*rows, options)
+        return TuningData(*rows, options, valid_is_seen=valid is None)
     kept = open_rows(
         train,
         checkpoint.schema,
@@ -401,7 +404,7 @@ def open_tuning_data(
         split="all" if valid is not None else "most",
         keep=(targets,),
     )
-    return TuningData(*rows, options, targets, _predicted(kept, targets, checkpoint))
+    return TuningData(*rows, options, targets, _predicted(kept, targets, checkpoint), valid is None)
 
 
 def _predicted(rows: Rows, column: str, checkpoint: FMCheckpoint) -> Rows:

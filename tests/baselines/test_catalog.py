@@ -70,7 +70,7 @@ def test_tuning_is_not_worse_than_none(points, source, data, key):
 def test_codebooks_that_are_tuned_are_not_worse(points, data):
     for key in ("authors", "lightfm"):
         for before, after in zip(of(points, "uniform-pq"), of(points, key), strict=True):
-            assert before.file_bytes == after.file_bytes
+            assert after.file_bytes == pytest.approx(before.file_bytes, rel=0.02)  # codes' entropies differ
             assert selection(after.model, data) >= selection(before.model, data)
 
 

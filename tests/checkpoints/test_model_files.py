@@ -48,7 +48,8 @@ def test_field_names_do_not_deceive(tmp_path):
 
 
 def test_damaged_artifacts_are_artifacts(files, tmp_path):
-    whole = files.ptq.read_bytes()
+    fc.quantize(fc.load_checkpoint(files.fm), "8KB", layout="plain").save(tmp_path / "plain.safetensors")
+    whole, compact = (tmp_path / "plain.safetensors").read_bytes(), files.ptq.read_bytes()
     damaged = tmp_path / "x"
     at = whole.index(rb"\"schema_version\":") + 30
     for changed in (
@@ -57,6 +58,9 @@ def test_damaged_artifacts_are_artifacts(files, tmp_path):
         whole[:-1] + bytes([whole[-1] ^ 1]),
         whole.replace(rb"\"schema_version\":1", rb"\"schema_version\":9"),
         whole[:at] + b"}" + whole[at + 1 :],
+        compact[:-1],
+        compact[: len(compact) // 2],
+        compact[:-1] + bytes([compact[-1] ^ 1]),
     ):
         damaged.write_bytes(changed)
         assert is_artifact(damaged)

@@ -82,7 +82,7 @@ def test_sizes_take_no_heavy_import(files, baseline):
         "import sys; from fmcompress_cli.main import run\n"
         f"try: run()\nfinally: print([name for name in {HEAVY} if name in sys.modules])"
     )
-    argv = ["check", files.ptq, "--max-size", "6KB", *(["--baseline", files.tuned, "--max-growth", "9%"] * baseline)]
+    argv = ["check", files.ptq, "--max-size", "6KB", *(["--baseline", files.tuned, "--max-growth", "90%"] * baseline)]
     done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("pass\n[]\n") or done.stdout.endswith("bytes)\n[]\n")
 

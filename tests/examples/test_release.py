@@ -65,14 +65,14 @@ def act(folder, **inputs):
 def test_action_passes(project):
     done, summary = act(project, artifact="artifact.safetensors\n", max_size=SMALL)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("::notice title=max-size%3A pass::artifact.safetensors: 6.0 KB")
+    assert done.stdout.startswith("::notice title=max-size%3A pass::artifact.safetensors: 5.")
     assert summary.startswith("## Release check: 1 of 1 passed\n")
 
 
 def test_action_fails(project):
     done, summary = act(project, artifact="artifact.safetensors", max_size=LARGE)
     assert done.returncode == 1
-    assert done.stdout.startswith("::error title=max-size%3A FAIL::artifact.safetensors: 6.0 KB")
+    assert done.stdout.startswith("::error title=max-size%3A FAIL::artifact.safetensors: 5.")
     assert "❌ FAIL" in summary
     done, summary = act(project, artifact="artifact.safetensors", max_size=LARGE, exit_zero="true")
     assert done.returncode == 0

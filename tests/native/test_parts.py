@@ -81,6 +81,8 @@ def expected(embedding, linear):
         found = parse_quantizer(embedding, linear)
     except UsageError:
         return None
+    if found.integer_bits != 8:  # which compact files alone have, and say in another way
+        return None
     return found.codewords, found.linear_codewords, found.value_bytes
 
 

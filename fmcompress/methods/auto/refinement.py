@@ -39,7 +39,7 @@ from fmcompress.types import BoolArray, Float32Array, Float64Array, Int64Array
 _MOST_ROWS = 2**17
 _MOST_VALUES = 2**24
 _CHUNK_ROWS = 8192
-_LEAST_ROWS = 1000
+_LEAST_ROWS, _ROWS_OF_A_NUMBER = 1000, 20
 _RIDGES = (3.0, 30.0, 300.0)
 _STEPS, _HALVINGS = 12, 8
 _ENOUGH = 1e-6
@@ -53,7 +53,8 @@ def refined(
 ) -> FMCheckpoint:
     """Return a factorization machine with other scales, where these predict held-out rows better; else itself.
 
-    One with a network, with several values in a field, or on the disk is returned as it is.
+    One with a network, with several values in a field, or on the disk is returned as it is, and so it is where there
+    are too few rows for the numbers.
 
     Args:
         checkpoint: the factorization machine, along its principal axes.
@@ -69,6 +70,8 @@ def refined(
     if len(batch) < _LEAST_ROWS:
         return checkpoint
     model = _Refinement(checkpoint, table, batch, _groups_of(checkpoint, counts), _means_of(checkpoint, counts))
+    if len(batch) < _ROWS_OF_A_NUMBER * len(model.neutral):
+        return checkpoint
     with np.errstate(over="ignore", invalid="ignore"):  # steps to logits that are not finite are not taken
         found = _cross_validated(model)
         if found is None:
