@@ -205,11 +205,12 @@ class RatedCodebooks:
             else:
                 table = linear_table(tier, quantizer, self._seed)
             codewords = tuple(len(codebook.table) for codebook in codebooks)
-            if set(codewords) == {1}:  # one codeword each is one vector for all
-                codebooks = (_joined(codebooks),)
-                codewords = (1,)
             made_of = replace(quantizer, codewords=codewords, linear_codewords=size)
-            coders.append(Coder(tier, made_of, as_stored(codebooks, made_of), table, choice))
+            if set(codewords) == {1}:  # one codeword each is one vector for all
+                made_of, codebooks = replace(made_of, codewords=(1,)), (_joined(codebooks),)
+            else:
+                codebooks = as_stored(codebooks, made_of)
+            coders.append(Coder(tier, made_of, codebooks, table, choice))
         return encoded(coders, progress=self._progress)
 
     def _size(self, books: Sequence[Rated]) -> float:

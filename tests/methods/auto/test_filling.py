@@ -6,8 +6,11 @@ import pytest
 from fmcompress import pipeline
 from fmcompress.artifact import pack_model
 from fmcompress.errors import BudgetError
+from fmcompress.fm.quantizer import INT8, Quantizer
 from fmcompress.methods.auto.filling import filled
 from fmcompress.quantization import codebooks
+from fmcompress.quantization.field_weights import all_weights
+from fmcompress.quantization.rated_codebooks import RatedCodebooks
 from tests.models import random_checkpoint
 
 CHECKPOINT = random_checkpoint((700, 1500, 12), dim=8)
@@ -54,3 +57,16 @@ def test_budgets_just_above_the_smallest_file_are_met():
     least = caught.value.smallest_bytes
     for budget in (least, least + 40):
         assert pipeline.quantize(pipeline.open_job(CHECKPOINT, budget)).file_bytes <= budget
+
+
+def test_codebooks_that_are_left_with_one_codeword_are_one_vector():
+    """Also those in few bits, which have one scale for all coordinates."""
+    measured = pipeline.measure(pipeline.open_job(CHECKPOINT, 4000))
+    tiers = all_weights(measured.checkpoint, measured.sensitivity)
+    quantizers = [Quantizer((4, 4), 4, INT8, bits) for bits in (4, 8, 3)]
+    made = RatedCodebooks(tiers, quantizers, ["fm"] * 3, seed=0)
+    smallest = sum(quantizer.values(0, 8) // 4 for quantizer in quantizers)  # one codeword each
+    dearest = made.quantized(made.within(1.3 * smallest))
+    assert [field.quantizer.codewords for field in dearest[:2]] == [(1,)] * 2
+    for field in dearest:
+        assert field.embeddings().shape == (len(field.linear()), 8)
