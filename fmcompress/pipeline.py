@@ -103,7 +103,6 @@ def open_job(
     how_to_tune = replace(tuning or how.default_tuning(), seed=seed, device=where)
     if data is not None and data.valid_is_seen and how_to_tune.calibrate:
         how_to_tune = replace(how_to_tune, calibrate=False)
-        progress.note("validation rows are training rows, which the FM may have learnt: nothing is calibrated on them")
     job = Job(
         checkpoint=checkpoint,
         method=how,
@@ -185,6 +184,8 @@ def measure(job: Job) -> Measurements:
     if job.data is not None:
         for doubt in job.data.doubts(regression=job.checkpoint.link_function.regression):
             job.progress.warn(str(doubt))
+        if job.data.valid_is_seen:
+            job.progress.note("validation rows are training rows, which the FM may have learnt: they calibrate nothing")
     measured: Measurements = job.method.measure(replace(job, checkpoint=_calibrated(job)))
     return measured
 

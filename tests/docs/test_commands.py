@@ -15,6 +15,7 @@ NOT_RUN = {
     "torchrun": "starts processes; tests/processes/test_runs.py",
     "python -m benchmarks.gpu": "needs a GPU; tests/devices/test_benchmark.py rehearses it",
     "python examples/paper": "hours; tests/examples runs it on little data",
+    "python examples/benchmark": "hours; tests/examples runs it on little data",
     "cd": "the tests are there",
     "fmcompress demo": "a minute; the files of the quickstart are made by its code, from less",
     "fmcompress --install-completion": "changes the shell's settings; tests/cli/test_completion.py",
