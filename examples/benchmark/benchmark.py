@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -15,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "cells"))
 
 import tables
 from cells import Place
+from command import chosen_cells, list_cells, make_cells, of_sets
 from markdown import write_between
 from plots import draw
-from running import Runner, next_time, tell
-from study import SYSTEMS, Settings, Study, in_order
+from study import SYSTEMS, Settings, Study
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -51,22 +49,17 @@ def main(
     if unknown:
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}, expected {', '.join(SYSTEMS)}")
     place, names = Place(data, work), sets.split(",")
-    passes = [int(number) for number in baseline_epochs.split(",")]
-    passes = passes * len(names) if len(passes) == 1 else passes
+    passes = of_sets(baseline_epochs, names)
     numbers = tuple(map(float, ratios.split(","))), tuple(map(int, seeds.split(",")))
     own = tuple(systems.split(","))
     studies = [
         Study(place, name, Settings(*numbers, epochs, number, own)) for name, number in zip(names, passes, strict=True)
     ]
-    chosen = [cell for cell in in_order(studies) if any(fnmatch(cell.name, each) for each in cells.split(","))]
+    chosen = chosen_cells(studies, cells)
     if show_cells:
-        for cell in chosen:
-            there = "there" if place.result(cell) else place.failure(cell) or "missing"
-            print(f"{cell.name} {place.key(cell)} {there}")
+        list_cells(place, chosen)
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what has begun is ended, too
-    runner = Runner(place, jobs, None if until is None else next_time(until), tell)
-    failed = [] if only_tables else runner.run(chosen)
+    failed = [] if only_tables else make_cells(place, chosen, jobs, until)
     print(write_page(studies, results or _DOCS / "results.md"))
     if failed:
         raise typer.Exit(1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pictures import save_figures
 from points import at_ratio
 from study import OURS, Study
 
@@ -17,20 +18,7 @@ _MARKERS = "osv^<>Dp*hXPd"
 
 def draw(studies: Sequence[Study], folder: Path) -> list[str]:
     """Draw the curves of each set, and return the paths of the pictures as the page beside the folder names them."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("matplotlib is not installed: no plots (pip install matplotlib)", file=sys.stderr)
-        return []
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "fmcompress"
-    folder.mkdir(parents=True, exist_ok=True)
-    names = []
-    for study in studies:
-        name = f"benchmark-{study.data}.svg"
-        _curves(study).savefig(folder / name, metadata={"Date": None})
-        names.append(f"{folder.name}/{name}")
-    return names
+    return save_figures({f"benchmark-{study.data}.svg": partial(_curves, study) for study in studies}, folder)
 
 
 def _curves(study: Study) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cells import Cell, Place
@@ -93,10 +93,3 @@ class Study:
             yield self.fm(seed)
             for system in self.settings.systems:
                 yield from self.of_seed(system, seed)
-
-
-def in_order(studies: Sequence[Study]) -> list[Cell]:
-    """Return the cells of several sets; those of a seed are made for all sets before those of the next."""
-    cells = [cell for study in studies for cell in study.cells()]
-    seeds = {seed: rank for rank, seed in enumerate(dict.fromkeys(cell.seed for cell in cells))}
-    return sorted(dict.fromkeys(cells), key=lambda cell: seeds[cell.seed])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -190,10 +190,3 @@ class Study:
         yield self.counted()
         for seed in self.settings.seeds:
             yield from (cell for cells in rows for cell in cells if cell.seed == seed)
-
-
-def in_order(studies: Sequence[Study]) -> list[Cell]:
-    """Return the cells of several sets; those of a seed are made for all sets before those of the next."""
-    cells = [cell for study in studies for cell in study.cells()]
-    seeds = {seed: rank for rank, seed in enumerate(dict.fromkeys(cell.seed for cell in cells))}
-    return sorted(dict.fromkeys(cells), key=lambda cell: seeds[cell.seed])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from grid import Study
+from pictures import save_figures
 from tables import times_of
 
 _PANEL = (5.5, 3.6)
@@ -17,21 +18,13 @@ _MILLISECONDS = 1e3
 
 def draw(studies: Sequence[Study], folder: Path) -> list[str]:
     """Draw all figures, and return their paths as the page beside the folder names them."""
-    try:
-        import matplotlib
-    except ImportError:
-        print("matplotlib is not installed: no plots (pip install matplotlib)", file=sys.stderr)
-        return []
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.hashsalt"] = "fmcompress"
-    folder.mkdir(parents=True, exist_ok=True)
-    names = []
-    for study in studies:
-        for number, figure in ((4, _sizes(study)), (5, _curves(study)), (6, _times(study))):
-            name = f"figure{number}-{study.data}.svg"
-            figure.savefig(folder / name, metadata={"Date": None})
-            names.append(f"{folder.name}/{name}")
-    return names
+    drawn = {4: _sizes, 5: _curves, 6: _times}
+    figures = {
+        f"figure{number}-{study.data}.svg": partial(draw_one, study)
+        for study in studies
+        for number, draw_one in drawn.items()
+    }
+    return save_figures(figures, folder)
 
 
 def _sizes(study: Study) -> Any:

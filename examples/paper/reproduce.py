@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -13,8 +11,8 @@ import typer
 sys.path.insert(0, str(Path(__file__).parents[1] / "cells"))
 
 from cells import Place
-from grid import Settings, Study, in_order
-from running import Runner, next_time, tell
+from command import chosen_cells, list_cells, make_cells, of_sets
+from grid import Settings, Study
 
 _DOCS = Path(__file__).parents[2] / "docs"
 
@@ -45,15 +43,11 @@ def main(
     studies = _studies(
         Place(data, work), sets, epochs, seeds, {"search_steps": search_steps, "darts_steps": darts_steps}
     )
-    chosen = [cell for cell in in_order(studies) if any(fnmatch(cell.name, each) for each in cells.split(","))]
+    chosen = chosen_cells(studies, cells)
     if show_cells:
-        for cell in chosen:
-            there = "there" if studies[0].place.result(cell) else studies[0].place.failure(cell) or "missing"
-            print(f"{cell.name} {studies[0].place.key(cell)} {there}")
+        list_cells(studies[0].place, chosen)
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what has begun is ended, too
-    runner = Runner(studies[0].place, jobs, None if until is None else next_time(until), tell)
-    failed = [] if only_tables else runner.run(chosen)
+    failed = [] if only_tables else make_cells(studies[0].place, chosen, jobs, until)
     from page import write_page
 
     print(write_page(studies, results or _DOCS / "results.md"))
@@ -62,8 +56,8 @@ def main(
 
 
 def _studies(place: Place, sets: str, epochs: str, seeds: str, steps: dict[str, int | None]) -> list[Study]:
-    names, passes = sets.split(","), [int(number) for number in epochs.split(",")]
-    passes = passes * len(names) if len(passes) == 1 else passes
+    names = sets.split(",")
+    passes = of_sets(epochs, names)
     numbers = tuple(int(seed) for seed in seeds.split(","))
     return [Study(place, name, Settings(numbers, number, **steps)) for name, number in zip(names, passes, strict=True)]
 

@@ -146,10 +146,8 @@ def rates_of(tier: QuantizedField) -> list[Float32Array]:
 
 
 def _counts(tier: QuantizedField) -> Iterator[Int64Array]:
-    quantizer = tier.quantizer
-    sizes = [*quantizer.codewords, *([quantizer.linear_codewords] if quantizer.linear_codewords > 0 else [])]
     columns = [*tier.codes.T, *([tier.linear_codes] if len(tier.linear_codes) else [])]
-    for column, size in zip(columns, sizes, strict=True):
+    for column, size in zip(columns, tier.quantizer.code_sizes, strict=True):
         yield np.bincount(column, minlength=size)
 
 
